@@ -1,0 +1,90 @@
+package pipeline
+
+import "time"
+
+// Checkpoint is the committed position of one stream.
+type Checkpoint struct {
+	AppKey string
+	Stream Stream
+	// End is the end_time up to which every row is published, in whole seconds, UTC.
+	End time.Time
+	// Span is the window length that suited the density last seen.
+	Span time.Duration
+	// Seen are the msgids of published rows that a window beginning before End could bring again, ascending.
+	Seen []int64
+	// SeenRejected are content hashes of rejected rows without a msgid, for the same purpose, ascending.
+	SeenRejected []int64
+	// Counts are sums over the life of the stream.
+	Counts Counts
+	// SavedAt is when the checkpoint was made, by the local clock.
+	SavedAt time.Time
+}
+
+// Counts are sums over committed windows.
+type Counts struct {
+	Windows    int64 `json:"windows"`
+	Rows       int64 `json:"rows"`
+	Published  int64 `json:"published"`
+	Skipped    int64 `json:"skipped"`
+	Rejected   int64 `json:"rejected"`
+	Mismatches int64 `json:"mismatches"`
+	GapSeconds int64 `json:"gap_seconds"`
+}
+
+// Closed is a whole window, ready to commit or (in the part that is streamed) about to be whole.
+type Closed struct {
+	// Ledger is the window's ledger record; Offsets, Published and Rejected are filled in while publishing.
+	Ledger Ledger
+	// Checkpoint is the stream's position once the window is committed.
+	Checkpoint Checkpoint
+	// Notices tell consumers what they must know of this window.
+	Notices []Notice
+}
+
+// Ledger is the record of one committed window: what was asked, what came, what was published, and where it stands.
+type Ledger struct {
+	AppKey string `json:"app_key"`
+	Stream Stream `json:"stream"`
+	Window
+	// Total is what the API said the window holds; Rows is what it sent, repeated ones too.
+	Total int64 `json:"total"`
+	Rows  int64 `json:"rows"`
+	// Repeated rows came more than once within the window; Skipped ones had been published by an earlier window.
+	Repeated int64 `json:"repeated"`
+	Skipped  int64 `json:"skipped"`
+	// Published and Rejected sum up to Rows - Repeated - Skipped.
+	Published int64 `json:"published"`
+	Rejected  int64 `json:"rejected"`
+	Pages     int   `json:"pages"`
+	Requests  int   `json:"requests"`
+	Restarts  int   `json:"restarts"`
+	// Mismatch tells that Total was not met after every attempt, and the window was closed nevertheless.
+	Mismatch bool          `json:"mismatch,omitempty"`
+	Started  time.Time     `json:"started_at"`
+	Duration time.Duration `json:"-"`
+	Offsets  []OffsetRange `json:"offsets"`
+}
+
+// NoticeKind is what a notice tells.
+type NoticeKind string
+
+// The notices.
+const (
+	NoticeGap      NoticeKind = "gap"      // time left the API's history before it was read
+	NoticeMismatch NoticeKind = "mismatch" // a window was closed although the rows did not add up to its total
+	NoticeDropped  NoticeKind = "dropped"  // the API knows the stream no more; it is not read any longer
+)
+
+// Notice is what a consumer of the topics must know.
+type Notice struct {
+	Kind   NoticeKind `json:"kind"`
+	AppKey string     `json:"app_key"`
+	Stream Stream     `json:"stream"`
+	Window
+	// Detail is one sentence for people.
+	Detail string `json:"detail"`
+	// Total and Rows are set in a mismatch.
+	Total int64     `json:"total,omitempty"`
+	Rows  int64     `json:"rows,omitempty"`
+	At    time.Time `json:"at"`
+}

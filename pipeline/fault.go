@@ -1,0 +1,89 @@
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// Class is what an error asks its caller to do. It is set at the edge, where the status or code is known, and merely
+// obeyed further in.
+type Class uint8
+
+// The classes.
+const (
+	// Permanent: only the operator can mend it (credentials, settings, rights). The run ends.
+	Permanent Class = iota
+	// Transient: the same call may succeed later. [Retry] does it again, in the adapter that made the call.
+	Transient
+	// Restart: the window must be read anew from its first request.
+	Restart
+	// Abort: the transaction is over or in doubt. The session begins again from the committed checkpoints.
+	Abort
+	// Fenced: another writer has taken over. The run ends at once, without touching anything.
+	Fenced
+	// Drop: this stream cannot be read any more (its user, group or room is gone); the others go on.
+	Drop
+)
+
+// String is the class's name in logs and metrics.
+func (c Class) String() string {
+	switch c {
+	case Permanent:
+		return "permanent"
+	case Transient:
+		return "transient"
+	case Restart:
+		return "restart"
+	case Abort:
+		return "abort"
+	case Fenced:
+		return "fenced"
+	case Drop:
+		return "drop"
+	default:
+		return "unknown"
+	}
+}
+
+// Fault is an error with what it asks for.
+type Fault struct {
+	Class Class
+	// Op is what was being done, to what: "get page of groups/10055201", "produce to jmessage.single/3".
+	Op string
+	// Err is the cause.
+	Err error
+	// Hint is what the operator can do about it; may be empty.
+	Hint string
+	// After is the shortest wait before the next try that the other side asked for; zero leaves it to the policy.
+	After time.Duration
+	// Span, in a Restart, is the window length to use from now on; zero leaves the window as it is.
+	Span time.Duration
+}
+
+// Error is Op, cause and hint in one line.
+func (f *Fault) Error() string {
+	var b strings.Builder
+	b.WriteString(f.Op)
+	if f.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(f.Err.Error())
+	}
+	if f.Hint != "" {
+		b.WriteString(" (")
+		b.WriteString(f.Hint)
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (f *Fault) Unwrap() error { return f.Err }
+
+// ClassOf is the class of the outermost Fault in err's chain; an error without one is [Permanent].
+func ClassOf(err error) Class {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f.Class
+	}
+	return Permanent
+}

@@ -1,0 +1,69 @@
+package pipeline
+
+import "time"
+
+// Observer is told what happens, so that logs, metrics and screens can show it. Every field may be nil. The functions are
+// called from several goroutines, must return quickly and must not call back.
+type Observer struct {
+	// Request is told of each HTTP request to the API: its class ("ok", "rate_limited", "server_error", "network",
+	// "unauthorized", "refused", "malformed") and how long the reply took.
+	Request func(s Stream, class string, took time.Duration)
+	// Retry is told of each failed try of a call that will be repeated after wait.
+	Retry func(op string, err error, wait time.Duration)
+	// Restart is told when a window is read anew.
+	Restart func(s Stream, w Window, err error)
+	// Planned is told of each window that is about to be asked for, with the server's clock.
+	Planned func(s Stream, p Plan)
+	// Head is told up to where a stream is read, also when nothing was there to commit.
+	Head func(s Stream, end time.Time)
+	// Committed is told of each window whose transaction committed, with its events by target.
+	Committed func(c *Closed, events [TargetCount]int)
+	// Rejected is told of each rejected row that was committed.
+	Rejected func(s Stream, r Rejection)
+	// Notice is told of each notice once it is committed.
+	Notice func(n Notice)
+	// Session is told when the position is read anew from the checkpoints, with the error that made it necessary;
+	// nil at the first start.
+	Session func(err error)
+	// Dropped is told when a stream is given up.
+	Dropped func(s Stream, err error)
+}
+
+// Complete returns an observer in which every field can be called.
+func (o *Observer) Complete() *Observer {
+	c := Observer{}
+	if o != nil {
+		c = *o
+	}
+	if c.Request == nil {
+		c.Request = func(Stream, string, time.Duration) {}
+	}
+	if c.Retry == nil {
+		c.Retry = func(string, error, time.Duration) {}
+	}
+	if c.Restart == nil {
+		c.Restart = func(Stream, Window, error) {}
+	}
+	if c.Planned == nil {
+		c.Planned = func(Stream, Plan) {}
+	}
+	if c.Head == nil {
+		c.Head = func(Stream, time.Time) {}
+	}
+	if c.Committed == nil {
+		c.Committed = func(*Closed, [TargetCount]int) {}
+	}
+	if c.Rejected == nil {
+		c.Rejected = func(Stream, Rejection) {}
+	}
+	if c.Notice == nil {
+		c.Notice = func(Notice) {}
+	}
+	if c.Session == nil {
+		c.Session = func(error) {}
+	}
+	if c.Dropped == nil {
+		c.Dropped = func(Stream, error) {}
+	}
+	return &c
+}

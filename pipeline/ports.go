@@ -1,0 +1,88 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+)
+
+// Source reads one app's streams. Implementations are safe for concurrent use; calls for one stream come from one
+// goroutine at a time. All errors are *[Fault] or the context's; transient faults are retried inside (with [Retry]),
+// so none of class [Transient] comes out.
+type Source interface {
+	// Plan returns the window that follows p. It waits until the server's clock has moved far enough (settle), and
+	// at the head for the poll interval; a done context ends the wait. The window begins before p.End by the
+	// overlap, ends at least one second after p.End, and lies within what the API still holds.
+	Plan(ctx context.Context, s Stream, p Position) (Plan, error)
+	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
+	// too long and a plan with that span should take its place.
+	Open(ctx context.Context, s Stream, w Window) (Pages, error)
+}
+
+// Pages are the replies of one window, in order. Not safe for concurrent use.
+type Pages interface {
+	// Next returns the next page, or io.EOF after the last. A fault of class [Restart] means that the window must be
+	// asked for anew: the cursor expired, was refused, or came twice, or the clock showed that the window had not
+	// settled when it was asked for. After an error it must not be called again.
+	Next(ctx context.Context) (Page, error)
+	// Requests is the number of requests sent for this window so far, the repeated ones too.
+	Requests() int
+}
+
+// Sink writes to Kafka. It is used by one goroutine at a time. All errors are *[Fault] or the context's; transient
+// faults are retried inside. A fault of class [Abort] or [Fenced] leaves no transaction that could still be
+// committed: the caller begins again with Open.
+type Sink interface {
+	// Open takes the right to write. The first call takes it from whoever had it and ends what that one left open;
+	// a later call renews it, and fails with class [Fenced] if somebody else has taken it meanwhile. When it
+	// returns nil, all earlier transactions of this writer are decided and visible as such.
+	Open(ctx context.Context) error
+	// Begin starts a transaction. One is open at a time.
+	Begin(ctx context.Context) (Transaction, error)
+}
+
+// Transaction is what commits together. Where the sink delivers at least once, it is only a batch: Commit and Abort do
+// nothing.
+type Transaction interface {
+	// Publish writes the batch's events and rejected rows, each to its topic, and returns where they stand. Order is
+	// kept within a partition. The batch must not change until Publish returns, and may be reused after it.
+	Publish(ctx context.Context, b *Batch) (Published, error)
+	// Append writes records of jmpub's own topics.
+	Append(ctx context.Context, records []Record) error
+	// Commit makes all of it visible to a read_committed reader. An error means that it is unknown here whether it
+	// did (the caller opens the sink again and loads the checkpoints to learn it).
+	Commit(ctx context.Context) error
+	// Abort drops all of it.
+	Abort(ctx context.Context) error
+}
+
+// Published tells where a batch stands in Kafka.
+type Published struct {
+	// Offsets are the ranges that the batch occupies, by topic and partition, sorted.
+	Offsets []OffsetRange
+	// Rejected are the events that Kafka could not take and that went to the rejected topic instead.
+	Rejected []Rejection
+	// Events counts the events by target topic, without those in Rejected.
+	Events [TargetCount]int
+}
+
+// OffsetRange is the closed range of offsets [First, Last] that a window occupies in one partition.
+type OffsetRange struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	First     int64  `json:"first"`
+	Last      int64  `json:"last"`
+}
+
+// Checkpoints keeps the position of each stream of one app. It is used by one goroutine at a time.
+type Checkpoints interface {
+	// Load returns the checkpoints that are committed. It is called after [Sink.Open].
+	Load(ctx context.Context) (map[Stream]Checkpoint, error)
+	// Stage returns the records that have to commit in the windows' transaction: their ledger records and, where
+	// checkpoints live in Kafka, the checkpoints.
+	Stage(closed []*Closed) ([]Record, error)
+	// Save makes durable what Stage left out, after the transaction committed.
+	Save(ctx context.Context, closed []*Closed) error
+}
+
+// Clock is the time that waits and durations are measured in; time.Now in production.
+type Clock func() time.Time

@@ -1,0 +1,45 @@
+package pipeline
+
+import (
+	"fmt"
+	"time"
+)
+
+// Window is the closed interval [Begin, End] of a stream, in whole seconds (the API takes no finer bounds).
+// It is comparable when both times are in UTC, as all of jmpub's are.
+type Window struct {
+	Begin time.Time `json:"begin_time"`
+	End   time.Time `json:"end_time"`
+}
+
+// String is the window in RFC 3339.
+func (w Window) String() string {
+	return fmt.Sprintf("[%s, %s]", w.Begin.Format(time.RFC3339), w.End.Format(time.RFC3339))
+}
+
+// Position is where a stream's next window starts and how long the last ones showed it should be.
+type Position struct {
+	// End is the end_time up to which every row is read; never zero.
+	End time.Time
+	// Span is the window length that suits the density last seen; zero when nothing is known.
+	Span time.Duration
+}
+
+// Plan is a window to ask for, and what lies before it and is lost.
+type Plan struct {
+	Window Window
+	// Head tells that the window ends where the server's clock less settle allows, not where its span does.
+	Head bool
+	// Gap is the time between the position and the oldest second that the API still holds, nil where nothing is lost.
+	Gap *Window
+}
+
+// Page is one reply of the Report API.
+type Page struct {
+	// Rows are the messages as received, in order, each one JSON value. They stay valid for as long as they are held.
+	Rows [][]byte
+	// Total is the number of rows of the whole window, as this reply states it.
+	Total int64
+	// Span is the window length that suits the density this reply shows.
+	Span time.Duration
+}
