@@ -72,7 +72,6 @@ type NoticeKind string
 const (
 	NoticeGap      NoticeKind = "gap"      // time left the API's history before it was read
 	NoticeMismatch NoticeKind = "mismatch" // a window was closed although the rows did not add up to its total
-	NoticeDropped  NoticeKind = "dropped"  // the API knows the stream no more; it is not read any longer
 )
 
 // Notice is what a consumer of the topics must know.

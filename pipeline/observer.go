@@ -27,6 +27,8 @@ type Observer struct {
 	Session func(err error)
 	// Dropped is told when a stream is given up.
 	Dropped func(s Stream, err error)
+	// Cut is told of each window that a stop left uncommitted; it is read again at the next start.
+	Cut func(s Stream, w Window)
 }
 
 // Complete returns an observer in which every field can be called.
@@ -65,5 +67,73 @@ func (o *Observer) Complete() *Observer {
 	if c.Dropped == nil {
 		c.Dropped = func(Stream, error) {}
 	}
+	if c.Cut == nil {
+		c.Cut = func(Stream, Window) {}
+	}
 	return &c
+}
+
+// Observers is an observer that tells all of these, in their order.
+func Observers(all ...*Observer) *Observer {
+	each := make([]*Observer, len(all))
+	for i, o := range all {
+		each[i] = o.Complete()
+	}
+	return &Observer{
+		Request: func(s Stream, class string, took time.Duration) {
+			for _, o := range each {
+				o.Request(s, class, took)
+			}
+		},
+		Retry: func(op string, err error, wait time.Duration) {
+			for _, o := range each {
+				o.Retry(op, err, wait)
+			}
+		},
+		Restart: func(s Stream, w Window, err error) {
+			for _, o := range each {
+				o.Restart(s, w, err)
+			}
+		},
+		Planned: func(s Stream, p Plan) {
+			for _, o := range each {
+				o.Planned(s, p)
+			}
+		},
+		Head: func(s Stream, end time.Time) {
+			for _, o := range each {
+				o.Head(s, end)
+			}
+		},
+		Committed: func(c *Closed, events [TargetCount]int) {
+			for _, o := range each {
+				o.Committed(c, events)
+			}
+		},
+		Rejected: func(s Stream, r Rejection) {
+			for _, o := range each {
+				o.Rejected(s, r)
+			}
+		},
+		Notice: func(n Notice) {
+			for _, o := range each {
+				o.Notice(n)
+			}
+		},
+		Session: func(err error) {
+			for _, o := range each {
+				o.Session(err)
+			}
+		},
+		Dropped: func(s Stream, err error) {
+			for _, o := range each {
+				o.Dropped(s, err)
+			}
+		},
+		Cut: func(s Stream, w Window) {
+			for _, o := range each {
+				o.Cut(s, w)
+			}
+		},
+	}
 }

@@ -9,6 +9,8 @@ import (
 // goroutine at a time. All errors are *[Fault] or the context's; transient faults are retried inside (with [Retry]),
 // so none of class [Transient] comes out.
 type Source interface {
+	// Now is the server's clock. The first call asks the API for it, with a request for s.
+	Now(ctx context.Context, s Stream) (time.Time, error)
 	// Plan returns the window that follows p. It waits until the server's clock has moved far enough (settle), and
 	// at the head for the poll interval; a done context ends the wait. The window begins before p.End by the
 	// overlap, ends at least one second after p.End, and lies within what the API still holds.

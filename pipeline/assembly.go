@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"bytes"
+	"hash/fnv"
+	"time"
+)
+
+// assembly collects one window: it normalizes rows, drops what came already, and counts.
+type assembly struct {
+	window Window
+	edge   *edge
+	norm   *Normalizer
+	batch  *Batch
+	// ids and hashes are all rows of this window; near* are those that its checkpoint has to carry.
+	ids, hashes         map[int64]struct{}
+	nearIDs, nearHashes map[int64]int64
+	ledger              Ledger
+	zone                *zoneProof
+}
+
+// eventOverhead is about what an event holds beside its value: the struct, its conversation id and time.
+const eventOverhead = 192
+
+func newAssembly(w Window, e *edge, norm *Normalizer, zone *zoneProof, appKey string, s Stream) *assembly {
+	a := &assembly{
+		window: w, edge: e, norm: norm, zone: zone,
+		ids: make(map[int64]struct{}), hashes: make(map[int64]struct{}),
+		nearIDs: make(map[int64]int64), nearHashes: make(map[int64]int64),
+		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
+	}
+	a.batch = a.emptyBatch()
+	return a
+}
+
+func (a *assembly) emptyBatch() *Batch {
+	return &Batch{AppKey: a.ledger.AppKey, Stream: a.ledger.Stream, Window: a.window}
+}
+
+// take hands over what was collected and goes on with an empty batch.
+func (a *assembly) take() *Batch {
+	b := a.batch
+	a.batch = a.emptyBatch()
+	return b
+}
+
+// add takes in one page.
+func (a *assembly) add(page Page) {
+	a.ledger.Pages++
+	a.ledger.Total = page.Total
+	for _, row := range page.Rows {
+		a.ledger.Rows++
+		event, rejection := a.norm.Normalize(row)
+		if rejection != nil {
+			a.reject(rejection)
+			continue
+		}
+		a.addEvent(event)
+	}
+}
+
+func (a *assembly) addEvent(event Event) {
+	if _, again := a.ids[event.MsgID]; again {
+		a.ledger.Repeated++
+		return
+	}
+	a.ids[event.MsgID] = struct{}{}
+	a.zone.see(a.window, event.ServerTime, event.ClientTime)
+	clock := clockOf(a.window.End, event.ServerTime, event.ClientTime)
+	if a.edge.near(a.window.End, clock) {
+		a.nearIDs[event.MsgID] = clock
+	}
+	if _, published := a.edge.ids[event.MsgID]; published {
+		a.ledger.Skipped++
+		return
+	}
+	a.ledger.Published++
+	a.batch.Events = append(a.batch.Events, event)
+	a.batch.Bytes += len(event.Value) + eventOverhead
+}
+
+// reject takes in a row that is no event. Without a msgid it is known by its bytes; it has no clock that could be
+// trusted, so it stays in the edge until a window has passed that does not bring it again.
+func (a *assembly) reject(rejection *Rejection) {
+	key, all, near, published := rejection.MsgID, a.ids, a.nearIDs, a.edge.ids
+	if !rejection.HasMsgID {
+		key, all, near, published = contentHash(rejection.Row), a.hashes, a.nearHashes, a.edge.hashes
+	}
+	if _, again := all[key]; again {
+		a.ledger.Repeated++
+		return
+	}
+	all[key] = struct{}{}
+	near[key] = clockOf(a.window.End, 0)
+	if _, done := published[key]; done {
+		a.ledger.Skipped++
+		return
+	}
+	a.ledger.Rejected++
+	kept := *rejection
+	kept.Row = bytes.Clone(rejection.Row) // The page's buffer would otherwise live as long as this row.
+	a.batch.Rejected = append(a.batch.Rejected, kept)
+	a.batch.Bytes += len(kept.Row) + eventOverhead
+}
+
+// different is the number of different rows that the window brought.
+func (a *assembly) different() int64 { return a.ledger.Rows - a.ledger.Repeated }
+
+// checkpoint is the stream's position once this window is committed.
+func (a *assembly) checkpoint(span time.Duration) (Checkpoint, *edge) {
+	next := a.edge.advance(a.window.End, a.nearIDs, a.nearHashes)
+	return Checkpoint{
+		AppKey:       a.ledger.AppKey,
+		Stream:       a.ledger.Stream,
+		End:          a.window.End,
+		Span:         span,
+		Seen:         sorted(next.ids),
+		SeenRejected: sorted(next.hashes),
+	}, next
+}
+
+func contentHash(row []byte) int64 {
+	h := fnv.New64a()
+	h.Write(row)
+	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
+}
+
+// zoneProof holds the configured time zone against the rows. One of a row's clocks is the one that the API filtered by,
+// so if the zone is right each row has a clock inside its window.
+type zoneProof struct {
+	proven  bool
+	outside int
+}
+
+const (
+	zoneSlack   = 15 * time.Minute // Less than the smallest step between two zones' offsets.
+	zoneSamples = 20
+)
+
+func (z *zoneProof) see(w Window, clocks ...int64) {
+	if z.proven {
+		return
+	}
+	begin, end := w.Begin.Add(-zoneSlack).UnixMilli(), w.End.Add(zoneSlack).UnixMilli()
+	known := false
+	for _, clock := range clocks {
+		known = known || clock > 0
+		z.proven = z.proven || begin <= clock && clock <= end
+	}
+	if known {
+		z.outside++
+	}
+}
+
+// wrong tells that enough rows were seen, and none of them lay in the window it was asked for.
+func (z *zoneProof) wrong() bool { return !z.proven && z.outside >= zoneSamples }

@@ -1,0 +1,259 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+)
+
+// Config is what a pipeline is made of. AppKey, Streams, Source, Sink and Checkpoints are required; the rest works when
+// zero.
+type Config struct {
+	AppKey      string
+	Streams     []Stream
+	Source      Source
+	Sink        Sink
+	Checkpoints Checkpoints
+	// Start is where a stream without a checkpoint begins.
+	Start Start
+	// Overlap is how far the source's windows reach back before the position; default 2 s.
+	Overlap time.Duration
+	// WindowBytes is the most memory that one window's events may take; a larger window is published in parts, into its
+	// open transaction. Default 16 MiB.
+	WindowBytes int
+	// MemoryBytes is the most that all windows together may take while they wait; default 32 MiB.
+	MemoryBytes int
+	// Parallel is how many streams may be fetched from at the same time; default 8.
+	Parallel int
+	// Grace is how long a window that is being committed may take once the run was asked to stop; default 8 s.
+	Grace time.Duration
+	// Retry is the policy by which windows are read anew and sessions begun again.
+	Retry Retry
+	// Observer is told what happens; may be nil.
+	Observer *Observer
+	// Now is the local clock, for durations and records; default time.Now.
+	Now Clock
+}
+
+// Start is a point in time: At, or Back from the server's clock where At is zero.
+type Start struct {
+	At   time.Time
+	Back time.Duration
+}
+
+// The defaults of Config.
+const (
+	defaultOverlap     = 2 * time.Second
+	defaultWindowBytes = 16 << 20
+	defaultMemoryBytes = 32 << 20
+	defaultParallel    = 8
+	defaultGrace       = 8 * time.Second
+)
+
+// Pipeline publishes the streams of one app.
+type Pipeline struct {
+	cfg Config
+}
+
+// New checks the configuration and fills in the defaults.
+func New(cfg Config) (*Pipeline, error) {
+	var errs []error
+	for _, missing := range []struct {
+		is   bool
+		name string
+	}{
+		{cfg.AppKey == "", "app key"},
+		{len(cfg.Streams) == 0, "streams"},
+		{cfg.Source == nil, "source"},
+		{cfg.Sink == nil, "sink"},
+		{cfg.Checkpoints == nil, "checkpoints"},
+	} {
+		if missing.is {
+			errs = append(errs, fmt.Errorf("pipeline needs %s", missing.name))
+		}
+	}
+	setDefault(&cfg.Overlap, defaultOverlap)
+	setDefault(&cfg.WindowBytes, defaultWindowBytes)
+	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes))
+	setDefault(&cfg.Parallel, defaultParallel)
+	setDefault(&cfg.Grace, defaultGrace)
+	cfg.Observer = cfg.Observer.Complete()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Pipeline{cfg: cfg}, errors.Join(errs...)
+}
+
+func setDefault[T ~int | ~int64](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+// Run publishes until ctx is done, which is no error: the window that is being committed then is finished if that takes
+// no longer than Grace, everything else is left for the next start. It returns an error of class [Permanent] or [Fenced]
+// when it cannot go on. Run may be called once.
+func (p *Pipeline) Run(ctx context.Context) error {
+	var last error
+	for {
+		var progressed bool
+		err := p.cfg.Retry.Do(ctx, "publish", func(ctx context.Context) error {
+			p.cfg.Observer.Session(last)
+			var err error
+			progressed, err = p.session(ctx)
+			last = err
+			if err != nil && !progressed && ClassOf(err) == Abort {
+				return &Fault{Class: Transient, Op: "publish", Err: err}
+			}
+			return err
+		})
+		switch {
+		case ctx.Err() != nil:
+			return unlessStopped(err)
+		case err == nil || ClassOf(err) != Abort:
+			return err
+		}
+	}
+}
+
+// unlessStopped keeps, of what a run ended with when it was asked to stop, what would also have ended it otherwise.
+func unlessStopped(err error) error {
+	if fault, ok := errors.AsType[*Fault](err); ok && (fault.Class == Fenced || fault.Class == Permanent) {
+		return err
+	}
+	return nil
+}
+
+// session is the time between two readings of the committed position. Its parts share the way to the publisher and the
+// limits of memory.
+type session struct {
+	cfg         *Config
+	source      Source
+	sink        Sink
+	checkpoints Checkpoints
+	// queue has no buffer: a reader keeps its closed window until the publisher takes it, so each stream is at most one
+	// window ahead of what is being committed.
+	queue chan *delivery
+	// budget counts bytes of windows held; slots count windows being fetched.
+	budget, slots *semaphore.Weighted
+}
+
+// session opens the sink, reads the position and works from there until something ends it. It tells whether anything was
+// committed.
+func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
+	s := &session{
+		cfg: &p.cfg, source: p.cfg.Source, sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints,
+		queue:  make(chan *delivery),
+		budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
+		slots:  semaphore.NewWeighted(int64(p.cfg.Parallel)),
+	}
+	// Order matters: opening the sink decides what the last writer left open, and only then is the position final.
+	if err := s.sink.Open(ctx); err != nil {
+		return false, err
+	}
+	positions, err := s.checkpoints.Load(ctx)
+	if err != nil {
+		return false, err
+	}
+	readers, counts, err := s.readers(ctx, positions)
+	if err != nil {
+		return false, err
+	}
+	pub := &publisher{session: s, counts: counts}
+	err = s.work(ctx, readers, pub)
+	return pub.committed, err
+}
+
+// readers makes a reader for each stream. A stream without a checkpoint begins at the configured start.
+func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) ([]*reader, map[Stream]Counts, error) {
+	readers := make([]*reader, 0, len(s.cfg.Streams))
+	counts := make(map[Stream]Counts)
+	for _, stream := range s.cfg.Streams {
+		cp, ok := positions[stream]
+		if !ok {
+			cp.End = s.cfg.Start.At
+		}
+		if cp.End.IsZero() {
+			now, err := s.source.Now(ctx, stream)
+			if err != nil {
+				if ClassOf(err) == Drop {
+					s.cfg.Observer.Dropped(stream, err)
+					continue
+				}
+				return nil, nil, err
+			}
+			cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
+		}
+		counts[stream] = cp.Counts
+		readers = append(readers, newReader(s, stream, cp))
+	}
+	return readers, counts, nil
+}
+
+// noStream ends a run in which the API knows none of the streams.
+func noStream() error {
+	return &Fault{
+		Class: Permanent, Op: "read", Err: errors.New("no stream is left: the API knows none of those that were named"),
+		Hint: "see JMPUB_STREAMS",
+	}
+}
+
+// work runs readers and publisher until one of them fails or ctx is done.
+func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) error {
+	group, soft := errgroup.WithContext(ctx)
+	hard, cancel := graceful(soft, s.cfg.Grace)
+	defer cancel()
+	var reading sync.WaitGroup
+	var dropped atomic.Int64
+	for _, r := range readers {
+		reading.Add(1)
+		group.Go(func() error {
+			defer reading.Done()
+			err := r.run(soft)
+			if ClassOf(err) == Drop && soft.Err() == nil {
+				s.cfg.Observer.Dropped(r.stream, err)
+				dropped.Add(1)
+				return nil
+			}
+			return err
+		})
+	}
+	group.Go(func() error {
+		reading.Wait()
+		close(s.queue)
+		if int(dropped.Load()) == len(readers) {
+			return noStream()
+		}
+		return nil
+	})
+	group.Go(func() error { return pub.run(soft, hard) })
+	return group.Wait()
+}
+
+// graceful is a context that ends grace after ctx does. Its values are ctx's; its own end is not, because a transaction
+// that is being committed has to be decided, or the next start would find it in doubt.
+func graceful(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var timer *time.Timer
+	var mu sync.Mutex // Guards timer against a cancel that comes while it is set.
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(grace, cancel)
+	})
+	return hard, func() {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+		cancel()
+	}
+}
