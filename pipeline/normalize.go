@@ -1,258 +1,121 @@
 package pipeline
 
 import (
-	"bytes"
 	"slices"
-	"strconv"
-	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Normalize turns one row, as the API returned it, into an event or a rejection. It is pure and total: any bytes give one
-// of the two, the same bytes always the same one. appKey is the app in whose history the row stands.
-//
-// A field of the row goes to its place in the event only if its value has exactly the type and form from which it can be
-// rebuilt; otherwise it is kept in `attributes` as it is, and what can be derived from it is derived nevertheless. So
-// [Rebuild] gives the row back from any event.
+// Normalize turns a row of an app into an event, or into a rejection that says why it cannot be one. See
+// [Normalizer.Normalize]; many rows are cheaper through one [Normalizer].
 func Normalize(appKey string, row []byte) (Event, *Rejection) {
 	return NewNormalizer(appKey).Normalize(row)
 }
 
-// Normalizer normalizes rows of one app, with memory that is shared between them. Not safe for concurrent use.
+// Normalizer turns the rows of one app into events. It owns the memory that it works in, so a row costs next to no
+// allocation. Not safe for concurrent use.
 type Normalizer struct {
-	appKey string // As a JSON string.
-	// chunk is where values are written. Events keep pointing into it, so it is never reused: a full one is left to its
-	// events.
-	chunk []byte
-	f     fields
+	// appKey is the event's member, ready to append.
+	appKey []byte
+	// compact is the row without insignificant whitespace; row points into it.
+	compact      []byte
+	row          row
+	conversation []byte
+	calendar     calendar
+	chunk        chunk
 }
 
-// chunkSize is large enough that few rows share the cost of an allocation, and small enough that an event that is kept
-// does not keep much beside it.
-const chunkSize = 128 << 10
-
-// NewNormalizer makes a normalizer for the rows of one app.
+// NewNormalizer makes a normalizer for the rows of an app.
 func NewNormalizer(appKey string) *Normalizer {
-	quoted, err := jsontext.AppendQuote(nil, appKey)
-	if err != nil {
-		quoted = []byte(`""`) // Not UTF-8: settings refuse such a key.
-	}
-	return &Normalizer{appKey: string(quoted)}
+	// An app key that is not UTF-8 fits no app; the error means that it stands here with replacement characters.
+	member, _ := jsontext.AppendQuote([]byte(`"app_key":`), appKey)
+	return &Normalizer{appKey: append(member, ',')}
 }
 
-// field is a value of the row, raw.
-type field struct {
-	name   []byte // decoded
-	quoted []byte // as in the row
-	value  []byte
-	// placed fields can be rebuilt from the event; the others go to attributes.
-	placed bool
-}
-
-// fields are a row's top-level fields: those with a place by their slot, and all of them in order.
-type fields struct {
-	all   []field
-	known [slotCount]int // 1 + index into all; 0 is absent
-	names []byte
-}
-
-// slot is a row's field that has a place in the event.
-type slot uint8
-
-const (
-	slotMsgID slot = iota
-	slotTargetType
-	slotMsgType
-	slotCtime
-	slotCreateTime
-	slotFromID
-	slotFromName
-	slotFromType
-	slotFromPlatform
-	slotFromAppKey
-	slotTargetID
-	slotTargetName
-	slotTargetAppKey
-	slotMsgLevel
-	slotMsgBody
-	slotCount
-)
-
-// slotOf finds the slot of a field's name; slotCount where it has none.
-func slotOf(name []byte) slot {
-	switch string(name) {
-	case "msgid":
-		return slotMsgID
-	case "target_type":
-		return slotTargetType
-	case "msg_type":
-		return slotMsgType
-	case "msg_ctime":
-		return slotCtime
-	case "create_time":
-		return slotCreateTime
-	case "from_id":
-		return slotFromID
-	case "from_name":
-		return slotFromName
-	case "from_type":
-		return slotFromType
-	case "from_platform":
-		return slotFromPlatform
-	case "from_appkey":
-		return slotFromAppKey
-	case "target_id":
-		return slotTargetID
-	case "target_name":
-		return slotTargetName
-	case "target_appkey":
-		return slotTargetAppKey
-	case "msg_level":
-		return slotMsgLevel
-	case "msg_body":
-		return slotMsgBody
-	default:
-		return slotCount
-	}
-}
-
-// get returns the field in a slot, or nil.
-func (f *fields) get(s slot) *field {
-	if i := f.known[s]; i > 0 {
-		return &f.all[i-1]
-	}
-	return nil
-}
-
-// Normalize is [Normalize] for the normalizer's app. The row is not kept or changed; a rejection points into it.
+// Normalize turns a row, as the API returned it, into an event or a rejection, never both and never neither. It accepts
+// any bytes, gives the same result for the same bytes, and never changes them. The event shares no memory with the row
+// and is the caller's to keep; the rejection's Row is the row itself.
+//
+// An event is made of every JSON object (RFC 8259, valid UTF-8, nested at most as deep as jsontext
+// reads)
+// whose top-level names are unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or
+// odd: a field goes to its place in the event only if its value has the expected type and form, so that [Rebuild] can
+// give it back, and otherwise into `attributes`, unchanged. What can still be told from such a field is told:
+// a target_id that is a number gives target.id too.
 func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
-	if reason, detail := n.scan(row); reason != "" {
-		return Event{}, &Rejection{Row: row, Reason: reason, Detail: detail}
+	defer n.forget()
+	reason, detail := n.read(row)
+	if reason != "" {
+		return Event{}, rejected(row, reason, detail)
 	}
-	id := n.f.get(slotMsgID)
-	if id == nil {
-		return Event{}, &Rejection{Row: row, Reason: ReasonMsgIDAbsent, Detail: "the row has no msgid"}
+	msgid := n.row.values[fieldMsgID]
+	if msgid == nil {
+		return Event{}, rejected(row, ReasonMsgIDAbsent, "the row has no msgid")
 	}
-	msgid, ok := integer(id.value)
+	id, ok := integer(msgid)
 	if !ok {
-		return Event{}, &Rejection{
-			Row: row, Reason: ReasonMsgIDNotInteger,
-			Detail: "msgid is " + printable(id.value, 40) + ", not an integer of 64 bits",
-		}
+		return Event{}, rejected(row, ReasonMsgIDNotInteger, "msgid is "+shorten(msgid)+", not an integer of 64 bits")
 	}
-	id.placed = true
-	if cap(n.chunk)-len(n.chunk) < 2*len(row)+512 {
-		n.chunk = make([]byte, 0, max(chunkSize, 4*len(row)+1024))
-	}
-	return n.event(msgid), nil
+	return n.event(id), nil
 }
 
-// scan splits the row into its fields.
-func (n *Normalizer) scan(row []byte) (Reason, string) {
-	if !utf8.Valid(row) {
-		return ReasonInvalidJSON, "the row is not valid UTF-8"
+// read checks the row and splits it into its fields; reason is empty when it could.
+func (n *Normalizer) read(row []byte) (reason Reason, detail string) {
+	compact, err := compactJSON(n.compact[:0], row)
+	if err != nil {
+		return ReasonInvalidJSON, describeSyntax(err)
 	}
-	// A name that stands twice inside a body is the sender's business; at the top it is looked for below. An escaped
-	// lone surrogate is a string that some senders produce by cutting a text, and it is kept as it is written.
-	if !jsontext.Value(row).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-		return ReasonInvalidJSON, "the row is not one JSON value"
+	n.compact = compact
+	if compact[0] != '{' {
+		return ReasonNotObject, "the row is " + describe(compact) + ", not an object"
 	}
-	if jsontext.Value(row).Kind() != '{' {
-		return ReasonNotObject, "the row is JSON, but no object"
-	}
-	n.f.all, n.f.names, n.f.known = n.f.all[:0], n.f.names[:0], [slotCount]int{}
-	for quoted, value := range members(row) {
-		name := n.f.unquote(quoted)
-		n.f.all = append(n.f.all, field{name: name, quoted: quoted, value: value})
-		if s := slotOf(name); s < slotCount {
-			n.f.known[s] = len(n.f.all)
-		}
-	}
-	if name := n.f.duplicate(); name != nil {
-		return ReasonDuplicateField, "the field " + printable(name, 40) + " stands twice"
-	}
-	return "", ""
+	return n.row.split(compact)
 }
 
-// unquote decodes a string; one without escapes stays where it is.
-func (f *fields) unquote(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
+// maxScratch bounds the memory that is kept from row to row. Rows have about 500 bytes; the few that are much larger
+// must not leave every stream with a buffer of their size.
+const maxScratch = 64 << 10
+
+func (n *Normalizer) forget() {
+	if cap(n.compact) > maxScratch {
+		n.compact = nil
+		n.row = row{}
 	}
-	start := len(f.names)
-	decoded, err := jsontext.AppendUnquote(f.names, quoted)
-	if err != nil && len(decoded) == start {
-		return quoted // Cannot be: the row was checked. As it is written, it is at least unlike any name.
+	if cap(n.conversation) > maxScratch {
+		n.conversation = nil
 	}
-	f.names = decoded
-	return decoded[start:len(decoded):len(decoded)]
 }
 
-// duplicate finds a name that stands twice. Rows have some twenty fields, so comparing each with each is cheap; a row
-// with very many is sorted.
-func (f *fields) duplicate() []byte {
-	const few = 32
-	if len(f.all) > few {
-		byName := slices.Clone(f.all)
-		slices.SortFunc(byName, func(a, b field) int { return bytes.Compare(a.name, b.name) })
-		for i := 1; i < len(byName); i++ {
-			if bytes.Equal(byName[i-1].name, byName[i].name) {
-				return byName[i].name
-			}
-		}
-		return nil
-	}
-	for i := range f.all {
-		for j := range i {
-			if len(f.all[i].name) == len(f.all[j].name) && bytes.Equal(f.all[i].name, f.all[j].name) {
-				return f.all[i].name
-			}
-		}
-	}
-	return nil
+// chunk is memory for events. Each piece is handed out once and never reused, because events are kept.
+type chunk struct {
+	free []byte
+	size int
 }
 
-// integer reads a JSON number that is written as an integer of 64 bits: digits, no fraction, no exponent, no minus zero.
-func integer(v []byte) (int64, bool) {
-	if len(v) == 0 || len(v) > 20 || string(v) == "-0" {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(string(v), 10, 64)
-	return n, err == nil
-}
-
-// The milliseconds of the first and last instant that RFC 3339 can write, and the value from which on create_time counts
-// milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973.
+// The sizes of a chunk: small for a stream that has few rows, doubling up to Go's largest size class (larger pieces
+// take the allocator's slow path).
 const (
-	lastRFC3339   = 253402300799999
-	millisFrom    = 100_000_000_000
-	millisASecond = 1000
+	minChunk = 4 << 10
+	maxChunk = 32 << 10
 )
 
-// instant reads a clock that is positive and has a place in RFC 3339.
-func instant(f *field) (int64, bool) {
-	if f == nil {
-		return 0, false
+// open returns an empty slice to append to, with room for about size bytes.
+func (c *chunk) open(size int) []byte {
+	if size > maxChunk/4 {
+		return make([]byte, 0, size)
 	}
-	n, ok := integer(f.value)
-	return n, ok && n > 0 && n <= lastRFC3339
+	if len(c.free) < size {
+		c.size = min(max(2*c.size, minChunk), maxChunk)
+		c.free = make([]byte, max(c.size, size))
+	}
+	return c.free[:0]
 }
 
-// appendInstant writes RFC 3339 in UTC, with three decimals where withMillis is set and none otherwise.
-func appendInstant(dst []byte, millis int64, withMillis bool) []byte {
-	t := time.UnixMilli(millis).UTC()
-	if withMillis {
-		return t.AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+// close takes what was appended to the slice that open returned out of the chunk. If it outgrew the chunk, append has moved
+// it to memory of its own, and the chunk is as it was.
+func (c *chunk) close(used []byte) []byte {
+	if cap(used) == cap(c.free) {
+		c.free = c.free[len(used):]
 	}
-	return t.AppendFormat(dst, "2006-01-02T15:04:05Z")
-}
-
-// printable shortens foreign bytes for a message to people.
-func printable(b []byte, limit int) string {
-	if len(b) > limit {
-		b = append(slices.Clone(b[:limit]), "…"...)
-	}
-	return strconv.QuoteToGraphic(string(b))
+	return slices.Clip(used)
 }

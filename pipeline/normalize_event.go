@@ -1,47 +1,81 @@
 package pipeline
 
 import (
-	"bytes"
 	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// event writes the scanned row as an event. The order of the fields is that of docs/events.md.
-func (n *Normalizer) event(msgid int64) Event {
-	e := Event{MsgID: msgid}
-	f := &n.f
-	start := len(n.chunk)
-	b := append(n.chunk, `{"msgid":`...)
-	b = strconv.AppendInt(b, msgid, 10)
-	b = append(append(b, `,"app_key":`...), n.appKey...)
-	b = f.place(b, `,"target_type":`, slotTargetType)
-	b = f.place(b, `,"msg_type":`, slotMsgType)
-	targetType := f.text(slotTargetType)
-	e.Target = targetOf(targetType)
+// event writes the row that was read as an event. Each part that is written ends in a comma; the one that closes an
+// object writes over the last.
+func (n *Normalizer) event(msgID int64) Event {
+	r := &n.row
+	e := Event{MsgID: msgID, Target: targetOf(r.text(fieldTargetType))}
+	b := n.chunk.open(len(n.compact) + len(n.appKey) + 768)
 
-	from, target := f.id(slotFromID), f.id(slotTargetID)
-	var conversation []byte
-	b, conversation = f.conversation(b, e.Target, targetType, from, target)
-	b = f.clocks(b, &e)
-	b = f.party(b, `,"from":{`, from, []partyField{
-		{`"name":`, slotFromName}, {`"type":`, slotFromType}, {`"platform":`, slotFromPlatform}, {`"app_key":`, slotFromAppKey},
-	})
-	b = f.party(b, `,"target":{`, target, []partyField{{`"name":`, slotTargetName}, {`"app_key":`, slotTargetAppKey}})
-	b = f.crossApp(b)
-	if body := f.get(slotMsgBody); body != nil {
-		body.placed = true
-		b = f.derived(b, f.text(slotMsgType), body.value)
-		b = append(b, `,"msg_body":`...)
-		b = appendCompact(b, body.value)
+	r.place(fieldMsgID)
+	b = appendMember(b, `{"msgid":`, r.values[fieldMsgID])
+	b = append(b, n.appKey...)
+	b = r.appendString(b, `"target_type":`, fieldTargetType)
+	b = r.appendString(b, `"msg_type":`, fieldMsgType)
+
+	b, conversation := n.appendConversation(b, e.Target)
+	b, clock := n.appendTimes(b, &e)
+
+	from := len(b)
+	b = append(b, `"from":{`...)
+	b = r.appendID(b, fieldFromID)
+	b = r.appendString(b, `"name":`, fieldFromName)
+	b = r.appendString(b, `"type":`, fieldFromType)
+	b = r.appendString(b, `"platform":`, fieldFromPlatform)
+	b = r.appendString(b, `"app_key":`, fieldFromAppKey)
+	b = closeObject(b, from, `"from":{`)
+
+	target := len(b)
+	b = append(b, `"target":{`...)
+	b = r.appendID(b, fieldTargetID)
+	b = r.appendString(b, `"name":`, fieldTargetName)
+	b = r.appendString(b, `"app_key":`, fieldTargetAppKey)
+	b = closeObject(b, target, `"target":{`)
+
+	b = r.appendCrossApp(b)
+	b = r.appendBody(b)
+	b = r.appendAttributes(b)
+	b[len(b)-1] = '}'
+
+	value := len(b)
+	if conversation.to < 0 {
+		b = append(b, n.conversation...)
+		conversation = span{value, len(b)}
 	}
-	b = f.attributes(b)
-	b = append(b, '}')
-	n.chunk = b
-	e.Value = b[start:len(b):len(b)]
-	e.Conversation = conversation
+	b = n.chunk.close(b)
+	e.Value = b[:value:value]
+	e.Conversation = conversation.of(b)
+	e.Time = clock.of(b)
 	return e
 }
 
-// targetOf is the topic for a decoded target_type.
+// span is a part of the event under construction, which may yet move.
+type span struct{ from, to int }
+
+// of cuts the span out; nil where it is empty.
+func (s span) of(b []byte) []byte {
+	if s.from >= s.to {
+		return nil
+	}
+	return b[s.from:s.to:s.to]
+}
+
+// closeObject ends the object that was begun at start with open, and takes it back if it has no member.
+func closeObject(b []byte, start int, open string) []byte {
+	if len(b) == start+len(open) {
+		return b[:start]
+	}
+	b[len(b)-1] = '}'
+	return append(b, ',')
+}
+
+// targetOf is the topic that a target_type asks for.
 func targetOf(targetType []byte) Target {
 	switch string(targetType) {
 	case "single":
@@ -55,191 +89,68 @@ func targetOf(targetType []byte) Target {
 	}
 }
 
-// place writes a string field under a name of the event; any other type is left to the attributes.
-func (f *fields) place(b []byte, name string, s slot) []byte {
-	fd := f.get(s)
-	if fd == nil || !isString(fd.value) {
+// appendString writes a field that is a string under the name it has in the event.
+func (r *row) appendString(b []byte, name string, f field) []byte {
+	if !isString(r.values[f]) {
 		return b
 	}
-	fd.placed = true
-	return append(append(b, name...), fd.value...)
+	r.place(f)
+	return appendMember(b, name, r.values[f])
 }
 
-// text is a string field's decoded value; nil where the field is absent or no string.
-func (f *fields) text(s slot) []byte {
-	if fd := f.get(s); fd != nil && isString(fd.value) {
-		return f.unquote(fd.value)
+// appendID writes an id. One that is a number cannot be told from a string in the event, so it stays in attributes too.
+func (r *row) appendID(b []byte, f field) []byte {
+	if !isDigits(r.values[f]) {
+		return r.appendString(b, `"id":`, f)
 	}
-	return nil
+	b = append(b, `"id":"`...)
+	b = append(b, r.values[f]...)
+	return append(b, `",`...)
 }
 
-// identity is an id as JSON and decoded. A number is taken for its digits, and stays in the attributes too.
-type identity struct {
-	quoted, decoded []byte
+// appendCrossApp writes msg_level, whose two known values tell whether the message crosses apps.
+func (r *row) appendCrossApp(b []byte) []byte {
+	level := string(r.values[fieldMsgLevel])
+	if level != "0" && level != "1" {
+		return b
+	}
+	r.place(fieldMsgLevel)
+	b = append(b, `"cross_app":`...)
+	b = strconv.AppendBool(b, level == "1")
+	return append(b, ',')
 }
 
-func (f *fields) id(s slot) identity {
-	fd := f.get(s)
-	if fd == nil {
-		return identity{}
+// appendBody writes what is taken out of the body, and the body itself.
+func (r *row) appendBody(b []byte) []byte {
+	body := r.values[fieldMsgBody]
+	if body == nil {
+		return b
 	}
-	if isString(fd.value) {
-		fd.placed = true
-		return identity{quoted: fd.value, decoded: f.unquote(fd.value)}
-	}
-	if _, ok := integer(fd.value); ok {
-		quoted := append(append([]byte{'"'}, fd.value...), '"')
-		return identity{quoted: quoted, decoded: fd.value}
-	}
-	return identity{}
+	b = appendDerived(b, r.text(fieldMsgType), body)
+	r.place(fieldMsgBody)
+	return appendMember(b, `"msg_body":`, body)
 }
 
-// conversation writes the conversation id and returns it decoded.
-//
-// A single chat's id is the same for both directions. The two parts are sorted bytewise; `%`, `|` and `/` inside them are
-// percent-encoded, so that different pairs never share an id.
-func (f *fields) conversation(b []byte, target Target, targetType []byte, from, to identity) (event, id []byte) {
-	if len(to.decoded) == 0 || len(targetType) == 0 {
-		return b, nil
-	}
-	raw := make([]byte, 0, len(targetType)+len(from.decoded)+len(to.decoded)+64)
-	raw = append(append(raw, targetType...), ':')
-	if target != TargetSingle {
-		raw = append(raw, to.decoded...)
-	} else {
-		if len(from.decoded) == 0 {
-			return b, nil
-		}
-		first, second := escapePart(from.decoded), escapePart(to.decoded)
-		fromApp, toApp := f.text(slotFromAppKey), f.text(slotTargetAppKey)
-		if len(fromApp) > 0 && len(toApp) > 0 && !bytes.Equal(fromApp, toApp) {
-			first = append(append(escapePart(fromApp), '/'), first...)
-			second = append(append(escapePart(toApp), '/'), second...)
-		}
-		if bytes.Compare(first, second) > 0 {
-			first, second = second, first
-		}
-		raw = append(append(append(raw, first...), '|'), second...)
-	}
-	b = append(b, `,"conversation_id":`...)
-	return appendQuoted(b, raw), raw
-}
-
-func escapePart(part []byte) []byte {
-	escaped := make([]byte, 0, len(part)+32)
-	for _, c := range part {
-		switch c {
-		case '%':
-			escaped = append(escaped, "%25"...)
-		case '|':
-			escaped = append(escaped, "%7C"...)
-		case '/':
-			escaped = append(escaped, "%2F"...)
-		default:
-			escaped = append(escaped, c)
-		}
-	}
-	return escaped
-}
-
-// clocks writes time and client_time. The decimals tell the unit in which create_time came: none for seconds, three for
-// milliseconds.
-func (f *fields) clocks(b []byte, e *Event) []byte {
-	server, hasServer := instant(f.get(slotCtime))
-	client, hasClient := instant(f.get(slotCreateTime))
-	clientMillis := client >= millisFrom
-	if hasClient && !clientMillis {
-		client *= millisASecond
-	}
-	if hasServer {
-		f.get(slotCtime).placed = true
-		e.ServerTime = server
-	}
-	if hasClient {
-		f.get(slotCreateTime).placed = true
-		e.ClientTime = client
-	}
-	if hasServer || hasClient {
-		b = append(b, `,"time":"`...)
-		start := len(b)
-		if hasServer {
-			b = appendInstant(b, server, true)
-		} else {
-			b = appendInstant(b, client, true)
-		}
-		e.Time = b[start:len(b):len(b)]
-		b = append(b, '"')
-		if !hasServer {
-			b = append(b, `,"time_source":"client_time"`...)
-		}
-	}
-	if hasClient {
-		b = append(b, `,"client_time":"`...)
-		b = appendInstant(b, client, clientMillis)
-		b = append(b, '"')
-	}
-	return b
-}
-
-// partyField is a member of `from` or `target`.
-type partyField struct {
-	name string
-	slot slot
-}
-
-// party writes `from` or `target`, unless it has no member.
-func (f *fields) party(b []byte, open string, id identity, parts []partyField) []byte {
-	before := len(b)
-	b = append(b, open...)
+// appendAttributes writes every field that cannot be rebuilt from its place.
+func (r *row) appendAttributes(b []byte) []byte {
 	start := len(b)
-	if id.quoted != nil {
-		b = append(append(b, `"id":`...), id.quoted...)
-	}
-	for _, part := range parts {
-		fd := f.get(part.slot)
-		if fd == nil || !isString(fd.value) {
+	b = append(b, `"attributes":{`...)
+	for i := range r.members {
+		m := &r.members[i]
+		if r.isPlaced(m.field) {
 			continue
 		}
-		if len(b) > start {
-			b = append(b, ',')
-		}
-		b = f.place(b, part.name, part.slot)
+		b = append(b, m.quoted...)
+		b = append(b, ':')
+		b = append(b, m.value...)
+		b = append(b, ',')
 	}
-	if len(b) == start {
-		return b[:before]
-	}
-	return append(b, '}')
+	return closeObject(b, start, `"attributes":{`)
 }
 
-// crossApp writes msg_level 0 and 1 as cross_app.
-func (f *fields) crossApp(b []byte) []byte {
-	fd := f.get(slotMsgLevel)
-	if fd == nil || len(fd.value) != 1 || fd.value[0] != '0' && fd.value[0] != '1' {
-		return b
-	}
-	fd.placed = true
-	return strconv.AppendBool(append(b, `,"cross_app":`...), fd.value[0] == '1')
-}
-
-// attributes writes every field that was given no place.
-func (f *fields) attributes(b []byte) []byte {
-	first := true
-	for i := range f.all {
-		fd := &f.all[i]
-		if fd.placed {
-			continue
-		}
-		if first {
-			b = append(b, `,"attributes":{`...)
-			first = false
-		} else {
-			b = append(b, ',')
-		}
-		b = append(append(b, fd.quoted...), ':')
-		b = appendCompact(b, fd.value)
-	}
-	if first {
-		return b
-	}
-	return append(b, '}')
+// appendQuoted writes a text as a JSON string. plain tells that it stands there as it is.
+func appendQuoted(b, text []byte) (_ []byte, plain bool) {
+	start := len(b)
+	b, _ = jsontext.AppendQuote(b, text) // The text is a part of JSON that was checked.
+	return b, len(b)-start == len(text)+len(`""`)
 }

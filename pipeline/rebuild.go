@@ -4,182 +4,113 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Rebuild gives back the row of which value is the event: the same names and values, in an order of its own. Each field
-// is taken from its place, and what stands in `attributes` outranks it.
+// Rebuild gives back the row that became the event with this value: a JSON object with the same names and values (in the
+// sense of [SameRow]), in an order of its own. Each field is taken from its place, and what stands in `attributes`
+// outranks it. An error means that the value is no event that [Normalize] made.
 func Rebuild(value []byte) ([]byte, error) {
-	if !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) ||
-		jsontext.Value(value).Kind() != '{' {
-		return nil, errors.New("rebuild row: the event is no JSON object")
-	}
-	r := rebuilt{event: make(map[string][]byte), attributes: make(map[string]bool)}
-	for quoted, v := range members(value) {
-		r.event[string(quoted[1:len(quoted)-1])] = v
-	}
-	attributes := r.event["attributes"]
-	for quoted := range members(orEmpty(attributes)) {
-		r.attributes[string(quoted)] = true
-	}
-	r.row = append(r.row, '{')
-	r.copy("msgid", "msgid")
-	r.copy("target_type", "target_type")
-	r.copy("msg_type", "msg_type")
-	if err := r.clocks(); err != nil {
+	compact, err := compactJSON(nil, value)
+	if err != nil {
 		return nil, fmt.Errorf("rebuild row: %w", err)
 	}
-	r.party("from")
-	r.party("target")
+	if !isObject(compact) {
+		return nil, errors.New("rebuild row: the event is no JSON object")
+	}
+	r := rebuilt{event: objectOf(compact), row: make([]byte, 0, len(compact))}
+	attributes := r.event["attributes"]
+	r.outranked = objectOf(attributes)
+	r.row = append(r.row, '{')
+	for _, name := range []string{"msgid", "target_type", "msg_type", "msg_body"} {
+		if v := r.event[name]; v != nil {
+			r.put(name, v)
+		}
+	}
+	if err := r.putClocks(); err != nil {
+		return nil, fmt.Errorf("rebuild row: %w", err)
+	}
+	r.putParty("from")
+	r.putParty("target")
 	switch string(r.event["cross_app"]) {
 	case "true":
 		r.put("msg_level", []byte("1"))
 	case "false":
 		r.put("msg_level", []byte("0"))
 	}
-	r.copy("msg_body", "msg_body")
-	for quoted, v := range members(orEmpty(attributes)) {
-		r.member(quoted, v)
-	}
-	return append(r.row, '}'), nil
-}
-
-func orEmpty(object []byte) []byte {
-	if len(object) == 0 || object[0] != '{' {
-		return []byte("{}")
-	}
-	return object
-}
-
-// rebuilt is a row in the making.
-type rebuilt struct {
-	event      map[string][]byte
-	attributes map[string]bool // quoted names
-	row        []byte
-}
-
-func (r *rebuilt) copy(from, to string) {
-	if v, ok := r.event[from]; ok {
-		r.put(to, v)
-	}
-}
-
-// put adds a field unless the attributes have it as it was.
-func (r *rebuilt) put(name string, value []byte) {
-	quoted := []byte(`"` + name + `"`)
-	if !r.attributes[string(quoted)] {
-		r.member(quoted, value)
-	}
-}
-
-func (r *rebuilt) member(quoted, value []byte) {
-	if len(r.row) > 1 {
+	if len(attributes) > len("{}") {
+		r.row = append(r.row, attributes[1:len(attributes)-1]...)
 		r.row = append(r.row, ',')
 	}
-	r.row = append(append(append(r.row, quoted...), ':'), value...)
+	if len(r.row) == 1 {
+		return []byte("{}"), nil
+	}
+	r.row[len(r.row)-1] = '}'
+	return r.row, nil
 }
 
-func (r *rebuilt) party(side string) {
-	for quoted, v := range members(orEmpty(r.event[side])) {
-		name := string(quoted[1 : len(quoted)-1])
+// objectOf maps the names of an object to its values; any other value has none.
+func objectOf(value []byte) map[string][]byte {
+	found := make(map[string][]byte)
+	if isObject(value) {
+		for members := membersOf(value); members.next(); {
+			found[string(members.member.name)] = members.member.value
+		}
+	}
+	return found
+}
+
+// rebuilt is a row in the making. Each member that is written ends in a comma.
+type rebuilt struct {
+	event, outranked map[string][]byte
+	row              []byte
+}
+
+// put writes a field, unless the attributes have it as it was.
+func (r *rebuilt) put(name string, value []byte) {
+	if r.outranked[name] == nil {
+		r.row = appendMember(r.row, `"`+name+`":`, value)
+	}
+}
+
+// putParty writes the fields of `from` or `target`.
+func (r *rebuilt) putParty(side string) {
+	if !isObject(r.event[side]) {
+		return
+	}
+	for members := membersOf(r.event[side]); members.next(); {
+		name := string(members.member.name)
 		if name == "app_key" {
 			name = "appkey"
 		}
-		r.put(side+"_"+name, v)
+		r.put(side+"_"+name, members.member.value)
 	}
 }
 
-func (r *rebuilt) clocks() error {
-	if _, derived := r.event["time_source"]; !derived {
-		if err := r.instant("time", "msg_ctime"); err != nil {
+// putClocks turns times back into numbers. A time that was taken from client_time is not the row's own.
+func (r *rebuilt) putClocks() error {
+	if r.event["time_source"] == nil {
+		if err := r.putClock("msg_ctime", "time"); err != nil {
 			return err
 		}
 	}
-	return r.instant("client_time", "create_time")
+	return r.putClock("create_time", "client_time")
 }
 
-// instant turns a time back into a number: milliseconds if it has decimals, seconds if not.
-func (r *rebuilt) instant(from, to string) error {
-	v, ok := r.event[from]
-	if !ok {
+func (r *rebuilt) putClock(name, from string) error {
+	quoted := r.event[from]
+	if quoted == nil {
 		return nil
 	}
-	t, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(v))
+	layout, unit := `"2006-01-02T15:04:05Z"`, time.Second
+	if bytes.IndexByte(quoted, '.') >= 0 {
+		layout, unit = `"2006-01-02T15:04:05.000Z"`, time.Millisecond
+	}
+	t, err := time.Parse(layout, string(quoted))
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
-	n := t.Unix()
-	if bytes.IndexByte(v, '.') >= 0 {
-		n = t.UnixMilli()
-	}
-	r.put(to, strconv.AppendInt(nil, n, 10))
+	r.put(name, strconv.AppendInt(nil, t.UnixMilli()/unit.Milliseconds(), 10))
 	return nil
-}
-
-// SameRow tells whether two rows mean the same: the same members in any order, numbers by their text, strings decoded.
-func SameRow(a, b []byte) bool { return bytes.Equal(Canonical(a), Canonical(b)) }
-
-// Canonical writes a JSON value so that values of the same meaning, in the sense of [SameRow], have the same bytes. What is
-// not one JSON value is returned as it is.
-func Canonical(value []byte) []byte {
-	if !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-		return value
-	}
-	return appendCanonical(make([]byte, 0, len(value)), value[skipSpace(value, 0):])
-}
-
-func appendCanonical(dst, value []byte) []byte {
-	switch value[0] {
-	case '{':
-		type pair struct{ name, value []byte }
-		var pairs []pair
-		for quoted, v := range members(value) {
-			pairs = append(pairs, pair{appendCanonicalString(nil, quoted), v})
-		}
-		slices.SortStableFunc(pairs, func(a, b pair) int { return bytes.Compare(a.name, b.name) })
-		dst = append(dst, '{')
-		for i, p := range pairs {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(append(dst, p.name...), ':')
-			dst = appendCanonical(dst, p.value)
-		}
-		return append(dst, '}')
-	case '[':
-		dst = append(dst, '[')
-		for i := skipSpace(value, 1); i < len(value) && value[i] != ']'; {
-			end := skipValue(value, i)
-			dst = appendCanonical(dst, value[i:end])
-			if i = skipSpace(value, end); i < len(value) && value[i] == ',' {
-				dst = append(dst, ',')
-				i = skipSpace(value, i+1)
-			}
-		}
-		return append(dst, ']')
-	case '"':
-		return appendCanonicalString(dst, value)
-	default:
-		return append(dst, value[:skipScalar(value, 0)]...)
-	}
-}
-
-// appendCanonicalString writes a string in its shortest escaping. One that holds what no Unicode text has (an escaped lone
-// surrogate) is equal only to itself.
-func appendCanonicalString(dst, quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return append(dst, quoted...)
-	}
-	text, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil {
-		return append(dst, quoted...)
-	}
-	if escaped, err := jsontext.AppendQuote(dst, text); err == nil {
-		return escaped
-	}
-	return append(dst, quoted...)
 }
