@@ -1,0 +1,108 @@
+package kafkaconn
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Fault says what an error of a Kafka request asks for. nil and the context's errors stay as they are. op is what was
+// being done, to what.
+//
+// The codes are those of the protocol guide (kafka.apache.org/protocol, error codes). Which of them a transactional
+// producer may repeat, and after which its transaction is over, follows KIP-98, KIP-360, KIP-588 and KIP-890.
+func Fault(op string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if known, ok := errors.AsType[*pipeline.Fault](err); ok {
+		return known
+	}
+	fault := &pipeline.Fault{Op: op, Err: err}
+	if code, ok := errors.AsType[kafka.Error](err); ok {
+		fault.Class, fault.Hint = classify(code)
+		return fault
+	}
+	fault.Class, fault.Hint = classifyOther(err)
+	return fault
+}
+
+// classify is the table of the codes that a producer, a reader of its own topic and an administrator of topics can meet.
+func classify(code kafka.Error) (pipeline.Class, string) {
+	switch code {
+	case kafka.InvalidProducerEpoch, kafka.ProducerFenced,
+		kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId, kafka.InvalidTransactionState,
+		kafka.InvalidProducerIDMapping, kafka.TransactionCoordinatorFenced,
+		// Since KIP-890 a broker may ask for the transaction to be aborted: TRANSACTION_ABORTABLE.
+		kafka.Error(120):
+		return pipeline.Abort, ""
+	case kafka.TopicAuthorizationFailed:
+		return pipeline.Permanent, "jmpub needs the rights Write, Read, Describe and, to create topics, Create on its topics"
+	case kafka.GroupAuthorizationFailed:
+		return pipeline.Permanent, "jmpub needs the right Read on the group named by JMPUB_GROUP"
+	case kafka.ClusterAuthorizationFailed:
+		return pipeline.Permanent, "jmpub needs the right Create on the cluster to create topics (or JMPUB_TOPICS_CREATE=false)"
+	case kafka.TransactionalIDAuthorizationFailed:
+		return pipeline.Permanent, "jmpub needs the rights Write and Describe on its transactional id"
+	case kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState:
+		return pipeline.Permanent, "the broker refused the credentials; check JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
+	case kafka.UnsupportedVersion:
+		return pipeline.Permanent, "the broker is too old or lacks transactions; jmpub needs Kafka 2.5, " +
+			"or JMPUB_CHECKPOINT=file:DIR for at-least-once delivery without transactions"
+	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
+		return pipeline.Abort, "the topic's max.message.bytes is smaller than it was"
+	case kafka.InvalidTransactionTimeout:
+		return pipeline.Permanent, "raise the broker's transaction.max.timeout.ms to at least 2 minutes"
+	case kafka.PolicyViolation, kafka.InvalidTopic, kafka.InvalidReplicationFactor, kafka.InvalidPartitionNumber,
+		kafka.InvalidConfiguration:
+		return pipeline.Permanent, "see JMPUB_TOPIC_PREFIX, JMPUB_TOPICS_PARTITIONS, JMPUB_TOPICS_REPLICATION"
+	case kafka.UnknownTopicOrPartition:
+		return pipeline.Transient, "the topic is gone or not known there yet"
+	case kafka.NotEnoughReplicas, kafka.NotEnoughReplicasAfterAppend:
+		return pipeline.Transient, "fewer brokers are in sync than the topic's min.insync.replicas"
+	default:
+	}
+	if code.Temporary() {
+		return pipeline.Transient, ""
+	}
+	switch code {
+	case kafka.ConcurrentTransactions, kafka.KafkaStorageError, kafka.FencedLeaderEpoch, kafka.UnknownLeaderEpoch,
+		kafka.OffsetNotAvailable, kafka.EligibleLeadersNotAvailable, kafka.Unknown, kafka.Error(55): // OPERATION_NOT_ATTEMPTED
+		return pipeline.Transient, ""
+	default:
+		return pipeline.Permanent, ""
+	}
+}
+
+// classifyOther is for errors without a code: the network's and kafka-go's own. They pass, unless they are of the kind
+// that only other settings can mend.
+func classifyOther(err error) (pipeline.Class, string) {
+	var unknownCA x509.UnknownAuthorityError
+	var wrongHost x509.HostnameError
+	var verification *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	var alert tls.AlertError
+	text := err.Error()
+	switch {
+	case errors.As(err, &unknownCA), errors.As(err, &wrongHost), errors.As(err, &verification):
+		return pipeline.Permanent, "the broker's certificate is not trusted; check JMPUB_KAFKA_TLS_CA_FILE and the host names in JMPUB_KAFKA_BROKERS"
+	case errors.As(err, &notTLS):
+		return pipeline.Permanent, "the broker does not speak TLS there; check JMPUB_KAFKA_TLS and the port"
+	case errors.As(err, &alert), strings.Contains(text, "remote error: tls"):
+		return pipeline.Permanent, "the broker refused the TLS connection; check JMPUB_KAFKA_TLS_CERT_FILE"
+	case strings.Contains(text, "SASL"), strings.Contains(text, "authentication"):
+		return pipeline.Permanent, "check JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
+	default:
+		return pipeline.Transient, ""
+	}
+}

@@ -1,0 +1,78 @@
+package sink
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// eventHeaders writes the headers of events: CloudEvents 1.0, Kafka protocol binding, binary content mode.
+type eventHeaders struct {
+	fixed []protocol.Header
+}
+
+func (s *Sink) headersOf(b *pipeline.Batch) eventHeaders {
+	fixed := []protocol.Header{
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_source", Value: []byte("urn:jmessage:app:" + b.AppKey)},
+		{Key: "ce_type", Value: []byte("jmpub.message.v1")},
+		{Key: "content-type", Value: []byte("application/json")},
+		{Key: "jmpub_stream", Value: []byte(b.Stream.String())},
+	}
+	return eventHeaders{append(fixed, s.replayHeader()...)}
+}
+
+func (s *Sink) replayHeader() []protocol.Header {
+	if s.cfg.ReplayID == "" {
+		return nil
+	}
+	return []protocol.Header{{Key: "jmpub_replay", Value: []byte(s.cfg.ReplayID)}}
+}
+
+// append adds an event's headers to dst; key is its msgid in decimal.
+func (h *eventHeaders) append(dst []protocol.Header, e *pipeline.Event, key []byte) []protocol.Header {
+	dst = append(dst, h.fixed...)
+	dst = append(dst, protocol.Header{Key: "ce_id", Value: key})
+	if len(e.Time) > 0 {
+		dst = append(dst, protocol.Header{Key: "ce_time", Value: e.Time})
+	}
+	if len(e.Conversation) > 0 {
+		dst = append(dst, protocol.Header{Key: "ce_subject", Value: e.Conversation})
+	}
+	return dst
+}
+
+// rejectedHeaders tell why a row was rejected and where it comes from.
+func (s *Sink) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *pipeline.Rejection, cutFrom int) []protocol.Header {
+	add := func(key, value string) { dst = append(dst, protocol.Header{Key: key, Value: []byte(value)}) }
+	add("jmpub_reason", string(r.Reason))
+	add("jmpub_detail", r.Detail)
+	add("jmpub_stream", b.Stream.String())
+	add("jmpub_app_key", b.AppKey)
+	add("jmpub_window", pipeline.FormatTime(b.Window.Begin)+"/"+pipeline.FormatTime(b.Window.End))
+	if r.HasMsgID {
+		add("jmpub_msgid", strconv.FormatInt(r.MsgID, 10))
+	}
+	if cutFrom > 0 {
+		add("jmpub_truncated", strconv.Itoa(cutFrom))
+	}
+	return append(dst, s.replayHeader()...)
+}
+
+// timeOf is an event's record timestamp.
+func (s *Sink) timeOf(e *pipeline.Event, now time.Time) time.Time {
+	if s.cfg.RecordTime != TimeEvent {
+		return now
+	}
+	switch {
+	case e.ServerTime > 0:
+		return time.UnixMilli(e.ServerTime)
+	case e.ClientTime > 0:
+		return time.UnixMilli(e.ClientTime)
+	default:
+		return now
+	}
+}

@@ -1,0 +1,301 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+const (
+	// recordOverhead is more than a record takes beside its key, value and headers' values.
+	recordOverhead = 256
+	// batchMargin is kept free of a topic's limit for the batch's header.
+	batchMargin = 512
+	// inFlight is how many partitions are written to side by side.
+	inFlight = 16
+)
+
+// chunk is what one batch holds: n records that fill describes.
+type chunk struct {
+	n    int
+	fill func(i int, r *recordParts)
+}
+
+// Publish writes a batch; see [pipeline.Transaction].
+func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Published, error) {
+	var published pipeline.Published
+	work, tooLarge := t.split(b)
+	published.Rejected = tooLarge
+	ranges, err := t.write(ctx, work)
+	if err != nil {
+		return published, err
+	}
+	// Whether an event that is larger than a batch may be fits when it is compressed is known only once it is tried.
+	for i := range b.Events {
+		published.Events[b.Events[i].Target]++
+	}
+	for i := range tooLarge {
+		published.Events[t.targetOf(b, tooLarge[i].MsgID)]--
+	}
+	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, tooLarge))
+	if err != nil {
+		return published, err
+	}
+	published.Offsets = append(ranges, rejected...)
+	return published, nil
+}
+
+func (t *transaction) targetOf(b *pipeline.Batch, id int64) pipeline.Target {
+	for i := range b.Events {
+		if b.Events[i].MsgID == id {
+			return b.Events[i].Target
+		}
+	}
+	return pipeline.TargetOther
+}
+
+// split lays the events out by partition and batch, in their order. What fits into no batch is returned as rejected.
+func (t *transaction) split(b *pipeline.Batch) (map[place][]chunk, []pipeline.Rejection) {
+	headers := t.headersOf(b)
+	now := time.Now()
+	balancer := kafka.Murmur2Balancer{Consistent: true}
+	var tooLarge []pipeline.Rejection
+	lists := make(map[place][]int)
+	var key [20]byte
+	names := t.names()
+	for i := range b.Events {
+		e := &b.Events[i]
+		name := names[e.Target]
+		from := strconv.AppendInt(key[:0], e.MsgID, 10)
+		if t.cfg.PartitionBy == ByConversation && len(e.Conversation) > 0 {
+			from = e.Conversation
+		}
+		if size := eventSize(e); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, &headers, name) {
+			tooLarge = append(tooLarge, rejection(e, t.topics[name].maxBytes))
+			continue
+		}
+		number := balancer.Balance(kafka.Message{Key: from}, t.topics[name].partitions...)
+		p := place{name, int32(number)} //nolint:gosec // A partition's number.
+		lists[p] = append(lists[p], i)
+	}
+	fill := func(list []int) func(int, *recordParts) {
+		return func(i int, r *recordParts) {
+			e := &b.Events[list[i]]
+			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
+			r.value = e.Value
+			r.Headers = headers.append(r.Headers, e, r.key)
+			r.Time = t.timeOf(e, now)
+		}
+	}
+	work := make(map[place][]chunk, len(lists))
+	for p, list := range lists {
+		size := func(i int) int { return eventSize(&b.Events[list[i]]) }
+		for first, end := range t.cuts(p, len(list), size) {
+			work[p] = append(work[p], chunk{end - first, fill(list[first:end])})
+		}
+	}
+	return work, tooLarge
+}
+
+// cuts divides n records into runs that fit into a batch of the topic, each with at least one record.
+func (t *transaction) cuts(p place, n int, sizeOf func(i int) int) iter.Seq2[int, int] {
+	limit := t.topics[p.topic].maxBytes - batchMargin
+	return func(yield func(first, end int) bool) {
+		size, first := 0, 0
+		for i := range n {
+			one := sizeOf(i)
+			if i > first && size+one > limit {
+				if !yield(first, i) {
+					return
+				}
+				size, first = 0, i
+			}
+			size += one
+		}
+		yield(first, n)
+	}
+}
+
+// eventSize is at least what an event takes in a batch that is not compressed.
+func eventSize(e *pipeline.Event) int {
+	return len(e.Value) + len(e.Conversation) + len(e.Time) + recordOverhead
+}
+
+// fits tries whether a large event is small enough for a batch of its own once it is compressed.
+func (t *transaction) fits(e *pipeline.Event, headers *eventHeaders, name string) bool {
+	key := strconv.AppendInt(nil, e.MsgID, 10)
+	var buf bytes.Buffer
+	one := &source{n: 1, fill: func(_ int, r *recordParts) {
+		r.key, r.value, r.Headers = key, e.Value, headers.append(nil, e, key)
+	}}
+	err := encode(&buf, one, t.compression, &t.producer, 0)
+	return err == nil && buf.Len()-sizePrefix <= t.topics[name].maxBytes
+}
+
+// rejection turns an event that Kafka cannot take back into its row.
+func rejection(e *pipeline.Event, limit int) pipeline.Rejection {
+	row, err := pipeline.Rebuild(e.Value)
+	if err != nil {
+		row = e.Value // The event is JSON made here, so this cannot be; its content is what matters.
+	}
+	return pipeline.Rejection{
+		Row: bytes.Clone(row), Reason: pipeline.ReasonTooLarge, MsgID: e.MsgID, HasMsgID: true,
+		Detail: fmt.Sprintf("the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(e.Value), limit),
+	}
+}
+
+// reject writes rejected rows, whole. They have no key and go to the partition of their content, so that the same row
+// stands in the same one.
+func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []pipeline.Rejection) ([]pipeline.OffsetRange, error) {
+	if len(rejected) == 0 {
+		return nil, nil
+	}
+	name := t.own(pipeline.TopicRejected)
+	info := t.topics[name]
+	balancer := kafka.Murmur2Balancer{Consistent: true}
+	work := make(map[place][]chunk)
+	for i := range rejected {
+		r := &rejected[i]
+		row, cutFrom := r.Row, 0
+		if limit := info.maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
+			row, cutFrom = row[:max(0, limit)], len(row)
+		}
+		number := balancer.Balance(kafka.Message{Key: row}, info.partitions...)
+		p := place{name, int32(number)} //nolint:gosec // A partition's number.
+		work[p] = append(work[p], chunk{1, func(_ int, parts *recordParts) {
+			parts.value = row
+			parts.Headers = t.rejectedHeaders(parts.Headers, b, r, cutFrom)
+		}})
+	}
+	return t.write(ctx, work)
+}
+
+// Append writes records of jmpub's own topics; see [pipeline.Transaction].
+func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
+	lists := make(map[place][]*pipeline.Record)
+	balancer := kafka.Murmur2Balancer{Consistent: true}
+	for i := range records {
+		r := &records[i]
+		p := place{t.own(r.Topic), r.Partition}
+		if r.Partition < 0 {
+			number := balancer.Balance(kafka.Message{Key: r.Key}, t.topics[p.topic].partitions...)
+			p.partition = int32(number) //nolint:gosec // A partition's number.
+		}
+		lists[p] = append(lists[p], r)
+	}
+	work := make(map[place][]chunk, len(lists))
+	for p, list := range lists {
+		size := func(i int) int { return len(list[i].Key) + len(list[i].Value) + recordOverhead }
+		for first, end := range t.cuts(p, len(list), size) {
+			work[p] = append(work[p], chunk{end - first, func(i int, parts *recordParts) {
+				parts.key, parts.value = list[first+i].Key, list[first+i].Value
+			}})
+		}
+	}
+	_, err := t.write(ctx, work)
+	return err
+}
+
+// write sends the batches, partitions side by side and within one in order, and returns where they stand.
+func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
+	if len(work) == 0 {
+		return nil, nil
+	}
+	places := make([]place, 0, len(work))
+	for p := range work {
+		places = append(places, p)
+	}
+	if err := t.join(ctx, places); err != nil {
+		return nil, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(inFlight)
+	encoding := make(chan struct{}, runtime.GOMAXPROCS(0)) // More would only take turns on the processors.
+	var mu sync.Mutex                                      // Guards ranges.
+	var ranges []pipeline.OffsetRange
+	for p, chunks := range work {
+		state := t.at(p)
+		group.Go(func() error {
+			buf, _ := buffers.Get().(*bytes.Buffer)
+			defer buffers.Put(buf)
+			for _, c := range chunks {
+				encoding <- struct{}{}
+				err := encode(buf, &source{n: c.n, fill: c.fill}, t.compression, &t.producer, state.sequence)
+				<-encoding
+				if err != nil {
+					return err
+				}
+				base, err := t.send(ctx, p, buf.Bytes())
+				if err != nil {
+					return err
+				}
+				state.sequence = next(state.sequence, c.n)
+				mu.Lock()
+				ranges = append(ranges, pipeline.OffsetRange{
+					Topic: p.topic, Partition: p.partition, First: base, Last: base + int64(c.n) - 1,
+				})
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return ranges, err
+}
+
+// buffers are reused between batches, which have about a megabyte.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
+
+// send sends one batch until it is taken, always the same bytes, and returns its base offset.
+func (t *transaction) send(ctx context.Context, p place, batch []byte) (int64, error) {
+	op := fmt.Sprintf("produce to %s/%d", p.topic, p.partition)
+	base := int64(-1)
+	err := t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
+		res, err := t.cfg.Client.RawProduce(ctx, &kafka.RawProduceRequest{
+			Topic: p.topic, Partition: int(p.partition), RequiredAcks: kafka.RequireAll,
+			TransactionalID: t.cfg.TransactionalID,
+			RawRecords:      protocol.RawRecordSet{Reader: bytes.NewReader(batch)},
+		})
+		if err == nil {
+			err = res.Error
+		}
+		if err != nil {
+			return t.sendFault(op, p, err)
+		}
+		base = res.BaseOffset
+		return nil
+	})
+	if err == nil && base < 0 {
+		err = &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not tell the offset")}
+	}
+	return base, err
+}
+
+// sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
+// where; the ledger needs to know, so the transaction is given up.
+func (t *transaction) sendFault(op string, p place, err error) error {
+	if errors.Is(err, kafka.DuplicateSequenceNumber) {
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
+	}
+	fault := kafkaconn.Fault(op, err)
+	tooLarge := errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
+	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
+		f.Class = pipeline.Permanent
+		f.Hint = fmt.Sprintf("raise max.message.bytes of %s to %d: a checkpoint holds the ids near its end", p.topic, checkpointMaxBytes)
+	}
+	return fault
+}

@@ -1,0 +1,204 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// PartitionBy chooses what a record's partition is computed from.
+type PartitionBy string
+
+// The choices. The key is the msgid either way.
+const (
+	ByMsgID        PartitionBy = "msgid"
+	ByConversation PartitionBy = "conversation"
+)
+
+// RecordTime chooses a record's timestamp.
+type RecordTime string
+
+// The choices.
+const (
+	TimePublish RecordTime = "publish"
+	TimeEvent   RecordTime = "event"
+)
+
+// Config is what the operator sets.
+type Config struct {
+	Client *kafka.Client
+	// Prefix begins every topic's name.
+	Prefix string
+	// TransactionalID is unique to the writer of a shard; empty delivers at least once.
+	TransactionalID string
+	// Compression is none, gzip, snappy, lz4 or zstd.
+	Compression string
+	PartitionBy PartitionBy
+	RecordTime  RecordTime
+	// ReplayID marks the events of a replay; empty otherwise.
+	ReplayID string
+	Topics   TopicsConfig
+	// Retry is the policy for requests that may succeed later.
+	Retry pipeline.Retry
+	// Warn is told what is odd about the topics but does no harm; may be nil.
+	Warn func(message string)
+}
+
+// transactionTimeout is how long the broker lets a transaction stay open before it aborts it. A window that is fetched
+// whole takes a moment; one that is streamed is bounded by its cursor's 120 s.
+const transactionTimeout = 3 * time.Minute
+
+// Sink writes to Kafka. It is used by one goroutine at a time.
+type Sink struct {
+	cfg         Config
+	compression protocol.Attributes
+	// topics is known after EnsureTopics.
+	topics   map[string]topic
+	producer producer
+	// quick is the retry policy for the coordinator, which is often busy for a moment with the last transaction's end.
+	quick pipeline.Retry
+}
+
+var (
+	_ pipeline.Sink        = (*Sink)(nil)
+	_ pipeline.Transaction = (*transaction)(nil)
+)
+
+// producer is the identity under which batches are written.
+type producer struct {
+	id    int64
+	epoch int16
+	known bool
+	// partitions hold the next sequence of each partition, which begins at 0 with each epoch.
+	partitions map[place]*partition
+}
+
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
+type partition struct {
+	place
+	sequence int32
+	// joined tells that the open transaction has the partition.
+	joined bool
+}
+
+// New checks the configuration. Nothing is sent yet.
+func New(cfg Config) (*Sink, error) {
+	codecs := map[string]protocol.Attributes{
+		"none": 0, "gzip": protocol.Gzip, "snappy": protocol.Snappy, "lz4": protocol.Lz4, "zstd": protocol.Zstd,
+	}
+	var errs []error
+	compression, ok := codecs[cfg.Compression]
+	if !ok {
+		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_COMPRESSION: %q is not none, gzip, snappy, lz4 or zstd", cfg.Compression))
+	}
+	if cfg.PartitionBy != ByMsgID && cfg.PartitionBy != ByConversation {
+		errs = append(errs, fmt.Errorf("JMPUB_PARTITION_BY: %q is not msgid or conversation", cfg.PartitionBy))
+	}
+	if cfg.RecordTime != TimePublish && cfg.RecordTime != TimeEvent {
+		errs = append(errs, fmt.Errorf("JMPUB_RECORD_TIME: %q is not publish or event", cfg.RecordTime))
+	}
+	errs = append(errs, checkPrefix(cfg.Prefix))
+	if cfg.Warn == nil {
+		cfg.Warn = func(string) {}
+	}
+	quick := cfg.Retry
+	quick.Initial, quick.Max = 20*time.Millisecond, 2*time.Second
+	s := &Sink{cfg: cfg, compression: compression, quick: quick, topics: make(map[string]topic)}
+	s.producer.partitions = make(map[place]*partition)
+	return s, errors.Join(errs...)
+}
+
+// checkPrefix refuses what cannot begin a topic's name (Kafka: letters, digits, dot, underscore and hyphen, 249 in all).
+func checkPrefix(prefix string) error {
+	const longest = 200
+	ok := prefix != "" && len(prefix) <= longest && strings.Trim(prefix, ".") != "" &&
+		strings.IndexFunc(prefix, func(r rune) bool {
+			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
+		}) < 0
+	if !ok {
+		return fmt.Errorf("JMPUB_TOPIC_PREFIX: %q is no beginning of a topic's name: letters, digits, '.', '_' and '-'", prefix)
+	}
+	return nil
+}
+
+// ExactlyOnce tells whether the sink writes in transactions.
+func (s *Sink) ExactlyOnce() bool { return s.cfg.TransactionalID != "" }
+
+// Open takes the right to write; see [pipeline.Sink].
+//
+// The first call asks for the transactional id without naming a producer: the broker aborts what the last holder left open
+// and fences it. Later calls name their own producer and epoch (KIP-360), so that the broker tells a writer whose
+// transaction timed out, which may go on, from one that was replaced, which may not.
+func (s *Sink) Open(ctx context.Context) error {
+	if err := s.EnsureTopics(ctx); err != nil {
+		return err
+	}
+	if !s.ExactlyOnce() {
+		return nil
+	}
+	own := s.producer
+	if !own.known {
+		own.id, own.epoch = -1, -1
+	}
+	op := "take the transactional id " + s.cfg.TransactionalID
+	return s.quick.Do(ctx, op, func(ctx context.Context) error {
+		res, err := s.cfg.Client.InitProducerID(ctx, &kafka.InitProducerIDRequest{
+			TransactionalID:      s.cfg.TransactionalID,
+			TransactionTimeoutMs: int(transactionTimeout.Milliseconds()),
+			ProducerID:           int(own.id), ProducerEpoch: int(own.epoch),
+		})
+		if err == nil {
+			err = res.Error
+		}
+		if err != nil {
+			return s.openFault(op, err)
+		}
+		s.producer = producer{
+			id: int64(res.Producer.ProducerID), epoch: int16(res.Producer.ProducerEpoch), known: true, //nolint:gosec // The wire's type.
+			partitions: make(map[place]*partition),
+		}
+		return nil
+	})
+}
+
+// openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
+func (s *Sink) openFault(op string, err error) error {
+	if s.producer.known && (errors.Is(err, kafka.ProducerFenced) || errors.Is(err, kafka.InvalidProducerEpoch)) {
+		return &pipeline.Fault{
+			Class: pipeline.Fenced, Op: op, Err: err,
+			Hint: "another jmpub with the same JMPUB_GROUP has taken over this app; this one leaves",
+		}
+	}
+	return kafkaconn.Fault(op, err)
+}
+
+// Begin starts a transaction. Nothing is sent: the broker opens it with the first partition.
+func (s *Sink) Begin(context.Context) (pipeline.Transaction, error) {
+	for _, p := range s.producer.partitions {
+		p.joined = false
+	}
+	return &transaction{Sink: s}, nil
+}
+
+// at returns the state of a partition.
+func (s *Sink) at(p place) *partition {
+	state, ok := s.producer.partitions[p]
+	if !ok {
+		state = &partition{place: p}
+		s.producer.partitions[p] = state
+	}
+	return state
+}
