@@ -71,21 +71,21 @@ func bodyFieldOf(name []byte) bodyField {
 type body [bodyFieldCount][]byte
 
 // read takes the members out of a value; one that is no object has none.
-func (v *body) read(value []byte) {
+func (v *body) read(reader *objectReader, value []byte) {
 	if !isObject(value) {
 		return
 	}
 	var seen uint32
-	members := membersOf(value)
-	for members.next() {
-		f := bodyFieldOf(members.member.name)
+	reader.open(value)
+	for m := (member{}); reader.next(&m); {
+		f := bodyFieldOf(unquote(m.quoted))
 		switch {
 		case f == bodyFieldCount:
 		case seen&(1<<f) != 0:
 			v[f] = nil
 		default:
 			seen |= 1 << f
-			v[f] = members.member.value
+			v[f] = m.value
 		}
 	}
 }
@@ -93,23 +93,23 @@ func (v *body) read(value []byte) {
 // appendDerived writes what an event shows of its body beside the body itself: text, media, location. The body is whole
 // without them, so they need not be rebuilt, and what has an unexpected type is left out. Numbers and strings stand as
 // the sender wrote them; nothing is checked for its range.
-func appendDerived(b, msgType, value []byte) []byte {
+func appendDerived(reader *objectReader, b, msgType, value []byte) []byte {
 	var v body
 	switch string(msgType) {
 	case "text":
-		v.read(value)
+		v.read(reader, value)
 		return v.appendString(b, `"text":`, bodyText)
 	case "image", "voice", "file":
-		v.read(value)
+		v.read(reader, value)
 		start := len(b)
 		b = append(b, `"media":[`...)
 		b = v.appendMedium(b, string(msgType))
 		return closeArray(b, start, `"media":[`)
 	case "video":
-		v.read(value)
-		return v.appendVideo(b)
+		v.read(reader, value)
+		return v.appendVideo(reader, b)
 	case "location":
-		v.read(value)
+		v.read(reader, value)
 		start := len(b)
 		b = append(b, `"location":{`...)
 		b = v.appendNumber(b, `"latitude":`, bodyLatitude)
@@ -123,19 +123,19 @@ func appendDerived(b, msgType, value []byte) []byte {
 }
 
 // appendVideo writes a video as its two parts. It has no media_id of its own; its duration stands beside the parts.
-func (v *body) appendVideo(b []byte) []byte {
+func (v *body) appendVideo(reader *objectReader, b []byte) []byte {
 	start := len(b)
 	b = append(b, `"media":[`...)
 	if isObject(v[bodyVideo]) {
 		var video body
-		video.read(v[bodyVideo])
+		video.read(reader, v[bodyVideo])
 		if isNumber(v[bodyDuration]) {
 			video[bodyDuration] = v[bodyDuration]
 		}
 		b = video.appendMedium(b, "video")
 	}
 	var thumb body
-	thumb.read(v[bodyThumb])
+	thumb.read(reader, v[bodyThumb])
 	b = thumb.appendMedium(b, "image")
 	return closeArray(b, start, `"media":[`)
 }

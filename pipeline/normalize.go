@@ -16,9 +16,7 @@ func Normalize(appKey string, row []byte) (Event, *Rejection) {
 // allocation. Not safe for concurrent use.
 type Normalizer struct {
 	// appKey is the event's member, ready to append.
-	appKey []byte
-	// compact is the row without insignificant whitespace; row points into it.
-	compact      []byte
+	appKey       []byte
 	row          row
 	conversation []byte
 	calendar     calendar
@@ -29,22 +27,21 @@ type Normalizer struct {
 func NewNormalizer(appKey string) *Normalizer {
 	// An app key that is not UTF-8 fits no app; the error means that it stands here with replacement characters.
 	member, _ := jsontext.AppendQuote([]byte(`"app_key":`), appKey)
-	return &Normalizer{appKey: append(member, ',')}
+	return &Normalizer{appKey: append(member, ','), row: row{reader: newObjectReader()}}
 }
 
 // Normalize turns a row, as the API returned it, into an event or a rejection, never both and never neither. It accepts
 // any bytes, gives the same result for the same bytes, and never changes them. The event shares no memory with the row
 // and is the caller's to keep; the rejection's Row is the row itself.
 //
-// An event is made of every JSON object (RFC 8259, valid UTF-8, nested at most as deep as jsontext
-// reads)
-// whose top-level names are unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or
-// odd: a field goes to its place in the event only if its value has the expected type and form, so that [Rebuild] can
-// give it back, and otherwise into `attributes`, unchanged. What can still be told from such a field is told:
-// a target_id that is a number gives target.id too.
+// An event is made of every JSON object (RFC 8259, valid UTF-8, no deeper than jsontext reads) whose top-level names are
+// unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or odd: a field goes to its
+// place in the event only if its value has the expected type and form, so that [Rebuild] can give it back, and otherwise
+// into `attributes`, unchanged. What can still be told from such a field is told: a target_id that is a number gives
+// target.id too.
 func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
-	defer n.forget()
-	reason, detail := n.read(row)
+	defer n.release()
+	reason, detail := n.row.split(row)
 	if reason != "" {
 		return Event{}, rejected(row, reason, detail)
 	}
@@ -56,32 +53,14 @@ func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	if !ok {
 		return Event{}, rejected(row, ReasonMsgIDNotInteger, "msgid is "+shorten(msgid)+", not an integer of 64 bits")
 	}
-	return n.event(id), nil
+	// What an event has more than its row: names, an app key, times, a conversation id, and some of its body twice.
+	return n.event(id, len(row)+len(n.appKey)+768), nil
 }
 
-// read checks the row and splits it into its fields; reason is empty when it could.
-func (n *Normalizer) read(row []byte) (reason Reason, detail string) {
-	compact, err := compactJSON(n.compact[:0], row)
-	if err != nil {
-		return ReasonInvalidJSON, describeSyntax(err)
-	}
-	n.compact = compact
-	if compact[0] != '{' {
-		return ReasonNotObject, "the row is " + describe(compact) + ", not an object"
-	}
-	return n.row.split(compact)
-}
-
-// maxScratch bounds the memory that is kept from row to row. Rows have about 500 bytes; the few that are much larger
-// must not leave every stream with a buffer of their size.
-const maxScratch = 64 << 10
-
-func (n *Normalizer) forget() {
-	if cap(n.compact) > maxScratch {
-		n.compact = nil
-		n.row = row{}
-	}
-	if cap(n.conversation) > maxScratch {
+func (n *Normalizer) release() {
+	const usualConversation = 1 << 10
+	n.row.release()
+	if cap(n.conversation) > usualConversation {
 		n.conversation = nil
 	}
 }
@@ -114,7 +93,7 @@ func (c *chunk) open(size int) []byte {
 // close takes what was appended to the slice that open returned out of the chunk. If it outgrew the chunk, append has moved
 // it to memory of its own, and the chunk is as it was.
 func (c *chunk) close(used []byte) []byte {
-	if cap(used) == cap(c.free) {
+	if len(c.free) > 0 && &used[0] == &c.free[0] {
 		c.free = c.free[len(used):]
 	}
 	return slices.Clip(used)

@@ -8,10 +8,10 @@ import (
 
 // event writes the row that was read as an event. Each part that is written ends in a comma; the one that closes an
 // object writes over the last.
-func (n *Normalizer) event(msgID int64) Event {
+func (n *Normalizer) event(msgID int64, size int) Event {
 	r := &n.row
 	e := Event{MsgID: msgID, Target: targetOf(r.text(fieldTargetType))}
-	b := n.chunk.open(len(n.compact) + len(n.appKey) + 768)
+	b := n.chunk.open(size)
 
 	r.place(fieldMsgID)
 	b = appendMember(b, `{"msgid":`, r.values[fieldMsgID])
@@ -126,7 +126,7 @@ func (r *row) appendBody(b []byte) []byte {
 	if body == nil {
 		return b
 	}
-	b = appendDerived(b, r.text(fieldMsgType), body)
+	b = appendDerived(r.reader, b, r.text(fieldMsgType), body)
 	r.place(fieldMsgBody)
 	return appendMember(b, `"msg_body":`, body)
 }

@@ -3,110 +3,148 @@ package pipeline
 import (
 	"bytes"
 	"errors"
+	"io"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-var errUTF8 = errors.New("not valid UTF-8")
+// asWritten lets jsontext keep what RFC 8259 allows. Duplicate names in a body are the sender's business. An escaped lone
+// surrogate (`\ud83d`) is what a sender makes who cuts a text within an emoji, and for that a message must not be kept from
+// its topic; AllowInvalidUTF8 is about those alone, because the bytes are checked before.
+func asWritten() []jsontext.Options {
+	return []jsontext.Options{
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true),
+	}
+}
 
-// compactJSON appends a JSON value (RFC 8259, UTF-8, at most 10,000 levels deep) without its insignificant whitespace.
-// Everything else stays as it is written: numbers, escapes, the order of members, and duplicate names, which are the
-// sender's business. An escaped lone surrogate (`\ud83d`) stays too: it is what a sender makes who cuts a text within an
-// emoji, and for that a message must not be kept from its topic.
+var (
+	errUTF8    = errors.New("not valid UTF-8")
+	errObject  = errors.New("not an object")
+	errTrailer = errors.New("another value follows the first")
+)
+
+// objectReader reads the members of objects, one object after another. The zero value is not ready: see newObjectReader.
+type objectReader struct {
+	json    []byte
+	buffer  bytes.Buffer
+	decoder jsontext.Decoder
+	options []jsontext.Options
+	// err is why the last object could not be read; nil where it could.
+	err error
+}
+
+func newObjectReader() *objectReader { return &objectReader{options: asWritten()} }
+
+// member is a member of an object, as written.
+type member struct {
+	// quoted is the name in its quotes.
+	quoted, value []byte
+	// field is set by what reads a row.
+	field field
+}
+
+// name is the decoded name. One that is no text is equal only to the same name.
+func (m *member) name() []byte {
+	if name := unquote(m.quoted); name != nil {
+		return name
+	}
+	return append([]byte(noText), m.quoted...)
+}
+
+// noText begins a name that is no text, and stands in no text.
+const noText = "\xff"
+
+// open begins with an object, which next reads up to its end. What next returns is a part of json.
+func (o *objectReader) open(json []byte) {
+	o.json = json
+	o.buffer = *bytes.NewBuffer(json) // The decoder reads it where it is.
+	o.decoder.Reset(&o.buffer, o.options...)
+	o.err = nil
+	if o.decoder.PeekKind() == '{' {
+		_, o.err = o.decoder.ReadToken()
+		return
+	}
+	if _, o.err = o.decoder.ReadValue(); o.err == nil {
+		o.end()
+	}
+	if o.err == nil {
+		o.err = errObject
+	}
+}
+
+// next reads a member. It returns false at the object's end and at an error, which is then in err.
+func (o *objectReader) next(m *member) bool {
+	if o.err != nil {
+		return false
+	}
+	if o.decoder.PeekKind() == '}' {
+		if _, o.err = o.decoder.ReadToken(); o.err == nil {
+			o.end()
+		}
+		return false
+	}
+	if m.quoted, o.err = o.read(); o.err == nil {
+		m.value, o.err = o.read()
+	}
+	return o.err == nil
+}
+
+// read returns the next value as a part of json, which outlives what the decoder returns.
+func (o *objectReader) read() ([]byte, error) {
+	value, err := o.decoder.ReadValue()
+	end := int(o.decoder.InputOffset())
+	return o.json[end-len(value) : end : end], err
+}
+
+// end makes sure that nothing follows the value.
+func (o *objectReader) end() {
+	if _, err := o.decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		o.err = err
+		if err == nil {
+			o.err = errTrailer
+		}
+	}
+}
+
+// release forgets the last object, so that its memory is not kept alive.
+func (o *objectReader) release() {
+	o.json = nil
+	o.buffer = bytes.Buffer{}
+	o.decoder.Reset(&o.buffer)
+}
+
+// compactJSON appends a JSON value (RFC 8259, UTF-8, at most 10,000 levels deep) as written, without its insignificant
+// whitespace.
 func compactJSON(dst, value []byte) ([]byte, error) {
 	if !utf8.Valid(value) {
 		return dst, errUTF8
 	}
-	// AllowInvalidUTF8 is about escaped lone surrogates alone: the bytes were checked.
-	return jsontext.AppendFormat(dst, value,
-		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true))
+	return jsontext.AppendFormat(dst, value, asWritten()...)
 }
 
-// What follows walks over the JSON that compactJSON made, so it looks for ends and checks nothing. It copies nothing but
-// names with escapes.
-
-// members walks over the members of an object.
-type members struct {
-	json []byte
-	at   int
-	// member is the one that next found; its field is not set.
-	member member
+// hasSpace tells whether a value may hold insignificant whitespace. A blank may also stand in one of its strings.
+func hasSpace(value []byte) bool {
+	return (isObject(value) || isArray(value)) &&
+		(bytes.IndexByte(value, ' ') >= 0 || bytes.IndexByte(value, '\n') >= 0 ||
+			bytes.IndexByte(value, '\r') >= 0 || bytes.IndexByte(value, '\t') >= 0)
 }
 
-// membersOf starts at the first member of an object.
-func membersOf(object []byte) members { return members{json: object, at: 1} }
-
-// next moves to the next member and tells whether there was one.
-func (m *members) next() bool {
-	if m.json[m.at] == '}' {
-		return false
-	}
-	if m.json[m.at] == ',' {
-		m.at++
-	}
-	colon := stringEnd(m.json, m.at)
-	m.member.quoted = m.json[m.at:colon]
-	m.member.name = unquoteName(m.member.quoted)
-	end := valueEnd(m.json, colon+1)
-	m.member.value = m.json[colon+1 : end]
-	m.at = end
-	return true
-}
-
-// valueEnd returns the index after the value that begins at i, inside an object or array.
-func valueEnd(json []byte, i int) int {
-	switch json[i] {
-	case '"':
-		return stringEnd(json, i)
-	case '{', '[':
-		end, _ := compositeEnd(json, i)
-		return end
-	default:
-		for json[i] != ',' && json[i] != '}' && json[i] != ']' {
-			i++
-		}
-		return i
-	}
-}
-
-// compositeEnd returns the index after the object or array that begins at i, and how deep it nests, itself included. It
-// does not recurse, so no depth exhausts the stack.
-func compositeEnd(json []byte, i int) (end, deepest int) {
-	for depth := 0; ; {
-		switch json[i] {
-		case '"':
-			i = stringEnd(json, i)
-			continue
-		case '{', '[':
-			depth++
-			deepest = max(deepest, depth)
-		case '}', ']':
-			depth--
-		}
-		i++
-		if depth == 0 {
-			return i, deepest
-		}
-	}
-}
-
-// stringEnd returns the index after the string that begins at i.
-func stringEnd(json []byte, i int) int {
+// depthOf is how deep a value that was read nests: 0 for a number.
+func depthOf(value []byte) int {
+	deepest := 0
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(value), asWritten()...)
 	for {
-		i += 1 + bytes.IndexByte(json[i+1:], '"')
-		escapes := i
-		for json[escapes-1] == '\\' {
-			escapes--
+		if _, err := decoder.ReadToken(); err != nil {
+			return deepest
 		}
-		if (i-escapes)%2 == 0 { // An even number of backslashes are escaped themselves.
-			return i + 1
-		}
+		deepest = max(deepest, decoder.StackDepth())
 	}
 }
 
 func isString(v []byte) bool { return len(v) > 0 && v[0] == '"' }
 func isObject(v []byte) bool { return len(v) > 0 && v[0] == '{' }
+func isArray(v []byte) bool  { return len(v) > 0 && v[0] == '[' }
 func isNumber(v []byte) bool { return len(v) > 0 && (v[0] == '-' || isDigit(v[0])) }
 func isDigit(c byte) bool    { return '0' <= c && c <= '9' }
 
@@ -131,13 +169,4 @@ func unquote(quoted []byte) []byte {
 		return nil
 	}
 	return text
-}
-
-// unquoteName decodes a member's name. One that is no text is equal only to the same name: the byte before it stands in no
-// text.
-func unquoteName(quoted []byte) []byte {
-	if name := unquote(quoted); name != nil {
-		return name
-	}
-	return append([]byte{0xff}, quoted...)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,36 +16,24 @@ func rejected(row []byte, reason Reason, detail string) *Rejection {
 }
 
 // findMsgID reads a row that may be broken as far as it goes. It takes a msgid that stands once, and only if something
-// follows it: in a row that was cut off within the number, what is left of it is another id.
+// follows it: in a row that was cut off within the number, what is left of it is another id. Where a second value follows
+// the object, which of them is the row is unknown.
 func findMsgID(row []byte) (msgID int64, found bool) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(row),
-		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if token, err := d.ReadToken(); err != nil || token.Kind() != '{' {
-		return 0, false
-	}
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil {
-			break
-		}
-		isID := name.String() == "msgid"
-		value, err := d.ReadValue()
-		if err != nil {
-			break
-		}
-		if !isID {
+	times := 0
+	reader := newObjectReader()
+	reader.open(row)
+	for m := (member{}); reader.next(&m); {
+		if fieldOf(m.quoted) != fieldMsgID {
 			continue
 		}
-		if found {
-			return 0, false
-		}
-		id, ok := integer(value)
-		if !ok || int(d.InputOffset()) == len(row) {
-			return 0, false
-		}
-		msgID, found = id, true
+		times++
+		msgID, found = integer(m.value)
+		found = found && reader.decoder.InputOffset() < int64(len(row))
 	}
-	return msgID, found
+	if times != 1 || !found || errors.Is(reader.err, errTrailer) {
+		return 0, false
+	}
+	return msgID, true
 }
 
 // describe names the type of a JSON value that is no object, for people.
@@ -63,6 +52,9 @@ func describe(v []byte) string {
 
 // describeSyntax says where the JSON is broken. The path that jsontext would add has names of any length in it.
 func describeSyntax(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "there is no value"
+	}
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) && syntax.Err != nil {
 		return "byte " + strconv.FormatInt(syntax.ByteOffset, 10) + ": " + syntax.Err.Error()
@@ -71,13 +63,14 @@ func describeSyntax(err error) string {
 }
 
 // describeDuplicate says which field stands twice.
-func describeDuplicate(name []byte) string { return "the field " + shorten(name) + " stands twice" }
+func describeDuplicate(m *member) string { return "the field " + shorten(m.name()) + " stands twice" }
 
 // describeDepth says which field nests too deep.
-func describeDepth(name []byte) string { return "the field " + shorten(name) + " nests too deep" }
+func describeDepth(m *member) string { return "the field " + shorten(m.name()) + " nests too deep" }
 
 // shorten quotes a piece of the row so that it is short and printable.
 func shorten(piece []byte) string {
 	const limit = 64
+	piece = bytes.TrimPrefix(piece, []byte(noText))
 	return strconv.QuoteToASCII(string(piece[:min(len(piece), limit)]))
 }

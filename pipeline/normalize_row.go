@@ -2,8 +2,12 @@ package pipeline
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // field is a top-level field of a row that has a place of its own in the event.
@@ -30,9 +34,9 @@ const (
 	fieldCount
 )
 
-// fieldOf finds the field by its name in the row.
-func fieldOf(name []byte) field {
-	switch string(name) {
+// fieldOf finds the field by its name in the row, in quotes.
+func fieldOf(quoted []byte) field {
+	switch string(unquote(quoted)) {
 	case "msgid":
 		return fieldMsgID
 	case "target_type":
@@ -68,94 +72,129 @@ func fieldOf(name []byte) field {
 	}
 }
 
-// row is a row split into its fields. Everything points into the row's compact JSON.
+// row is a row split into its fields. Everything points into the row itself, or into compact.
 type row struct {
+	reader *objectReader
 	// members are all fields, in the row's order.
 	members []member
 	// values are the fields that have a place, as JSON; nil where absent.
 	values [fieldCount][]byte
 	// placed has a bit for each field that can be rebuilt from its place in the event. The others go to attributes.
 	placed uint32
+	// compact holds the values that had whitespace in them.
+	compact []byte
 }
 
-// member is a member of a JSON object.
-type member struct {
-	// name is decoded, quoted is the name as JSON.
-	name, quoted, value []byte
-	field               field
-}
-
-// split takes the row apart; compact is an object.
-func (r *row) split(compact []byte) (reason Reason, detail string) {
-	r.members = r.members[:0]
-	r.values = [fieldCount][]byte{}
-	r.placed = 0
+// split reads a row; reason is empty when it could. What is wrong with the JSON comes before what is wrong with a field.
+func (r *row) split(json []byte) (reason Reason, detail string) {
+	if !utf8.Valid(json) {
+		return ReasonInvalidJSON, errUTF8.Error()
+	}
 	others := 0
-	members := membersOf(compact)
-	for members.next() {
-		m := members.member
-		if m.field = fieldOf(m.name); m.field == fieldOther {
-			others++
-		} else {
-			if r.values[m.field] != nil {
-				return ReasonDuplicateField, describeDuplicate(m.name)
-			}
-			r.values[m.field] = m.value
+	r.reader.open(json)
+	for m := (member{}); r.reader.next(&m); {
+		m.field = fieldOf(m.quoted)
+		if hasSpace(m.value) {
+			m.value = r.compacted(m.value)
 		}
-		if m.field != fieldMsgBody && nestsTooDeep(m.value) {
-			return ReasonInvalidJSON, describeDepth(m.name)
+		switch {
+		case m.field == fieldOther:
+			others++
+		case r.values[m.field] == nil:
+			r.values[m.field] = m.value
+		case reason == "":
+			reason, detail = ReasonDuplicateField, describeDuplicate(&m)
+		}
+		if reason == "" && m.field != fieldMsgBody && nestsTooDeep(m.value) {
+			reason, detail = ReasonInvalidJSON, describeDepth(&m)
 		}
 		r.members = append(r.members, m)
 	}
+	switch err := r.reader.err; {
+	case errors.Is(err, errObject):
+		return ReasonNotObject, "the row is " + describe(json) + ", not an object"
+	case err != nil:
+		return ReasonInvalidJSON, describeSyntax(err)
+	case reason != "":
+		return reason, detail
+	}
 	if others > 1 {
-		if name := r.duplicate(); name != nil {
-			return ReasonDuplicateField, describeDuplicate(name)
+		if m := r.duplicate(); m != nil {
+			return ReasonDuplicateField, describeDuplicate(m)
 		}
 	}
 	return "", ""
+}
+
+// compacted removes the whitespace from a value. What was compacted before stays where it is.
+func (r *row) compacted(value []byte) []byte {
+	start := len(r.compact)
+	compact, err := jsontext.AppendFormat(r.compact, value, r.reader.options...)
+	if err != nil {
+		return value // Cannot be: the value was read.
+	}
+	r.compact = compact
+	return slices.Clip(compact[start:])
+}
+
+// release forgets the row, so that its page is not kept alive. Memory for more than the usual row is not kept either:
+// every stream has a normalizer.
+func (r *row) release() {
+	const (
+		usualMembers = 64
+		usualCompact = 16 << 10
+	)
+	r.reader.release()
+	clear(r.members)
+	r.members = r.members[:0]
+	r.values = [fieldCount][]byte{}
+	r.placed = 0
+	r.compact = r.compact[:0]
+	if cap(r.members) > usualMembers {
+		r.members = nil
+	}
+	if cap(r.compact) > usualCompact {
+		r.compact = nil
+	}
 }
 
 // nestsTooDeep tells whether a value could not stand in attributes, where it is one level deeper than in the row: jsontext
 // reads at most 10,000 levels, and so must the event be read.
 func nestsTooDeep(value []byte) bool {
 	const most = 10_000 - len("{") - len("{") // The event, attributes.
-	if len(value) < 2*most || isString(value) {
-		return false
-	}
-	_, depth := compositeEnd(value, 0)
-	return depth > most
+	return len(value) > 2*most && !isString(value) && depthOf(value) > most
 }
 
-// duplicate returns a name without a place that stands twice, or nil. Rows have a handful of such names, for which
+// duplicate returns a member without a place whose name stands twice, or nil. Rows have a handful of such names, for which
 // comparing each with each is fastest; a row made of very many must not cost their square.
-func (r *row) duplicate() []byte {
+func (r *row) duplicate() *member {
 	const few = 32
 	if len(r.members) > few {
 		return duplicateOfMany(r.members)
 	}
-	for i, m := range r.members {
+	for i := range r.members {
+		m := &r.members[i]
 		if m.field != fieldOther {
 			continue
 		}
+		name := m.name()
 		for j := range i {
-			if bytes.Equal(m.name, r.members[j].name) {
-				return m.name
+			if bytes.Equal(name, r.members[j].name()) {
+				return m
 			}
 		}
 	}
 	return nil
 }
 
-func duplicateOfMany(members []member) []byte {
-	names := make([][]byte, 0, len(members))
+func duplicateOfMany(members []member) *member {
+	seen := make(map[string]struct{}, len(members))
 	for i := range members {
-		names = append(names, members[i].name)
-	}
-	slices.SortFunc(names, bytes.Compare)
-	for i := range names[1:] {
-		if bytes.Equal(names[i], names[i+1]) {
-			return names[i]
+		name := members[i].name()
+		if _, twice := seen[string(name)]; twice {
+			return &members[i]
 		}
+		seen[string(name)] = struct{}{}
 	}
 	return nil
 }

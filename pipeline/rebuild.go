@@ -20,6 +20,11 @@ func Rebuild(value []byte) ([]byte, error) {
 		return nil, errors.New("rebuild row: the event is no JSON object")
 	}
 	r := rebuilt{event: objectOf(compact), row: make([]byte, 0, len(compact))}
+	for _, name := range []string{"from", "target", "attributes"} {
+		if v := r.event[name]; v != nil && !isObject(v) {
+			return nil, fmt.Errorf("rebuild row: %s is no object", name)
+		}
+	}
 	attributes := r.event["attributes"]
 	r.outranked = objectOf(attributes)
 	r.row = append(r.row, '{')
@@ -54,8 +59,10 @@ func Rebuild(value []byte) ([]byte, error) {
 func objectOf(value []byte) map[string][]byte {
 	found := make(map[string][]byte)
 	if isObject(value) {
-		for members := membersOf(value); members.next(); {
-			found[string(members.member.name)] = members.member.value
+		reader := newObjectReader()
+		reader.open(value)
+		for m := (member{}); reader.next(&m); {
+			found[string(m.name())] = m.value
 		}
 	}
 	return found
@@ -76,15 +83,14 @@ func (r *rebuilt) put(name string, value []byte) {
 
 // putParty writes the fields of `from` or `target`.
 func (r *rebuilt) putParty(side string) {
-	if !isObject(r.event[side]) {
-		return
-	}
-	for members := membersOf(r.event[side]); members.next(); {
-		name := string(members.member.name)
-		if name == "app_key" {
-			name = "appkey"
+	party := objectOf(r.event[side])
+	for _, name := range []string{"id", "name", "type", "platform"} {
+		if v := party[name]; v != nil {
+			r.put(side+"_"+name, v)
 		}
-		r.put(side+"_"+name, members.member.value)
+	}
+	if v := party["app_key"]; v != nil {
+		r.put(side+"_appkey", v)
 	}
 }
 

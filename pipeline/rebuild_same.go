@@ -20,56 +20,67 @@ func Canonical(value []byte) []byte {
 	if err != nil {
 		return bytes.Clone(value)
 	}
-	return appendCanonical(make([]byte, 0, len(compact)), compact)
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(compact), asWritten()...)
+	return appendCanonical(make([]byte, 0, len(compact)), decoder)
 }
 
-func appendCanonical(b, value []byte) []byte {
-	switch value[0] {
+// appendCanonical writes the decoder's next value. The JSON was checked, so there are no errors.
+func appendCanonical(b []byte, d *jsontext.Decoder) []byte {
+	switch d.PeekKind() {
 	case '{':
-		return appendCanonicalObject(b, value)
+		return appendCanonicalObject(b, d)
 	case '[':
-		b = append(b, '[')
-		for i := 1; value[i] != ']'; {
-			if value[i] == ',' {
+		b = appendDelimiter(b, d)
+		for first := true; d.PeekKind() != ']'; first = false {
+			if !first {
 				b = append(b, ',')
-				i++
 			}
-			end := valueEnd(value, i)
-			b = appendCanonical(b, value[i:end])
-			i = end
+			b = appendCanonical(b, d)
 		}
-		return append(b, ']')
-	case '"':
-		return appendCanonicalString(b, value)
+		return appendDelimiter(b, d)
 	default:
-		return append(b, value...)
+		value, _ := d.ReadValue()
+		return appendCanonicalScalar(b, value)
 	}
 }
 
-func appendCanonicalObject(b, object []byte) []byte {
-	var found []member
-	for members := membersOf(object); members.next(); {
-		found = append(found, members.member)
+func appendCanonicalObject(b []byte, d *jsontext.Decoder) []byte {
+	type canonicalMember struct{ name, text []byte }
+	var members []canonicalMember
+	b = appendDelimiter(b, d)
+	for d.PeekKind() != '}' {
+		name, _ := d.ReadValue()
+		text := appendCanonicalScalar(nil, name)
+		length := len(text)
+		text = appendCanonical(append(text, ':'), d)
+		members = append(members, canonicalMember{text[:length], text})
 	}
-	slices.SortStableFunc(found, func(x, y member) int { return bytes.Compare(x.name, y.name) })
-	b = append(b, '{')
-	for i, m := range found {
+	slices.SortStableFunc(members, func(x, y canonicalMember) int { return bytes.Compare(x.name, y.name) })
+	for i, m := range members {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendCanonicalString(b, m.quoted)
-		b = append(b, ':')
-		b = appendCanonical(b, m.value)
+		b = append(b, m.text...)
 	}
-	return append(b, '}')
+	return appendDelimiter(b, d)
 }
 
-// appendCanonicalString writes a string in its shortest form. One that is no text is equal only to itself.
-func appendCanonicalString(b, quoted []byte) []byte {
-	text := unquote(quoted)
-	if text == nil {
-		return append(b, quoted...)
+// appendDelimiter writes the bracket or brace that comes next.
+func appendDelimiter(b []byte, d *jsontext.Decoder) []byte {
+	token, _ := d.ReadToken()
+	return append(b, byte(token.Kind()))
+}
+
+// appendCanonicalScalar writes a string in its shortest form, and anything else as it is. A string that is no text is
+// equal only to itself.
+func appendCanonicalScalar(b, value []byte) []byte {
+	if !isString(value) {
+		return append(b, value...)
 	}
-	b, _ = jsontext.AppendQuote(b, text) // The text was checked.
+	text := unquote(value)
+	if text == nil {
+		return append(b, value...)
+	}
+	b, _ = jsontext.AppendQuote(b, text)
 	return b
 }
