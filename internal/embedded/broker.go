@@ -18,9 +18,11 @@ import (
 // Broker is a running cluster. Safe for concurrent use.
 type Broker struct {
 	cluster *kfake.Cluster
-	lock    *flock.Flock
 	log     *journal
 	addrs   []string
+	// dir is the data folder, and lock what keeps others out of it; both are zero in memory.
+	dir  string
+	lock *flock.Flock
 }
 
 // Start runs a broker until [Broker.Close]. Its errors are *[pipeline.Fault] of class [pipeline.Permanent] that name the
@@ -45,12 +47,15 @@ func Start(o Options) (*Broker, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.lock = lock
+		b.lock, b.dir = lock, o.DataDir
+		if err := enterFolder(o.DataDir, o.Brokers); err != nil {
+			return nil, errors.Join(err, b.unlock())
+		}
 		opts = append(opts, kfake.DataDir(o.DataDir))
 	}
 	cluster, err := kfake.NewCluster(opts...)
 	if err != nil {
-		return nil, errors.Join(o.startFault(err), b.unlock())
+		return nil, errors.Join(o.startFault(err), b.leave())
 	}
 	b.cluster, b.addrs = cluster, cluster.ListenAddrs()
 	if o.Control != nil {
@@ -66,7 +71,15 @@ func (b *Broker) Addrs() []string { return b.addrs }
 // once; it may be called twice.
 func (b *Broker) Close() error {
 	b.cluster.Close()
-	return errors.Join(b.log.failure(), b.unlock())
+	return errors.Join(b.log.failure(), b.leave())
+}
+
+// leave notes that the folder is complete, unless it is not, and gives it back.
+func (b *Broker) leave() error {
+	if b.lock == nil || !b.lock.Locked() || b.log.failure() != nil {
+		return b.unlock()
+	}
+	return errors.Join(leaveFolder(b.dir), b.unlock())
 }
 
 func (b *Broker) unlock() error {

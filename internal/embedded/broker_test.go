@@ -43,13 +43,14 @@ func client(t *testing.T, b *embedded.Broker, opts ...kgo.Opt) *kgo.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(cl.Close)
 	return cl
 }
 
 func createTopic(t *testing.T, b *embedded.Broker) {
 	t.Helper()
-	if _, err := kadm.NewClient(client(t, b)).CreateTopic(t.Context(), 1, -1, nil, topic); err != nil {
+	cl := client(t, b)
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).CreateTopic(t.Context(), 1, -1, nil, topic); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -62,6 +63,7 @@ func read(t *testing.T, b *embedded.Broker) []string {
 	cl := client(t, b, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.KeepControlRecords())
+	defer cl.Close()
 	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
 	if err != nil {
 		t.Fatal(err)
@@ -85,12 +87,20 @@ func read(t *testing.T, b *embedded.Broker) []string {
 
 func write(t *testing.T, b *embedded.Broker, values ...string) {
 	t.Helper()
-	w := &kafka.Writer{Addr: kafka.TCP(b.Addrs()...), Topic: topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond}
+	w := writer(b)
 	defer closed(t, w)
 	for _, v := range values {
 		if err := w.WriteMessages(t.Context(), kafka.Message{Value: []byte(v)}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// writer has connections of its own, so that none is left from a broker that is gone.
+func writer(b *embedded.Broker) *kafka.Writer {
+	return &kafka.Writer{
+		Addr: kafka.TCP(b.Addrs()...), Topic: topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond,
+		Transport: &kafka.Transport{},
 	}
 }
 
@@ -118,6 +128,7 @@ func transact(t *testing.T, b *embedded.Broker, values ...string) *kgo.Client {
 
 func end(t *testing.T, cl *kgo.Client, verdict kgo.TransactionEndTry) {
 	t.Helper()
+	defer cl.Close()
 	if err := cl.EndTransaction(t.Context(), verdict); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +159,7 @@ func TestRestart(t *testing.T) {
 	cl := transact(t, b, "dropped")
 	end(t, cl, kgo.TryAbort)
 	end(t, transact(t, b, "c"), kgo.TryCommit)
-	transact(t, b, "left open")
+	transact(t, b, "left open").Close()
 	addrs := b.Addrs()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -165,6 +176,40 @@ func TestRestart(t *testing.T) {
 	write(t, b, "e")
 	if got, want := read(t, b), []string{"a", "b", "c", "d", "e"}; !slices.Equal(got, want) {
 		t.Errorf("after a restart and more %v, want %v", got, want)
+	}
+}
+
+// TestKill starts a broker on the files of one that did not stop.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, embedded.Options{DataDir: dir})
+	createTopic(t, b)
+	write(t, b, "a")
+	end(t, transact(t, b, "b"), kgo.TryCommit)
+	transact(t, b, "left open").Close()
+	left := filepath.Join(t.TempDir(), "left")
+	if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+
+	b = start(t, embedded.Options{DataDir: left})
+	if got, want := read(t, b), []string{"a", "b"}; !slices.Equal(got, want) {
+		t.Errorf("after a kill %v, want %v", got, want)
+	}
+	end(t, transact(t, b, "c"), kgo.TryCommit)
+	write(t, b, "d")
+	want := []string{"a", "b", "c", "d"}
+	if got := read(t, b); !slices.Equal(got, want) {
+		t.Errorf("after a kill and more %v, want %v", got, want)
+	}
+
+	again := filepath.Join(t.TempDir(), "again")
+	if err := os.CopyFS(again, os.DirFS(left)); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, embedded.Options{DataDir: again})
+	if got := read(t, b); !slices.Equal(got, want) {
+		t.Errorf("after a second kill %v, want %v", got, want)
 	}
 }
 
@@ -233,7 +278,8 @@ func TestAdvertise(t *testing.T) {
 func TestAutoCreate(t *testing.T) {
 	for _, auto := range []bool{false, true} {
 		b := start(t, embedded.Options{AutoCreate: auto})
-		w := &kafka.Writer{Addr: kafka.TCP(b.Addrs()...), Topic: topic, AllowAutoTopicCreation: true, MaxAttempts: 3, BatchTimeout: time.Millisecond}
+		w := writer(b)
+		w.AllowAutoTopicCreation, w.MaxAttempts = true, 3
 		err := w.WriteMessages(t.Context(), kafka.Message{Value: []byte("a")})
 		if auto != (err == nil) {
 			t.Errorf("with AutoCreate %v, a write returned %v", auto, err)
