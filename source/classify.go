@@ -2,7 +2,6 @@ package source
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,123 +22,157 @@ const (
 	classMalformed    = "malformed"
 )
 
-// The API's error codes (API error code table, and what clients have seen). The text beside a code differs in letter case
-// between servers, so only the code is looked at.
+// What the operator can do.
 const (
-	codeInternal       = 899000
-	codeNoUser         = 899002
-	codeNoGroup        = 899006
-	codeNoAuth         = 899007
-	codeWrongAuth      = 899008
-	codeNoAppKey       = 899009
-	codeOtherAppKey    = 899020
-	codeTimeout        = 899030
-	codeGroupGone      = 899045
-	codeNoRoom         = 899081
-	codeTooManyOld     = 2001
-	codeTooMany        = 2002
-	codeBlacklisted    = 2003
-	credentialsHint    = "check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console"
-	pathHint           = "check JMPUB_API_URL; it ends with the version, as in https://report.im.jpush.cn/v2"
-	excerptBytes       = 200
-	statusRedirectFrom = 300
+	appHint     = "check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console"
+	pathHint    = "check JMPUB_API_URL: it ends with the version, as in " + defaultBaseURL
+	networkHint = "check JMPUB_API_URL and the network if this lasts"
+	proxyHint   = "the proxy on the way asks for credentials: see HTTPS_PROXY"
 )
 
-// statusFault says what a reply that is not 200 asks for.
-func (c *Client) statusFault(r request, res *http.Response, body []byte) (*pipeline.Fault, string) {
+// statusFault says what a reply that is no page asks for, and whether it is the API's own. The code decides where there is
+// one that is known, and the status otherwise; the text beside them differs between servers.
+func (c *Client) statusFault(r *request, res *http.Response, body []byte) (fault *pipeline.Fault, class string, fromAPI bool) {
 	said := decodeError(body)
-	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: r.op, Err: said.err(res.StatusCode)}
 	status := res.StatusCode
-	switch {
-	case status == http.StatusTooManyRequests || said.code == codeTooMany || said.code == codeTooManyOld:
-		fault.Class, fault.After = pipeline.Transient, retryAfter(res.Header, time.Now())
-		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
-		return fault, classRateLimited
-	case isOneOf(said.code, codeNoAuth, codeWrongAuth, codeNoAppKey, codeOtherAppKey, codeBlacklisted),
-		status == http.StatusUnauthorized, status == http.StatusForbidden:
-		fault.Hint = credentialsHint
-		return fault, classUnauthorized
-	case isOneOf(said.code, codeNoUser, codeNoGroup, codeGroupGone, codeNoRoom):
-		fault.Class = pipeline.Drop
-		return fault, classRefused
-	case status >= http.StatusInternalServerError, isOneOf(said.code, codeInternal, codeTimeout),
-		status == http.StatusRequestTimeout:
-		fault.Class = pipeline.Transient
-		if status == http.StatusServiceUnavailable {
-			fault.After = retryAfter(res.Header, time.Now())
-		}
-		return fault, classServerError
-	case r.cursor:
-		// What an expired cursor is answered with is not documented: any 4xx sends the window back to its start.
+	fault = &pipeline.Fault{Op: r.op, Err: c.saidError(status, said, body)}
+	about := kindOf(said.code)
+	if about == kindUnknown {
+		about = kindOfStatus(status)
+	}
+	// What an expired cursor is answered with is not documented, so any refusal sends the window back to its start.
+	refused := status < http.StatusInternalServerError && about != kindRedirect && about != kindOK
+	if r.cursor && refused && about != kindRateLimited && about != kindUnauthorized {
 		fault.Class = pipeline.Restart
-		return fault, classRefused
-	case status == http.StatusNotFound:
-		fault.Hint = pathHint
-	case status < http.StatusBadRequest:
-		fault.Err = fmt.Errorf("redirected to %s, which is not followed", printable(res.Header.Get("Location")))
-		fault.Hint = pathHint
-	default:
-		fault.Hint = "the request was GET " + path(r.stream) + "?" + r.query
+		return fault, classRefused, said.code != 0
 	}
-	return fault, classRefused
-}
-
-func isOneOf(code int, codes ...int) bool {
-	for _, c := range codes {
-		if code == c {
-			return true
+	switch about {
+	case kindRateLimited:
+		fault.Class, class = pipeline.Transient, classRateLimited
+		fault.After = max(retryAfter(res.Header, c.serverNow(res.Header)), barePause)
+		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
+	case kindUnauthorized:
+		fault.Class, class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
+	case kindGone:
+		fault.Class, class = pipeline.Drop, classRefused
+	case kindServerError:
+		fault.Class, class = pipeline.Transient, classServerError
+		if status == http.StatusServiceUnavailable {
+			fault.After = retryAfter(res.Header, c.serverNow(res.Header)) // RFC 9110 §15.6.4.
 		}
+	case kindRedirect:
+		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, pathHint
+		fault.Err = fmt.Errorf("HTTP %d: redirected to %s, which is not followed, because the credentials would go there",
+			status, c.excerpt([]byte(res.Header.Get("Location"))))
+	case kindOK:
+		fault.Class, class = pipeline.Transient, classMalformed
+	default:
+		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(status, c.cfg.BaseURL, r)
 	}
-	return false
+	return fault, class, said.code != 0
 }
 
-// err puts what the API said into words.
-func (e apiError) err(status int) error {
-	if e.code == 0 {
-		return fmt.Errorf("HTTP %d %s: %s", status, http.StatusText(status), excerpt([]byte(e.message)))
+// serverNow is what a date in a reply's header is held against.
+func (c *Client) serverNow(h http.Header) time.Time {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		return date
 	}
-	return fmt.Errorf("HTTP %d, code %d: %s", status, e.code, printable(e.message))
+	now, _ := c.clock.now()
+	return now
+}
+
+// kindOfStatus is what a status asks for where no code says it better.
+func kindOfStatus(status int) kind {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return kindRateLimited
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return kindUnauthorized
+	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+		return kindServerError
+	case status >= http.StatusBadRequest:
+		return kindUnknown
+	case status >= http.StatusMultipleChoices:
+		return kindRedirect
+	default:
+		return kindOK
+	}
+}
+
+// refusedHint tells what was sent, without the credentials: with it the operator can ask the API's makers.
+func refusedHint(status int, baseURL string, r *request) string {
+	switch status {
+	case http.StatusNotFound:
+		return pathHint
+	case http.StatusProxyAuthRequired:
+		return proxyHint
+	default:
+		return "the request was GET " + printable(baseURL+path(r.stream)+"?"+r.query)
+	}
+}
+
+// saidError puts a reply that is no page into words.
+func (c *Client) saidError(status int, said apiError, body []byte) error {
+	if said.code == 0 {
+		return fmt.Errorf("HTTP %d %s: %s", status, http.StatusText(status), c.excerpt(body))
+	}
+	return fmt.Errorf("HTTP %d, code %d: %s", status, said.code, c.excerpt([]byte(said.message)))
+}
+
+// errMalformed is a reply that is no page although its status says so.
+var errMalformed = errors.New("the reply is no page")
+
+// pageFault is for a reply of status 200 that could not be decoded. A body that is an error, whatever the status says, is
+// one.
+func (c *Client) pageFault(r *request, res *http.Response, body []byte, err error) (*pipeline.Fault, string) {
+	if errors.Is(err, errNoMessages) && kindOf(decodeError(body).code) != kindUnknown {
+		fault, class, _ := c.statusFault(r, res, body)
+		return fault, class
+	}
+	return &pipeline.Fault{
+		Class: pipeline.Transient, Op: r.op,
+		Err: fmt.Errorf("%w: %w; its %d bytes begin with %s", errMalformed, err, len(body), c.excerpt(body)),
+	}, classMalformed
 }
 
 // networkFault is for an exchange that brought no reply. Only what the operator alone can mend is permanent.
 func networkFault(op string, err error) *pipeline.Fault {
-	fault := &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: err}
-	var unknownCA x509.UnknownAuthorityError
-	var wrongHost x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
-	var notTLS tls.RecordHeaderError
-	switch {
-	case errors.As(err, &unknownCA), errors.As(err, &wrongHost), errors.As(err, &invalid), errors.As(err, &verification):
-		fault.Class = pipeline.Permanent
-		fault.Hint = "the API's certificate is not trusted here; check JMPUB_API_URL, the system's certificates and its clock"
-	case errors.As(err, &notTLS):
-		fault.Class = pipeline.Permanent
-		fault.Hint = "the address does not speak TLS; check the scheme and port in JMPUB_API_URL"
-	default:
-		fault.Hint = "check JMPUB_API_URL and the network if this lasts"
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &pipeline.Fault{
+			Class: pipeline.Permanent, Op: op, Err: err,
+			Hint: "the API's certificate is not trusted here: check JMPUB_API_URL, the system's certificates and its clock",
+		}
 	}
-	return fault
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return &pipeline.Fault{
+			Class: pipeline.Permanent, Op: op, Err: err,
+			Hint: "the address does not speak TLS: check the scheme and port in JMPUB_API_URL",
+		}
+	}
+	return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: err, Hint: networkHint}
 }
 
-// bodyFault is for a reply that broke off or does not end.
+// bodyFault is for a page that broke off or does not end.
 func bodyFault(op string, err error) *pipeline.Fault {
-	fault := &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: err}
 	if errors.Is(err, errTooLarge) {
-		// The same rows would come again.
-		fault.Class = pipeline.Permanent
-		fault.Hint = "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE"
+		// The same rows would come again, as many of them.
+		return &pipeline.Fault{
+			Class: pipeline.Permanent, Op: op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
+		}
 	}
-	return fault
+	return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: err, Hint: networkHint}
 }
 
-// excerpt is the printable beginning of foreign bytes.
-func excerpt(body []byte) string {
-	if len(body) > excerptBytes {
-		return strconv.QuoteToGraphic(string(body[:excerptBytes])) + "…"
-	}
-	return strconv.QuoteToGraphic(string(body))
-}
+// excerpt is the printable beginning of foreign bytes, without the credentials.
+func (c *Client) excerpt(body []byte) string { return printable(c.creds.hide(string(body))) }
+
+// printableBytes bounds what is shown of a foreign text.
+const printableBytes = 200
 
 // printable is a foreign text in one line of bounded length.
-func printable(text string) string { return excerpt([]byte(text)) }
+func printable(text string) string {
+	if len(text) > printableBytes {
+		return strconv.QuoteToGraphic(text[:printableBytes]) + "…"
+	}
+	return strconv.QuoteToGraphic(text)
+}

@@ -1,16 +1,11 @@
 package source
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -18,168 +13,169 @@ import (
 
 // Client reads one app's streams. Safe for concurrent use.
 type Client struct {
-	cfg     Config
-	http    *http.Client
-	limiter *limiter
-	clock   clock
-	planner planner
-	// pageBytes is the size of the last page, from which the next one's buffer is made.
-	pageBytes atomic.Int64
+	cfg       Config // Without the secret, which credentials holds.
+	creds     credentials
+	transport http.RoundTripper
+	limiter   *limiter
+	clock     *clock
+	planner   planner
+	// probing has room for one: whoever asks for the server's clock.
+	probing chan struct{}
+	// dateless guards the one warning that replies have no usable Date.
+	dateless sync.Once
 
-	mu sync.Mutex
-	// asked is when each stream's last window at the head was planned.
-	asked map[pipeline.Stream]time.Time
+	mu      sync.Mutex
+	streams map[pipeline.Stream]progress
+}
+
+// progress is what the plans of one stream depend on beside its position.
+type progress struct {
+	// polled is when the last window at the head was planned.
+	polled time.Time
+	// span is the length that the last window would have had if the head had not limited it.
+	span time.Duration
+	// start is the position at which the stream began, as far as this client knows.
+	start time.Time
 }
 
 var _ pipeline.Source = (*Client)(nil)
 
-// New checks the configuration and makes a client. Nothing is sent yet.
+// New checks the configuration, every mistake at once, and makes a client. Nothing is sent yet.
 func New(cfg Config) (*Client, error) {
-	if err := cfg.complete(time.Now()); err != nil {
+	cfg.setDefaults()
+	if err := cfg.validate(time.Now()); err != nil {
 		return nil, err
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		transport = newTransport()
+	if plainText(cfg.BaseURL) {
+		cfg.Warn("JMPUB_API_URL is not https: the app key and master secret can be read on the way")
 	}
-	return &Client{
-		cfg: cfg,
-		http: &http.Client{
-			Transport: transport,
-			// A redirect would send the credentials somewhere else; it is reported as what it is.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		limiter: newLimiter(cfg.Rate),
+	c := &Client{
+		cfg:       cfg,
+		creds:     newCredentials(cfg.AppKey, cfg.MasterSecret),
+		transport: cfg.Transport,
+		limiter:   newLimiter(cfg.Rate),
+		clock:     newClock(),
 		planner: planner{
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: cfg.Retention,
 			target: int64(targetPages * cfg.PageSize),
 		},
-		asked: make(map[pipeline.Stream]time.Time),
-	}, nil
+		probing: make(chan struct{}, 1),
+		streams: make(map[pipeline.Stream]progress),
+	}
+	c.cfg.MasterSecret = "" // %v of a client does not ask the types of its fields how they print.
+	if c.transport == nil {
+		c.transport = newTransport(cfg.RequestTimeout)
+	}
+	return c, nil
 }
 
-// newTransport has room for the streams that are read side by side. Compression is handled here, not there, so that the
-// limit holds for what a reply unpacks to.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 45 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConns:          32,
-		MaxIdleConnsPerHost:   32,
-		ForceAttemptHTTP2:     true,
-		DisableCompression:    true,
+// plainText tells that an address leads over a network without TLS.
+func plainText(baseURL string) bool {
+	u, err := url.Parse(baseURL)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+}
+
+// Close lets go of idle connections. The client can still be used.
+func (c *Client) Close() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
 	}
 }
 
-// Close lets go of idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// request is one page to ask for.
-type request struct {
-	stream pipeline.Stream
-	query  string
-	// op names it in errors.
-	op string
-	// cursor tells that it continues a window.
-	cursor bool
+// Now is the server's clock; see [pipeline.Source]. Where no reply has come yet, a request for one row of the stream asks
+// for it, which also shows that the credentials are right.
+func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) {
+	if now, ok := c.clock.now(); ok {
+		return now, nil
+	}
+	select {
+	case c.probing <- struct{}{}:
+		defer func() { <-c.probing }()
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
+	if now, ok := c.clock.now(); ok { // Another stream asked meanwhile.
+		return now, nil
+	}
+	// The middle of the history is inside it even if the local clock is days off.
+	end := time.Now().UTC().Add(-c.cfg.Retention / 2).Truncate(time.Second)
+	w := pipeline.Window{Begin: end.Add(-time.Second), End: end}
+	if _, err := c.ask(ctx, &request{stream: s, query: c.firstQuery(w, 1), op: "ask the API for its clock with " + s.String()}); err != nil {
+		return time.Time{}, err
+	}
+	now, _ := c.clock.now()
+	return now, nil
 }
 
-// ask sends a request until it is answered, under the retry policy, and returns the page.
-func (c *Client) ask(ctx context.Context, r request, sent *atomic.Int64) (reply, error) {
-	var page reply
-	err := c.cfg.Retry.Do(ctx, r.op, func(ctx context.Context) error {
-		if err := c.limiter.wait(ctx); err != nil {
-			return err
-		}
-		sent.Add(1)
-		started := time.Now()
-		var class string
-		var err error
-		page, class, err = c.send(ctx, r)
-		c.cfg.Observer.Request(r.stream, class, time.Since(started))
-		return err
-	})
-	return page, err
-}
-
-// send does one exchange and says of what class it was.
-func (c *Client) send(ctx context.Context, r request) (reply, string, error) {
-	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.BaseURL+path(r.stream)+"?"+r.query, http.NoBody)
-	if err != nil {
-		return reply{}, classRefused, &pipeline.Fault{Class: pipeline.Permanent, Op: r.op, Err: err, Hint: "see JMPUB_API_URL"}
-	}
-	req.SetBasicAuth(c.cfg.AppKey, string(c.cfg.MasterSecret))
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Encoding", "gzip")
-	req.Header.Set("User-Agent", "jmpub")
-	res, err := c.http.Do(req)
-	if err != nil {
-		if parent.Err() != nil {
-			return reply{}, classNetwork, parent.Err()
-		}
-		return reply{}, classNetwork, networkFault(r.op, err)
-	}
-	defer func() {
-		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // A drained connection can be used again.
-		_ = res.Body.Close()
-	}()
-	if !c.clock.see(res.Header, time.Now()) {
-		c.cfg.Warn("the API sends no usable Date header; the local clock decides how far it may be read")
-	}
-	c.limiter.obey(res.Header)
-	body, err := c.read(res)
-	if err != nil {
-		if parent.Err() != nil {
-			return reply{}, classNetwork, parent.Err()
-		}
-		return reply{}, classNetwork, bodyFault(r.op, err)
-	}
-	if res.StatusCode != http.StatusOK {
-		fault, class := c.statusFault(r, res, body)
-		return reply{}, class, fault
-	}
-	page, err := decodePage(body)
-	if err == nil && len(page.rows) > c.cfg.PageSize {
-		err = fmt.Errorf("%d messages came, %d were asked for", len(page.rows), c.cfg.PageSize)
-	}
-	if err != nil {
-		return reply{}, classMalformed, &pipeline.Fault{
-			Class: pipeline.Transient, Op: r.op,
-			Err: fmt.Errorf("decode page of %d bytes: %w; it begins %s", len(body), err, excerpt(body)),
-		}
-	}
-	return page, classOK, nil
-}
-
-// errTooLarge is a reply beyond MaxBody.
-var errTooLarge = errors.New("the reply is too large")
-
-// read takes in a reply's body, unpacked, up to the limit. Each body has memory of its own, because rows point into it.
-func (c *Client) read(res *http.Response) ([]byte, error) {
-	from := io.Reader(res.Body)
-	if res.Header.Get("Content-Encoding") == "gzip" {
-		z, err := gzip.NewReader(res.Body)
+// Plan lays out the window that follows p and waits until it can be asked for; see [pipeline.Source]. Windows at the head
+// come no more often than the poll interval; behind it there is no wait.
+func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
+	slack := c.begin(s, p)
+	for {
+		now, err := c.Now(ctx, s)
 		if err != nil {
-			return nil, fmt.Errorf("unpack reply: %w", err)
+			return pipeline.Plan{}, err
 		}
-		defer z.Close() //nolint:errcheck // Its errors came with the reads.
-		from = z
+		plan, wait := c.planner.plan(p, now, slack)
+		if plan.Head {
+			wait = max(wait, c.untilPoll(s))
+		}
+		if wait <= 0 {
+			c.planned(s, plan, c.planner.span(p))
+			return plan, nil
+		}
+		if err := pipeline.Sleep(ctx, wait); err != nil {
+			return pipeline.Plan{}, err
+		}
 	}
-	size := max(c.pageBytes.Load(), res.ContentLength)
-	b := bytes.NewBuffer(make([]byte, 0, min(size+size/16, c.cfg.MaxBody)+bytes.MinRead))
-	n, err := b.ReadFrom(io.LimitReader(from, c.cfg.MaxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("read reply: %w", err)
+}
+
+// begin returns how much time after p may be skipped without being a gap. A position without a span is where a stream
+// starts, and so is the same position when a reply has shown what span suits.
+func (c *Client) begin(s pipeline.Stream, p pipeline.Position) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.streams[s]
+	if p.Span <= 0 {
+		known.start = p.End
+		c.streams[s] = known
 	}
-	if n > c.cfg.MaxBody {
-		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, c.cfg.MaxBody)
+	if known.start.Equal(p.End) {
+		return startSlack
 	}
-	c.pageBytes.Store(n)
-	return b.Bytes(), nil
+	return 0
+}
+
+// untilPoll is how long a stream at the head still has to wait for its turn.
+func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.streams[s]
+	if known.polled.IsZero() {
+		return 0
+	}
+	return time.Until(known.polled.Add(c.cfg.Poll))
+}
+
+func (c *Client) planned(s pipeline.Stream, plan pipeline.Plan, span time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.streams[s]
+	known.span = span
+	if plan.Head {
+		known.polled = time.Now()
+	}
+	c.streams[s] = known
+}
+
+// suggest is the span that suits after a window of a stream; see [planner].
+func (c *Client) suggest(s pipeline.Stream, w pipeline.Window, total int64) time.Duration {
+	c.mu.Lock()
+	planned := c.streams[s].span
+	c.mu.Unlock()
+	return c.planner.suggest(w, total, planned)
 }

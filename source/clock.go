@@ -6,54 +6,70 @@ import (
 	"time"
 )
 
-// clock follows the server's clock by the Date headers of its replies.
+// clock follows the server's clock by the Date headers of its replies (RFC 9110 §6.6.1).
 //
-// A Date has whole seconds, so each reply gives a lower bound: the server's time was not before it. The latest of the
-// bounds that recent replies gave is used; with replies at all phases of a second it comes close to the truth, and never
-// passes it by more than the clocks drift within the samples' life. Safe for concurrent use.
+// A Date has whole seconds, so a reply sent, stamped and received at local times s <= t <= r tells that the server's clock
+// is ahead of the local one by at least Date - r and by less than Date + 1 s - s. The greatest of the lower bounds that
+// recent replies gave is used: with replies at all phases of a second it comes close to the truth, and it never passes it.
+// A clock that steps back contradicts it: then everything older is forgotten. What merely drifts is forgotten as new
+// replies come. Local times are taken by the monotonic clock, so a step of the local one does not matter.
+//
+// The zero value is not ready; see newClock. Safe for concurrent use.
 type clock struct {
+	// base is when the clock was made, local; offsets are from it.
+	base time.Time
+
 	mu sync.Mutex
-	// samples are a ring of (Date - local time) at the moments of receipt.
-	samples [32]time.Duration
-	count   int
-	// local tells that the API sends no usable Date, and the local clock stands in.
+	// lower is a ring of the lower bounds.
+	lower [clockSamples]time.Duration
+	count int
+	// local tells that a reply came without a usable Date before any came with one: the local clock stands in.
 	local bool
 }
 
-// see takes in a reply's header, received at the given local time. It returns false once, when the local clock begins to
-// stand in because the header has no usable Date.
-func (c *clock) see(h http.Header, received time.Time) bool {
+const (
+	clockSamples = 16
+	// dateResolution is by how much a Date may be behind the clock that made it.
+	dateResolution = time.Second
+)
+
+func newClock() *clock { return &clock{base: time.Now()} }
+
+// see takes in the Date of a reply and returns it. A Date that is missing or no date is false.
+func (c *clock) see(h http.Header, sent, received time.Time) (time.Time, bool) {
 	date, err := http.ParseTime(h.Get("Date"))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		if c.count > 0 || c.local {
-			return true
-		}
-		c.local = true
-		return false
+		c.local = c.count == 0
+		return time.Time{}, false
 	}
-	c.local = false
-	c.samples[c.count%len(c.samples)] = date.Sub(received)
+	date = date.UTC()
+	ahead := date.Sub(c.base.Round(0)) // Round drops the monotonic reading: this is between wall clocks.
+	if c.count > 0 && ahead+dateResolution-sent.Sub(c.base) <= c.offset() {
+		c.count = 0
+	}
+	c.lower[c.count%clockSamples] = ahead - received.Sub(c.base)
 	c.count++
-	return true
+	return date, true
 }
 
-// now is the server's time at the given local time, and whether it is known.
-func (c *clock) now(local time.Time) (time.Time, bool) {
+// offset is how much the server's clock is ahead of the local one at least.
+func (c *clock) offset() time.Duration {
+	offset := c.lower[0]
+	for _, lower := range c.lower[1:min(c.count, clockSamples)] {
+		offset = max(offset, lower)
+	}
+	return offset
+}
+
+// now is the server's time, in UTC, and whether it is known.
+func (c *clock) now() (time.Time, bool) {
+	local := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.count == 0 {
-		return local.UTC(), c.local
+		return local.Round(0).UTC(), c.local
 	}
-	n := min(c.count, len(c.samples))
-	offset := c.samples[0]
-	for _, s := range c.samples[1:n] {
-		offset = max(offset, s)
-	}
-	// A step back of the server's clock, by more than samples differ by their rounding, is followed at once.
-	if last := c.samples[(c.count-1)%len(c.samples)]; offset-last > 2*time.Second {
-		offset = last
-	}
-	return local.Add(offset).UTC(), true
+	return c.base.Round(0).Add(local.Sub(c.base) + c.offset()).UTC(), true
 }

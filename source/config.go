@@ -4,164 +4,179 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
+	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Config is what the operator sets, and what tests replace.
+// Config is what the operator sets, and what tests replace. A setting of the operator (the fields up to Overlap) is checked
+// as it stands, and [Defaults] has the defaults: if zero stood for them, JMPUB_OVERLAP=0 would pass for 2 s. The other
+// fields work when zero.
 type Config struct {
-	// AppKey and MasterSecret authenticate every request. The secret is held only here and in the header that is sent.
+	// AppKey and MasterSecret authenticate every request, by HTTP Basic.
 	AppKey       string
 	MasterSecret Secret
-	// BaseURL is the API's address with its version, without a slash at the end.
+	// BaseURL is the API's address with its version, https://report.im.jpush.cn/v2.
 	BaseURL string
-	// TimeZone is the zone of the API's local times.
+	// TimeZone is the zone of the API's local times; its offset must not change. By default Asia/Shanghai.
 	TimeZone *time.Location
-	// Rate is the most requests sent in a time, for all streams together.
+	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
 	Rate Rate
-	// PageSize is the rows asked for in a page, at most 1000.
+	// PageSize is the rows asked for in a page; 1000, which is also the most.
 	PageSize int
-	// Poll is the time between two windows of a stream at the head.
+	// Poll is the least time between two windows of a stream at the head; 2 s.
 	Poll time.Duration
-	// Settle is how far behind the server's clock a window may end.
+	// Settle is how far behind the server's clock a window ends at least; 5 s.
 	Settle time.Duration
-	// Overlap is how far a window reaches back before its position.
+	// Overlap is how far a window reaches back before its position, in whole seconds; 2 s.
 	Overlap time.Duration
-	// Retry is the policy for requests that may succeed later.
-	Retry pipeline.Retry
-	// Observer is told of each request; may be nil.
-	Observer *pipeline.Observer
-	// Warn is told, once each, what is odd about the API but does no harm; may be nil.
-	Warn func(message string)
-	// Transport sends the requests; the package's own where nil.
-	Transport http.RoundTripper
-	// RequestTimeout bounds one request with its reply; default 60 s.
-	RequestTimeout time.Duration
-	// MaxBody bounds a reply, decompressed; default 64 MiB.
-	MaxBody int64
-	// CursorTTL is how long a cursor lives; default 120 s (API document, request parameters).
-	CursorTTL time.Duration
-	// Retention is how far back the API's history reaches; default 60 days (API document, introduction).
+	// Retention is how far back the API's history reaches; default 60 days (API document, message history).
 	Retention time.Duration
+	// CursorTTL is how long a cursor lives; default 120 s (API document, request params).
+	CursorTTL time.Duration
+	// RequestTimeout bounds one request with its whole reply; default 60 s.
+	RequestTimeout time.Duration
+	// MaxBody bounds a reply in bytes, decompressed; default 64 MiB.
+	MaxBody int64
+	// UserAgent is sent with each request; default jmpub.
+	UserAgent string
+	// Retry is the policy for requests that may succeed later. If it notifies nobody, the observer's Retry is told.
+	Retry pipeline.Retry
+	// Observer is told of each request, except one that was cut off by its own context; may be nil.
+	Observer *pipeline.Observer
+	// Warn is told, once each, what is odd about the API or the settings but stops nothing; may be nil.
+	Warn func(message string)
+	// Transport sends the requests; the package's own where nil. Neither it nor the client may follow redirects.
+	Transport http.RoundTripper
 }
 
-// Secret is a text that prints as a mask.
-type Secret string
-
-// String hides the secret.
-func (Secret) String() string { return "********" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "********" }
-
-// MarshalText hides the secret.
-func (Secret) MarshalText() ([]byte, error) { return []byte("********"), nil }
-
-// Rate is a number of requests in a time.
-type Rate struct {
-	Requests int
-	Per      time.Duration
-}
-
-// ParseRate reads a rate such as 600/m, 10/s or 36000/h.
-func ParseRate(text string) (Rate, error) {
-	count, unit, ok := strings.Cut(text, "/")
-	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
-	n, err := strconv.Atoi(count)
-	if !ok || err != nil || n < 1 || units[unit] == 0 {
-		return Rate{}, fmt.Errorf("%q is not a rate such as 600/m or 10/s", text)
-	}
-	return Rate{Requests: n, Per: units[unit]}, nil
-}
-
-// String is the form that ParseRate reads.
-func (r Rate) String() string {
-	switch r.Per {
-	case time.Second:
-		return fmt.Sprintf("%d/s", r.Requests)
-	case time.Hour:
-		return fmt.Sprintf("%d/h", r.Requests)
-	default:
-		return fmt.Sprintf("%d/m", r.Requests)
-	}
-}
-
-// The bounds and defaults of the API.
+// The bounds and defaults of Config.
 const (
-	maxPageSize    = 1000
-	maxWindow      = 7 * 24 * time.Hour
-	minOverlap     = time.Second
-	defaultTTL     = 120 * time.Second
-	defaultHistory = 60 * 24 * time.Hour
-	defaultTimeout = 60 * time.Second
-	defaultMaxBody = 64 << 20
+	defaultBaseURL   = "https://report.im.jpush.cn/v2"
+	maxPageSize      = 1000 // API document, request params.
+	minPoll          = 100 * time.Millisecond
+	minOverlap       = time.Second
+	defaultRetention = 60 * 24 * time.Hour
+	minRetention     = 10 * time.Minute
+	defaultCursorTTL = 120 * time.Second
+	minCursorTTL     = 100 * time.Millisecond
+	defaultTimeout   = 60 * time.Second
+	minTimeout       = 10 * time.Millisecond
+	defaultMaxBody   = 64 << 20
+	minMaxBody       = 1 << 10
+	longestSetting   = time.Hour // For times that are seconds in practice; more is a slip of the unit.
 )
 
-// complete fills in the defaults and reports every mistake at once.
-func (c *Config) complete(now time.Time) error {
-	if c.RequestTimeout <= 0 {
-		c.RequestTimeout = defaultTimeout
+// Defaults has every setting but the credentials.
+func Defaults() Config {
+	return Config{
+		BaseURL:  defaultBaseURL,
+		TimeZone: time.FixedZone("Asia/Shanghai", 8*60*60), // Needs no time zone database.
+		Rate:     Rate{Requests: 600, Per: time.Minute},
+		PageSize: maxPageSize,
+		Poll:     2 * time.Second,
+		Settle:   5 * time.Second,
+		Overlap:  2 * time.Second,
 	}
-	if c.MaxBody <= 0 {
-		c.MaxBody = defaultMaxBody
-	}
-	if c.CursorTTL <= 0 {
-		c.CursorTTL = defaultTTL
-	}
-	if c.Retention <= 0 {
-		c.Retention = defaultHistory
-	}
+}
+
+// Validate reports every mistake at once, by the names of the settings.
+func (c *Config) Validate() error {
+	complete := *c
+	complete.setDefaults()
+	return complete.validate(time.Now())
+}
+
+// setDefaults fills in the fields that are no settings of the operator.
+func (c *Config) setDefaults() {
+	setDefault(&c.Retention, defaultRetention)
+	setDefault(&c.CursorTTL, defaultCursorTTL)
+	setDefault(&c.RequestTimeout, defaultTimeout)
+	setDefault(&c.MaxBody, defaultMaxBody)
+	setDefault(&c.UserAgent, "jmpub")
 	if c.Warn == nil {
 		c.Warn = func(string) {}
 	}
 	c.Observer = c.Observer.Complete()
+	if c.Retry.Notify == nil {
+		c.Retry.Notify = c.Observer.Retry
+	}
 	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate checks a complete config. The texts never hold the secret, nor credentials that stand in the address.
+func (c *Config) validate(now time.Time) error {
 	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.AppKey == "" || strings.ContainsAny(c.AppKey, ": \t\r\n") {
-		add("JMPUB_APP_KEY: %q is no app key: it must not be empty and holds no colon or space", c.AppKey)
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
 	}
-	if c.MasterSecret == "" {
-		add("JMPUB_MASTER_SECRET is empty")
+	within := func(name string, d, lowest, highest time.Duration) {
+		check(lowest <= d && d <= highest, "%s: %s is not between %s and %s", name, d, lowest, highest)
 	}
-	if c.BaseURL == "" {
-		add("JMPUB_API_URL is empty")
-	}
-	if c.Rate.Requests < 1 || c.Rate.Per <= 0 {
-		add("JMPUB_API_RATE: want a rate such as 600/m")
-	}
-	if c.PageSize < 1 || c.PageSize > maxPageSize {
-		add("JMPUB_API_PAGE_SIZE: %d is not between 1 and %d", c.PageSize, maxPageSize)
-	}
-	if c.Overlap < minOverlap || c.Overlap > time.Hour || c.Overlap%time.Second != 0 {
-		add("JMPUB_OVERLAP: %s is not a number of whole seconds from 1s to 1h: the API's bounds have whole seconds, so "+
-			"less than one could lose rows at a window's edge", c.Overlap)
-	}
-	if c.Settle < 0 || c.Settle > time.Hour {
-		add("JMPUB_SETTLE: %s is not between 0 and 1h", c.Settle)
-	}
-	if c.Poll < 100*time.Millisecond || c.Poll > time.Hour {
-		add("JMPUB_POLL: %s is not between 100ms and 1h", c.Poll)
-	}
-	if c.TimeZone == nil {
-		add("JMPUB_API_TIME_ZONE is not set")
-	} else if at, ok := offsetChange(c.TimeZone, now.Add(-c.Retention), now.AddDate(1, 0, 0)); ok {
-		add("JMPUB_API_TIME_ZONE: the clocks of %s change on %s; the API's local times would be ambiguous then. "+
-			"Use a zone without daylight saving time, such as Asia/Shanghai or UTC", c.TimeZone, at.Format(time.DateOnly))
-	}
+	check(c.AppKey != "" && !strings.ContainsFunc(c.AppKey, notInKey),
+		"JMPUB_APP_KEY: %q is no app key: it must not be empty and holds no colon, space or control character", c.AppKey)
+	check(c.MasterSecret != "", "JMPUB_MASTER_SECRET: it is empty")
+	check(!strings.ContainsFunc(string(c.MasterSecret), notInSecret),
+		"JMPUB_MASTER_SECRET: it holds a space or a control character")
+	check(isBaseURL(c.BaseURL), "JMPUB_API_URL: want an address such as %s, with no query and no credentials in it",
+		defaultBaseURL)
+	check(c.Rate.Requests >= 1 && c.Rate.Requests <= maxRequests && c.Rate.Per > 0,
+		"JMPUB_API_RATE: %s is not a rate such as 600/m", c.Rate)
+	check(c.PageSize >= 1 && c.PageSize <= maxPageSize,
+		"JMPUB_API_PAGE_SIZE: %d is not between 1 and %d", c.PageSize, maxPageSize)
+	within("JMPUB_POLL", c.Poll, minPoll, longestSetting)
+	within("JMPUB_SETTLE", c.Settle, 0, longestSetting)
+	check(c.Overlap >= minOverlap && c.Overlap <= longestSetting && c.Overlap%time.Second == 0,
+		"JMPUB_OVERLAP: %s is not a number of whole seconds from %s to %s: the API's bounds have whole seconds, so less "+
+			"than one could lose rows at a window's edge", c.Overlap, minOverlap, longestSetting)
+	within("retention", c.Retention, minRetention, 100*365*24*time.Hour)
+	within("cursor TTL", c.CursorTTL, minCursorTTL, longestSetting)
+	within("request timeout", c.RequestTimeout, minTimeout, longestSetting)
+	check(c.MaxBody >= minMaxBody, "body limit: %d is less than %d bytes", c.MaxBody, minMaxBody)
+	check(c.TimeZone != nil, "JMPUB_API_TIME_ZONE: it is not set")
+	at, changes := offsetChange(c.TimeZone, now.Add(-c.Retention), now.AddDate(1, 0, 0))
+	check(!changes, "JMPUB_API_TIME_ZONE: the clocks of %s change on %s: the API's local times would be ambiguous then; "+
+		"use a zone without daylight saving time, such as Asia/Shanghai or UTC", c.TimeZone, at.Format(time.DateOnly))
 	return errors.Join(errs...)
 }
 
-// offsetChange finds a day on which a zone's offset from UTC changes.
+// notInKey tells what an app key cannot hold: HTTP Basic ends it at a colon (RFC 7617 §2).
+func notInKey(r rune) bool { return r == ':' || notInSecret(r) }
+
+func notInSecret(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil &&
+		u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !strings.HasSuffix(text, "#")
+}
+
+// offsetChange finds the first time after from and before to at which a zone's offset from UTC changes.
 func offsetChange(zone *time.Location, from, to time.Time) (time.Time, bool) {
-	_, first := from.In(zone).Zone()
-	for t := from; t.Before(to); t = t.Add(12 * time.Hour) {
-		if _, offset := t.In(zone).Zone(); offset != first {
-			return t.In(zone), true
-		}
+	if zone == nil {
+		return time.Time{}, false
 	}
-	return time.Time{}, false
+	for t := from.In(zone); ; {
+		_, next := t.ZoneBounds()
+		if next.IsZero() || !next.Before(to) {
+			return time.Time{}, false
+		}
+		_, before := t.Zone()
+		if _, after := next.Zone(); after != before {
+			return next, true
+		}
+		t = next // Only the zone's name changed.
+	}
 }

@@ -2,8 +2,6 @@ package source
 
 import (
 	"context"
-	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -22,26 +20,46 @@ type limiter struct {
 	until time.Time
 }
 
+// burstPart is the part of a rate that may go out at once; the steady flow is slower by as much.
+const burstPart = 100
+
+// newLimiter makes a limiter that lets no more than r.Requests pass in any time of r.Per: a bucket of b tokens, filled
+// with (n - b + 1) in that time, gives at most n.
 func newLimiter(r Rate) *limiter {
-	perSecond := float64(r.Requests) / r.Per.Seconds()
-	// The bucket holds one second's worth: enough to use a busy minute fully, too little to exceed it noticeably.
-	return &limiter{bucket: rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))}
+	burst := max(1, min(r.Requests/burstPart, int(float64(r.Requests)/r.Per.Seconds())))
+	steady := float64(r.Requests-burst+1) / r.Per.Seconds()
+	return &limiter{bucket: rate.NewLimiter(rate.Limit(steady), burst)}
 }
 
-// wait returns when a request may be sent.
+// wait returns when a request may be sent. It returns [context.DeadlineExceeded] at once if that would be after ctx's
+// deadline.
 func (l *limiter) wait(ctx context.Context) error {
-	if err := l.bucket.Wait(ctx); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return context.DeadlineExceeded // The bucket knows that the deadline comes first.
-	}
 	for {
-		l.mu.Lock()
-		pause := time.Until(l.until)
-		l.mu.Unlock()
+		// The pause comes before the bucket: whoever waited for it then still leaves one by one.
+		if err := l.waitPause(ctx); err != nil {
+			return err
+		}
+		if err := l.bucket.Wait(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return context.DeadlineExceeded // The bucket says so before it happens, in words of its own.
+		}
+		if l.paused() <= 0 {
+			return nil
+		}
+	}
+}
+
+// waitPause returns when no pause is under way.
+func (l *limiter) waitPause(ctx context.Context) error {
+	for {
+		pause := l.paused()
 		if pause <= 0 {
 			return nil
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
+			return context.DeadlineExceeded
 		}
 		if err := pipeline.Sleep(ctx, pause); err != nil {
 			return err
@@ -49,57 +67,19 @@ func (l *limiter) wait(ctx context.Context) error {
 	}
 }
 
-// maxPause bounds what a header can ask for: the API counts by the minute.
-const maxPause = 10 * time.Minute
+// paused is how long the pause still lasts.
+func (l *limiter) paused() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.until)
+}
 
-// pause holds all requests back for a time.
+// pause holds all requests back for a time. A longer pause that is under way stays.
 func (l *limiter) pause(d time.Duration) {
-	until := time.Now().Add(min(d, maxPause))
+	until := time.Now().Add(d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if until.After(l.until) {
 		l.until = until
 	}
-}
-
-// obey reads the rate headers of a reply, in either spelling of the sibling products; none is fine.
-func (l *limiter) obey(h http.Header) {
-	if h.Get("X-Rate-Limit-Limit") == "" && h.Get("X-Rate-Limit-Quota") == "" {
-		return
-	}
-	remaining, err := strconv.Atoi(h.Get("X-Rate-Limit-Remaining"))
-	if err != nil || remaining > 0 {
-		return
-	}
-	if reset, ok := seconds(h.Get("X-Rate-Limit-Reset")); ok {
-		l.pause(reset)
-	}
-}
-
-// retryAfter is the wait that a 429 or 503 asks for: X-Rate-Limit-Reset (seconds left) or Retry-After (RFC 9110 §10.2.3,
-// seconds or a date, held against the reply's own Date); zero where there is none.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	if d, ok := seconds(h.Get("X-Rate-Limit-Reset")); ok {
-		return d
-	}
-	value := h.Get("Retry-After")
-	if d, ok := seconds(value); ok {
-		return d
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
-	return min(max(0, at.Sub(now)), maxPause)
-}
-
-func seconds(text string) (time.Duration, bool) {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(n >= 0) || n > 1e6 { // The comparison is false for NaN.
-		return 0, false
-	}
-	return min(time.Duration(n*float64(time.Second)), maxPause), true
 }

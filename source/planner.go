@@ -14,57 +14,102 @@ type planner struct {
 }
 
 const (
+	// maxWindow is the longest window, overlap included (API document, request params).
+	maxWindow = 7 * 24 * time.Hour
 	// targetPages is the size of a window that is worth the request by which it is opened, and cheap to read again.
 	targetPages = 10
 	// firstSpan is the length of a stream's first window, before anything is known of its density.
 	firstSpan = 24 * time.Hour
 	minSpan   = time.Second
-	// retentionMargin keeps a window's begin inside the history while its pages are being read.
+	// retentionMargin keeps a window's begin inside the history until its request has arrived.
 	retentionMargin = time.Minute
+	// startSlack is how much of the time after a stream's start may be skipped without being a gap. A start of "60 days
+	// ago" is meant as "the oldest there is"; by the time it is asked for it is older than that, and the margin skips
+	// another minute. A position up to which a stream was read is exact: there every second counts.
+	startSlack = retentionMargin + time.Minute
 )
 
-// plan lays out the window that follows p. It tells false where the clock has not moved far enough for one.
-func (p planner) plan(pos pipeline.Position, now time.Time) (pipeline.Plan, bool) {
-	end := pos.End.UTC().Truncate(time.Second)
-	var plan pipeline.Plan
-	// A position that was asked for as "60 days ago" is older than that by the time it is read; a minute is no gap.
-	if oldest := now.Add(-p.retention); end.Before(oldest) {
-		kept := oldest.Add(retentionMargin).Truncate(time.Second)
-		if oldest.Sub(end) > retentionMargin {
-			plan.Gap = &pipeline.Window{Begin: end, End: kept}
-		}
-		end = kept
-	}
-	span := pos.Span
-	if span <= 0 {
-		span = firstSpan
-	}
-	span = min(max(span.Truncate(time.Second), minSpan), maxWindow-p.overlap)
-	plan.Window.Begin = end.Add(-p.overlap)
-	if oldest := now.Add(-p.retention + retentionMargin).Truncate(time.Second); plan.Window.Begin.Before(oldest) {
+// plan lays out the window that follows pos at the server's time now. Time after pos that the API no longer holds is
+// skipped; it is a gap if it is more than slack. A wait above zero is how long it takes until the window is long enough
+// to be asked for.
+func (p planner) plan(pos pipeline.Position, now time.Time, slack time.Duration) (plan pipeline.Plan, wait time.Duration) {
+	from := pos.End.UTC().Truncate(time.Second)
+	plan.Window.Begin = from.Add(-p.overlap)
+	if oldest := ceil(now.Add(retentionMargin - p.retention)); plan.Window.Begin.Before(oldest) {
 		plan.Window.Begin = oldest
+		if oldest.Sub(from) > slack {
+			plan.Gap = &pipeline.Window{Begin: from, End: oldest}
+		}
+		from = later(from, oldest)
 	}
-	plan.Window.End = end.Add(span)
+	shortest := later(from, ceil(pos.End.UTC())).Add(minSpan)
+	plan.Window.End = later(from.Add(p.span(pos)), shortest)
 	if head := now.Add(-p.settle).Truncate(time.Second); !plan.Window.End.Before(head) {
 		plan.Window.End, plan.Head = head, true
 	}
-	return plan, plan.Window.End.After(end)
-}
-
-// suggest is the length of the next window after one of the given length that held total rows: towards the target, at
-// most twice as long.
-func (p planner) suggest(w pipeline.Window, total int64) time.Duration {
-	length := max(w.End.Sub(w.Begin)-p.overlap, minSpan)
-	longest := maxWindow - p.overlap
-	if total <= 0 {
-		return min(2*length, longest)
+	if plan.Window.End.Before(shortest) {
+		return plan, shortest.Add(p.settle).Sub(now)
 	}
-	fitting := time.Duration(float64(length) * float64(p.target) / float64(total))
-	return min(max(min(fitting, 2*length), minSpan).Truncate(time.Second), longest)
+	return plan, 0
 }
 
-// tooDense tells that a window holds so much that reading it would make a large, long-lived transaction; one request is
-// lost by asking for a shorter one.
+// span is the length that a window after pos has where the head does not limit it.
+func (p planner) span(pos pipeline.Position) time.Duration {
+	if pos.Span <= 0 {
+		return firstSpan
+	}
+	return p.clamp(pos.Span)
+}
+
+func (p planner) clamp(span time.Duration) time.Duration {
+	return min(max(span.Truncate(time.Second), minSpan), (maxWindow - p.overlap).Truncate(time.Second))
+}
+
+// current is what a window covers beside the overlap.
+func (p planner) current(w pipeline.Window) time.Duration {
+	return max(w.End.Sub(w.Begin)-p.overlap, minSpan)
+}
+
+// suggest is the length of the window after w, which holds total rows: towards the target, at most twice as long.
+// planned is the length that w would have had if the head had not limited it, zero where that is unknown; a short
+// window at the head is no reason to plan shorter ones.
+func (p planner) suggest(w pipeline.Window, total int64, planned time.Duration) time.Duration {
+	longest := max(2*p.current(w), planned)
+	if total <= 0 {
+		return p.clamp(longest)
+	}
+	// A window is closed, so it covers its last second too.
+	whole := float64(w.End.Sub(w.Begin)+time.Second) * float64(p.target) / float64(total)
+	return p.clamp(min(longest, time.Duration(min(whole, float64(maxWindow)))-p.overlap))
+}
+
+// tooDense tells that a window holds so much more than the target that a shorter one should take its place.
 func (p planner) tooDense(w pipeline.Window, total int64) bool {
-	return total > 2*p.target && w.End.Sub(w.Begin)-p.overlap > minSpan
+	return total > 2*p.target && p.current(w) > minSpan
+}
+
+// half is the length of a window of which only rows of total rows could be read: what was read, and at most half. Zero if
+// it cannot be shorter, or if nothing was missing.
+func (p planner) half(w pipeline.Window, rows, total int64) time.Duration {
+	current := p.current(w)
+	if rows >= total || current <= minSpan {
+		return 0
+	}
+	read := time.Duration(float64(current) * float64(rows) / float64(total))
+	return p.clamp(min(read, current/2))
+}
+
+// ceil is the first whole second not before t.
+func ceil(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); !whole.Equal(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

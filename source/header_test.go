@@ -1,0 +1,76 @@
+package source
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name string
+		h    http.Header
+		want time.Duration
+	}{
+		{"none", http.Header{}, 0},
+		{"reset", http.Header{"X-Rate-Limit-Reset": {"37"}}, 37 * time.Second},
+		{"seconds", http.Header{"Retry-After": {"12"}}, 12 * time.Second},
+		{"fraction", http.Header{"Retry-After": {"0.5"}}, 500 * time.Millisecond},
+		{"date", http.Header{"Retry-After": {"Tue, 24 Nov 2026 10:00:41 GMT"}}, 41 * time.Second},
+		{"date of the past", http.Header{"Retry-After": {"Tue, 24 Nov 2026 09:00:00 GMT"}}, 0},
+		{"both", http.Header{"X-Rate-Limit-Reset": {"3"}, "Retry-After": {"5"}}, 5 * time.Second},
+		{"unix time", http.Header{"X-Rate-Limit-Reset": {"1795514400"}}, maxPause},
+		{"far date", http.Header{"Retry-After": {"Wed, 24 Nov 2100 10:00:41 GMT"}}, maxPause},
+		{"negative", http.Header{"Retry-After": {"-1"}}, 0},
+		{"no number", http.Header{"Retry-After": {"NaN"}, "X-Rate-Limit-Reset": {"soon"}}, 0},
+	} {
+		if got := retryAfter(test.h, now); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestExhausted(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		h    http.Header
+		want time.Duration
+	}{
+		{"none", http.Header{}, 0},
+		{"some left", http.Header{"X-Rate-Limit-Limit": {"600"}, "X-Rate-Limit-Remaining": {"1"}, "X-Rate-Limit-Reset": {"9"}}, 0},
+		{"none left", http.Header{"X-Rate-Limit-Limit": {"600"}, "X-Rate-Limit-Remaining": {"0"}, "X-Rate-Limit-Reset": {"9"}}, 9 * time.Second},
+		{"other spelling", http.Header{"X-Rate-Limit-Quota": {"600"}, "X-Rate-Limit-Remaining": {"0"}, "X-Rate-Limit-Reset": {"9"}}, 9 * time.Second},
+		{"no reset", http.Header{"X-Rate-Limit-Remaining": {"0"}}, 0},
+		{"no number", http.Header{"X-Rate-Limit-Remaining": {"none"}, "X-Rate-Limit-Reset": {"9"}}, 0},
+		{"reset alone", http.Header{"X-Rate-Limit-Reset": {"9"}}, 0},
+	} {
+		if got := exhausted(test.h); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	f.Add("12", "Tue, 24 Nov 2026 10:00:41 GMT")
+	f.Add("1e308", "-0")
+	f.Add("0x1p-2", "9999999999999999999")
+	f.Fuzz(func(t *testing.T, reset, after string) {
+		h := http.Header{"X-Rate-Limit-Reset": {reset}, "Retry-After": {after}}
+		now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+		if got := retryAfter(h, now); got < 0 || got > maxPause {
+			t.Errorf("retryAfter(%q, %q) = %v", reset, after, got)
+		}
+	})
+}
+
+func FuzzRateHeaders(f *testing.F) {
+	f.Add("0", "30")
+	f.Add("-1", "Inf")
+	f.Fuzz(func(t *testing.T, remaining, reset string) {
+		h := http.Header{"X-Rate-Limit-Remaining": {remaining}, "X-Rate-Limit-Reset": {reset}}
+		if got := exhausted(h); got < 0 || got > maxPause {
+			t.Errorf("exhausted(%q, %q) = %v", remaining, reset, got)
+		}
+	})
+}

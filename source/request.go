@@ -1,0 +1,83 @@
+package source
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// request is one page to ask for.
+type request struct {
+	stream pipeline.Stream
+	query  string
+	// op names it in errors.
+	op string
+	// cursor tells that it continues a window, and expires until when it can.
+	cursor  bool
+	expires time.Time
+	// begin, where set, has to be within the API's history still when the request is sent.
+	begin time.Time
+	// bytes is about how large the reply will be, where that is known.
+	bytes int
+	// sent counts the tries.
+	sent int
+}
+
+// timeForm is how the API writes times (API document, request params); the zone is not written.
+const timeForm = time.DateTime
+
+// path is a stream's path under the base URL, escaped.
+func path(s pipeline.Stream) string {
+	if s.Name == "" {
+		return "/" + string(s.Kind)
+	}
+	return "/" + string(s.Kind) + "/" + escape(s.Name) + "/messages"
+}
+
+// escape escapes all but unreserved characters (RFC 3986 §2.3), which suits a path's segment and a query's value alike. A
+// space is %20, never + (API document, authentication, tips).
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+func (c *Client) firstQuery(w pipeline.Window, count int) string {
+	return "count=" + strconv.Itoa(count) +
+		"&begin_time=" + escape(w.Begin.In(c.cfg.TimeZone).Format(timeForm)) +
+		"&end_time=" + escape(w.End.In(c.cfg.TimeZone).Format(timeForm))
+}
+
+func cursorQuery(cursor string) string { return "cursor=" + escape(cursor) }
+
+// newRequest makes the HTTP request for r.
+func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.BaseURL+path(r.stream)+"?"+r.query, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	c.creds.authorize(req)
+	req.Header.Set("Accept", "application/json")
+	// Set here, so that the transport leaves it to read to unpack, whose limit holds for what a reply unpacks to.
+	req.Header.Set("Accept-Encoding", "gzip")
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	return req, nil
+}
+
+// credentials hold the secret where no printer finds it: in closures.
+type credentials struct {
+	authorize func(req *http.Request)
+	// hide masks the credentials in foreign text. A proxy's error page may show the request that it got.
+	hide func(text string) string
+}
+
+func newCredentials(appKey string, secret Secret) credentials {
+	basic := base64.StdEncoding.EncodeToString([]byte(appKey + ":" + string(secret)))
+	replacer := strings.NewReplacer(basic, mask, string(secret), mask)
+	return credentials{
+		authorize: func(req *http.Request) { req.Header.Set("Authorization", "Basic "+basic) },
+		hide:      replacer.Replace,
+	}
+}
