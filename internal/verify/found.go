@@ -49,6 +49,7 @@ func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) 
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(names...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.KeepControlRecords(), // The last one before the end is often the marker of a transaction.
 	)
 	if err != nil {
 		return nil, fmt.Errorf("verify: connect: %w", err)
@@ -65,6 +66,12 @@ func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) 
 			return nil, fmt.Errorf("verify: read %v: %w", names, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			if at := (tp{r.Topic, r.Partition}); r.Offset >= left[at]-1 {
+				delete(left, at)
+			}
+			if r.Attrs.IsControl() {
+				return
+			}
 			if target, ok := topics[r.Topic]; ok {
 				found.event(r, target)
 			} else {
@@ -72,19 +79,6 @@ func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) 
 				found.rejected[hashOf(r.Value)]++
 			}
 		})
-		// A partition's end may be a transaction's marker, which is no record: the position tells.
-		for topic, partitions := range client.UncommittedOffsets() {
-			for p, at := range partitions {
-				if end, ok := left[tp{topic, p}]; ok && at.Offset >= end-1 {
-					delete(left, tp{topic, p})
-				}
-			}
-		}
-		for p, end := range left {
-			if end == 0 {
-				delete(left, p)
-			}
-		}
 	}
 	return found, nil
 }
