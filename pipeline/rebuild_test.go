@@ -24,6 +24,14 @@ func TestSameRow(t *testing.T) {
 		{"type", `"1"`, `1`, false},
 		{"absent and null", `{"a":null}`, `{}`, false},
 		{"order of duplicates", `{"a":1,"a":2}`, `{"a":2,"a":1}`, false},
+		{
+			"order of duplicates among many", `{"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"a":1,"a":2}`,
+			`{"a":2,"m":1,"l":1,"k":1,"j":1,"i":1,"h":1,"g":1,"f":1,"e":1,"d":1,"c":1,"b":1,"a":1}`, false,
+		},
+		{
+			"many members", `{"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"a":1,"a":2}`,
+			`{"a":1,"m":1,"l":1,"k":1,"j":1,"i":1,"h":1,"g":1,"f":1,"e":1,"d":1,"c":1,"b":1,"a":2}`, true,
+		},
 		{"number of duplicates", `{"a":1,"a":1}`, `{"a":1}`, false},
 		{"lone surrogates", `"\ud83d"`, `"\ud83e"`, false},
 		{"lone surrogate and its text", `"\ud83d"`, `"\\ud83d"`, false},
