@@ -1,0 +1,292 @@
+// Package endtoend holds the promises of the whole against a hostile simulated API and the embedded broker.
+package endtoend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/sim"
+	"github.com/jmpub/jmpub/internal/verify"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// world is a simulated API and a broker that several runs of the pipeline share.
+type world struct {
+	api     *sim.Server
+	url     string
+	brokers []string
+	// begin and end bound the history; all of it has settled.
+	begin, end time.Time
+}
+
+// newWorld starts both. The history ended a minute ago.
+func newWorld(t *testing.T, minutes int, change func(*sim.Options)) *world {
+	t.Helper()
+	end := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
+	w := &world{begin: end.Add(-time.Duration(minutes) * time.Minute), end: end}
+	opts := sim.Defaults()
+	opts.Begin, opts.End = w.begin, w.end
+	opts.Users, opts.Groups, opts.Rooms = 30, 8, 4
+	if change != nil {
+		change(&opts)
+	}
+	api, err := sim.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	w.api, w.url, w.brokers = api, server.URL+"/v2", cluster.ListenAddrs()
+	return w
+}
+
+// job is one pipeline on a world: what an operator would start.
+type job struct {
+	*world
+	prefix  string
+	streams []pipeline.Stream
+	dir     string // file checkpoints
+	// change adapts the source's settings.
+	change func(*source.Config)
+	// pageSize is small, so that little history has many pages and windows.
+	pageSize int
+	observer *pipeline.Observer
+}
+
+func (w *world) job(prefix string) *job {
+	return &job{
+		world: w, prefix: prefix, pageSize: 10,
+		streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}},
+	}
+}
+
+// run works until all of the history is read, or until cut cuts it off. It returns the pipeline's error.
+func (j *job) run(ctx context.Context, cut *cut) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if cut != nil {
+		cut.cancel = cancel
+	}
+	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: j.brokers, ClientID: "test"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := conn.Client
+	client.Transport = cut.kafka(client.Transport)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+
+	heads := newHeads(j.streams, j.end.Add(time.Second), cancel)
+	observer := pipeline.Observers(j.observer, &pipeline.Observer{Head: heads.see})
+	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
+	cfg := source.Config{
+		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
+		TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
+		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
+		Retry: retry, Observer: observer, Transport: cut.http(transport),
+	}
+	if j.change != nil {
+		j.change(&cfg)
+	}
+	api, err := source.New(cfg)
+	if err != nil {
+		return err
+	}
+	sinkCfg := sink.Config{
+		Client: client, Prefix: j.prefix, TransactionalID: j.prefix + "-0", Compression: "lz4",
+		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry,
+		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	}
+	if j.dir != "" {
+		sinkCfg.TransactionalID = ""
+	}
+	out, err := sink.New(sinkCfg)
+	if err != nil {
+		return err
+	}
+	var store pipeline.Checkpoints = checkpoint.NewKafka(client, j.prefix+".checkpoints", j.api.AppKey,
+		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	if j.dir != "" {
+		files, err := checkpoint.OpenFiles(j.dir, j.api.AppKey)
+		if err != nil {
+			return err
+		}
+		defer files.Close() //nolint:errcheck // Only the lock.
+		store = files
+	}
+	grace := time.Duration(0) // The default.
+	if cut != nil {
+		grace = time.Millisecond // A killed process finishes nothing.
+	}
+	p, err := pipeline.New(pipeline.Config{
+		Grace:  grace,
+		AppKey: j.api.AppKey, Streams: j.streams, Source: api, Sink: out, Checkpoints: store,
+		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
+		Retry: retry, Observer: observer,
+	})
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx)
+}
+
+// compare reads everything back and holds it against the truth of the job's streams.
+func (j *job) compare(t *testing.T) verify.Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	found, err := verify.Read(ctx, j.brokers, j.prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verify.Compare(j.truth(), found)
+}
+
+func (j *job) truth() iter.Seq[verify.TruthRow] {
+	return func(yield func(verify.TruthRow) bool) {
+		for _, s := range j.streams {
+			for r := range j.api.Truth(sim.Range{Begin: j.begin, End: j.end, Stream: s.String()}) {
+				if !yield(verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// heads stops a run when every stream has been read up to the end.
+type heads struct {
+	mu   sync.Mutex
+	left map[pipeline.Stream]bool
+	end  time.Time
+	stop func()
+}
+
+func newHeads(streams []pipeline.Stream, end time.Time, stop func()) *heads {
+	h := &heads{left: make(map[pipeline.Stream]bool), end: end, stop: stop}
+	for _, s := range streams {
+		h.left[s] = true
+	}
+	return h
+}
+
+func (h *heads) see(s pipeline.Stream, end time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if end.Before(h.end) {
+		return
+	}
+	delete(h.left, s)
+	if len(h.left) == 0 {
+		h.stop()
+	}
+}
+
+// errCut is what everything answers once a cut has happened, as if the process were gone.
+var errCut = errors.New("cut")
+
+// cut ends a run at its n-th exchange with the outside: as kill -9 would, nothing more goes out after it. The exchange
+// itself is not sent, or (lost) it is sent and the reply is lost. A nil cut cuts nothing.
+type cut struct {
+	at     int64
+	lost   bool
+	cancel func()
+	n      atomic.Int64
+	dead   atomic.Bool
+}
+
+// step counts an exchange; it tells whether the exchange may be sent and whether its reply may come.
+func (c *cut) step() (send, reply bool) {
+	if c.dead.Load() {
+		return false, false
+	}
+	if c.n.Add(1) != c.at {
+		return true, true
+	}
+	return c.lost, false
+}
+
+// die makes the rest of the run silent.
+func (c *cut) die() {
+	c.dead.Store(true)
+	c.cancel()
+}
+
+type httpCut struct {
+	*cut
+	next http.RoundTripper
+}
+
+func (c *cut) http(next http.RoundTripper) http.RoundTripper {
+	if c == nil {
+		return next
+	}
+	return httpCut{c, next}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c httpCut) RoundTrip(r *http.Request) (*http.Response, error) {
+	send, reply := c.step()
+	if !send {
+		c.die()
+		return nil, errCut
+	}
+	res, err := c.next.RoundTrip(r)
+	if reply {
+		return res, err
+	}
+	if err == nil {
+		res.Body.Close()
+	}
+	c.die()
+	return nil, errCut
+}
+
+type kafkaCut struct {
+	*cut
+	next kafka.RoundTripper
+}
+
+func (c *cut) kafka(next kafka.RoundTripper) kafka.RoundTripper {
+	if c == nil {
+		return next
+	}
+	return kafkaCut{c, next}
+}
+
+// RoundTrip implements kafka.RoundTripper.
+func (c kafkaCut) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
+	send, reply := c.step()
+	if !send {
+		c.die()
+		return nil, errCut
+	}
+	res, err := c.next.RoundTrip(ctx, addr, req)
+	if reply {
+		return res, err
+	}
+	c.die()
+	return nil, fmt.Errorf("%w after %T", errCut, req)
+}
