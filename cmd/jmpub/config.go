@@ -1,0 +1,169 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// config is the settings, parsed.
+type config struct {
+	source  source.Config
+	kafka   kafkaconn.Config
+	sink    sink.Config
+	streams []pipeline.Stream
+	start   pipeline.Start
+	// checkpointDir is the folder of file checkpoints; empty keeps them in Kafka.
+	checkpointDir string
+	group         string
+	listen        string
+	logLevel      slog.Level
+	logFormat     string
+}
+
+// exactlyOnce tells the delivery that the checkpoints allow.
+func (c *config) exactlyOnce() bool { return c.checkpointDir == "" }
+
+func (c *config) delivery() string {
+	if c.exactlyOnce() {
+		return "exactly once"
+	}
+	return "at least once (checkpoints in files)"
+}
+
+// The bounds of what can be set, beside those that the adapters check.
+const (
+	maxPartitions  = 10_000
+	maxReplication = 32
+)
+
+// parse turns the settings into values and reports every mistake at once.
+func (s *settings) parse() (*config, error) {
+	p := &parser{}
+	c := &config{group: s.Group, listen: s.Listen}
+	s.parseSource(p, c)
+	s.parseKafka(p, c)
+	s.parseTopics(p, c)
+	s.parseRun(p, c)
+	return c, p.err()
+}
+
+func (s *settings) parseSource(p *parser, c *config) {
+	p.required("JMPUB_APP_KEY", s.AppKey, "the app key of the JMessage console")
+	p.required("JMPUB_MASTER_SECRET", string(s.MasterSecret), "the master secret of the JMessage console, "+
+		"or name a file that holds it with JMPUB_MASTER_SECRET_FILE")
+	c.source = source.Config{
+		AppKey: s.AppKey, MasterSecret: source.Secret(s.MasterSecret),
+		BaseURL:  p.baseURL("JMPUB_API_URL", s.API.URL),
+		TimeZone: p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone),
+		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
+		Poll:     p.duration("JMPUB_POLL", s.Poll),
+		Settle:   p.duration("JMPUB_SETTLE", s.Settle),
+		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),
+	}
+	var err error
+	if c.source.Rate, err = source.ParseRate(s.API.Rate); err != nil {
+		p.add("JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")
+	}
+	if c.streams, err = pipeline.ParseStreams(s.Streams); err != nil {
+		p.addf("JMPUB_STREAMS: %w", err)
+	}
+	if s.Start == "now" {
+		return
+	}
+	if c.start.At, c.start.Back, err = parseTime(s.Start, c.source.TimeZone); err != nil {
+		p.addf("JMPUB_START: %w, or now", err)
+	}
+}
+
+func (s *settings) parseKafka(p *parser, c *config) {
+	p.required("JMPUB_KAFKA_BROKERS", s.Kafka.Brokers, "the brokers' host:port, comma-separated")
+	c.kafka = kafkaconn.Config{
+		Brokers: p.hostPorts("JMPUB_KAFKA_BROKERS", s.Kafka.Brokers),
+		TLS:     p.boolean("JMPUB_KAFKA_TLS", s.Kafka.TLS),
+		CAFile:  s.Kafka.TLSCaFile, CertFile: s.Kafka.TLSCertFile, KeyFile: s.Kafka.TLSKeyFile,
+		Username: s.Kafka.SASLUsername, Password: func() string { return string(s.Kafka.SASLPassword) },
+		ClientID: "jmpub",
+	}
+	if !c.kafka.TLS && (s.Kafka.TLSCaFile != "" || s.Kafka.TLSCertFile != "" || s.Kafka.TLSKeyFile != "") {
+		p.addf("JMPUB_KAFKA_TLS is off, but a certificate is named; set JMPUB_KAFKA_TLS=on, or unset JMPUB_KAFKA_TLS_*_FILE")
+	}
+	if (s.Kafka.TLSCertFile == "") != (s.Kafka.TLSKeyFile == "") {
+		p.addf("JMPUB_KAFKA_TLS_CERT_FILE and JMPUB_KAFKA_TLS_KEY_FILE go together; only one is set")
+	}
+	if s.Kafka.SASL != "" {
+		c.kafka.Mechanism = p.oneOf("JMPUB_KAFKA_SASL", s.Kafka.SASL,
+			kafkaconn.Plain, kafkaconn.ScramSHA256, kafkaconn.ScramSHA512)
+		p.required("JMPUB_KAFKA_SASL_USERNAME", s.Kafka.SASLUsername, "JMPUB_KAFKA_SASL needs it")
+		p.required("JMPUB_KAFKA_SASL_PASSWORD", string(s.Kafka.SASLPassword), "JMPUB_KAFKA_SASL needs it, or its _FILE")
+	} else if s.Kafka.SASLUsername != "" || s.Kafka.SASLPassword != "" {
+		p.addf("JMPUB_KAFKA_SASL_USERNAME or _PASSWORD is set, but JMPUB_KAFKA_SASL is not; set it to plain, " +
+			"scram-sha-256 or scram-sha-512")
+	}
+	c.sink.Compression = p.oneOf("JMPUB_KAFKA_COMPRESSION", s.Kafka.Compression, "none", "gzip", "snappy", "lz4", "zstd")
+}
+
+func (s *settings) parseTopics(p *parser, c *config) {
+	c.sink.Prefix = s.TopicPrefix
+	c.sink.Topics = sink.TopicsConfig{
+		Create:            p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create),
+		Partitions:        p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions),
+		Replication:       p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication),
+		Retention:         p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention),
+		MinInsyncReplicas: p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication),
+	}
+	if in, rep := c.sink.Topics.MinInsyncReplicas, c.sink.Topics.Replication; in > rep && rep > 0 {
+		p.addf("JMPUB_TOPICS_MIN_INSYNC_REPLICAS is %d, but JMPUB_TOPICS_REPLICATION is %d; nothing could be written", in, rep)
+	}
+	c.sink.PartitionBy = sink.PartitionBy(p.oneOf("JMPUB_PARTITION_BY", s.PartitionBy, "msgid", "conversation"))
+	c.sink.RecordTime = sink.RecordTime(p.oneOf("JMPUB_RECORD_TIME", s.RecordTime, "publish", "event"))
+}
+
+func (s *settings) parseRun(p *parser, c *config) {
+	switch dir, isFile := strings.CutPrefix(s.Checkpoint, "file:"); {
+	case isFile && dir != "":
+		c.checkpointDir = dir
+	case s.Checkpoint != "kafka":
+		p.add("JMPUB_CHECKPOINT", s.Checkpoint, "kafka, or file:DIR")
+	}
+	if s.Group == "" || strings.ContainsAny(s.Group, " \t\r\n/") {
+		p.add("JMPUB_GROUP", s.Group, "a name without spaces and slashes")
+	}
+	if s.Listen != "off" {
+		p.hostPort("JMPUB_LISTEN", s.Listen)
+	}
+	c.logLevel = p.logLevel("JMPUB_LOG", s.Log)
+	if s.LogFormat != "" {
+		c.logFormat = p.oneOf("JMPUB_LOG_FORMAT", s.LogFormat, "text", "json")
+	}
+	if len(p.errs) == 0 {
+		p.complete(c)
+	}
+}
+
+// complete lets the adapters check what they know better, once everything is readable.
+func (p *parser) complete(c *config) {
+	check := c.source
+	check.Retry = pipeline.Retry{}
+	if client, err := source.New(check); err != nil {
+		p.errs = append(p.errs, err)
+	} else {
+		client.Close()
+	}
+	if _, err := sink.New(c.sink); err != nil {
+		p.errs = append(p.errs, err)
+	}
+	if conn, err := kafkaconn.Open(c.kafka); err != nil {
+		p.errs = append(p.errs, err)
+	} else {
+		conn.Close()
+	}
+	if c.start.At.After(time.Now().Add(24 * time.Hour)) {
+		p.addf("JMPUB_START: %s is more than a day in the future", pipeline.FormatTime(c.start.At))
+	}
+}

@@ -1,0 +1,66 @@
+// Command jmpub publishes the message history of JMessage apps to Kafka.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	_ "time/tzdata" // The API's times are in a named zone, and small container images have no zone files.
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Exit codes, as `jmpub --help` documents them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitFenced      = 3
+	exitInterrupted = 130
+)
+
+func main() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals // The second one does not wait for anything.
+		fmt.Fprintln(os.Stderr, "jmpub: stopped at once; what was in flight is read again at the next start")
+		os.Exit(exitInterrupted)
+	}()
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// execute runs one command line and returns its exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(stdout, stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if !errors.Is(err, errReported) {
+		fmt.Fprintf(stderr, "jmpub: %v\n", err)
+	}
+	switch {
+	case errors.As(err, &usageError{}):
+		return exitUsage
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return exitInterrupted
+	case pipeline.ClassOf(err) == pipeline.Fenced:
+		return exitFenced
+	default:
+		return exitFailed
+	}
+}
+
+// errReported is returned by commands that have already told what is wrong, as their result.
+var errReported = errors.New("already reported")

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parser turns settings' text into values and keeps every mistake, each with the setting's name, the accepted form and
+// what stands there.
+type parser struct{ errs []error }
+
+func (p *parser) add(name, text, want string) {
+	p.errs = append(p.errs, fmt.Errorf("%s: %q is not %s", name, text, want))
+}
+
+func (p *parser) addf(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
+}
+
+func (p *parser) err() error {
+	if len(p.errs) == 0 {
+		return nil
+	}
+	return usageError{errors.Join(p.errs...)}
+}
+
+func (p *parser) duration(name, text string) time.Duration {
+	d, err := parseDuration(text)
+	if err != nil || d < 0 {
+		p.add(name, text, "a duration such as 2s, 10m or 7d")
+	}
+	return d
+}
+
+// durationOrBroker is a duration, or -1 where the broker's default holds.
+func (p *parser) durationOrBroker(name, text string) time.Duration {
+	if text == "-1" {
+		return -1
+	}
+	d, err := parseDuration(text)
+	if err != nil || d <= 0 {
+		p.add(name, text, "a duration such as 7d, or -1 for the broker's default")
+	}
+	return d
+}
+
+func (p *parser) integer(name, text string, lowest, highest int) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < lowest || n > highest {
+		p.add(name, text, fmt.Sprintf("a number from %d to %d", lowest, highest))
+	}
+	return n
+}
+
+// integerOrBroker is a number from 1 up, or -1 where the broker's default holds.
+func (p *parser) integerOrBroker(name, text string, highest int) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n != -1 && (n < 1 || n > highest) {
+		p.add(name, text, fmt.Sprintf("a number from 1 to %d, or -1 for the broker's default", highest))
+	}
+	return n
+}
+
+func (p *parser) boolean(name, text string) bool {
+	switch strings.ToLower(text) {
+	case "true", "on", "yes", "1":
+		return true
+	case "false", "off", "no", "0":
+	default:
+		p.add(name, text, "true or false")
+	}
+	return false
+}
+
+func (p *parser) oneOf(name, text string, values ...string) string {
+	for _, v := range values {
+		if strings.EqualFold(text, v) {
+			return v
+		}
+	}
+	p.add(name, text, "one of "+strings.Join(values, ", "))
+	return ""
+}
+
+func (p *parser) required(name, text, what string) {
+	if text == "" {
+		p.addf("%s is not set: %s", name, what)
+	}
+}
+
+func (p *parser) location(name, text string) *time.Location {
+	zone, err := time.LoadLocation(text)
+	if err != nil || text == "" || text == "Local" {
+		p.add(name, text, "the name of a time zone such as Asia/Shanghai or UTC")
+		return time.UTC
+	}
+	return zone
+}
+
+func (p *parser) baseURL(name, text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		p.add(name, text, "an address such as https://report.im.jpush.cn/v2")
+		return ""
+	}
+	if u.User != nil {
+		p.addf("%s: credentials do not belong in the address; use JMPUB_APP_KEY and JMPUB_MASTER_SECRET", name)
+	}
+	return strings.TrimRight(text, "/")
+}
+
+func (p *parser) hostPorts(name, text string) []string {
+	var list []string
+	for item := range strings.SplitSeq(text, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			continue
+		}
+		p.hostPort(name, item)
+		list = append(list, item)
+	}
+	return list
+}
+
+func (p *parser) hostPort(name, text string) {
+	_, port, err := net.SplitHostPort(text)
+	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 0 || n > 65535 {
+		p.add(name, text, "host:port")
+	}
+}
+
+func (p *parser) logLevel(name, text string) slog.Level {
+	var level slog.Level
+	if level.UnmarshalText([]byte(text)) != nil {
+		p.add(name, text, "one of debug, info, warn, error")
+	}
+	return level
+}
+
+// parseDuration reads a Go duration or a number of days such as 60d or 1.5d.
+func parseDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseFloat(days, 64)
+		if err != nil || n < 0 || n > 36500 {
+			return 0, fmt.Errorf("%q is no number of days", text)
+		}
+		return time.Duration(n * 24 * float64(time.Hour)), nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no duration", text)
+	}
+	return d, nil
+}
+
+// timeForms are the forms in which people give a time in the app's zone.
+func timeForms() []string {
+	return []string{time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly}
+}
+
+const timeForm = "a time such as 2026-11-01T10:00:00+08:00, 2026-11-01 10:00:00 (in the app's time zone), " +
+	"or a duration back such as 36h or 7d"
+
+// parseTime reads RFC 3339, a local time in the app's zone, or a duration back. Of the last it returns the duration.
+func parseTime(text string, zone *time.Location) (at time.Time, back time.Duration, err error) {
+	if d, err := parseDuration(text); err == nil && d >= 0 {
+		return time.Time{}, d, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t.UTC(), 0, nil
+	}
+	for _, form := range timeForms() {
+		if t, err := time.ParseInLocation(form, text, zone); err == nil {
+			return t.UTC(), 0, nil
+		}
+	}
+	return time.Time{}, 0, fmt.Errorf("%q is not %s", text, timeForm)
+}

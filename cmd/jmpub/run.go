@@ -1,0 +1,89 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+const runHelp = `Publish the streams of one app continuously, from their checkpoints on, until SIGTERM or Ctrl-C.
+
+A window of messages is one Kafka transaction: its events, its ledger record and its checkpoint appear together or not
+at all. SIGTERM lets the window in flight finish, at most 10 s; a second signal leaves at once. Either way nothing is
+lost and nothing is published twice.
+
+Settings are environment variables; ` + "`jmpub config`" + ` shows them.`
+
+const runExamples = `  export JMPUB_APP_KEY=4f7aef34fb361292c566a1cd
+  export JMPUB_MASTER_SECRET_FILE=/run/secrets/jmpub
+  export JMPUB_KAFKA_BROKERS=kafka-1:9092,kafka-2:9092
+  jmpub run
+
+  # Only two groups and a room, from the first of November on.
+  JMPUB_STREAMS=groups/10055201,groups/10055202,chatrooms/15296728 JMPUB_START='2026-11-01 00:00:00' jmpub run`
+
+func newRun() *cobra.Command {
+	return &cobra.Command{
+		Use:     "run",
+		Short:   "Publish continuously",
+		Long:    runHelp,
+		Example: runExamples,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := readSettings()
+			if err != nil {
+				return err
+			}
+			cfg, err := s.parse()
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			log := newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat)
+			a, err := newApp(ctx, cfg, log)
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			attrs := []any{
+				slog.String("version", buildVersion()), slog.String("app_key", cfg.source.AppKey),
+				slog.Any("streams", streamNames(cfg.streams)), slog.String("delivery", cfg.delivery()),
+				slog.String("api", cfg.source.BaseURL), slog.Any("brokers", cfg.kafka.Brokers),
+			}
+			if a.listener != nil {
+				attrs = append(attrs, slog.String("status", "http://"+a.listener.Addr().String()))
+			}
+			log.InfoContext(ctx, "publishing", attrs...)
+			if overlapping(cfg.streams) {
+				log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
+					"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")
+			}
+			if err := a.Run(ctx); err != nil {
+				return err
+			}
+			log.InfoContext(ctx, "stopped")
+			return nil
+		},
+	}
+}
+
+func streamNames(streams []pipeline.Stream) []string {
+	names := make([]string, len(streams))
+	for i, s := range streams {
+		names[i] = s.String()
+	}
+	return names
+}
+
+// overlapping tells whether a message can stand in more than one of the streams: the app-wide one has those of users and
+// groups, and a single chat stands with both of its users.
+func overlapping(streams []pipeline.Stream) bool {
+	kinds := make(map[pipeline.StreamKind]int)
+	for _, s := range streams {
+		kinds[s.Kind]++
+	}
+	return kinds[pipeline.StreamMessages] > 0 && len(streams) > 1 || kinds[pipeline.StreamUsers] > 1 ||
+		kinds[pipeline.StreamUsers] > 0 && kinds[pipeline.StreamGroups]+kinds[pipeline.StreamChatrooms] > 0
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jmpub/jmpub/internal/sim"
+)
+
+const simHelp = `Serve a simulated Report API: strict where the real one is strict, with switches for everything that its documents
+leave open and faults by rate. The history is a pure function of the seed, so it needs no memory, and the same seed gives
+the same messages.
+
+Besides the API under /v2 it answers /sim/truth?begin=RFC3339&end=RFC3339[&stream=...] with what the history holds, as
+JSON lines, and /sim/stats with its counters.`
+
+const simExamples = `  jmpub sim
+  jmpub sim --listen 127.0.0.1:8080 --rate 50 --late 0.01 --late-by 30s --rate-limited 0.01 --truncated 0.01
+  curl -u KEY:SECRET 'http://127.0.0.1:8080/v2/messages?count=10&begin_time=2026-11-01%2010:00:00&end_time=2026-11-01%2010:01:00'`
+
+func newSim() *cobra.Command {
+	o := sim.Defaults()
+	listen, clock := "127.0.0.1:8080", string(o.Clock)
+	cmd := &cobra.Command{
+		Use: "sim", Short: "Serve a simulated Report API", Long: simHelp, Example: simExamples, Args: noArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&listen, "listen", listen, "address to serve on")
+	f.StringVar(&o.AppKey, "app-key", o.AppKey, "app key that is let in")
+	f.StringVar(&o.MasterSecret, "master-secret", o.MasterSecret, "its master secret")
+	f.Uint64Var(&o.Seed, "seed", o.Seed, "another seed is another history")
+	f.Float64Var(&o.Rate, "rate", o.Rate, "mean number of messages a second")
+	f.Float64Var(&o.OddRows, "odd", o.OddRows, "part of rows that are hard or impossible to turn into an event")
+	f.IntVar(&o.PerMinute, "per-minute", o.PerMinute, "requests a minute that are answered; 0 is no limit")
+	f.BoolVar(&o.QuotaHeader, "quota-header", o.QuotaHeader, "spell the rate header X-Rate-Limit-Quota")
+	f.BoolVar(&o.NoRateHeaders, "no-rate-headers", o.NoRateHeaders, "send no rate headers")
+	f.DurationVar(&o.CursorTTL, "cursor-ttl", o.CursorTTL, "life of a cursor")
+	f.DurationVar(&o.Latency, "latency", o.Latency, "time that each reply takes")
+	f.BoolVar(&o.Gzip, "gzip", o.Gzip, "compress replies for clients that accept it")
+	f.StringVar(&clock, "clock", clock, "clock that sorts and filters: msg_ctime or create_time")
+	f.BoolVar(&o.BeginStrict, "begin-strict", o.BeginStrict, "exclude begin_time itself")
+	f.BoolVar(&o.EndStrict, "end-strict", o.EndStrict, "exclude end_time itself")
+	f.BoolVar(&o.EndMillis, "end-millis", o.EndMillis, "an end_time of :59 ends at :59.000, not at :59.999")
+	f.BoolVar(&o.CursorAtEnd, "cursor-at-end", o.CursorAtEnd, "send a cursor beside the last page too")
+	f.BoolVar(&o.RoomsInMessages, "rooms-in-messages", o.RoomsInMessages, "have chatroom rows in /messages")
+	f.Float64Var(&o.Late, "late", o.Late, "part of rows that appear late")
+	f.DurationVar(&o.LateBy, "late-by", time.Minute, "how late they are at most")
+	f.IntVar(&o.ExpiredStatus, "expired-status", o.ExpiredStatus, "HTTP status that answers an expired cursor")
+	f.Float64Var(&o.RateLimited, "rate-limited", 0, "part of requests answered 429 with headers")
+	f.Float64Var(&o.RateLimitedBare, "rate-limited-bare", 0, "part of requests answered 429 without headers")
+	f.Float64Var(&o.ServerError, "server-error", 0, "part of requests answered 500")
+	f.Float64Var(&o.HTMLError, "html-error", 0, "part of requests answered 502 with HTML")
+	f.Float64Var(&o.HTMLPage, "html-page", 0, "part of requests answered 200 with HTML")
+	f.Float64Var(&o.Truncated, "truncated", 0, "part of replies that are cut")
+	f.Float64Var(&o.Malformed, "malformed", 0, "part of replies that are no JSON")
+	f.Float64Var(&o.Dropped, "dropped", 0, "part of connections closed without a reply")
+	f.Float64Var(&o.DroppedMidway, "dropped-midway", 0, "part of connections closed within the reply")
+	f.Float64Var(&o.Repeated, "repeated", 0, "part of pages in which a row comes twice")
+	f.Float64Var(&o.Displaced, "displaced", 0, "part of pages in which a row comes twice in the place of another")
+	f.Float64Var(&o.WrongTotal, "wrong-total", 0, "part of replies with a wrong total")
+	f.Float64Var(&o.ExpiredEarly, "expired-early", 0, "part of cursors that are refused")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.Clock = sim.Clock(clock)
+		api, err := sim.New(o)
+		if err != nil {
+			return usageError{err}
+		}
+		var lc net.ListenConfig
+		listener, err := lc.Listen(cmd.Context(), "tcp", listen)
+		if err != nil {
+			return usage("--listen: %w", err)
+		}
+		base := "http://" + listener.Addr().String()
+		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, app key %s, master secret %s\n"+
+			"what it holds: %s/sim/truth?begin=...&end=...  counters: %s/sim/stats\n",
+			base, o.AppKey, o.MasterSecret, base, base)
+		return serve(cmd, listener, api)
+	}
+	return cmd
+}
+
+// serve answers until the command's context is done.
+func serve(cmd *cobra.Command, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-cmd.Context().Done()
+		_ = server.Close() // Nothing is in flight that would be missed.
+	}()
+	err := server.Serve(listener)
+	if errors.Is(err, http.ErrServerClosed) {
+		<-stopped
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Handler serves /healthz, /readyz, /metrics and, for people, an index of them at /.
+func (s *Status) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "alive", "version": s.opts.Version})
+	})
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /{$}", s.index)
+	return mux
+}
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Ready bool `json:"ready"`
+	// Why says what is missing.
+	Why string `json:"why,omitempty"`
+	Snapshot
+}
+
+// ready answers 200 once every stream that is not dropped has been read or committed lately, and 503 otherwise.
+func (s *Status) ready(w http.ResponseWriter, _ *http.Request) {
+	body := readiness{Ready: true, Snapshot: s.Snapshot()}
+	code := http.StatusOK
+	for _, stream := range body.Streams {
+		if !stream.Fresh && !stream.Dropped {
+			body.Ready, code = false, http.StatusServiceUnavailable
+			body.Why = fmt.Sprintf("nothing was read of %s in the last %s", stream.Stream, s.opts.Stale)
+			break
+		}
+	}
+	answer(w, code, body)
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	_ = out.Encode(body) // A client that went away is no news.
+}
+
+func (s *Status) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "jmpub %s, app %s, delivery: %s\n\n/healthz\n/readyz\n/metrics\n", s.opts.Version, s.opts.AppKey, s.opts.Delivery)
+}
+
+// Serve answers on the listener until ctx is done.
+func (s *Status) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		// What is being answered may finish; it is short.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the status page: %w", err)
+	}
+	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop the status page: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package status
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Snapshot is the status at one moment. It shares nothing with the status.
+type Snapshot struct {
+	AppKey   string        `json:"app_key"`
+	Delivery string        `json:"delivery"`
+	Version  string        `json:"version"`
+	Uptime   time.Duration `json:"-"`
+	// RowsPerSecond is the mean of the last seconds.
+	RowsPerSecond float64 `json:"rows_per_second"`
+	// Events are published events by target.
+	Events    map[string]int64 `json:"events"`
+	Rows      int64            `json:"rows"`
+	Published int64            `json:"published"`
+	Skipped   int64            `json:"skipped"`
+	Repeated  int64            `json:"repeated"`
+	Rejected  int64            `json:"rejected"`
+	Windows   int64            `json:"windows"`
+	Restarts  int64            `json:"window_restarts"`
+	Retries   int64            `json:"retries"`
+	Requests  map[string]int64 `json:"requests"`
+	Streams   []StreamSnapshot `json:"streams"`
+	// Last is the ledger record of the window committed last; nil before the first.
+	Last *pipeline.Ledger `json:"last_window,omitempty"`
+	// Problem is the last error, in one sentence.
+	Problem   string    `json:"problem,omitempty"`
+	ProblemAt time.Time `json:"problem_at,omitzero"`
+}
+
+// StreamSnapshot is one stream at one moment.
+type StreamSnapshot struct {
+	Stream string `json:"stream"`
+	// Read and Committed are end_times; zero before the first window.
+	Read      time.Time `json:"read_to,omitzero"`
+	Committed time.Time `json:"committed_to,omitzero"`
+	// LagSeconds is how far behind the clock the stream is read; -1 before the first window.
+	LagSeconds float64 `json:"lag_seconds"`
+	// RetentionLeftSeconds is how long until the oldest second not yet read leaves the API's history.
+	RetentionLeftSeconds float64 `json:"retention_left_seconds"`
+	Rows                 int64   `json:"rows"`
+	Published            int64   `json:"published"`
+	Dropped              bool    `json:"dropped,omitempty"`
+	// Fresh tells that something was read or committed lately.
+	Fresh bool `json:"fresh"`
+}
+
+// Snapshot copies what is known now.
+func (s *Status) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.opts.Now()
+	snap := Snapshot{
+		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version, Uptime: now.Sub(s.started),
+		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
+		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt,
+	}
+	for target, n := range s.totals.events {
+		snap.Events[pipeline.Target(target).String()] = n //nolint:gosec // Less than TargetCount.
+	}
+	for class, r := range s.totals.requests {
+		snap.Requests[class] = int64(r.count) //nolint:gosec // A count.
+	}
+	for stream, state := range s.streams {
+		t := &state.totals
+		snap.Rows += t.rows
+		snap.Published += t.published
+		snap.Skipped += t.skipped
+		snap.Repeated += t.repeated
+		snap.Rejected += t.rejected
+		snap.Windows += t.windows
+		snap.Restarts += t.restarts
+		snap.Streams = append(snap.Streams, s.stream(stream, state, now))
+	}
+	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
+	if s.last != nil {
+		last := *s.last
+		snap.Last = &last
+	}
+	return snap
+}
+
+// sortedKeys are the keys of a counter, in a fixed order.
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Time) StreamSnapshot {
+	snap := StreamSnapshot{
+		Stream: stream.String(), Read: state.read, Committed: state.committed, LagSeconds: -1,
+		RetentionLeftSeconds: s.opts.Retention.Seconds(),
+		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
+		Fresh: !state.headAt.IsZero() && now.Sub(state.headAt) < s.opts.Stale,
+	}
+	if !state.read.IsZero() {
+		snap.LagSeconds = now.Sub(state.read).Seconds()
+		snap.RetentionLeftSeconds = max(0, (s.opts.Retention - now.Sub(state.read)).Seconds())
+	}
+	return snap
+}

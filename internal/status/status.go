@@ -1,0 +1,241 @@
+// Package status keeps what the observer tells, and shows it: as a snapshot for screens, as metrics, and as /healthz and
+// /readyz. All of them come from the same counters.
+package status
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Options describe the app that is observed.
+type Options struct {
+	AppKey   string
+	Delivery string
+	Streams  []pipeline.Stream
+	Version  string
+	// Retention is how far back the API's history reaches; default 60 days.
+	Retention time.Duration
+	// Stale is how long nothing may have been read before readiness is lost; default 5 minutes.
+	Stale time.Duration
+	// Now is the local clock; default time.Now.
+	Now pipeline.Clock
+}
+
+const (
+	defaultRetention = 60 * 24 * time.Hour
+	defaultStale     = 5 * time.Minute
+)
+
+// Status keeps the counters. Safe for concurrent use.
+type Status struct {
+	opts Options
+
+	mu      sync.Mutex // Guards everything below.
+	started time.Time
+	streams map[pipeline.Stream]*streamState
+	totals  totals
+	rate    rate
+	// problem is the last error and when it came.
+	problem   string
+	problemAt time.Time
+	last      *pipeline.Ledger
+}
+
+// streamState is what is known of one stream.
+type streamState struct {
+	// read and committed are the end_times up to which the stream is read and committed; headAt is when read last moved.
+	read, committed time.Time
+	headAt          time.Time
+	totals          streamTotals
+	dropped         bool
+}
+
+type streamTotals struct {
+	rows, published, skipped, repeated, rejected, windows, restarts, mismatches, gapSeconds int64
+}
+
+type totals struct {
+	events   [pipeline.TargetCount]int64
+	rejected map[pipeline.Reason]int64
+	requests map[string]requestTotals
+	retries  int64
+	restarts map[pipeline.Class]int64
+	sessions int64
+	notices  map[pipeline.NoticeKind]int64
+}
+
+// requestTotals are the requests of one class; buckets are cumulative as Prometheus wants them.
+type requestTotals struct {
+	count   uint64
+	seconds float64
+	buckets [len(requestBounds)]uint64
+}
+
+// requestBounds are the upper bounds of the request durations' buckets, in seconds.
+var requestBounds = [...]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60} //nolint:gochecknoglobals // A constant.
+
+// New makes an empty status.
+func New(o Options) *Status {
+	if o.Retention <= 0 {
+		o.Retention = defaultRetention
+	}
+	if o.Stale <= 0 {
+		o.Stale = defaultStale
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Status{
+		opts: o, started: o.Now(), streams: make(map[pipeline.Stream]*streamState),
+		totals: totals{
+			rejected: make(map[pipeline.Reason]int64), requests: make(map[string]requestTotals),
+			restarts: make(map[pipeline.Class]int64), notices: make(map[pipeline.NoticeKind]int64),
+		},
+	}
+	for _, stream := range o.Streams {
+		s.streams[stream] = &streamState{}
+	}
+	return s
+}
+
+// Observer is what the core reports through.
+func (s *Status) Observer() *pipeline.Observer {
+	return &pipeline.Observer{
+		Request: s.request,
+		Retry: func(_ string, err error, _ time.Duration) {
+			s.locked(func() { s.totals.retries++; s.trouble(err) })
+		},
+		Restart: func(stream pipeline.Stream, _ pipeline.Window, err error) {
+			s.locked(func() {
+				s.totals.restarts[cause(err)]++
+				s.at(stream).totals.restarts++
+			})
+		},
+		Head:      s.head,
+		Committed: s.committed,
+		Rejected: func(_ pipeline.Stream, r pipeline.Rejection) {
+			s.locked(func() { s.totals.rejected[r.Reason]++ })
+		},
+		Notice: func(n pipeline.Notice) {
+			s.locked(func() {
+				s.totals.notices[n.Kind]++
+				switch n.Kind {
+				case pipeline.NoticeGap:
+					s.at(n.Stream).totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
+				case pipeline.NoticeMismatch:
+					s.at(n.Stream).totals.mismatches++
+				}
+			})
+		},
+		Session: func(err error) {
+			s.locked(func() { s.totals.sessions++; s.trouble(err) })
+		},
+		Dropped: func(stream pipeline.Stream, err error) {
+			s.locked(func() { s.at(stream).dropped = true; s.trouble(err) })
+		},
+	}
+}
+
+// cause is the class of what made a window be read again: the error behind the restart, if it has one.
+
+func cause(err error) pipeline.Class {
+	fault, ok := errors.AsType[*pipeline.Fault](err)
+	if !ok {
+		return pipeline.Restart
+	}
+	if inner, ok := errors.AsType[*pipeline.Fault](fault.Err); ok {
+		return inner.Class
+	}
+	return fault.Class
+}
+
+func (s *Status) locked(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn()
+}
+
+func (s *Status) at(stream pipeline.Stream) *streamState {
+	state, ok := s.streams[stream]
+	if !ok {
+		state = &streamState{}
+		s.streams[stream] = state
+	}
+	return state
+}
+
+func (s *Status) trouble(err error) {
+	if err != nil {
+		s.problem, s.problemAt = err.Error(), s.opts.Now()
+	}
+}
+
+func (s *Status) request(_ pipeline.Stream, class string, took time.Duration) {
+	s.locked(func() {
+		r := s.totals.requests[class]
+		r.count++
+		r.seconds += took.Seconds()
+		for i, bound := range requestBounds {
+			if took.Seconds() <= bound {
+				r.buckets[i]++
+			}
+		}
+		s.totals.requests[class] = r
+	})
+}
+
+func (s *Status) head(stream pipeline.Stream, end time.Time) {
+	s.locked(func() {
+		state := s.at(stream)
+		state.read, state.headAt = end, s.opts.Now()
+	})
+}
+
+func (s *Status) committed(c *pipeline.Closed, events [pipeline.TargetCount]int) {
+	s.locked(func() {
+		ledger := c.Ledger
+		state := s.at(ledger.Stream)
+		state.committed, state.headAt = c.Checkpoint.End, s.opts.Now()
+		t := &state.totals
+		t.rows += ledger.Rows
+		t.published += ledger.Published
+		t.skipped += ledger.Skipped
+		t.repeated += ledger.Repeated
+		t.rejected += ledger.Rejected
+		t.windows++
+		for target, n := range events {
+			s.totals.events[target] += int64(n)
+		}
+		s.rate.add(s.opts.Now(), ledger.Rows)
+		s.last = &ledger
+	})
+}
+
+// rate is the rows of the last seconds.
+type rate struct {
+	slots [rateSeconds]struct{ second, rows int64 }
+}
+
+const rateSeconds = 6
+
+func (r *rate) add(now time.Time, rows int64) {
+	slot := &r.slots[now.Unix()%rateSeconds]
+	if slot.second != now.Unix() {
+		slot.second, slot.rows = now.Unix(), 0
+	}
+	slot.rows += rows
+}
+
+// perSecond is the mean over the last full seconds.
+func (r *rate) perSecond(now time.Time) float64 {
+	sum := int64(0)
+	for _, slot := range r.slots {
+		if age := now.Unix() - slot.second; age > 0 && age < rateSeconds {
+			sum += slot.rows
+		}
+	}
+	return float64(sum) / (rateSeconds - 1)
+}
