@@ -88,24 +88,34 @@ type tp struct {
 	partition int32
 }
 
-// undecided lists the partitions that hold something, with their last stable offsets.
+// undecided lists the partitions that hold something, with their ends, at a moment at which no transaction is open in
+// them: a broker answers EndTxn before the markers are written, so what was just committed can still be invisible.
 func undecided(ctx context.Context, admin *kadm.Client, names []string) (map[tp]int64, error) {
-	ends, err := admin.ListCommittedOffsets(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("verify: look up the ends: %w", err)
-	}
-	starts, err := admin.ListStartOffsets(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("verify: look up the beginnings: %w", err)
-	}
-	left := make(map[tp]int64)
-	ends.Each(func(o kadm.ListedOffset) {
-		start, ok := starts.Lookup(o.Topic, o.Partition)
-		if ok && o.Err == nil && o.Offset > start.Offset {
-			left[tp{o.Topic, o.Partition}] = o.Offset
+	for {
+		starts, startErr := admin.ListStartOffsets(ctx, names...)
+		stable, stableErr := admin.ListCommittedOffsets(ctx, names...)
+		ends, endErr := admin.ListEndOffsets(ctx, names...)
+		if err := errors.Join(startErr, stableErr, endErr); err != nil {
+			return nil, fmt.Errorf("verify: look up the offsets: %w", err)
 		}
-	})
-	return left, nil
+		left, open := make(map[tp]int64), 0
+		ends.Each(func(end kadm.ListedOffset) {
+			start, _ := starts.Lookup(end.Topic, end.Partition)
+			decided, _ := stable.Lookup(end.Topic, end.Partition)
+			if decided.Offset < end.Offset {
+				open++
+			}
+			if end.Offset > start.Offset {
+				left[tp{end.Topic, end.Partition}] = end.Offset
+			}
+		})
+		if open == 0 {
+			return left, nil
+		}
+		if err := pipeline.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("verify: %d partitions have an open transaction: %w", open, err)
+		}
+	}
 }
 
 // event takes in one record of an event topic.
