@@ -4,167 +4,127 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// version is that of the checkpoint's, the ledger record's and the notice's form. A reader refuses a higher one.
+// version is that of the forms. It is raised when a reader of the former one would misunderstand.
 const version = 1
 
-// checkpointJSON is a checkpoint as it is stored. Ids are stored as the first one and then the difference of each to the
-// one before: a dense second has many, and differences are short.
-type checkpointJSON struct {
-	Version      int             `json:"version"`
-	AppKey       string          `json:"app_key"`
-	Stream       string          `json:"stream"`
-	End          time.Time       `json:"end_time"`
-	SpanSeconds  int64           `json:"span_seconds"`
-	Seen         []uint64        `json:"seen"`
-	SeenRejected []uint64        `json:"seen_rejected"`
-	Counts       pipeline.Counts `json:"counts"`
-	SavedAt      time.Time       `json:"saved_at"`
+// newerError is a value that a later jmpub wrote.
+type newerError struct{ version int }
+
+// Error says which version it has.
+func (e *newerError) Error() string {
+	return fmt.Sprintf("it was written by a newer jmpub: its version is %d, this one reads up to %d", e.version, version)
 }
 
-// encodeCheckpoint writes a checkpoint.
-func encodeCheckpoint(cp *pipeline.Checkpoint) ([]byte, error) {
-	return json.Marshal(checkpointJSON{
-		Version: version, AppKey: cp.AppKey, Stream: cp.Stream.String(),
-		End: cp.End.UTC(), SpanSeconds: int64(cp.Span / time.Second),
-		Seen: deltas(cp.Seen), SeenRejected: deltas(cp.SeenRejected),
-		Counts: cp.Counts, SavedAt: cp.SavedAt.UTC(),
-	})
-}
-
-// deltas codes ascending numbers; the arithmetic wraps, so the whole range of int64 is covered.
-func deltas(ids []int64) []uint64 {
-	coded := make([]uint64, len(ids))
-	last := int64(0)
-	for i, id := range ids {
-		coded[i] = uint64(id) - uint64(last) //nolint:gosec // Wraps on purpose.
-		last = id
-	}
-	return coded
-}
-
-func undeltas(coded []uint64) ([]int64, error) {
-	ids := make([]int64, len(coded))
-	last := int64(0)
-	for i, d := range coded {
-		id := int64(uint64(last) + d) //nolint:gosec // Wraps on purpose.
-		if i > 0 && id <= last {
-			return nil, errors.New("the ids are not ascending")
-		}
-		ids[i], last = id, id
-	}
-	return ids, nil
-}
-
-// errNewer is a checkpoint that a later version of jmpub wrote.
-var errNewer = errors.New("it was written by a newer jmpub")
-
-// decodeCheckpoint reads a checkpoint of an app. Unknown fields are passed over: a later release may add some without a
-// new version.
-func decodeCheckpoint(data []byte, appKey string) (pipeline.Checkpoint, error) {
-	var raw checkpointJSON
-	var form struct {
-		Version int `json:"version"`
-	}
-	if err := json.Unmarshal(data, &form); err != nil {
-		return pipeline.Checkpoint{}, fmt.Errorf("it is damaged: %w", err)
-	}
-	if form.Version > version {
-		return pipeline.Checkpoint{}, fmt.Errorf("%w: its version is %d, this one reads up to %d", errNewer, form.Version, version)
-	}
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return pipeline.Checkpoint{}, fmt.Errorf("it is damaged: %w", err)
-	}
-	stream, err := pipeline.ParseStream(raw.Stream)
-	damaged := func(what string) (pipeline.Checkpoint, error) {
-		return pipeline.Checkpoint{}, errors.New("it is damaged: " + what)
-	}
-	switch {
-	case raw.Version < 1:
-		return damaged("it has no version")
-	case err != nil:
-		return damaged(err.Error())
-	case raw.AppKey != appKey:
-		return damaged(fmt.Sprintf("it belongs to the app %q", raw.AppKey))
-	case raw.End.IsZero() || raw.End.Nanosecond() != 0:
-		return damaged("end_time is not a whole second")
-	case raw.SpanSeconds < 0 || raw.SpanSeconds > math.MaxInt64/int64(time.Second):
-		return damaged("span_seconds is out of range")
-	}
-	cp := pipeline.Checkpoint{
-		AppKey: raw.AppKey, Stream: stream, End: raw.End.UTC(), Span: time.Duration(raw.SpanSeconds) * time.Second,
-		Counts: raw.Counts, SavedAt: raw.SavedAt.UTC(),
-	}
-	if cp.Seen, err = undeltas(raw.Seen); err != nil {
-		return damaged("seen: " + err.Error())
-	}
-	if cp.SeenRejected, err = undeltas(raw.SeenRejected); err != nil {
-		return damaged("seen_rejected: " + err.Error())
-	}
-	return cp, nil
-}
-
-// damagedFault says where a checkpoint that cannot be used stands, and what can be done.
-func damagedFault(where string, err error) error {
-	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: "read the checkpoint " + where, Err: err}
-	fault.Hint = "restore it, or remove it so that the stream begins at JMPUB_START again (its events will then repeat)"
-	if errors.Is(err, errNewer) {
-		fault.Hint = "run that version of jmpub or a later one"
+// decodeFault is what is told of a value that cannot be used. where is where it stands, mend what can be done if it is
+// damaged.
+func decodeFault(what, where, mend string, err error) error {
+	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: "read " + what + " in " + where, Err: err, Hint: mend}
+	if _, newer := errors.AsType[*newerError](err); newer {
+		fault.Hint = "run that jmpub or a later one"
 	}
 	return fault
 }
 
-// ledgerJSON is a ledger record as it is published.
-type ledgerJSON struct {
-	Version int `json:"version"`
-	pipeline.Ledger
-	DurationSeconds float64 `json:"duration_seconds"`
+// encodeJSON writes a value of one of the forms.
+func encodeJSON(what string, v any) ([]byte, error) {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	return value, nil
 }
 
-// noticeJSON is a notice as it is published.
-type noticeJSON struct {
-	Version int `json:"version"`
-	pipeline.Notice
+// decodeJSON reads a value of one of the forms into v, a pointer to a struct.
+func decodeJSON(data []byte, v any) error {
+	// encoding/json takes the last of two members of one name, and repairs text that is not UTF-8.
+	if _, err := jsontext.AppendFormat(nil, data); err != nil {
+		return fmt.Errorf("it is damaged: %w", err)
+	}
+	var form struct {
+		Version *int `json:"version"`
+	}
+	switch err := json.Unmarshal(data, &form); {
+	case err != nil:
+		return damagedBy(err)
+	case form.Version == nil || *form.Version < 1:
+		return damaged("it has no version")
+	case *form.Version > version:
+		return &newerError{*form.Version}
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return damagedBy(err)
+	}
+	return nil
 }
 
-func key(appKey string, s pipeline.Stream) []byte { return []byte(appKey + "/" + s.String()) }
+func damaged(format string, args ...any) error { return fmt.Errorf("it is damaged: "+format, args...) }
 
-// ledgerRecords are the records of windows that commit with them wherever checkpoints are kept: one in the ledger for each,
-// and their notices.
-func ledgerRecords(closed []*pipeline.Closed) ([]pipeline.Record, error) {
-	records := make([]pipeline.Record, 0, 2*len(closed))
-	for _, c := range closed {
-		ledger := ledgerJSON{Version: version, Ledger: c.Ledger, DurationSeconds: c.Ledger.Duration.Seconds()}
-		if ledger.Offsets == nil {
-			ledger.Offsets = []pipeline.OffsetRange{}
-		}
-		value, err := json.Marshal(ledger)
-		if err != nil {
-			return nil, fmt.Errorf("encode ledger record of %s %s: %w", c.Ledger.Stream, c.Ledger.Window, err)
-		}
-		id := append(key(c.Ledger.AppKey, c.Ledger.Stream), "/"+pipeline.FormatTime(c.Ledger.Begin)...)
-		records = append(records, pipeline.Record{Topic: pipeline.TopicWindows, Partition: -1, Key: id, Value: value})
-		for _, n := range c.Notices {
-			value, err := json.Marshal(noticeJSON{Version: version, Notice: n})
-			if err != nil {
-				return nil, fmt.Errorf("encode notice of %s %s: %w", n.Stream, n.Window, err)
-			}
-			records = append(records, pipeline.Record{
-				Topic: pipeline.TopicNotices, Partition: -1, Key: key(n.AppKey, n.Stream), Value: value,
-			})
+// damagedBy puts an error of encoding/json, which speaks of Go, into words about the value.
+func damagedBy(err error) error {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !ok:
+		return damaged("%w", err)
+	case wrong.Field == "":
+		return damaged("it is a JSON %s, not an object", wrong.Value)
+	default:
+		return damaged("%s cannot be a %s", wrong.Field, wrong.Value)
+	}
+}
+
+// required names the fields that are not there.
+func required(fields map[string]bool) error {
+	var absent []string
+	for name, there := range fields {
+		if !there {
+			absent = append(absent, name)
 		}
 	}
-	return records, nil
+	if len(absent) == 0 {
+		return nil
+	}
+	slices.Sort(absent)
+	return damaged("%s is missing", strings.Join(absent, ", "))
 }
 
-func hash(text string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(text))
-	return h.Sum64()
+// checkWindow tells whether a window can be one that was asked for.
+func checkWindow(w pipeline.Window) error {
+	switch {
+	case !wholeSecond(w.Begin):
+		return damaged("begin_time is not a whole second")
+	case !wholeSecond(w.End):
+		return damaged("end_time is not a whole second")
+	case w.End.Before(w.Begin):
+		return damaged("end_time is before begin_time")
+	}
+	return nil
+}
+
+// wholeSecond tells whether a time can bound a window. The zero time is what a program has that knows none.
+func wholeSecond(t time.Time) bool { return !t.IsZero() && t.Nanosecond() == 0 }
+
+// maxSeconds bounds durations: up to it, a float64 of seconds is exact to the nanosecond. It is about a hundred days.
+const maxSeconds = 1 << 53 / 1e9
+
+// duration reads seconds.
+func duration(name string, seconds float64) (time.Duration, error) {
+	if seconds < 0 || seconds > maxSeconds {
+		return 0, damaged("%s is out of range: %g", name, seconds)
+	}
+	return time.Duration(math.Round(seconds * float64(time.Second))), nil
+}
+
+// utc is a window with both times in UTC.
+func utc(w pipeline.Window) pipeline.Window {
+	return pipeline.Window{Begin: w.Begin.UTC(), End: w.End.UTC()}
 }

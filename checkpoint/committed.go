@@ -1,114 +1,134 @@
 package checkpoint
 
 import (
-	"encoding/binary"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
-// committed passes on the records of committed transactions and of no transaction, from fetch replies in the order of
-// their offsets.
-type committed struct {
-	// aborted producers are within a transaction that was aborted, until its marker.
+// eachCommitted calls fn with every record of a read_committed fetch reply, from offset on, that belongs to a committed
+// transaction or to none, and returns the offset behind the last one that it saw. What fn is given is valid during the
+// call.
+//
+// A reply holds the batches of aborted transactions too, and a list of these transactions: a producer, and the first offset
+// of its transaction. What that producer wrote from there up to the next marker of an abort is to be left out. The list is
+// in the order in which the transactions ended, so it has to be sorted by where they began.
+func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*protocol.Record) error) (next int64, err error) {
+	f := &filter{
+		pending: slices.SortedFunc(slices.Values(page.AbortedTransactions), func(a, b fetch.ResponseTransaction) int {
+			return cmp.Compare(a.FirstOffset, b.FirstOffset)
+		}),
+		aborted: make(map[int64]bool), offset: offset, next: offset, fn: fn,
+	}
+	err = eachBatch(page.RecordSet.Records, f.batch)
+	return f.next, err
+}
+
+// filter is the reading of one reply.
+type filter struct {
+	// pending are aborted transactions that begin further on; aborted are the producers of those that have begun.
+	pending []fetch.ResponseTransaction
 	aborted map[int64]bool
+	// offset is where the reading begins, next is behind the last record seen.
+	offset, next int64
+	fn           func(*protocol.Record) error
 }
 
-// each calls fn with every committed record from offset on and returns the offset behind the reply.
-func (c *committed) each(page *fetch.ResponsePartition, offset int64, fn func(*protocol.Record) error) (int64, error) {
-	next := offset
-	pending := page.AbortedTransactions
-	batches, err := batchesOf(page.RecordSet.Records)
+func (f *filter) batch(b *batch) error {
+	for len(f.pending) > 0 && f.pending[0].FirstOffset <= b.first {
+		f.aborted[f.pending[0].ProducerID] = true
+		f.pending = f.pending[1:]
+	}
+	drop := b.transactional && f.aborted[b.producer]
+	return eachRecord(b.records, func(r *protocol.Record) error {
+		f.next = max(f.next, r.Offset+1)
+		switch {
+		case b.control:
+			return f.marker(b.producer, r)
+		case drop, r.Offset < f.offset: // A reply begins with the whole batch that holds the offset.
+			return nil
+		default:
+			return f.fn(r)
+		}
+	})
+}
+
+// marker takes in the end of a transaction: a record whose key is a version and a type, 0 for abort and 1 for commit (Kafka
+// documentation, control batches).
+func (f *filter) marker(producer int64, r *protocol.Record) error {
+	marker, err := protocol.ReadControlRecord(r)
 	if err != nil {
-		return next, err
+		return err
 	}
-	for _, batch := range batches {
-		// The list is in the order of first offsets; a batch at or behind one belongs to that transaction.
-		for len(pending) > 0 && pending[0].FirstOffset <= batch.last {
-			c.aborted[pending[0].ProducerID] = true
-			pending = pending[1:]
-		}
-		next = max(next, batch.last+1)
-		if batch.control {
-			if batch.abort {
-				delete(c.aborted, batch.producer)
-			}
-			continue
-		}
-		if batch.transactional && c.aborted[batch.producer] {
-			continue
-		}
-		for i := range batch.records {
-			if batch.records[i].Offset < offset {
-				continue // A reply begins with the whole batch that holds the offset.
-			}
-			if err := fn(&batch.records[i]); err != nil {
-				return next, err
-			}
-		}
+	if marker.Type == 0 {
+		delete(f.aborted, producer)
 	}
-	return next, nil
+	return nil
 }
 
-// batch is a record batch, read whole.
+// ownerOf describes whose transaction the first record at or behind offset belongs to; empty if to none.
+func ownerOf(page *fetch.ResponsePartition, offset int64) (who string) {
+	// What cannot be read here is read again where it matters.
+	_ = eachBatch(page.RecordSet.Records, func(b *batch) error {
+		return eachRecord(b.records, func(r *protocol.Record) error {
+			if r.Offset < offset || !b.transactional || b.control || who != "" {
+				return nil
+			}
+			key, err := protocol.ReadAll(r.Key)
+			who = fmt.Sprintf("producer %d in epoch %d, which wrote the key %q", b.producer, b.epoch, key)
+			return err
+		})
+	})
+	return who
+}
+
+// batch is one record batch.
 type batch struct {
 	producer               int64
+	epoch                  int16
 	transactional, control bool
-	// abort tells, of a control batch, that it ends a transaction by aborting it.
-	abort   bool
-	last    int64
-	records []protocol.Record
+	// first is the offset of its first record, also when compaction has removed that.
+	first   int64
+	records protocol.RecordReader
 }
 
-func batchesOf(reader protocol.RecordReader) ([]batch, error) {
+// eachBatch calls fn with the batches of a reply, in order.
+func eachBatch(reader protocol.RecordReader, fn func(*batch) error) error {
 	switch r := reader.(type) {
-	case nil:
-		return nil, nil
 	case *protocol.RecordStream:
-		var all []batch
 		for _, part := range r.Records {
-			batches, err := batchesOf(part)
-			if err != nil {
-				return nil, err
+			if err := eachBatch(part, fn); err != nil {
+				return err
 			}
-			all = append(all, batches...)
 		}
-		return all, nil
+		return nil
 	case *protocol.RecordBatch:
-		b := batch{producer: r.ProducerID, transactional: r.Attributes.Transactional(), last: r.BaseOffset}
-		return readBatch(b, r)
+		return fn(&batch{r.ProducerID, r.ProducerEpoch, r.Attributes.Transactional(), false, r.BaseOffset, r.Records})
 	case *protocol.ControlBatch:
-		b := batch{producer: r.ProducerID, control: true, last: r.BaseOffset}
-		return readBatch(b, r)
+		return fn(&batch{r.ProducerID, r.ProducerEpoch, true, true, r.BaseOffset, r.Records})
 	default:
-		return nil, fmt.Errorf("records of the unknown form %T", reader)
+		// Magic 0 and 1: no topic that jmpub made holds such records, and they know nothing of transactions.
+		return fmt.Errorf("the records are of the old form %T", reader)
 	}
 }
 
-// readBatch reads a batch's records. The marker of a transaction's end is a record whose key is a version and a type, 0 for
-// abort and 1 for commit (Kafka documentation, control batches).
-func readBatch(b batch, r protocol.RecordReader) ([]batch, error) {
+// eachRecord calls fn with the records of a batch, in order.
+func eachRecord(reader protocol.RecordReader, fn func(*protocol.Record) error) error {
 	for {
-		record, err := r.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			return []batch{b}, nil
+		record, err := reader.ReadRecord()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("decode records: %w", err)
+		if err := fn(record); err != nil {
+			return err
 		}
-		b.last = max(b.last, record.Offset)
-		if !b.control {
-			b.records = append(b.records, *record)
-			continue
-		}
-		marker, err := readAll(record.Key)
-		if err != nil {
-			return nil, err
-		}
-		const markerSize = 4
-		b.abort = len(marker) >= markerSize && binary.BigEndian.Uint16(marker[2:]) == 0
 	}
 }

@@ -3,102 +3,105 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/gofrs/flock"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // Files keeps checkpoints in a folder, one file a stream. A file is replaced whole: after a power cut it is the old one or
-// the new one. Windows are published before their checkpoint is saved, so delivery is at least once. It is used by one
-// goroutine at a time, and by one process, which holds the folder's lock.
+// the new one. Windows are published before their checkpoint is saved, so delivery is at least once. Several apps may
+// share a folder; one process has an app's files, which it holds a lock on. It is used by one goroutine at a time.
 type Files struct {
+	// Retry waits for room on the disk. It may be set before the first use; the zero value works.
+	Retry pipeline.Retry
+
 	dir    string
 	appKey string
 	disk   disk
-	lock   *os.File
+	lock   *flock.Flock
 }
 
 var _ pipeline.Checkpoints = (*Files)(nil)
 
-// disk is what is done to the folder; tests make it fail.
-type disk struct {
-	write   func(path string, data []byte) error
-	rename  func(from, to string) error
-	syncDir func(dir string) error
-}
-
-const (
-	suffix   = ".checkpoint.json"
-	partial  = ".partial"
-	lockName = "jmpub.lock"
-)
-
-// OpenFiles takes the folder, which is made if it is missing, and cleans up what a crash left.
+// OpenFiles takes an app's files in a folder, which is made if it is missing, and cleans up what a crash left. Its errors
+// are *[pipeline.Fault] of class [pipeline.Permanent].
 func OpenFiles(dir, appKey string) (*Files, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("JMPUB_CHECKPOINT: %w", err)
+	f := &Files{
+		dir: dir, appKey: appKey, disk: diskAt(dir),
+		lock: flock.New(filepath.Join(dir, appPrefix(appKey)+lock)),
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("JMPUB_CHECKPOINT: %w", err)
+	op := "open the checkpoint folder " + dir
+	if err := makeFolder(dir); err != nil {
+		return nil, diskFault(op, err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close() // It was not taken.
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("JMPUB_CHECKPOINT: another jmpub uses the folder %s; stop it, or name another folder", dir)
+	free, err := f.lock.TryLock()
+	switch {
+	case err != nil:
+		return nil, diskFault(op, err)
+	case !free:
+		return nil, &pipeline.Fault{
+			Op: op, Err: errors.New("another jmpub keeps the checkpoints of the app " + appKey + " there"),
+			Hint: "stop that one, or name another folder in JMPUB_CHECKPOINT",
 		}
-		return nil, fmt.Errorf("JMPUB_CHECKPOINT: lock the folder %s: %w", dir, err)
 	}
-	leftovers, err := filepath.Glob(filepath.Join(dir, "*"+partial))
-	for _, path := range leftovers {
-		err = errors.Join(err, os.Remove(path))
+	if err := f.clean(); err != nil {
+		return nil, errors.Join(diskFault(op, err), f.Close())
 	}
-	if err != nil {
-		_ = lock.Close() // The first error counts.
-		return nil, fmt.Errorf("JMPUB_CHECKPOINT: clean up the folder %s: %w", dir, err)
-	}
-	return &Files{dir: dir, appKey: appKey, disk: disk{writeFile, os.Rename, syncDir}, lock: lock}, nil
+	return f, nil
 }
 
-// Close gives the folder back.
+// Close gives the files back. The lock's file stays: to remove it would let in two processes at once.
 func (f *Files) Close() error { return f.lock.Close() }
 
-// fileName is a stream's file: any username works on any file system.
-func (f *Files) fileName(s pipeline.Stream) string {
-	escaped := url.PathEscape(f.appKey + "/" + s.String())
-	escaped = strings.NewReplacer(":", "%3A", "*", "%2A", "\\", "%5C", "~", "%7E").Replace(escaped)
-	const longest = 200 // File systems take 255 bytes; a name of 128 bytes may triple when it is escaped.
-	if len(escaped) > longest {
-		escaped = fmt.Sprintf("%s~%016x", escaped[:longest], hash(escaped))
+// clean removes files whose writing was cut off.
+func (f *Files) clean() error {
+	names, err := f.names(suffix + partial)
+	for _, name := range names {
+		err = errors.Join(err, f.disk.remove(name))
 	}
-	return escaped + suffix
+	return err
+}
+
+// names lists the app's files that end in an ending.
+func (f *Files) names(ending string) ([]string, error) {
+	all, err := f.disk.list()
+	if err != nil {
+		return nil, err
+	}
+	var own []string
+	for _, name := range all {
+		if strings.HasPrefix(name, appPrefix(f.appKey)) && strings.HasSuffix(name, ending) {
+			own = append(own, name)
+		}
+	}
+	return own, nil
 }
 
 // Load reads the app's checkpoints.
 func (f *Files) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
-	paths, err := filepath.Glob(filepath.Join(f.dir, "*"+suffix))
+	names, err := f.names(suffix)
 	if err != nil {
-		return nil, fmt.Errorf("list the folder %s: %w", f.dir, err)
+		return nil, diskFault("list the checkpoint folder "+f.dir, err)
 	}
-	prefix := strings.TrimSuffix(f.fileName(pipeline.Stream{}), suffix)
-	found := make(map[pipeline.Stream]pipeline.Checkpoint)
-	for _, path := range paths {
-		if !strings.HasPrefix(filepath.Base(path), prefix) {
-			continue // Another app's.
-		}
-		data, err := os.ReadFile(path) //nolint:gosec // The operator names the folder.
+	found := make(map[pipeline.Stream]pipeline.Checkpoint, len(names))
+	for _, name := range names {
+		path := filepath.Join(f.dir, name)
+		data, err := f.disk.read(name)
 		if err != nil {
-			return nil, fmt.Errorf("read the checkpoint %s: %w", path, err)
+			return nil, diskFault("read the checkpoint in "+path, err)
 		}
-		cp, err := decodeCheckpoint(data, f.appKey)
+		cp, err := Decode(data, f.appKey, path)
 		if err != nil {
-			return nil, damagedFault("in "+path, err)
+			return nil, err
+		}
+		if want := fileName(f.appKey, cp.Stream); name != want {
+			return nil, decodeFault("the checkpoint", path, "give the file back its name, or remove it",
+				damaged("it is that of %s, whose file is %s", cp.Stream, want))
 		}
 		found[cp.Stream] = cp
 	}
@@ -106,67 +109,66 @@ func (f *Files) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, 
 }
 
 // Stage returns the windows' ledger records and notices; see [pipeline.Checkpoints].
-func (*Files) Stage(closed []*pipeline.Closed) ([]pipeline.Record, error) {
-	return ledgerRecords(closed)
-}
+func (*Files) Stage(closed []*pipeline.Closed) ([]pipeline.Record, error) { return stageLedger(closed) }
 
-// Save writes the checkpoints. An error leaves, for each stream, the old checkpoint or the new one; the windows are then
-// published again from the old one. A disk that is full or broken is not tried again here: after a failed fsync the state
-// of the file is unknown, so the session ends and begins from what can be read.
-func (f *Files) Save(_ context.Context, closed []*pipeline.Closed) error {
-	last := make(map[pipeline.Stream]*pipeline.Checkpoint, len(closed))
-	for _, c := range closed {
-		last[c.Checkpoint.Stream] = &c.Checkpoint
+// Save replaces the files of the windows' streams. When it returns nil, all of them are durable. An error leaves, for each
+// stream, the old checkpoint or the new one; what is published behind the old one is published again.
+//
+// While the disk is full, Save waits for room: to go on without the position would publish more and more that has to be
+// published again, and so would a session that begins anew from the old one. Every try writes a new file, whole, so what a
+// failed sync has lost is written again. Any other error is [pipeline.Permanent]: after a failed sync nobody knows what the
+// disk holds, and only the operator can find out why.
+func (f *Files) Save(ctx context.Context, closed []*pipeline.Closed) error {
+	checkpoints := newest(closed)
+	if len(checkpoints) == 0 {
+		return nil
 	}
-	for _, cp := range last {
-		if err := f.save(cp); err != nil {
-			return &pipeline.Fault{
-				Class: pipeline.Abort, Op: "save the checkpoint of " + cp.Stream.String(), Err: err,
-				Hint: "see that the folder " + f.dir + " can be written and has room",
+	op := "save checkpoints in " + f.dir
+	return f.Retry.Do(ctx, op, func(context.Context) error {
+		for _, cp := range checkpoints {
+			if err := f.save(cp); err != nil {
+				return diskFault("save the checkpoint of "+cp.Stream.String()+" in "+f.dir, err)
 			}
 		}
+		if err := f.disk.sync(); err != nil {
+			return diskFault(op, err)
+		}
+		return nil
+	})
+}
+
+func (f *Files) save(cp *pipeline.Checkpoint) error {
+	content, err := Encode(cp)
+	if err != nil {
+		return err
+	}
+	return f.disk.replace(fileName(f.appKey, cp.Stream), append(content, '\n'))
+}
+
+// Remove forgets a stream's position: the stream begins at the configured start again. It is no error if there is none.
+func (f *Files) Remove(s pipeline.Stream) error {
+	err := f.disk.remove(fileName(f.appKey, s))
+	if err == nil {
+		err = f.disk.sync()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskFault("remove the checkpoint of "+s.String()+" in "+f.dir, err)
 	}
 	return nil
 }
 
-func (f *Files) save(cp *pipeline.Checkpoint) error {
-	data, err := encodeCheckpoint(cp)
-	if err != nil {
-		return err
+// diskFault says what an error of the file system asks for.
+func diskFault(op string, err error) error {
+	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: err}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		fault.Class, fault.Hint = pipeline.Transient, "make room there; nothing is published until then"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		fault.Class, fault.Hint = pipeline.Transient, "raise the limit of open files"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		fault.Hint = "name a folder in JMPUB_CHECKPOINT that this user may write"
+	default:
+		fault.Hint = "see whether the disk is sound, and which checkpoints are there: what is published behind them comes again"
 	}
-	path := filepath.Join(f.dir, f.fileName(cp.Stream))
-	if err := f.disk.write(path+partial, append(data, '\n')); err != nil {
-		return err
-	}
-	if err := f.disk.rename(path+partial, path); err != nil {
-		return err
-	}
-	return f.disk.syncDir(f.dir)
-}
-
-// writeFile writes and syncs a new file.
-func writeFile(path string, data []byte) (err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // The operator names the folder.
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	return file.Sync()
-}
-
-// syncDir makes a rename durable.
-func syncDir(dir string) (err error) {
-	d, err := os.Open(dir) //nolint:gosec // The operator names the folder.
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	err = d.Sync()
-	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, syscall.EINVAL) {
-		return nil // Some file systems have no sync for folders, and need none.
-	}
-	return err
+	return fault
 }

@@ -1,0 +1,108 @@
+package checkpoint_test
+
+import (
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Decoding any bytes never panics, and what decodes means the same when it is encoded and decoded again.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{positionForm, ledgerForm, noticeForm, `{"version":1}`, `{"version":2}`, "", "[]"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if cp, err := checkpoint.Decode(data, appKey, "here"); err == nil {
+			value, err := checkpoint.Encode(&cp)
+			again, err2 := checkpoint.Decode(value, appKey, "here")
+			stable(t, cp, again, err, err2)
+		}
+		if l, err := checkpoint.DecodeLedger(data, "here"); err == nil {
+			value, err := checkpoint.EncodeLedger(&l)
+			again, err2 := checkpoint.DecodeLedger(value, "here")
+			stable(t, l, again, err, err2)
+		}
+		if n, err := checkpoint.DecodeNotice(data, "here"); err == nil {
+			value, err := checkpoint.EncodeNotice(&n)
+			again, err2 := checkpoint.DecodeNotice(value, "here")
+			stable(t, n, again, err, err2)
+		}
+	})
+}
+
+func stable(t *testing.T, first, again any, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Errorf("%+v: %v", first, err)
+		}
+	}
+	if !reflect.DeepEqual(first, again) {
+		t.Errorf("%+v became %+v", first, again)
+	}
+}
+
+// What is encoded decodes to itself.
+func TestRoundTrip(t *testing.T) { rapid.Check(t, roundTrip) }
+
+func FuzzRoundTrip(f *testing.F) { f.Fuzz(rapid.MakeFuzz(roundTrip)) }
+
+func roundTrip(t *rapid.T) {
+	cp := pipeline.Checkpoint{
+		AppKey: appKey, Stream: drawStream(t), End: drawSecond(t), Span: drawDuration(t), Seen: drawIDs(t), SeenRejected: drawIDs(t),
+		Counts:  pipeline.Counts{Windows: rapid.Int64().Draw(t, "windows"), GapSeconds: rapid.Int64().Draw(t, "gap")},
+		SavedAt: drawSecond(t).Add(time.Duration(rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"))),
+	}
+	value, err := checkpoint.Encode(&cp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) {
+		t.Fatalf("%+v\nbecame %+v\nby %s, %v", cp, got, value, cause)
+	}
+	l := pipeline.Ledger{
+		AppKey: appKey, Stream: cp.Stream, Window: pipeline.Window{Begin: cp.End, End: cp.End.Add(time.Hour)},
+		Rows: rapid.Int64().Draw(t, "rows"), Mismatch: rapid.Bool().Draw(t, "mismatch"), Started: cp.SavedAt, Duration: drawDuration(t),
+	}
+	value, err = checkpoint.EncodeLedger(&l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := checkpoint.DecodeLedger(value, "here"); err != nil || !reflect.DeepEqual(got, l) {
+		t.Fatalf("%+v\nbecame %+v\nby %s, %v", l, got, value, err)
+	}
+}
+
+func drawStream(t *rapid.T) pipeline.Stream {
+	name := rapid.StringN(1, -1, 128).Filter(func(s string) bool {
+		_, err := pipeline.ParseStream("users/" + s)
+		return err == nil
+	}).Draw(t, "name")
+	return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name}
+}
+
+func drawSecond(t *rapid.T) time.Time {
+	return time.Unix(rapid.Int64Range(-60_000_000_000, 250_000_000_000).Draw(t, "second"), 0).UTC()
+}
+
+// drawDuration draws up to a hundred days.
+func drawDuration(t *rapid.T) time.Duration {
+	return time.Duration(rapid.Int64Range(0, 1<<53).Draw(t, "duration"))
+}
+
+func drawIDs(t *rapid.T) []int64 {
+	drawn := rapid.MapOfN(rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, -1, 0, 1, math.MaxInt64})),
+		rapid.Just(true), 0, 20).Draw(t, "ids")
+	return sortedKeys(drawn)
+}
+
+// sortedKeys is nil for an empty map, as decoding has it.
+func sortedKeys(set map[int64]bool) []int64 { return slices.Sorted(maps.Keys(set)) }

@@ -1,0 +1,361 @@
+package checkpoint_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/embedded"
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+const prefix = "jmessage."
+
+// kafkaStore is a broker with the topics. What is staged is written by another client, in transactions.
+type kafkaStore struct {
+	broker     *embedded.Broker
+	cluster    *kfake.Cluster
+	partitions int
+	retry      pipeline.Retry
+	// main is the writer of commit and abort.
+	main *kgo.Client
+}
+
+func newKafkaStore(t *testing.T, partitions int32) *kafkaStore {
+	t.Helper()
+	s := &kafkaStore{partitions: int(partitions), retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond}}
+	var err error
+	s.broker, err = embedded.Start(embedded.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.broker.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	admin := kadm.NewClient(s.client(t))
+	compact := map[string]*string{"cleanup.policy": new("compact")}
+	for _, topic := range []pipeline.Topic{pipeline.TopicCheckpoints, pipeline.TopicWindows, pipeline.TopicNotices} {
+		if _, err := admin.CreateTopic(t.Context(), partitions, -1, compact, prefix+string(topic)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.main = s.writer(t, "jmpub")
+	return s
+}
+
+func (s *kafkaStore) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	opts = append(opts, kgo.SeedBrokers(s.broker.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(10*time.Millisecond), kgo.ProducerLinger(0))
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// writer is somebody who writes transactions.
+func (s *kafkaStore) writer(t *testing.T, id string) *kgo.Client {
+	t.Helper()
+	return s.client(t, kgo.TransactionalID(id), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+}
+
+func (s *kafkaStore) open(t *testing.T) pipeline.Checkpoints {
+	t.Helper()
+	return s.kafka(t)
+}
+
+func (s *kafkaStore) kafka(t *testing.T) *checkpoint.Kafka {
+	t.Helper()
+	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: s.broker.Addrs(), ClientID: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return checkpoint.NewKafka(conn.Client, prefix+string(pipeline.TopicCheckpoints), appKey,
+		func() int { return s.partitions }, s.retry)
+}
+
+func (s *kafkaStore) commit(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) {
+	t.Helper()
+	write(t, s.main, staged(t, c, closed...)...)
+	end(t, s.main, kgo.TryCommit)
+	if err := c.Save(t.Context(), closed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *kafkaStore) abort(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) {
+	t.Helper()
+	write(t, s.main, staged(t, c, closed...)...)
+	end(t, s.main, kgo.TryAbort)
+}
+
+func staged(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) []pipeline.Record {
+	t.Helper()
+	records, err := c.Stage(closed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+// write begins a transaction and writes records into it.
+func write(t *testing.T, w *kgo.Client, records ...pipeline.Record) {
+	t.Helper()
+	if err := w.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	add(t, w, records...)
+}
+
+func add(t *testing.T, w *kgo.Client, records ...pipeline.Record) {
+	t.Helper()
+	all := make([]*kgo.Record, 0, len(records))
+	for _, r := range records {
+		all = append(all, &kgo.Record{Topic: prefix + string(r.Topic), Partition: max(0, r.Partition), Key: r.Key, Value: r.Value})
+	}
+	if err := w.ProduceSync(t.Context(), all...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func end(t *testing.T, w *kgo.Client, verdict kgo.TransactionEndTry) {
+	t.Helper()
+	if err := w.EndTransaction(t.Context(), verdict); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func record(t *testing.T, k *checkpoint.Kafka, closed *pipeline.Closed) pipeline.Record {
+	t.Helper()
+	r, err := k.Record(&closed.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestAbortedBetween interleaves transactions of three writers so that they end in another order than they began in. A
+// reader that takes the broker's list of aborted transactions for sorted, or a writer for aborted for good, is wrong here.
+func TestAbortedBetween(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	a, b, c := stream(t, "users/a"), stream(t, "users/b"), stream(t, "users/c")
+	w1, w2, w3 := s.writer(t, "1"), s.writer(t, "2"), s.writer(t, "3")
+	write(t, w1, record(t, k, window(a, 1))) // aborted last
+	write(t, w2, record(t, k, window(b, 1))) // aborted first
+	write(t, w3, record(t, k, window(c, 1)))
+	add(t, w1, record(t, k, window(c, 2)))
+	end(t, w2, kgo.TryAbort)
+	write(t, w2, record(t, k, window(b, 3)))
+	end(t, w3, kgo.TryCommit)
+	end(t, w1, kgo.TryAbort)
+	write(t, w1, record(t, k, window(a, 4)))
+	add(t, w2, record(t, k, window(b, 5)))
+	end(t, w1, kgo.TryCommit)
+	end(t, w2, kgo.TryCommit)
+	write(t, w1, record(t, k, window(a, 6)))
+	end(t, w1, kgo.TryAbort)
+
+	same(t, "committed", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{
+		a: window(a, 4).Checkpoint, b: window(b, 5).Checkpoint, c: window(c, 1).Checkpoint,
+	})
+}
+
+// TestSmallReplies has a broker that answers with one batch at a time, so that every reply begins anew.
+func TestSmallReplies(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	a := stream(t, "users/a")
+	w := s.writer(t, "1")
+	for n := range int64(10) {
+		write(t, w, record(t, k, window(a, n)))
+		end(t, w, kgo.TransactionEndTry(n != 9))
+	}
+	s.shrinkFetches()
+	same(t, "committed", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 8).Checkpoint})
+}
+
+func TestOpenTransaction(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	a, b := stream(t, "users/a"), stream(t, "users/b")
+	var told atomic.Pointer[string]
+	waiting := make(chan struct{}, 1)
+	s.retry.Notify = func(_ string, err error, _ time.Duration) {
+		told.Store(new(err.Error()))
+		select {
+		case waiting <- struct{}{}:
+		default:
+		}
+	}
+	k := s.kafka(t)
+	first := s.writer(t, "1")
+	write(t, first, record(t, k, window(a, 1)))
+	end(t, first, kgo.TryCommit)
+	// The newer position stands behind another writer's open transaction.
+	other := s.writer(t, "2")
+	write(t, other, record(t, k, window(b, 1)))
+	write(t, first, record(t, k, window(a, 2)))
+	end(t, first, kgo.TryCommit)
+
+	found := make(chan map[pipeline.Stream]pipeline.Checkpoint)
+	go func() { found <- load(t, k) }()
+	select {
+	case got := <-found:
+		t.Fatalf("loaded %v while a transaction was open", got)
+	case <-waiting:
+	}
+	for _, want := range []string{"jmessage.checkpoints/0", "open", "producer", appKey + "/users/b", "transaction.timeout.ms"} {
+		if got := *told.Load(); !strings.Contains(got, want) {
+			t.Errorf("%q does not say %q", got, want)
+		}
+	}
+	end(t, other, kgo.TryAbort)
+	same(t, "then", <-found, map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 2).Checkpoint})
+
+	// What begins after the call is not waited for; a stop ends the wait.
+	write(t, other, record(t, k, window(b, 2)))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := k.Load(ctx); !errors.Is(err, context.DeadlineExceeded) || pipeline.ClassOf(err) != pipeline.Transient {
+		t.Errorf("stopped while it waited: %v", err)
+	}
+	end(t, other, kgo.TryCommit)
+}
+
+func TestTombstone(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	a, b := stream(t, "users/a"), stream(t, "users/b")
+	w := s.writer(t, "1")
+	write(t, w, record(t, k, window(a, 1)), record(t, k, window(b, 1)), k.Tombstone(a))
+	end(t, w, kgo.TryCommit)
+	write(t, w, k.Tombstone(b))
+	end(t, w, kgo.TryAbort)
+	same(t, "left", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{b: window(b, 1).Checkpoint})
+}
+
+func TestRepartitioned(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	a, b := stream(t, "users/a"), stream(t, "users/b")
+	s.commit(t, s.kafka(t), window(a, 1), window(b, 1))
+	s.partitions = 2
+	for checkpoint.ShardOf(appKey, s.partitions) == 0 {
+		s.partitions++
+	}
+	admin := kadm.NewClient(s.client(t))
+	if _, err := admin.UpdatePartitions(t.Context(), s.partitions, prefix+string(pipeline.TopicCheckpoints)); err != nil {
+		t.Fatal(err)
+	}
+
+	k := s.kafka(t)
+	_, err := k.Load(t.Context())
+	fault(t, err, "jmessage.checkpoints/0 at offset", fmt.Sprintf("partition %d now", checkpoint.ShardOf(appKey, s.partitions)), "copy", "reset")
+
+	// One of two streams in the new place is not enough; both are.
+	w := s.writer(t, "1")
+	write(t, w, record(t, k, window(a, 2)))
+	end(t, w, kgo.TryCommit)
+	_, err = k.Load(t.Context())
+	fault(t, err, "users/b")
+	write(t, w, record(t, k, window(b, 2)))
+	end(t, w, kgo.TryCommit)
+	want := map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 2).Checkpoint, b: window(b, 2).Checkpoint}
+	same(t, "after both were set anew", load(t, k), want)
+}
+
+// TestOtherPartitionsBusy does not wait for the writers of other shards.
+func TestOtherPartitionsBusy(t *testing.T) {
+	s := newKafkaStore(t, 4)
+	k := s.kafka(t)
+	a := stream(t, "users/a")
+	s.commit(t, k, window(a, 1))
+	busy := record(t, k, window(a, 2))
+	busy.Key, busy.Partition = []byte("other/messages"), (busy.Partition+1)%4
+	w := s.writer(t, "other")
+	write(t, w, busy)
+	same(t, "meanwhile", load(t, s.kafka(t)), map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 1).Checkpoint})
+	end(t, w, kgo.TryAbort)
+}
+
+func TestDamagedRecord(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	good := record(t, k, window(stream(t, "users/a"), 1))
+	other := good
+	other.Key = []byte(appKey + "/users/b")
+	broken := good
+	broken.Value = []byte(`{"version":1`)
+	newer := good
+	newer.Value = []byte(strings.Replace(string(good.Value), `"version":1`, `"version":2`, 1))
+	w := s.writer(t, "1")
+	for _, tc := range []struct {
+		record pipeline.Record
+		want   []string
+	}{
+		{broken, []string{"jmessage.checkpoints/0 at offset 0", "damaged", "reset"}},
+		{newer, []string{"jmessage.checkpoints/0 at offset 4", "newer jmpub", "run that jmpub"}},
+		{other, []string{"users/b", "users/a"}},
+	} {
+		write(t, w, tc.record)
+		end(t, w, kgo.TryCommit)
+		_, err := k.Load(t.Context())
+		fault(t, err, tc.want...)
+		write(t, w, pipeline.Record{Topic: tc.record.Topic, Key: tc.record.Key})
+		end(t, w, kgo.TryCommit)
+	}
+}
+
+// fault expects an error that only the operator can mend, and that says certain things.
+func fault(t *testing.T, err error, says ...string) {
+	t.Helper()
+	if err == nil {
+		t.Error("no error")
+		return
+	}
+	if _, ok := errors.AsType[*pipeline.Fault](err); !ok || pipeline.ClassOf(err) != pipeline.Permanent {
+		t.Errorf("%v is of class %s", err, pipeline.ClassOf(err))
+	}
+	for _, want := range says {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+}
+
+// TestShardOf holds the shard against the Java client's partitioner: the values come from Kafka's own test of murmur2
+// (org.apache.kafka.common.utils.UtilsTest), made positive as its partitioner does.
+func TestShardOf(t *testing.T) {
+	const many = 1 << 20
+	for key, hash := range map[string]int32{
+		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
+		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"abc": 479470107,
+	} {
+		if got, want := checkpoint.ShardOf(key, many), int(hash&0x7fffffff)%many; got != want {
+			t.Errorf("%s belongs to %d, want %d", key, got, want)
+		}
+	}
+	all := make([]int, 6)
+	for i := range 600 {
+		all[checkpoint.ShardOf(fmt.Sprintf("%024x", i), 6)]++
+	}
+	if slices.Min(all) < 50 {
+		t.Errorf("600 apps fall into 6 shards as %v", all)
+	}
+}

@@ -1,0 +1,25 @@
+package checkpoint
+
+import (
+	"github.com/segmentio/kafka-go"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Key is the key of a stream's checkpoint and of its notices: `<app_key>/<stream>`.
+func Key(appKey string, s pipeline.Stream) []byte { return []byte(appKey + "/" + s.String()) }
+
+// LedgerKey is the key of a window's ledger record: `<app_key>/<stream>/<begin_time>`.
+func LedgerKey(appKey string, s pipeline.Stream, w pipeline.Window) []byte {
+	return append(Key(appKey, s), "/"+pipeline.FormatTime(w.Begin)...)
+}
+
+// ShardOf is the partition of the checkpoint topic that an app belongs to: murmur2 of its key, as the Java client has it.
+// partitions is at least 1.
+func ShardOf(appKey string, partitions int) int {
+	all := make([]int, partitions)
+	for i := range all {
+		all[i] = i
+	}
+	return kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: []byte(appKey)}, all...)
+}

@@ -1,0 +1,137 @@
+package checkpoint
+
+import "github.com/jmpub/jmpub/pipeline"
+
+// ledgerJSON is a ledger record as it is published.
+type ledgerJSON struct {
+	Version int `json:"version"`
+	pipeline.Ledger
+	DurationSeconds float64 `json:"duration_seconds"`
+	Replay          string  `json:"replay,omitempty"`
+}
+
+// EncodeLedger writes a ledger record.
+func EncodeLedger(l *pipeline.Ledger) ([]byte, error) {
+	record := ledgerJSON{Version: version, Ledger: *l, DurationSeconds: l.Duration.Seconds()}
+	record.Window, record.Started = utc(l.Window), l.Started.UTC()
+	if record.Offsets == nil {
+		record.Offsets = []pipeline.OffsetRange{} // A list that is empty, not one that is unknown.
+	}
+	return encodeJSON("ledger record of "+l.Stream.String(), record)
+}
+
+// DecodeLedger reads a ledger record. where is where it stands, for the error, which is a *[pipeline.Fault] of class
+// [pipeline.Permanent].
+func DecodeLedger(value []byte, where string) (pipeline.Ledger, error) {
+	var record ledgerJSON
+	err := decodeJSON(value, &record)
+	if err == nil {
+		err = record.check()
+	}
+	if err != nil {
+		return pipeline.Ledger{}, decodeFault("the ledger record", where, notOurs, err)
+	}
+	record.Window, record.Started = utc(record.Window), record.Started.UTC()
+	if len(record.Offsets) == 0 {
+		record.Offsets = nil
+	}
+	return record.Ledger, nil
+}
+
+// notOurs is what to do about a record that nothing depends on.
+const notOurs = "see what else writes to that topic"
+
+func (record *ledgerJSON) check() (err error) {
+	if err = required(map[string]bool{
+		"app_key": record.AppKey != "", "stream": record.Stream.Kind != "",
+		"begin_time": !record.Begin.IsZero(), "end_time": !record.End.IsZero(),
+	}); err != nil {
+		return err
+	}
+	if err = checkWindow(record.Window); err != nil {
+		return err
+	}
+	for _, o := range record.Offsets {
+		if o.Topic == "" || o.Partition < 0 || o.First < 0 || o.Last < o.First {
+			return damaged("offsets has the range [%d, %d] of %q/%d", o.First, o.Last, o.Topic, o.Partition)
+		}
+	}
+	record.Duration, err = duration("duration_seconds", record.DurationSeconds)
+	return err
+}
+
+// noticeJSON is a notice as it is published.
+type noticeJSON struct {
+	Version int `json:"version"`
+	pipeline.Notice
+	Replay string `json:"replay,omitempty"`
+}
+
+// EncodeNotice writes a notice.
+func EncodeNotice(n *pipeline.Notice) ([]byte, error) {
+	record := noticeJSON{Version: version, Notice: *n}
+	record.Window, record.At = utc(n.Window), n.At.UTC()
+	return encodeJSON("notice of "+n.Stream.String(), record)
+}
+
+// DecodeNotice reads a notice, of whatever kind. where is where it stands, for the error, which is a *[pipeline.Fault] of
+// class [pipeline.Permanent].
+func DecodeNotice(value []byte, where string) (pipeline.Notice, error) {
+	var record noticeJSON
+	err := decodeJSON(value, &record)
+	if err == nil {
+		err = required(map[string]bool{
+			"kind": record.Kind != "", "app_key": record.AppKey != "", "stream": record.Stream.Kind != "",
+			"begin_time": !record.Begin.IsZero(), "end_time": !record.End.IsZero(),
+		})
+	}
+	if err == nil {
+		err = checkWindow(record.Window)
+	}
+	if err != nil {
+		return pipeline.Notice{}, decodeFault("the notice", where, notOurs, err)
+	}
+	record.Window, record.At = utc(record.Window), record.At.UTC()
+	return record.Notice, nil
+}
+
+// stageLedger makes the records of windows that commit with them wherever checkpoints are kept: one in the ledger for each,
+// and their notices.
+func stageLedger(closed []*pipeline.Closed) ([]pipeline.Record, error) {
+	records := make([]pipeline.Record, 0, 2*len(closed))
+	for _, c := range closed {
+		value, err := EncodeLedger(&c.Ledger)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, pipeline.Record{
+			Topic: pipeline.TopicWindows, Partition: -1,
+			Key: LedgerKey(c.Ledger.AppKey, c.Ledger.Stream, c.Ledger.Window), Value: value,
+		})
+		for i := range c.Notices {
+			n := &c.Notices[i]
+			if value, err = EncodeNotice(n); err != nil {
+				return nil, err
+			}
+			records = append(records, pipeline.Record{
+				Topic: pipeline.TopicNotices, Partition: -1, Key: Key(n.AppKey, n.Stream), Value: value,
+			})
+		}
+	}
+	return records, nil
+}
+
+// newest returns, of several windows of one stream, the last one's checkpoint, in the order of the windows.
+func newest(closed []*pipeline.Closed) []*pipeline.Checkpoint {
+	last := make(map[pipeline.Stream]int, len(closed))
+	for i, c := range closed {
+		last[c.Checkpoint.Stream] = i
+	}
+	checkpoints := make([]*pipeline.Checkpoint, 0, len(last))
+	for i, c := range closed {
+		if last[c.Checkpoint.Stream] == i {
+			checkpoints = append(checkpoints, &c.Checkpoint)
+		}
+	}
+	return checkpoints
+}

@@ -1,0 +1,204 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
+
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// log reads a topic as a table: the newest committed value of each key.
+type log struct {
+	client *kafka.Client
+	topic  string
+	retry  pipeline.Retry
+}
+
+// value is the newest value of a key, and where it stands.
+type value struct {
+	bytes []byte
+	where string
+}
+
+// The bounds of one fetch; a single batch may exceed them. The whole reply may be larger than the only partition in it, so
+// that it is never that bound which ends it: the embedded broker then leaves out the list of aborted transactions.
+const (
+	fetchBytes  = 4 << 20
+	replyBytes  = 2 * fetchBytes
+	fetchWaitMs = 500
+)
+
+// read returns the table of a partition, with the keys that keep wants, as it is when nothing in it is undecided that was
+// so at the call. A read_committed reader stops before the oldest open transaction: to take what it finds for all there is
+// would overlook newer values behind it.
+func (l *log) read(ctx context.Context, partition int, keep func(key []byte) bool) (map[string]value, error) {
+	all, err := l.bounds(ctx, partition, kafka.ReadUncommitted)
+	if err != nil {
+		return nil, err
+	}
+	op := fmt.Sprintf("read %s/%d", l.topic, partition)
+	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
+		decided, cause := l.offsets(ctx, partition, kafka.ReadCommitted)
+		if cause == nil && decided.end < all.end {
+			return l.undecided(ctx, op, partition, decided.end, all.end)
+		}
+		return kafkaconn.Fault(op, cause)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.scan(ctx, partition, all, keep)
+}
+
+// readDecided returns the table of a partition as far as it is decided now.
+func (l *log) readDecided(ctx context.Context, partition int, keep func(key []byte) bool) (map[string]value, error) {
+	decided, err := l.bounds(ctx, partition, kafka.ReadCommitted)
+	if err != nil {
+		return nil, err
+	}
+	return l.scan(ctx, partition, decided, keep)
+}
+
+// scan reads the offsets within bounds; they are decided.
+func (l *log) scan(ctx context.Context, partition int, b bounds, keep func(key []byte) bool) (map[string]value, error) {
+	found := make(map[string]value)
+	take := func(r *protocol.Record) error {
+		key, err := protocol.ReadAll(r.Key)
+		if err != nil || !keep(key) {
+			return err
+		}
+		bytes, err := protocol.ReadAll(r.Value)
+		if err != nil {
+			return err
+		}
+		if bytes == nil {
+			delete(found, string(key))
+			return nil
+		}
+		found[string(key)] = value{bytes, fmt.Sprintf("%s/%d at offset %d", l.topic, partition, r.Offset)}
+		return nil
+	}
+	for offset := b.first; offset < b.end; {
+		reply, err := l.fetch(ctx, partition, offset, kafka.ReadCommitted)
+		if err != nil {
+			return nil, err
+		}
+		next, err := eachCommitted(reply, offset, take)
+		if err != nil {
+			return nil, fmt.Errorf("read %s/%d from %d: %w", l.topic, partition, offset, err)
+		}
+		// Compaction takes records out of a batch, which keeps its place: the last ones of this reply may be gone.
+		offset = max(next, offset+1)
+	}
+	return found, nil
+}
+
+// bounds are the partition's first offset and the one behind its last.
+type bounds struct{ first, end int64 }
+
+// bounds looks the bounds up: to the high watermark, or to the last stable offset.
+func (l *log) bounds(ctx context.Context, partition int, level kafka.IsolationLevel) (b bounds, err error) {
+	op := fmt.Sprintf("look up the offsets of %s/%d", l.topic, partition)
+	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
+		b, err = l.offsets(ctx, partition, level)
+		return kafkaconn.Fault(op, err)
+	})
+	return b, err
+}
+
+func (l *log) offsets(ctx context.Context, partition int, level kafka.IsolationLevel) (bounds, error) {
+	reply, err := l.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
+		Topics: map[string][]kafka.OffsetRequest{
+			l.topic: {kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)},
+		},
+		IsolationLevel: level,
+	})
+	if err != nil {
+		return bounds{}, err
+	}
+	for _, p := range reply.Topics[l.topic] {
+		if p.Partition == partition && p.Error != nil {
+			return bounds{}, p.Error
+		}
+		if p.Partition == partition && p.FirstOffset >= 0 && p.LastOffset >= p.FirstOffset {
+			return bounds{p.FirstOffset, p.LastOffset}, nil
+		}
+	}
+	return bounds{}, errNoAnswer
+}
+
+var errNoAnswer = errors.New("the broker did not answer for the partition")
+
+// undecided says whose transaction is waited for: the first record behind the last stable offset is one of it.
+func (l *log) undecided(ctx context.Context, op string, partition int, decided, end int64) error {
+	fault := &pipeline.Fault{
+		Class: pipeline.Transient, Op: op,
+		Err: fmt.Errorf("a transaction is open there: of %d offsets, %d are decided", end, decided),
+		Hint: "it ends when its writer ends it or at its transaction.timeout.ms; " +
+			"kafka-transactions.sh find-hanging shows one that does not",
+	}
+	reply, err := l.fetch(ctx, partition, decided, kafka.ReadUncommitted)
+	if err != nil {
+		return fault // What matters is known.
+	}
+	if who := ownerOf(reply, decided); who != "" {
+		fault.Err = fmt.Errorf("%w; it is that of %s", fault.Err, who)
+	}
+	return fault
+}
+
+// fetch reads from an offset. It goes below kafka-go's Client.Fetch, which passes the records of aborted transactions on:
+// filtering them is the reader's task (KIP-98, consumer), and it needs the list that only the raw reply has.
+func (l *log) fetch(ctx context.Context, partition int, offset int64, level kafka.IsolationLevel) (*fetch.ResponsePartition, error) {
+	op := fmt.Sprintf("read %s/%d from %d", l.topic, partition, offset)
+	var found *fetch.ResponsePartition
+	err := l.retry.Do(ctx, op, func(ctx context.Context) error {
+		var err error
+		found, err = l.fetchOnce(ctx, partition, offset, level)
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			// What was there when the bounds were looked up has been deleted: the table has to be read anew.
+			return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
+		}
+		return kafkaconn.Fault(op, err)
+	})
+	return found, err
+}
+
+func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level kafka.IsolationLevel) (*fetch.ResponsePartition, error) {
+	if l.client.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.client.Timeout)
+		defer cancel()
+	}
+	reply, err := l.client.Transport.RoundTrip(ctx, l.client.Addr, &fetch.Request{
+		ReplicaID: -1, MaxWaitTime: fetchWaitMs, MinBytes: 1, MaxBytes: replyBytes,
+		IsolationLevel: int8(level), SessionEpoch: -1,
+		Topics: []fetch.RequestTopic{{Topic: l.topic, Partitions: []fetch.RequestPartition{{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, //nolint:gosec // A partition's number.
+			PartitionMaxBytes: fetchBytes,
+		}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	page, ok := reply.(*fetch.Response)
+	if !ok || len(page.Topics) != 1 || len(page.Topics[0].Partitions) != 1 {
+		return nil, errNoAnswer
+	}
+	found := &page.Topics[0].Partitions[0]
+	for _, code := range []int16{page.ErrorCode, found.ErrorCode} {
+		if code != 0 {
+			return nil, kafka.Error(code)
+		}
+	}
+	if found.RecordSet.Records == nil {
+		return nil, errors.New("nothing came, although the end is further on")
+	}
+	return found, nil
+}

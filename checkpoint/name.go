@@ -1,0 +1,49 @@
+package checkpoint
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// The names of files in the folder of [Files].
+const (
+	suffix  = ".checkpoint.json"
+	partial = ".partial" // follows the name of a file that is being written
+	lock    = "lock"     // follows an app's prefix
+)
+
+// maxEscaped bounds a name without its hash and suffixes. File systems take 255 bytes; a username has up to 128, which
+// escaping may triple.
+const maxEscaped = 180
+
+// appPrefix is what the names of all files of an app begin with.
+func appPrefix(appKey string) string { return escape(appKey) + "~" }
+
+// fileName is a stream's file. Different streams have different files, on file systems too that do not tell upper from
+// lower case, know other separators, normalize Unicode or allow only short names.
+func fileName(appKey string, s pipeline.Stream) string {
+	name := appPrefix(appKey) + escape(s.String())
+	if len(name) > maxEscaped {
+		sum := sha256.Sum256([]byte(name))
+		name = name[:maxEscaped] + "~" + hex.EncodeToString(sum[:16])
+	}
+	return name + suffix
+}
+
+// escape writes every byte but lower-case letters, digits and `._-` as its two hexadecimal digits behind a percent sign.
+func escape(text string) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-' {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', digits[c>>4], digits[c&0xf]})
+		}
+	}
+	return b.String()
+}

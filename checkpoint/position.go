@@ -1,0 +1,71 @@
+package checkpoint
+
+import (
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// positionJSON is a checkpoint as it is stored. Every field of version 1 is required.
+type positionJSON struct {
+	Version      int              `json:"version"`
+	AppKey       *string          `json:"app_key"`
+	Stream       *pipeline.Stream `json:"stream"`
+	End          *time.Time       `json:"end_time"`
+	SpanSeconds  *float64         `json:"span_seconds"`
+	Seen         *ids             `json:"seen"`
+	SeenRejected *ids             `json:"seen_rejected"`
+	Counts       *pipeline.Counts `json:"counts"`
+	SavedAt      *time.Time       `json:"saved_at"`
+}
+
+// Encode writes a checkpoint. It fails only on one that no program should make: ids that are not ascending, a year that
+// RFC 3339 cannot write.
+func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
+	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
+		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
+		End: new(cp.End.UTC()), SpanSeconds: new(cp.Span.Seconds()),
+		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
+		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()),
+	})
+}
+
+// Decode reads a checkpoint of an app. where is where it stands, for the error, which is a *[pipeline.Fault] of class
+// [pipeline.Permanent].
+func Decode(value []byte, appKey, where string) (pipeline.Checkpoint, error) {
+	cp, err := decodePosition(value)
+	if err == nil && cp.AppKey != appKey {
+		err = damaged("it belongs to the app %q, not to %q", cp.AppKey, appKey)
+	}
+	if err != nil {
+		return pipeline.Checkpoint{}, decodeFault("the checkpoint", where,
+			"restore it, or set the stream's position anew with `jmpub checkpoint reset`", err)
+	}
+	return cp, nil
+}
+
+func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
+	var p positionJSON
+	if err = decodeJSON(value, &p); err != nil {
+		return cp, err
+	}
+	err = required(map[string]bool{
+		"app_key": p.AppKey != nil, "stream": p.Stream != nil, "end_time": p.End != nil,
+		"span_seconds": p.SpanSeconds != nil, "seen": p.Seen != nil, "seen_rejected": p.SeenRejected != nil,
+		"counts": p.Counts != nil, "saved_at": p.SavedAt != nil,
+	})
+	if err != nil {
+		return cp, err
+	}
+	if !wholeSecond(*p.End) {
+		return cp, damaged("end_time is not a whole second")
+	}
+	span, err := duration("span_seconds", *p.SpanSeconds)
+	if err != nil {
+		return cp, err
+	}
+	return pipeline.Checkpoint{
+		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: span, Seen: *p.Seen, SeenRejected: *p.SeenRejected,
+		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(),
+	}, nil
+}

@@ -1,0 +1,235 @@
+package checkpoint_test
+
+import (
+	"maps"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+const appKey = "4f7aef34fb361292c566a1cd"
+
+// store is an implementation under test. What it keeps outlives what open returns.
+type store interface {
+	// open begins anew, as a process that starts does.
+	open(t *testing.T) pipeline.Checkpoints
+	// commit publishes windows as the pipeline does; abort gets as far as it can without it.
+	commit(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed)
+	abort(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed)
+}
+
+// stores makes each implementation.
+func stores() map[string]func(*testing.T) store {
+	return map[string]func(*testing.T) store{
+		"kafka": func(t *testing.T) store { t.Helper(); return newKafkaStore(t, 3) },
+		"files": func(t *testing.T) store { t.Helper(); return &fileStore{dir: t.TempDir()} },
+	}
+}
+
+func load(t *testing.T, c pipeline.Checkpoints) map[pipeline.Stream]pipeline.Checkpoint {
+	t.Helper()
+	found, err := c.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got\n%+v\nwant\n%+v", what, got, want)
+	}
+}
+
+// stream reads a stream's name.
+func stream(t *testing.T, name string) pipeline.Stream {
+	t.Helper()
+	s, err := pipeline.ParseStream(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func second(n int64) time.Time { return time.Unix(1_700_000_000+n, 0).UTC() }
+
+// window is the closed n-th window of a stream, with something in every field.
+func window(s pipeline.Stream, n int64) *pipeline.Closed {
+	w := pipeline.Window{Begin: second(10 * n), End: second(10*n + 12)}
+	return &pipeline.Closed{
+		Ledger: pipeline.Ledger{
+			AppKey: appKey, Stream: s, Window: w, Total: 9, Rows: 8, Repeated: 1, Skipped: 2, Published: 4, Rejected: 1,
+			Pages: 2, Requests: 3, Restarts: 1, Mismatch: true, Started: second(10*n + 20).Add(123456789),
+			Duration: 1234567891, Offsets: []pipeline.OffsetRange{{Topic: "jmessage.group", Partition: 3, First: 17, Last: 21}},
+		},
+		Checkpoint: pipeline.Checkpoint{
+			AppKey: appKey, Stream: s, End: w.End, Span: 90 * time.Second,
+			Seen: []int64{n + 1, n + 2, math.MaxInt64}, SeenRejected: []int64{math.MinInt64, -n - 1, math.MaxInt64},
+			Counts: pipeline.Counts{
+				Windows: n + 1, Rows: 8, Published: 4, Skipped: 2, Rejected: 1, Mismatches: 1, GapSeconds: 7,
+			},
+			SavedAt: second(10*n + 30).Add(987654321),
+		},
+		Notices: []pipeline.Notice{{
+			Kind: pipeline.NoticeMismatch, AppKey: appKey, Stream: s, Window: w, Detail: "a window", Total: 9, Rows: 8,
+			At: second(10*n + 21),
+		}},
+	}
+}
+
+func TestEmpty(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			same(t, "what nobody saved", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{})
+		})
+	}
+}
+
+func TestReopen(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			messages := pipeline.Stream{Kind: pipeline.StreamMessages}
+			first := window(messages, 1)
+			c := s.open(t)
+			s.commit(t, c, first)
+			want := map[pipeline.Stream]pipeline.Checkpoint{messages: first.Checkpoint}
+			same(t, "in the same process", load(t, c), want)
+			same(t, "after a restart", load(t, s.open(t)), want)
+		})
+	}
+}
+
+func TestLaterWins(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			messages := pipeline.Stream{Kind: pipeline.StreamMessages}
+			group := stream(t, "groups/10055201")
+			c := s.open(t)
+			s.commit(t, c, window(messages, 1), window(group, 1), window(messages, 2))
+			s.commit(t, c, window(messages, 3))
+			want := map[pipeline.Stream]pipeline.Checkpoint{
+				messages: window(messages, 3).Checkpoint, group: window(group, 1).Checkpoint,
+			}
+			same(t, "after a restart", load(t, s.open(t)), want)
+		})
+	}
+}
+
+func TestNothingCommitted(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			messages := pipeline.Stream{Kind: pipeline.StreamMessages}
+			c := s.open(t)
+			s.abort(t, c, window(messages, 1))
+			same(t, "after an abort", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{})
+			c = s.open(t)
+			s.commit(t, c, window(messages, 2))
+			s.abort(t, c, window(messages, 3))
+			want := map[pipeline.Stream]pipeline.Checkpoint{messages: window(messages, 2).Checkpoint}
+			same(t, "after a commit and an abort", load(t, s.open(t)), want)
+		})
+	}
+}
+
+// TestNames keeps names apart that some file system could take for one, or not take at all.
+func TestNames(t *testing.T) {
+	names := []string{
+		"messages", "groups/1", "chatrooms/1",
+		"users/bob", "users/Bob", "users/BOB", "users/bob.", "users/bob ", "users/con", "users/..", "users/.", "users/../../etc",
+		"users/a/b", "users/a%2Fb", "users/a%2fb", `users/a\b`, "users/a:b", "users/a*b?\"<>|", "users/-", "users/~",
+		"users/[a]", "users/caf\u00e9", "users/cafe\u0301", "users/名字", "users/" + strings.Repeat("名", 42),
+		"users/" + strings.Repeat("Z", 128), "users/" + strings.Repeat("Z", 127) + "z",
+		"users/lock", "users/x.checkpoint.json", "users/x.checkpoint.json.partial",
+	}
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			c := s.open(t)
+			want := make(map[pipeline.Stream]pipeline.Checkpoint)
+			var closed []*pipeline.Closed
+			for i, name := range names {
+				w := window(stream(t, name), int64(i))
+				want[w.Checkpoint.Stream] = w.Checkpoint
+				closed = append(closed, w)
+			}
+			s.commit(t, c, closed...)
+			same(t, "after a restart", load(t, s.open(t)), want)
+		})
+	}
+}
+
+// TestModel commits, aborts and restarts at random, and holds what is loaded against a map.
+func TestModel(t *testing.T) {
+	seed := rand.Uint64() //nolint:gosec // Not a secret.
+	t.Logf("seed %d", seed)
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // Repeatable.
+			streams := []pipeline.Stream{stream(t, "messages"), stream(t, "users/a"), stream(t, "users/A"), stream(t, "groups/7")}
+			model := make(map[pipeline.Stream]pipeline.Checkpoint)
+			c := s.open(t)
+			for step := range int64(30) {
+				var closed []*pipeline.Closed
+				for range 1 + r.IntN(4) {
+					closed = append(closed, window(streams[r.IntN(len(streams))], step))
+				}
+				switch r.IntN(6) {
+				case 0:
+					s.abort(t, c, closed...)
+					c = s.open(t)
+				case 1:
+					same(t, "in between", load(t, c), model)
+				default:
+					s.commit(t, c, closed...)
+					for _, w := range closed {
+						model[w.Checkpoint.Stream] = w.Checkpoint
+					}
+				}
+			}
+			same(t, "in the end", load(t, s.open(t)), model)
+		})
+	}
+}
+
+// TestStage finds the records that commit with a window, whatever keeps the checkpoints.
+func TestStage(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			group := stream(t, "groups/10055201")
+			records, err := s.open(t).Stage([]*pipeline.Closed{window(group, 1), window(group, 2)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := make(map[pipeline.Topic][]string)
+			for _, r := range records {
+				keys[r.Topic] = append(keys[r.Topic], string(r.Key))
+				if fixed := r.Topic == pipeline.TopicCheckpoints; fixed != (r.Partition >= 0) {
+					t.Errorf("a record of %s has the partition %d", r.Topic, r.Partition)
+				}
+			}
+			same(t, "keys of the ledger", keys[pipeline.TopicWindows], []string{
+				appKey + "/groups/10055201/2023-11-14T22:13:30Z", appKey + "/groups/10055201/2023-11-14T22:13:40Z",
+			})
+			same(t, "keys of notices", keys[pipeline.TopicNotices], slices.Repeat([]string{appKey + "/groups/10055201"}, 2))
+			if kept := keys[pipeline.TopicCheckpoints]; len(kept) > 1 {
+				t.Errorf("%d checkpoints of one stream in one transaction: %v", len(kept), kept)
+			}
+			if unknown := slices.Sorted(maps.Keys(keys)); len(unknown) > 3 {
+				t.Errorf("topics %v", unknown)
+			}
+		})
+	}
+}
