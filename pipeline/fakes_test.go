@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -50,7 +51,7 @@ func newFakeSource(rows ...fakeRow) *fakeSource {
 	return &fakeSource{pageSize: 3, overlap: 2 * time.Second, settle: 5 * time.Second, span: time.Minute, rows: rows}
 }
 
-func (f *fakeSource) Now(context.Context, pipeline.Stream) (time.Time, error) {
+func (*fakeSource) Now(context.Context, pipeline.Stream) (time.Time, error) {
 	return time.Now().UTC(), nil
 }
 
@@ -138,7 +139,6 @@ type fakeKafka struct {
 	mu          sync.Mutex
 	opens       int
 	committed   []pipeline.Event
-	order       []int64
 	rejected    []pipeline.Rejection
 	checkpoints map[pipeline.Stream]pipeline.Checkpoint
 	ledger      []pipeline.Ledger
@@ -176,9 +176,7 @@ func (k *fakeKafka) Load(ctx context.Context) (map[pipeline.Stream]pipeline.Chec
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	loaded := make(map[pipeline.Stream]pipeline.Checkpoint)
-	for s, cp := range k.checkpoints {
-		loaded[s] = cp
-	}
+	maps.Copy(loaded, k.checkpoints)
 	return loaded, k.try(ctx, "load")
 }
 

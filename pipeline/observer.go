@@ -74,7 +74,7 @@ func (o *Observer) Complete() *Observer {
 }
 
 // Observers is an observer that tells all of these, in their order.
-func Observers(all ...*Observer) *Observer {
+func Observers(all ...*Observer) *Observer { //nolint:gocognit // One loop for each field, and nothing else.
 	each := make([]*Observer, len(all))
 	for i, o := range all {
 		each[i] = o.Complete()

@@ -154,7 +154,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		slots:  semaphore.NewWeighted(int64(p.cfg.Parallel)),
 	}
 	// Order matters: opening the sink decides what the last writer left open, and only then is the position final.
-	if err := s.sink.Open(ctx); err != nil {
+	if err = s.sink.Open(ctx); err != nil {
 		return false, err
 	}
 	positions, err := s.checkpoints.Load(ctx)

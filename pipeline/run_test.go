@@ -3,8 +3,8 @@ package pipeline_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -189,7 +189,7 @@ func TestStreamsShareTransactions(t *testing.T) {
 		cfg := configFor(newFakeSource(rowsFrom(begin, 3000)...), kafka, begin)
 		cfg.Streams = nil
 		for i := range 20 {
-			cfg.Streams = append(cfg.Streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: fmt.Sprint(i)})
+			cfg.Streams = append(cfg.Streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)})
 		}
 		busy := func(ctx context.Context, op string) error {
 			if op == "commit" {

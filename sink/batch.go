@@ -49,7 +49,7 @@ func encode(buf *bytes.Buffer, records protocol.RecordReader, attributes protoco
 
 // next is the sequence after n more records; it wraps at 2^31 (KIP-98, producer sequence numbers).
 func next(sequence int32, n int) int32 {
-	return int32((int64(sequence) + int64(n)) & 0x7fffffff) //nolint:gosec // Masked.
+	return int32((int64(sequence) + int64(n)) & 0x7fffffff)
 }
 
 // reusable is a protocol.Bytes that is pointed at one slice after another, so that no record costs an allocation.

@@ -49,17 +49,17 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 		published.Events[b.Events[i].Target]++
 	}
 	for i := range tooLarge {
-		published.Events[t.targetOf(b, tooLarge[i].MsgID)]--
+		published.Events[targetOf(b, tooLarge[i].MsgID)]--
 	}
 	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, tooLarge))
 	if err != nil {
 		return published, err
 	}
-	published.Offsets = append(ranges, rejected...)
+	published.Offsets = slices.Concat(ranges, rejected)
 	return published, nil
 }
 
-func (t *transaction) targetOf(b *pipeline.Batch, id int64) pipeline.Target {
+func targetOf(b *pipeline.Batch, id int64) pipeline.Target {
 	for i := range b.Events {
 		if b.Events[i].MsgID == id {
 			return b.Events[i].Target

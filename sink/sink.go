@@ -124,11 +124,8 @@ func New(cfg Config) (*Sink, error) {
 // checkPrefix refuses what cannot begin a topic's name (Kafka: letters, digits, dot, underscore and hyphen, 249 in all).
 func checkPrefix(prefix string) error {
 	const longest = 200
-	ok := prefix != "" && len(prefix) <= longest && strings.Trim(prefix, ".") != "" &&
-		strings.IndexFunc(prefix, func(r rune) bool {
-			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
-		}) < 0
-	if !ok {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	if strings.Trim(prefix, ".") == "" || len(prefix) > longest || strings.Trim(prefix, allowed) != "" {
 		return fmt.Errorf("JMPUB_TOPIC_PREFIX: %q is no beginning of a topic's name: letters, digits, '.', '_' and '-'", prefix)
 	}
 	return nil

@@ -61,8 +61,8 @@ func (t *transaction) join(ctx context.Context, places []place) error {
 	return nil
 }
 
-// operationNotAttempted is a code that kafka-go has no name for.
-const operationNotAttempted = kafka.Error(55)
+// errNotAttempted is OPERATION_NOT_ATTEMPTED; kafka-go has that code under a wrong name.
+const errNotAttempted = kafka.Error(55)
 
 // joinFault finds the error that says most: OPERATION_NOT_ATTEMPTED (55) only says that another partition has one.
 func joinFault(res *kafka.AddPartitionsToTxnResponse, asked map[string][]kafka.AddPartitionToTxn) error {
@@ -77,7 +77,7 @@ func joinFault(res *kafka.AddPartitionsToTxnResponse, asked map[string][]kafka.A
 		}
 		for _, result := range results {
 			err := kafkaconn.Fault(fmt.Sprintf("add %s/%d to the transaction", topic, result.Partition), result.Error)
-			if err != nil && (first == nil || !errors.Is(result.Error, operationNotAttempted)) {
+			if err != nil && (first == nil || !errors.Is(result.Error, errNotAttempted)) {
 				first = err
 			}
 		}

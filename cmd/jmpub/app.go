@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,8 +48,8 @@ func newApp(ctx context.Context, cfg *config, log *slog.Logger, extra ...*pipeli
 
 // Close lets go of what the app holds.
 func (a *app) Close() {
-	for i := len(a.close) - 1; i >= 0; i-- {
-		a.close[i]()
+	for _, end := range slices.Backward(a.close) {
+		end()
 	}
 	a.close = nil
 }
@@ -60,7 +61,7 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	})
 	observer := pipeline.Observers(append([]*pipeline.Observer{a.status.Observer(), logObserver(a.log)}, extra...)...)
 	retry := pipeline.Retry{Notify: observer.Retry}
-	warn := func(message string) { a.log.WarnContext(ctx, message) }
+	warn := func(message string) { a.log.WarnContext(ctx, "odd", slog.String("what", message)) }
 
 	src := cfg.source
 	src.Retry, src.Observer, src.Warn = retry, observer, warn
@@ -70,10 +71,10 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	}
 	a.close = append(a.close, a.source.Close)
 
-	if err := a.connect(ctx); err != nil {
+	if err = a.connect(ctx); err != nil {
 		return err
 	}
-	if err := a.openSink(ctx, retry, warn); err != nil {
+	if err = a.openSink(ctx, retry, warn); err != nil {
 		return err
 	}
 	if cfg.listen != "off" {
@@ -116,7 +117,7 @@ func (a *app) openSink(ctx context.Context, retry pipeline.Retry, warn func(stri
 	if err != nil {
 		return usageError{err}
 	}
-	if err := topics.EnsureTopics(ctx); err != nil {
+	if err = topics.EnsureTopics(ctx); err != nil {
 		return err
 	}
 	if !a.cfg.start.At.IsZero() || a.cfg.start.Back > 0 {
@@ -124,14 +125,14 @@ func (a *app) openSink(ctx context.Context, retry pipeline.Retry, warn func(stri
 		if oldest.IsZero() {
 			oldest = time.Now().Add(-a.cfg.start.Back)
 		}
-		if err := topics.CheckRetention(oldest); err != nil {
+		if err = topics.CheckRetention(oldest); err != nil {
 			return usageError{err}
 		}
 	}
 	if !a.cfg.exactlyOnce() {
-		files, err := checkpoint.OpenFiles(a.cfg.checkpointDir, a.cfg.source.AppKey)
-		if err != nil {
-			return usageError{err}
+		files, openErr := checkpoint.OpenFiles(a.cfg.checkpointDir, a.cfg.source.AppKey)
+		if openErr != nil {
+			return usageError{openErr}
 		}
 		a.close = append(a.close, func() { _ = files.Close() }) // Only the lock.
 		a.sink, a.store = topics, files

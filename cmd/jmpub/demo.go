@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,8 +116,8 @@ func runDemo(cmd *cobra.Command, o *demoOptions) error {
 
 // Close ends what the demo started, last things first.
 func (d *demo) Close() {
-	for i := len(d.close) - 1; i >= 0; i-- {
-		d.close[i]()
+	for _, end := range slices.Backward(d.close) {
+		end()
 	}
 }
 
@@ -152,7 +154,7 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 	d.close = append(d.close, func() { _ = d.broker.Close() }) // It kept nothing.
 
 	s.API.URL, s.API.Rate = "http://"+listener.Addr().String()+"/v2", "1000000/m"
-	s.Kafka.Brokers = joined(d.broker.Addrs())
+	s.Kafka.Brokers = strings.Join(d.broker.Addrs(), ",")
 	s.Start, s.Listen = d.begin.Add(-time.Second).Format(time.RFC3339), "127.0.0.1:0"
 	cfg, err := s.parse()
 	if err != nil {
@@ -166,17 +168,6 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 	d.close = append(d.close, d.app.Close)
 	fmt.Fprintf(screen, "status page at http://%s, delivery: %s\n\n", d.app.listener.Addr(), cfg.delivery())
 	return nil
-}
-
-func joined(list []string) string {
-	text := ""
-	for i, item := range list {
-		if i > 0 {
-			text += ","
-		}
-		text += item
-	}
-	return text
 }
 
 // run publishes until the time is over or the context is done, and shows what goes on.

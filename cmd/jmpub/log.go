@@ -40,7 +40,7 @@ func logObserver(log *slog.Logger) *pipeline.Observer {
 		},
 		Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) {
 			log.DebugContext(ctx, "window committed",
-				slog.String("stream", c.Ledger.Stream.String()), slog.String("window", c.Ledger.Window.String()),
+				slog.String("stream", c.Ledger.Stream.String()), slog.Any("window", c.Ledger.Window),
 				slog.Int64("rows", c.Ledger.Rows), slog.Int64("published", c.Ledger.Published),
 				slog.Int64("skipped", c.Ledger.Skipped), slog.Int64("rejected", c.Ledger.Rejected),
 				slog.Int("requests", c.Ledger.Requests), slog.Duration("took", c.Ledger.Duration))
@@ -51,7 +51,7 @@ func logObserver(log *slog.Logger) *pipeline.Observer {
 		},
 		Notice: func(n pipeline.Notice) {
 			log.WarnContext(ctx, "notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),
-				slog.String("window", n.Window.String()), slog.String("detail", n.Detail))
+				slog.Any("window", n.Window), slog.String("detail", n.Detail))
 		},
 		Session: func(err error) {
 			if err != nil {

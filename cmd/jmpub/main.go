@@ -25,6 +25,11 @@ const (
 )
 
 func main() {
+	os.Exit(run())
+}
+
+// run executes the process's command line until it ends or a signal ends it.
+func run() int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 2)
@@ -36,7 +41,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "jmpub: stopped at once; what was in flight is read again at the next start")
 		os.Exit(exitInterrupted)
 	}()
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	return execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // execute runs one command line and returns its exit code.

@@ -12,7 +12,7 @@ import (
 )
 
 // version is set by the linker (-X main.version=v1.2.3); without that the module's own version stands in.
-var version string //nolint:gochecknoglobals // The linker can set nothing else.
+var version string
 
 const rootHelp = `jmpub publishes the message history of JMessage apps to Kafka.
 
@@ -101,7 +101,7 @@ A setting that the environment does not have shows its default.`,
 			if err != nil {
 				return err
 			}
-			if err := showSettings(cmd.OutOrStdout(), s.list(), asJSON); err != nil {
+			if err = showSettings(cmd.OutOrStdout(), s.list(), asJSON); err != nil {
 				return err
 			}
 			_, err = s.parse()

@@ -31,7 +31,7 @@ func (s secret) String() string {
 func (s secret) GoString() string { return s.String() }
 
 // MarshalText hides the value from encoders.
-func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // encoding.TextMarshaler.
 
 // LogValue hides the value from logs.
 func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -133,7 +133,7 @@ func fromFile(value *secret, name, path string) error {
 	if *value != "" {
 		return usage("%s and %s_FILE are both set; keep one", name, name)
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // The operator names the file.
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return usage("%s_FILE: %w", name, err)
 	}
@@ -187,7 +187,7 @@ func (s *settings) list() []setting {
 	var list []setting
 	s.fields(func(name, def string, field reflect.Value) {
 		entry := setting{Name: name, Default: def, Value: field.String()}
-		if hidden, ok := field.Interface().(secret); ok {
+		if hidden, ok := reflect.TypeAssert[secret](field); ok {
 			entry.Value = hidden.String()
 		}
 		value, set := os.LookupEnv(name)

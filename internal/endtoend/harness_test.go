@@ -131,9 +131,9 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	var store pipeline.Checkpoints = checkpoint.NewKafka(client, j.prefix+".checkpoints", j.api.AppKey,
 		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
 	if j.dir != "" {
-		files, err := checkpoint.OpenFiles(j.dir, j.api.AppKey)
-		if err != nil {
-			return err
+		files, openErr := checkpoint.OpenFiles(j.dir, j.api.AppKey)
+		if openErr != nil {
+			return openErr
 		}
 		defer files.Close() //nolint:errcheck // Only the lock.
 		store = files
@@ -263,7 +263,7 @@ func (c httpCut) RoundTrip(r *http.Request) (*http.Response, error) {
 		return res, err
 	}
 	if err == nil {
-		res.Body.Close()
+		_ = res.Body.Close() // Nobody is there to read it.
 	}
 	c.die()
 	return nil, errCut

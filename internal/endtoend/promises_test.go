@@ -94,7 +94,8 @@ func TestStreams(t *testing.T) {
 	w := newWorld(t, 30, func(o *sim.Options) { o.Rate, o.RoomsInMessages = 2, false })
 	j := w.job("streams")
 	j.streams = []pipeline.Stream{
-		{Kind: pipeline.StreamGroups, Name: sim.GroupID(0)}, {Kind: pipeline.StreamGroups, Name: sim.GroupID(1)},
+		{Kind: pipeline.StreamGroups, Name: sim.GroupID(0)},
+		{Kind: pipeline.StreamGroups, Name: sim.GroupID(1)},
 		{Kind: pipeline.StreamChatrooms, Name: sim.RoomID(2)},
 	}
 	wantWhole(t, j)
@@ -106,7 +107,8 @@ func TestStreams(t *testing.T) {
 	}
 	all := w.job("messages-and-rooms") // Where /messages has no rooms, the two do not overlap.
 	all.streams = []pipeline.Stream{
-		{Kind: pipeline.StreamMessages}, {Kind: pipeline.StreamChatrooms, Name: sim.RoomID(0)},
+		{Kind: pipeline.StreamMessages},
+		{Kind: pipeline.StreamChatrooms, Name: sim.RoomID(0)},
 		{Kind: pipeline.StreamChatrooms, Name: sim.RoomID(1)},
 	}
 	wantWhole(t, all)

@@ -143,11 +143,9 @@ func checkOne(ctx context.Context, cfg Config, broker string) error {
 		return err
 	}
 	if tlsConfig != nil {
-		host, _, err := net.SplitHostPort(broker)
-		if err != nil {
+		if tlsConfig.ServerName, _, err = net.SplitHostPort(broker); err != nil {
 			return fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
 		}
-		tlsConfig.ServerName = host
 	}
 	mechanism, err := cfg.mechanism()
 	if err != nil {

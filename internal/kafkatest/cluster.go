@@ -7,6 +7,7 @@ package kafkatest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -47,41 +48,39 @@ type Cluster struct {
 }
 
 // Start runs a cluster for the length of the test and returns when all of its brokers are there.
-func Start(t testing.TB, o Options) *Cluster {
-	t.Helper()
+func Start(tb testing.TB, o Options) *Cluster {
+	tb.Helper()
 	n := max(1, o.Brokers)
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	net, err := network.New(ctx)
+	subnet, err := network.New(ctx)
 	if err != nil {
-		t.Fatalf("make a container network: %v (a container engine is needed)", err)
+		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
 	}
-	testcontainers.CleanupNetwork(t, net)
+	testcontainers.CleanupNetwork(tb, subnet)
 	c := &Cluster{}
-	ports := freePorts(t, n)
+	ports := freePorts(tb, n)
 	for i := range n {
 		alias := nodeName(i)
 		port := strconv.Itoa(ports[i])
 		env := nodeEnv(i, n, port)
-		for key, value := range o.Env {
-			env[key] = value
-		}
+		maps.Copy(env, o.Env)
 		node, err := testcontainers.Run(ctx, image(),
 			testcontainers.WithEnv(env),
 			testcontainers.WithExposedPorts(port+"/tcp"),
 			testcontainers.WithHostConfigModifier(publish(port)),
-			network.WithNetwork([]string{alias}, net),
+			network.WithNetwork([]string{alias}, subnet),
 		)
 		if node != nil {
-			testcontainers.CleanupContainer(t, node)
+			testcontainers.CleanupContainer(tb, node)
 		}
 		if err != nil {
-			t.Fatalf("start broker %d from image %s: %v", i, image(), err)
+			tb.Fatalf("start broker %d from image %s: %v", i, image(), err)
 		}
 		c.nodes = append(c.nodes, node)
 		c.Addrs = append(c.Addrs, "127.0.0.1:"+port)
 	}
-	c.WaitReady(t, n)
+	c.WaitReady(tb, n)
 	return c
 }
 
@@ -134,19 +133,25 @@ func nodeEnv(i, n int, port string) map[string]string {
 }
 
 // freePorts finds ports that nobody uses now. The brokers must know theirs before they start, so they cannot be drawn then.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
+func freePorts(tb testing.TB, n int) []int {
+	tb.Helper()
 	var ports []int
+	var held []net.Listener // Until all are drawn, so that they differ.
+	defer func() {
+		for _, l := range held {
+			_ = l.Close() // It was only held.
+		}
+	}()
 	for range n {
 		var lc net.ListenConfig
-		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		defer l.Close() //nolint:errcheck // It is held only until all are drawn, so that they differ.
+		held = append(held, l)
 		addr, ok := l.Addr().(*net.TCPAddr)
 		if !ok {
-			t.Fatalf("%v is no TCP address", l.Addr())
+			tb.Fatalf("%v is no TCP address", l.Addr())
 		}
 		ports = append(ports, addr.Port)
 	}
@@ -154,13 +159,13 @@ func freePorts(t testing.TB, n int) []int {
 }
 
 // WaitReady waits until n brokers are there and a topic can be made.
-func (c *Cluster) WaitReady(t testing.TB, n int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+func (c *Cluster) WaitReady(tb testing.TB, n int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs...), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
@@ -171,29 +176,29 @@ func (c *Cluster) WaitReady(t testing.TB, n int) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("wait for %d brokers: have %d: %v", n, len(brokers), err)
+			tb.Fatalf("wait for %d brokers: have %d: %v", n, len(brokers), err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
 // Kill ends a broker as kill -9 does; its data stays.
-func (c *Cluster) Kill(t testing.TB, i int) {
-	t.Helper()
+func (c *Cluster) Kill(tb testing.TB, i int) {
+	tb.Helper()
 	none := time.Duration(0)
-	ctx, cancel := context.WithTimeout(t.Context(), stopTimeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), stopTimeout)
 	defer cancel()
 	if err := c.nodes[i].Stop(ctx, &none); err != nil {
-		t.Fatalf("kill broker %d: %v", i, err)
+		tb.Fatalf("kill broker %d: %v", i, err)
 	}
 }
 
 // Restart starts a killed broker again on its data.
-func (c *Cluster) Restart(t testing.TB, i int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+func (c *Cluster) Restart(tb testing.TB, i int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
 	if err := c.nodes[i].Start(ctx); err != nil {
-		t.Fatalf("start broker %d again: %v", i, err)
+		tb.Fatalf("start broker %d again: %v", i, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strconv"
 	"testing"
 	"time"
 
@@ -218,7 +219,7 @@ func (l *lab) commitAndAbort(t *testing.T) {
 	w := l.writer(t)
 	for i, commit := range []bool{true, false, true} {
 		ok(t, w.add(t))
-		_, err := w.write(t, fmt.Sprint(i))
+		_, err := w.write(t, strconv.Itoa(i))
 		ok(t, err)
 		ok(t, w.end(t, commit))
 	}

@@ -44,7 +44,7 @@ func extras() [8]string {
 }
 
 func appendBody(dst []byte, kind string, r uint64) []byte {
-	n := func(max uint64) uint64 { r = mix(r); return r % max }
+	n := func(below uint64) uint64 { r = mix(r); return r % below }
 	number := func(key string, v uint64) {
 		dst = append(append(dst, key...), strconv.FormatUint(v, 10)...)
 	}

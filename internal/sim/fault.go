@@ -32,7 +32,7 @@ func (s *Server) draw(n int64, r *http.Request) Fault {
 	if s.Intercept != nil {
 		return s.Intercept(n, r)
 	}
-	u := unit(mix(s.Seed ^ mix(uint64(n)))) //nolint:gosec // A bit pattern.
+	u := unit(mix(s.Seed ^ mix(uint64(n))))
 	for _, f := range []struct {
 		fault Fault
 		part  float64
@@ -97,6 +97,7 @@ func spoil(w http.ResponseWriter, body []byte, fault Fault) []byte {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body[:len(body)/2])
 		panic(http.ErrAbortHandler)
+	default:
 	}
 	return body
 }

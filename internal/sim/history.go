@@ -13,7 +13,6 @@ type history struct {
 	*Options
 	names    []string
 	nameSet  map[string]int
-	rateLow  float64
 	begin    int64 // unix seconds; rows before it and from end on do not exist
 	end      int64
 	burstSec int64
@@ -74,7 +73,7 @@ func (h *history) count(sec int64) int {
 	if sec < h.begin || sec >= h.end {
 		return 0
 	}
-	hash := mix(h.Seed ^ uint64(sec)*0x9e3779b97f4a7c15) //nolint:gosec // A bit pattern.
+	hash := mix(h.Seed ^ uint64(sec)*0x9e3779b97f4a7c15)
 	x := h.Rate * (0.5 + unit(hash))
 	n := int(x)
 	if unit(mix(hash)) < x-float64(n) {
@@ -107,7 +106,7 @@ type meta struct {
 
 // meta makes the i-th of n rows of a second.
 func (h *history) meta(sec int64, i, n int) meta {
-	hash := mix(mix(h.Seed^uint64(sec)) + uint64(i)*0xd1342543de82ef95) //nolint:gosec // A bit pattern.
+	hash := mix(mix(h.Seed^uint64(sec)) + uint64(i)*0xd1342543de82ef95)
 	m := meta{sec: sec, hash: hash, millis: sec*1000 + int64(i)*1000/int64(n)}
 	switch w := hash & 0xff; {
 	case w < 130:
@@ -117,17 +116,17 @@ func (h *history) meta(sec int64, i, n int) meta {
 	default:
 		m.kind = kindRoom
 	}
-	m.from = h.pick(hash>>8, h.Users)
+	m.from = pick(hash>>8, h.Users)
 	switch m.kind {
 	case kindSingle:
-		m.to = h.pick(hash>>24, h.Users)
+		m.to = pick(hash>>24, h.Users)
 		if m.to == m.from {
 			m.to = (m.to + 1) % h.Users
 		}
 	case kindGroup:
-		m.to = h.pick(hash>>24, h.Groups)
+		m.to = pick(hash>>24, h.Groups)
 	case kindRoom:
-		m.to = h.pick(hash>>24, h.Rooms)
+		m.to = pick(hash>>24, h.Rooms)
 	}
 	// The sender's clock is up to 40 s behind and 5 s ahead; most are nearly right.
 	skew := int64(hash>>40&0x3ff) - 400
@@ -143,21 +142,21 @@ func (h *history) meta(sec int64, i, n int) meta {
 }
 
 // pick draws from n with a bias to the first, as real populations have it.
-func (h *history) pick(hash uint64, n int) int {
-	u := uint64(hash & 0xffff)
-	hi, _ := bits.Mul64(u*u<<32, uint64(n)) //nolint:gosec // n is a population size.
-	return int(hi)                          //nolint:gosec // Less than n.
+func pick(hash uint64, n int) int {
+	u := hash & 0xffff
+	hi, _ := bits.Mul64(u*u<<32, uint64(n))
+	return int(hi)
 }
 
 // msgid is unique to second and index, above 32 bits, and not monotonic in time: a bijection of 52 bits, moved up.
 func msgid(sec int64, i int) int64 {
 	const mask = 1<<52 - 1
-	x := uint64(sec)<<20&mask | uint64(i) //nolint:gosec // Both are non-negative.
+	x := uint64(sec)<<20&mask | uint64(i)
 	x = x * 0x9e3779b97f4a7c15 & mask
 	x ^= x >> 26
 	x = x * 0xbf58476d1ce4e5b9 & mask
 	x ^= x >> 26
-	return int64(x) + 1<<32 //nolint:gosec // 52 bits.
+	return int64(x) + 1<<32
 }
 
 // appears is when a row can be read, in milliseconds.
@@ -241,7 +240,7 @@ func (s *Server) Truth(r Range) iter.Seq[Row] {
 func (h *history) row(m *meta, i int) Row {
 	raw, odd := h.append(nil, m, i)
 	return Row{
-		MsgID: msgid(m.sec, i), HasMsgID: odd != oddNoID, Target: h.target(m, odd), Raw: raw,
+		MsgID: msgid(m.sec, i), HasMsgID: odd != oddNoID, Target: targetIn(m, odd), Raw: raw,
 		Time: time.UnixMilli(m.millis).UTC(), Appears: time.UnixMilli(h.appears(m)).UTC(),
 	}
 }

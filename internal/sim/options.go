@@ -134,22 +134,28 @@ func (o *Options) validate() error {
 	if o.Users < 2 || o.Groups < 1 || o.Rooms < 1 {
 		add("a population needs 2 users, 1 group and 1 room at least")
 	}
-	if o.Clock != ServerClock && o.Clock != SenderClock {
-		add("clock %q is not %s or %s", o.Clock, ServerClock, SenderClock)
-	}
 	if o.Zone == nil {
 		add("the time zone is missing")
 	}
-	if o.ExpiredStatus < 400 || o.ExpiredStatus > 599 {
-		add("status %d for an expired cursor is no error", o.ExpiredStatus)
-	}
-	if o.Late > 0 && o.LateBy <= 0 {
-		add("late rows need a time by which they are late")
-	}
+	errs = append(errs, o.Unknowns.validate())
 	for name, p := range o.parts() {
 		if p < 0 || p > 1 {
 			add("%s: %g is not between 0 and 1", name, p)
 		}
+	}
+	return errors.Join(errs...)
+}
+
+func (u *Unknowns) validate() error {
+	var errs []error
+	if u.Clock != ServerClock && u.Clock != SenderClock {
+		errs = append(errs, fmt.Errorf("clock %q is not %s or %s", u.Clock, ServerClock, SenderClock))
+	}
+	if u.ExpiredStatus < http.StatusBadRequest || u.ExpiredStatus > 599 {
+		errs = append(errs, fmt.Errorf("status %d for an expired cursor is no error", u.ExpiredStatus))
+	}
+	if u.Late > 0 && u.LateBy <= 0 {
+		errs = append(errs, errors.New("late rows need a time by which they are late"))
 	}
 	return errors.Join(errs...)
 }

@@ -137,6 +137,7 @@ func (s *Server) reply(dst []byte, q *query, rows []place, cursor string, fault 
 			count++
 		case Displaced:
 			displaceAt = 1 + int(hash%uint64(len(rows)-1))
+		default:
 		}
 	}
 	dst = append(dst, `{"total":`...)

@@ -192,7 +192,7 @@ func (s *Server) parseQuery(raw string) (map[string]string, *apiError) {
 // secret refuses what it did not give out itself.
 func (s *Server) cursor(q query) string {
 	b := make([]byte, 0, 64)
-	b = append(b, q.stream.kind[0], byte(q.count>>8), byte(q.count)) //nolint:gosec // At most 1000.
+	b = append(b, q.stream.kind[0], byte(q.count>>8), byte(q.count))
 	for _, v := range []int64{int64(q.stream.idx), q.begin, q.end, q.total, q.sec, int64(q.idx), q.issued} {
 		b = binary.AppendVarint(b, v)
 	}

@@ -26,7 +26,7 @@ func (h *history) oddness(m *meta) (odd, uint64) {
 }
 
 // target is the target_type as the truth has it.
-func (h *history) target(m *meta, o odd) string {
+func targetIn(m *meta, o odd) string {
 	if o == oddTarget {
 		return "broadcast"
 	}
@@ -103,7 +103,7 @@ func (h *history) append(dst []byte, m *meta, i int) ([]byte, odd) {
 		dst = strconv.AppendInt(dst, m.sender/1000, 10)
 	}
 	dst = append(append(dst, `,"from_type":"`...), fromType(admin, r>>15)...)
-	dst = append(append(dst, `","target_type":"`...), h.target(m, o)...)
+	dst = append(append(dst, `","target_type":"`...), targetIn(m, o)...)
 	dst = append(dst, `","msgid":`...)
 	dst = strconv.AppendInt(dst, id, 10)
 	if o == oddFields {

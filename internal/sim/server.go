@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -66,9 +67,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	faults := make(map[Fault]int64, len(s.mu.faults))
-	for f, n := range s.mu.faults {
-		faults[f] = n
-	}
+	maps.Copy(faults, s.mu.faults)
 	return Stats{
 		Requests: s.counters.requests.Load(), Pages: s.counters.pages.Load(), Rows: s.counters.rows.Load(),
 		Refused: s.counters.refused.Load(), Expired: s.counters.expired.Load(), Faults: faults,
@@ -80,7 +79,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	switch r.URL.Path {
 	case "/sim/stats":
-		_ = json.NewEncoder(w).Encode(s.Stats())
+		_ = json.NewEncoder(w).Encode(s.Stats()) //nolint:errchkjson // A client that went away is no news.
 		return
 	case "/sim/truth":
 		s.serveTruth(w, r)
@@ -112,7 +111,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !s.before(w, fault) {
-		s.servePage(w, r, fault, mix(uint64(n))) //nolint:gosec // A bit pattern.
+		s.servePage(w, r, fault, mix(uint64(n)))
 	}
 }
 
@@ -235,7 +234,7 @@ func (s *Server) serveTruth(w http.ResponseWriter, r *http.Request) {
 		if row.HasMsgID {
 			line.MsgID = row.MsgID
 		}
-		if out.Encode(line) != nil {
+		if out.Encode(line) != nil { //nolint:errchkjson // What it writes was made here; only the client can go away.
 			return // The client went away.
 		}
 	}

@@ -51,7 +51,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.WriteHeader(code)
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
-	_ = out.Encode(body) // A client that went away is no news.
+	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.
 }
 
 func (s *Status) index(w http.ResponseWriter, _ *http.Request) {

@@ -64,7 +64,7 @@ func (s *Status) Snapshot() Snapshot {
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt,
 	}
 	for target, n := range s.totals.events {
-		snap.Events[pipeline.Target(target).String()] = n //nolint:gosec // Less than TargetCount.
+		snap.Events[pipeline.Target(target).String()] = n
 	}
 	for class, r := range s.totals.requests {
 		snap.Requests[class] = int64(r.count) //nolint:gosec // A count.
