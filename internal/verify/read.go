@@ -1,0 +1,214 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Read reads the event topics and the rejected rows from their beginning to what is their end when it is called, as soon
+// as every transaction in there is decided. A topic that does not exist holds nothing.
+func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) {
+	found := newFound()
+	w := &witness{topics: make(map[string]pipeline.Target), hash: found.hash}
+	names := []string{prefix + "." + string(pipeline.TopicRejected)}
+	for target := range pipeline.TargetCount {
+		name := prefix + "." + target.String()
+		w.topics[name] = target
+		names = append(names, name)
+	}
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.FetchMaxBytes(replyBytes), kgo.FetchMaxPartitionBytes(partitionBytes),
+		kgo.KeepControlRecords(), // The last one before the end is often the marker of a transaction.
+	)
+	if err != nil {
+		return nil, fmt.Errorf("verify: connect to %v: %w", brokers, err)
+	}
+	defer client.Close()
+	left, err := decided(ctx, kadm.NewClient(client), names)
+	if err == nil {
+		err = readAll(ctx, client, left, w, found)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	return found, nil
+}
+
+// The bounds of a fetch. A reply has room for all partitions of one broker, so that it is never that bound which ends it:
+// the embedded broker then leaves out the list of aborted transactions.
+const (
+	replyBytes     = 96 << 20
+	partitionBytes = 512 << 10
+)
+
+// partition names one; extent is what it holds.
+type (
+	partition struct {
+		topic  string
+		number int32
+	}
+	extent struct{ first, end int64 }
+)
+
+// decided lists the partitions that hold something, with their ends at the call, once no transaction is open that began
+// before: a broker answers EndTxn before the markers are written, so what was just committed can still be invisible.
+func decided(ctx context.Context, admin *kadm.Client, names []string) (map[partition]extent, error) {
+	starts, err := listed(admin.ListStartOffsets(ctx, names...))
+	if err != nil {
+		return nil, fmt.Errorf("look up the beginnings: %w", err)
+	}
+	ends, err := listed(admin.ListEndOffsets(ctx, names...))
+	if err != nil {
+		return nil, fmt.Errorf("look up the ends: %w", err)
+	}
+	held := make(map[partition]extent)
+	for at, end := range ends {
+		if start, ok := starts[at]; ok && start < end {
+			held[at] = extent{start, end}
+		}
+	}
+	retry := pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
+	err = retry.Do(ctx, "wait for open transactions", func(ctx context.Context) error {
+		stable, cause := listed(admin.ListCommittedOffsets(ctx, names...))
+		if cause != nil {
+			return fmt.Errorf("look up the last stable offsets: %w", cause)
+		}
+		for at, e := range held {
+			if stable[at] < e.end {
+				return &pipeline.Fault{
+					Class: pipeline.Transient, Op: "wait for open transactions",
+					Err: fmt.Errorf("%s/%d has %d offsets, of which %d are decided", at.topic, at.number, e.end, stable[at]),
+				}
+			}
+		}
+		return nil
+	})
+	return held, err
+}
+
+// listed are offsets by partition, without topics that do not exist.
+func listed(offsets kadm.ListedOffsets, err error) (map[partition]int64, error) {
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[partition]int64)
+	var errs []error
+	offsets.Each(func(o kadm.ListedOffset) {
+		switch {
+		case o.Err == nil:
+			all[partition{o.Topic, o.Partition}] = o.Offset
+		case !errors.Is(o.Err, kerr.UnknownTopicOrPartition):
+			errs = append(errs, fmt.Errorf("%s/%d: %w", o.Topic, o.Partition, o.Err))
+		}
+	})
+	return all, errors.Join(errs...)
+}
+
+// readAll looks at every committed record. Looking is most of the work, so every processor does it.
+func readAll(ctx context.Context, client *kgo.Client, left map[partition]extent, w *witness, found *Found) error {
+	group, ctx := errgroup.WithContext(ctx)
+	fetched := make(chan []*kgo.Record)
+	group.Go(func() error {
+		defer close(fetched)
+		return poll(ctx, client, left, fetched)
+	})
+	looked := make(chan []witnessed)
+	looking := new(errgroup.Group)
+	for range runtime.GOMAXPROCS(0) {
+		looking.Go(func() error { return lookAt(ctx, w, fetched, looked) })
+	}
+	group.Go(func() error {
+		defer close(looked)
+		return looking.Wait()
+	})
+	for part := range looked {
+		for i := range part {
+			found.take(part[i])
+		}
+	}
+	return group.Wait()
+}
+
+func lookAt(ctx context.Context, w *witness, fetched <-chan []*kgo.Record, looked chan<- []witnessed) error {
+	for records := range fetched {
+		part := make([]witnessed, len(records))
+		for i, r := range records {
+			part[i] = w.look(r)
+		}
+		select {
+		case looked <- part:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// poll fetches what the partitions hold.
+func poll(ctx context.Context, client *kgo.Client, left map[partition]extent, fetched chan<- []*kgo.Record) error {
+	from := make(map[string]map[int32]kgo.Offset)
+	for at, e := range left {
+		if from[at.topic] == nil {
+			from[at.topic] = make(map[int32]kgo.Offset)
+		}
+		from[at.topic][at.number] = kgo.NewOffset().At(e.first)
+	}
+	client.AddConsumePartitions(from)
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("read, %d partitions left: %w", len(left), ctx.Err())
+		}
+		var errs []error
+		fetches.EachError(func(topic string, number int32, err error) {
+			errs = append(errs, fmt.Errorf("read %s/%d: %w", topic, number, err))
+		})
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		var parts [][]*kgo.Record
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if part := within(left, partition{p.Topic, p.Partition}, p.Records); len(part) > 0 {
+				parts = append(parts, part)
+			}
+		})
+		for _, part := range parts {
+			select {
+			case fetched <- part:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// within keeps the records that stand before the partition's end and are no markers. It removes a partition that has been
+// read up to its end from left.
+func within(left map[partition]extent, at partition, records []*kgo.Record) []*kgo.Record {
+	e, ok := left[at]
+	if !ok {
+		return nil
+	}
+	kept := records[:0]
+	for _, r := range records {
+		if r.Offset < e.end && !r.Attrs.IsControl() {
+			kept = append(kept, r)
+		}
+		if r.Offset >= e.end-1 {
+			delete(left, at)
+		}
+	}
+	return kept
+}
