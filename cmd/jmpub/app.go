@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +33,8 @@ type app struct {
 	pipeline *pipeline.Pipeline
 	// listener serves the status page; nil where it is off.
 	listener net.Listener
+	// reached tells that the API has answered something.
+	reached atomic.Bool
 }
 
 // connectTimeout is how long the first contact with Kafka may take before the settings are blamed.
@@ -41,7 +45,7 @@ func newApp(ctx context.Context, cfg *config, log *slog.Logger, extra ...*pipeli
 	a := &app{cfg: cfg, log: log}
 	if err := a.wire(ctx, extra); err != nil {
 		a.Close()
-		return nil, err
+		return nil, startError(err)
 	}
 	return a, nil
 }
@@ -59,9 +63,14 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	a.status = status.New(status.Options{
 		AppKey: cfg.source.AppKey, Delivery: cfg.delivery(), Streams: cfg.streams, Version: buildVersion(),
 	})
-	observer := pipeline.Observers(append([]*pipeline.Observer{a.status.Observer(), logObserver(a.log)}, extra...)...)
+	reached := &pipeline.Observer{Request: func(_ pipeline.Stream, class string, _ time.Duration) {
+		if class != "network" {
+			a.reached.Store(true)
+		}
+	}}
+	observer := pipeline.Observers(append(extra, a.status.Observer(), logObserver(a.log), reached)...)
 	retry := pipeline.Retry{Notify: observer.Retry}
-	warn := func(message string) { a.log.WarnContext(ctx, "odd", slog.String("what", message)) }
+	warn := func(message string) { a.log.WarnContext(ctx, "odd, but nothing stops", slog.String("what", message)) }
 
 	src := cfg.source
 	src.Retry, src.Observer, src.Warn = retry, observer, warn
@@ -71,6 +80,9 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	}
 	a.close = append(a.close, a.source.Close)
 
+	if err = a.greet(ctx); err != nil {
+		return err
+	}
 	if err = a.connect(ctx); err != nil {
 		return err
 	}
@@ -88,6 +100,32 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 		AppKey: src.AppKey, Streams: cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
 		Start: cfg.start, Overlap: src.Overlap, Retry: retry, Observer: observer,
 	})
+	return err
+}
+
+// greet makes the first contact with the API. What an API that is busy or broken answers is waited for later on; one that
+// cannot be reached at all is most likely a wrong setting.
+func (a *app) greet(ctx context.Context) error {
+	check, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	_, err := a.source.Now(check, a.cfg.streams[0])
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil || pipeline.ClassOf(err) == pipeline.Drop: // A stream that is gone leaves the others.
+		return nil
+	case check.Err() != nil && a.reached.Load():
+		return nil
+	default:
+		return err
+	}
+}
+
+// startError makes a mistake of the settings out of what cannot mend itself.
+func startError(err error) error {
+	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {
+		return usageError{err}
+	}
 	return err
 }
 

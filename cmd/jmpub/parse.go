@@ -147,7 +147,7 @@ func (p *parser) logLevel(name, text string) slog.Level {
 func parseDuration(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseFloat(days, 64)
-		if err != nil || n < 0 || n > 36500 {
+		if err != nil || !(n >= 0 && n <= 36500) { // The comparisons are false for NaN.
 			return 0, fmt.Errorf("%q is no number of days", text)
 		}
 		return time.Duration(n * 24 * float64(time.Hour)), nil

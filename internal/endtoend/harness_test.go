@@ -36,8 +36,8 @@ type world struct {
 }
 
 // newWorld starts both. The history ended a minute ago.
-func newWorld(t *testing.T, minutes int, change func(*sim.Options)) *world {
-	t.Helper()
+func newWorld(tb testing.TB, minutes int, change func(*sim.Options)) *world {
+	tb.Helper()
 	end := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
 	w := &world{begin: end.Add(-time.Duration(minutes) * time.Minute), end: end}
 	opts := sim.Defaults()
@@ -48,15 +48,15 @@ func newWorld(t *testing.T, minutes int, change func(*sim.Options)) *world {
 	}
 	api, err := sim.New(opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(cluster.Close)
+	tb.Cleanup(cluster.Close)
 	w.api, w.url, w.brokers = api, server.URL+"/v2", cluster.ListenAddrs()
 	return w
 }
