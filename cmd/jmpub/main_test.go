@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -47,12 +48,9 @@ func try(t *testing.T, env map[string]string, args ...string) outcome {
 
 // with is a copy of the settings with some changed.
 func with(env map[string]string, changes ...string) map[string]string {
-	changed := make(map[string]string, len(env))
-	for name, value := range env {
-		changed[name] = value
-	}
-	for i := 0; i < len(changes); i += 2 {
-		changed[changes[i]] = changes[i+1]
+	changed := maps.Clone(env)
+	for pair := range slices.Chunk(changes, 2) {
+		changed[pair[0]] = pair[1]
 	}
 	return changed
 }
@@ -93,8 +91,10 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"nothing set", nil, []string{"JMPUB_APP_KEY", "JMPUB_MASTER_SECRET", "JMPUB_KAFKA_BROKERS"}},
 		{"misspelt", with(good, "JMPUB_KAFKA_BROKER", "x"), []string{"JMPUB_KAFKA_BROKER ", "did you mean JMPUB_KAFKA_BROKERS?"}},
-		{"several at once", with(good, "JMPUB_POLL", "2x", "JMPUB_STREAMS", "user/a", "JMPUB_API_RATE", "fast"),
-			[]string{"JMPUB_POLL", "JMPUB_STREAMS", "JMPUB_API_RATE"}},
+		{
+			"several at once", with(good, "JMPUB_POLL", "2x", "JMPUB_STREAMS", "user/a", "JMPUB_API_RATE", "fast"),
+			[]string{"JMPUB_POLL", "JMPUB_STREAMS", "JMPUB_API_RATE"},
+		},
 		{"overlap of nothing", with(good, "JMPUB_OVERLAP", "0s"), []string{"JMPUB_OVERLAP"}},
 		{"summer time", with(good, "JMPUB_API_TIME_ZONE", "Europe/Berlin"), []string{"JMPUB_API_TIME_ZONE"}},
 		{"unknown zone", with(good, "JMPUB_API_TIME_ZONE", "Moon/Sea"), []string{"JMPUB_API_TIME_ZONE"}},
@@ -106,17 +106,23 @@ func TestBadInput(t *testing.T) {
 		{"certificate that is none", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CA_FILE", empty), []string{"JMPUB_KAFKA_TLS_CA_FILE"}},
 		{"certificate without key", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CERT_FILE", empty), []string{"JMPUB_KAFKA_TLS_KEY_FILE"}},
 		{"password without mechanism", with(good, "JMPUB_KAFKA_SASL_PASSWORD", "x"), []string{"JMPUB_KAFKA_SASL"}},
-		{"more in sync than replicas", with(good, "JMPUB_TOPICS_REPLICATION", "1", "JMPUB_TOPICS_MIN_INSYNC_REPLICAS", "2"),
-			[]string{"JMPUB_TOPICS_MIN_INSYNC_REPLICAS"}},
+		{
+			"more in sync than replicas", with(good, "JMPUB_TOPICS_REPLICATION", "1", "JMPUB_TOPICS_MIN_INSYNC_REPLICAS", "2"),
+			[]string{"JMPUB_TOPICS_MIN_INSYNC_REPLICAS"},
+		},
 		{"topic prefix", with(good, "JMPUB_TOPIC_PREFIX", "a b"), []string{"JMPUB_TOPIC_PREFIX"}},
 		{"checkpoint", with(good, "JMPUB_CHECKPOINT", "postgres"), []string{"JMPUB_CHECKPOINT", "file:DIR"}},
 		{"wrong secret", with(good, "JMPUB_MASTER_SECRET", "not-the-right-one"), []string{"JMPUB_MASTER_SECRET", "899008"}},
 		{"unknown app", with(good, "JMPUB_APP_KEY", "unknown"), []string{"JMPUB_APP_KEY", "899009"}},
 		{"wrong path", with(good, "JMPUB_API_URL", good["JMPUB_API_URL"]+"/v3"), []string{"JMPUB_API_URL"}},
-		{"refused by Kafka", with(good, "JMPUB_KAFKA_SASL", "plain", "JMPUB_KAFKA_SASL_USERNAME", "u", "JMPUB_KAFKA_SASL_PASSWORD", "p"),
-			[]string{"JMPUB_KAFKA_SASL"}},
-		{"topics missing", with(good, "JMPUB_TOPICS_CREATE", "false", "JMPUB_TOPIC_PREFIX", "none"),
-			[]string{"kafka-topics.sh --create --topic none.checkpoints", "cleanup.policy=compact"}},
+		{
+			"refused by Kafka", with(good, "JMPUB_KAFKA_SASL", "plain", "JMPUB_KAFKA_SASL_USERNAME", "u", "JMPUB_KAFKA_SASL_PASSWORD", "p"),
+			[]string{"JMPUB_KAFKA_SASL"},
+		},
+		{
+			"topics missing", with(good, "JMPUB_TOPICS_CREATE", "false", "JMPUB_TOPIC_PREFIX", "none"),
+			[]string{"kafka-topics.sh --create --topic none.checkpoints", "cleanup.policy=compact"},
+		},
 		{"address in use", with(good, "JMPUB_LISTEN", good["JMPUB_KAFKA_BROKERS"]), []string{"JMPUB_LISTEN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -131,9 +131,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
 	counter := &cut{}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := w.job("count").run(ctx, counter); err != nil {
+	if err := w.job("count").run(t.Context(), counter); err != nil {
 		t.Fatal(err)
 	}
 	steps := counter.n.Load()
