@@ -3,20 +3,14 @@ package sink
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -25,8 +19,6 @@ const (
 	recordOverhead = 256
 	// batchMargin is kept free of a topic's limit for the batch's header.
 	batchMargin = 512
-	// inFlight is how many partitions are written to side by side.
-	inFlight = 16
 )
 
 // chunk is what one batch holds: n records that fill describes.
@@ -208,94 +200,4 @@ func (t *transaction) Append(ctx context.Context, records []pipeline.Record) err
 	}
 	_, err := t.write(ctx, work)
 	return err
-}
-
-// write sends the batches, partitions side by side and within one in order, and returns where they stand.
-func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
-	if len(work) == 0 {
-		return nil, nil
-	}
-	places := make([]place, 0, len(work))
-	for p := range work {
-		places = append(places, p)
-	}
-	if err := t.join(ctx, places); err != nil {
-		return nil, err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(inFlight)
-	encoding := make(chan struct{}, runtime.GOMAXPROCS(0)) // More would only take turns on the processors.
-	var mu sync.Mutex                                      // Guards ranges.
-	var ranges []pipeline.OffsetRange
-	for p, chunks := range work {
-		state := t.at(p)
-		group.Go(func() error {
-			buf, _ := buffers.Get().(*bytes.Buffer)
-			defer buffers.Put(buf)
-			for _, c := range chunks {
-				encoding <- struct{}{}
-				err := encode(buf, &source{n: c.n, fill: c.fill}, t.compression, &t.producer, state.sequence)
-				<-encoding
-				if err != nil {
-					return err
-				}
-				base, err := t.send(ctx, p, buf.Bytes())
-				if err != nil {
-					return err
-				}
-				state.sequence = next(state.sequence, c.n)
-				mu.Lock()
-				ranges = append(ranges, pipeline.OffsetRange{
-					Topic: p.topic, Partition: p.partition, First: base, Last: base + int64(c.n) - 1,
-				})
-				mu.Unlock()
-			}
-			return nil
-		})
-	}
-	err := group.Wait()
-	return ranges, err
-}
-
-// buffers are reused between batches, which have about a megabyte.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
-
-// send sends one batch until it is taken, always the same bytes, and returns its base offset.
-func (t *transaction) send(ctx context.Context, p place, batch []byte) (int64, error) {
-	op := fmt.Sprintf("produce to %s/%d", p.topic, p.partition)
-	base := int64(-1)
-	err := t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-		res, err := t.cfg.Client.RawProduce(ctx, &kafka.RawProduceRequest{
-			Topic: p.topic, Partition: int(p.partition), RequiredAcks: kafka.RequireAll,
-			TransactionalID: t.cfg.TransactionalID,
-			RawRecords:      protocol.RawRecordSet{Reader: bytes.NewReader(batch)},
-		})
-		if err == nil {
-			err = res.Error
-		}
-		if err != nil {
-			return t.sendFault(op, p, err)
-		}
-		base = res.BaseOffset
-		return nil
-	})
-	if err == nil && base < 0 {
-		err = &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not tell the offset")}
-	}
-	return base, err
-}
-
-// sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
-// where; the ledger needs to know, so the transaction is given up.
-func (t *transaction) sendFault(op string, p place, err error) error {
-	if errors.Is(err, kafka.DuplicateSequenceNumber) {
-		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
-	}
-	fault := kafkaconn.Fault(op, err)
-	tooLarge := errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
-	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
-		f.Class = pipeline.Permanent
-		f.Hint = fmt.Sprintf("raise max.message.bytes of %s to %d: a checkpoint holds the ids near its end", p.topic, checkpointMaxBytes)
-	}
-	return fault
 }

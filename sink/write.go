@@ -1,0 +1,247 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/produce"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// lane is what goes to one partition: its batches one after another, one of them in flight.
+type lane struct {
+	*partition
+	chunks []chunk
+	// batch is the encoded batch in flight.
+	batch *bytes.Buffer
+	sent  bool
+	// ranges are where the batches stand.
+	ranges []pipeline.OffsetRange
+}
+
+// write sends the batches and returns where they stand. It works in rounds: each round encodes the next batch of every
+// partition side by side, and sends each partition leader one request with all of its batches.
+//
+// One request a leader and not one a partition, because a broker checks with the coordinator that a partition belongs to
+// the transaction (KIP-890), and answers a check that is still waiting with an error when the same producer sends another
+// request.
+func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
+	if len(work) == 0 {
+		return nil, nil
+	}
+	places := make([]place, 0, len(work))
+	lanes := make([]*lane, 0, len(work))
+	for p, chunks := range work {
+		places = append(places, p)
+		buf, _ := buffers.Get().(*bytes.Buffer)
+		defer buffers.Put(buf)
+		lanes = append(lanes, &lane{partition: t.at(p), chunks: chunks, batch: buf})
+	}
+	if err := t.join(ctx, places); err != nil {
+		return nil, err
+	}
+	var ranges []pipeline.OffsetRange
+	for len(lanes) > 0 {
+		if err := t.round(ctx, lanes); err != nil {
+			return nil, err
+		}
+		left := lanes[:0]
+		for _, l := range lanes {
+			if l.chunks = l.chunks[1:]; len(l.chunks) > 0 {
+				left = append(left, l)
+			} else {
+				ranges = append(ranges, l.ranges...)
+			}
+		}
+		lanes = left
+	}
+	return ranges, nil
+}
+
+// buffers are reused between batches, which have up to a megabyte.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
+
+// round sends the next batch of each lane until all of them are taken, always the same bytes.
+func (t *transaction) round(ctx context.Context, lanes []*lane) error {
+	encoding := errgroup.Group{}
+	encoding.SetLimit(runtime.GOMAXPROCS(0))
+	for _, l := range lanes {
+		l.sent = false
+		encoding.Go(func() error {
+			c := l.chunks[0]
+			return encode(l.batch, &source{n: c.n, fill: c.fill}, t.compression, &t.producer, l.sequence)
+		})
+	}
+	if err := encoding.Wait(); err != nil {
+		return err
+	}
+	op := "produce to " + placesOf(lanes)
+	return t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
+		requests, err := t.byLeader(ctx, op, lanes)
+		if err != nil {
+			return err
+		}
+		errs := make([]error, len(requests))
+		var sending sync.WaitGroup
+		for i, request := range requests {
+			sending.Go(func() { errs[i] = t.send(ctx, request) })
+		}
+		sending.Wait()
+		return worst(errs)
+	})
+}
+
+// placesOf names the topics of the lanes.
+func placesOf(lanes []*lane) string {
+	var topics []string
+	for _, l := range lanes {
+		if !slices.Contains(topics, l.topic) {
+			topics = append(topics, l.topic)
+		}
+	}
+	slices.Sort(topics)
+	return strings.Join(topics, ", ")
+}
+
+// worst is the error that decides: one that cannot be tried again before one that can.
+func worst(errs []error) error {
+	var found error
+	for _, err := range errs {
+		if err != nil && (found == nil || pipeline.ClassOf(found) == pipeline.Transient) {
+			found = err
+		}
+	}
+	return found
+}
+
+// byLeader groups the lanes whose batch is not taken yet by their partition's leader, as far as it is known.
+func (t *transaction) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
+	res, err := t.cfg.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: t.names()})
+	if err != nil {
+		return nil, kafkaconn.Fault(op, err)
+	}
+	leaders := make(map[place]int)
+	for _, topic := range res.Topics {
+		for _, p := range topic.Partitions {
+			leaders[place{topic.Name, int32(p.ID)}] = p.Leader.ID //nolint:gosec // A partition's number.
+		}
+	}
+	groups := make(map[int][]*lane)
+	for _, l := range lanes {
+		if !l.sent {
+			groups[leaders[l.place]] = append(groups[leaders[l.place]], l)
+		}
+	}
+	requests := make([][]*lane, 0, len(groups))
+	for _, group := range groups {
+		requests = append(requests, group)
+	}
+	return requests, nil
+}
+
+// send sends one request and takes in what it says of each partition.
+func (t *transaction) send(ctx context.Context, lanes []*lane) error {
+	op := "produce to " + placesOf(lanes)
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.Client.Timeout)
+	defer cancel()
+	res, err := t.cfg.Client.Transport.RoundTrip(ctx, t.cfg.Client.Addr, t.request(lanes))
+	if err != nil {
+		return kafkaconn.Fault(op, err)
+	}
+	answer, ok := res.(*produce.Response)
+	if !ok {
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: fmt.Errorf("the answer is a %T (bug)", res)}
+	}
+	answers := make(map[place]*produce.ResponsePartition)
+	for i := range answer.Topics {
+		for j := range answer.Topics[i].Partitions {
+			p := &answer.Topics[i].Partitions[j]
+			answers[place{answer.Topics[i].Topic, p.Partition}] = p
+		}
+	}
+	errs := make([]error, 0, len(lanes))
+	for _, l := range lanes {
+		errs = append(errs, t.settle(l, answers[l.place]))
+	}
+	return worst(errs)
+}
+
+// timeoutShare is the part of a request's time that the brokers may take to replicate it.
+const timeoutShare = 2
+
+func (t *transaction) request(lanes []*lane) *rawproduce.Request {
+	req := &rawproduce.Request{
+		TransactionalID: t.cfg.TransactionalID,
+		Acks:            int16(kafka.RequireAll),
+		Timeout:         int32(t.cfg.Client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
+	}
+	index := make(map[string]int)
+	for _, l := range lanes {
+		at, ok := index[l.topic]
+		if !ok {
+			at = len(req.Topics)
+			index[l.topic] = at
+			req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: l.topic})
+		}
+		req.Topics[at].Partitions = append(req.Topics[at].Partitions, rawproduce.RequestPartition{
+			Partition: l.place.partition,
+			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch.Bytes())},
+		})
+	}
+	return req
+}
+
+// settle takes in the answer for one partition.
+func (t *transaction) settle(l *lane, answer *produce.ResponsePartition) error {
+	op := fmt.Sprintf("produce to %s/%d", l.topic, l.place.partition)
+	switch {
+	case answer == nil:
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not answer for the partition")}
+	case answer.ErrorCode != 0:
+		return t.sendFault(op, l.place, brokerError(answer))
+	case answer.BaseOffset < 0:
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not tell the offset")}
+	}
+	n := l.chunks[0].n
+	l.sent = true
+	l.sequence = next(l.sequence, n)
+	l.ranges = append(l.ranges, pipeline.OffsetRange{
+		Topic: l.topic, Partition: l.place.partition, First: answer.BaseOffset, Last: answer.BaseOffset + int64(n) - 1,
+	})
+	return nil
+}
+
+func brokerError(answer *produce.ResponsePartition) error {
+	err := kafka.Error(answer.ErrorCode)
+	if answer.ErrorMessage == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, answer.ErrorMessage)
+}
+
+// sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
+// where; the ledger needs to know, so the transaction is given up.
+func (t *transaction) sendFault(op string, p place, err error) error {
+	if errors.Is(err, kafka.DuplicateSequenceNumber) {
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
+	}
+	fault := kafkaconn.Fault(op, err)
+	tooLarge := errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
+	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
+		f.Class = pipeline.Permanent
+		f.Hint = fmt.Sprintf("raise max.message.bytes of %s to %d: a checkpoint holds the ids near its end", p.topic, checkpointMaxBytes)
+	}
+	return fault
+}
