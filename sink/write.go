@@ -46,9 +46,13 @@ func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipe
 	for p, chunks := range work {
 		places = append(places, p)
 		buf, _ := buffers.Get().(*bytes.Buffer)
-		defer buffers.Put(buf)
 		lanes = append(lanes, &lane{partition: t.at(p), chunks: chunks, batch: buf})
 	}
+	defer func(all []*lane) {
+		for _, l := range all {
+			buffers.Put(l.batch)
+		}
+	}(slices.Clone(lanes))
 	if err := t.join(ctx, places); err != nil {
 		return nil, err
 	}

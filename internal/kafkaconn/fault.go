@@ -76,7 +76,8 @@ func classify(code kafka.Error) (pipeline.Class, string) {
 		return pipeline.Transient, ""
 	}
 	switch code {
-	case kafka.ConcurrentTransactions, kafka.KafkaStorageError, kafka.FencedLeaderEpoch, kafka.UnknownLeaderEpoch,
+	case kafka.BrokerNotAvailable, // kafka-go's word for a broker that has left the cluster's metadata.
+		kafka.ConcurrentTransactions, kafka.KafkaStorageError, kafka.FencedLeaderEpoch, kafka.UnknownLeaderEpoch,
 		kafka.OffsetNotAvailable, kafka.EligibleLeadersNotAvailable, kafka.Unknown, kafka.Error(55): // OPERATION_NOT_ATTEMPTED
 		return pipeline.Transient, ""
 	default:

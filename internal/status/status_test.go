@@ -1,0 +1,151 @@
+package status_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+func messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMessages} }
+
+func newStatus() *status.Status {
+	return status.New(status.Options{
+		AppKey: "app", Delivery: "exactly once", Streams: []pipeline.Stream{messages()}, Version: "v1",
+	})
+}
+
+func closed(end time.Time, rows int64) *pipeline.Closed {
+	return &pipeline.Closed{
+		Ledger: pipeline.Ledger{
+			Stream: messages(), Window: pipeline.Window{Begin: end.Add(-time.Minute), End: end},
+			Rows: rows, Published: rows - 3, Skipped: 1, Repeated: 1, Rejected: 1,
+		},
+		Checkpoint: pipeline.Checkpoint{End: end},
+	}
+}
+
+func get(t *testing.T, h http.Handler, path string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+	return w.Code, w.Body.String()
+}
+
+func TestEachFactMovesItsFigure(t *testing.T) {
+	s := newStatus()
+	o := s.Observer().Complete()
+	now := time.Now()
+	o.Request(messages(), "ok", 20*time.Millisecond)
+	o.Request(messages(), "rate_limited", time.Millisecond)
+	o.Retry("get page", errors.New("boom"), time.Second)
+	o.Restart(messages(), pipeline.Window{}, &pipeline.Fault{Class: pipeline.Restart})
+	o.Head(messages(), now.Add(-10*time.Second))
+	o.Committed(closed(now.Add(-10*time.Second), 100), [pipeline.TargetCount]int{60, 30, 7, 0})
+	o.Rejected(messages(), pipeline.Rejection{Reason: pipeline.ReasonMsgIDAbsent})
+	o.Notice(pipeline.Notice{Kind: pipeline.NoticeGap, Stream: messages(), Window: pipeline.Window{Begin: now.Add(-time.Hour), End: now}})
+	o.Notice(pipeline.Notice{Kind: pipeline.NoticeMismatch, Stream: messages()})
+	o.Session(nil)
+	_, text := get(t, s.Handler(), "/metrics")
+	for _, want := range []string{
+		`jmpub_rows_total{stream="messages"} 100`, `jmpub_published_total{stream="messages"} 97`,
+		`jmpub_skipped_total{stream="messages"} 1`, `jmpub_repeated_total{stream="messages"} 1`,
+		`jmpub_events_total{target="single"} 60`, `jmpub_events_total{target="chatroom"} 7`,
+		`jmpub_rejected_total{reason="msgid_absent"} 1`, `jmpub_window_restarts_total{stream="messages"} 1`,
+		`jmpub_gap_seconds_total{stream="messages"} 3600`, `jmpub_mismatches_total{stream="messages"} 1`,
+		`jmpub_retries_total 1`, `jmpub_sessions_total 1`,
+		`jmpub_request_duration_seconds_count{class="ok"} 1`, `jmpub_request_duration_seconds_bucket{class="ok",le="0.01"} 0`,
+		`jmpub_request_duration_seconds_bucket{class="ok",le="0.025"} 1`, `jmpub_lag_seconds{stream="messages"} 10.`,
+		`jmpub_retention_left_seconds{stream="messages"} 5.18`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "jmpub_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	snap := s.Snapshot()
+	if snap.Rows != 100 || snap.Events["group"] != 30 || snap.Problem != "boom" || snap.Last == nil || snap.Last.Rows != 100 {
+		t.Errorf("snapshot %+v does not tell the same", snap)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStatus()
+		h := s.Handler()
+		ready := func(want bool) {
+			t.Helper()
+			code, body := get(t, h, "/readyz")
+			var answer struct {
+				Ready bool   `json:"ready"`
+				Why   string `json:"why"`
+			}
+			if err := json.Unmarshal([]byte(body), &answer); err != nil {
+				t.Fatal(err)
+			}
+			if answer.Ready != want || (code == http.StatusOK) != want || (answer.Why == "") != want {
+				t.Errorf("%d %s, want ready %t", code, body, want)
+			}
+		}
+		ready(false)
+		s.Observer().Head(messages(), time.Now())
+		ready(true)
+		time.Sleep(4 * time.Minute)
+		ready(true)
+		time.Sleep(2 * time.Minute)
+		ready(false)
+		s.Observer().Committed(closed(time.Now(), 10), [pipeline.TargetCount]int{})
+		ready(true)
+		if code, _ := get(t, h, "/healthz"); code != http.StatusOK {
+			t.Errorf("/healthz is %d", code)
+		}
+	})
+}
+
+func TestServeEndsWithItsContext(t *testing.T) {
+	s := newStatus()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, listener) }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+"/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req) //nolint:forbidigo // A test.
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(res.Body)
+	if err := res.Body.Close(); err != nil || !strings.Contains(string(body), "/metrics") {
+		t.Errorf("the index is %q", body)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+}
