@@ -2,9 +2,9 @@ package sim
 
 import "strconv"
 
-// bodyKind draws a msg_type: mostly text, some of each other kind, and now and then one that nobody knows.
-func bodyKind(r uint64) string {
-	switch w := r & 0x7f; {
+// drawType draws a msg_type: mostly text, some of each other kind, and now and then one that nobody knows.
+func drawType(d *dice) string {
+	switch w := d.below(128); {
 	case w < 84:
 		return "text"
 	case w < 98:
@@ -24,97 +24,127 @@ func bodyKind(r uint64) string {
 	}
 }
 
-// texts are what people write, escaped for JSON.
-func texts() [16]string {
-	return [16]string{
-		"hello", "在吗?", "好的,收到", "今天晚上一起吃饭吧 🍜 7点老地方见", "ok see you tomorrow at the usual place", "哈哈哈哈哈哈",
-		"请问这个订单什么时候发货?订单号 20190322-0001,谢谢!", "line one\\nline two\\ttabbed", "say \\\"hi\\\" \\\\ back",
-		"<b>bold & \\u003cscript\\u003ealert(1)</b>", "𝒎𝒂𝒕𝒉 and 👩‍👩‍👧‍👦 family", "http:\\/\\/example.com\\/a?b=c&d=%20",
-		"The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过了懒狗。 The quick brown fox jumps over the lazy dog.",
-		"\\u4f60\\u597d", "@all 明天放假,请大家注意安全,提前做好工作安排。如有紧急情况请联系值班人员。", "1",
-	}
-}
-
-// extras are what senders attach, raw.
-func extras() [8]string {
-	return [8]string{
-		`{}`, `{}`, `{}`, `{"level":3}`, `{"customMsgType":6,"customMsgBody":"{\"id\":\"75\",\"name\":\"x\"}"}`, `[]`,
-		`{"k":"v","nested":{"a":[1,2,3],"id":9007199254740993}}`, `{"trace":"0af7651916cd43dd8448eb211c80319c","版本":"2.1"}`,
-	}
-}
-
-func appendBody(dst []byte, kind string, r uint64) []byte {
-	n := func(below uint64) uint64 { r = mix(r); return r % below }
-	number := func(key string, v uint64) {
-		dst = append(append(dst, key...), strconv.FormatUint(v, 10)...)
-	}
-	media := func(folder string) {
-		dst = append(append(append(dst, `"media_id":"qiniu/`...), folder...), '/')
-		dst = strconv.AppendUint(dst, n(1<<62), 36)
-		dst = strconv.AppendUint(dst, n(1<<62), 36)
-		number(`","media_crc32":`, n(1<<32))
-	}
-	hash := func() { dst = append(dst, `,"hash":"FoYn15bAGRUM9gZCAkvf9dolVH7h"`...) }
-	switch kind {
+// appendBody writes the value of msg_body (message protocol; REPORT_API, rows).
+func (h *history) appendBody(dst []byte, r *draft) []byte {
+	d := &r.d
+	dst = append(dst, '{')
+	switch r.msgType {
 	case "text":
-		table := texts()
-		dst = append(append(append(dst, `{"text":"`...), table[n(16)]...), '"')
-		if n(8) == 0 {
-			dst = dst[:len(dst)-1]
-			for range n(6) {
-				dst = append(dst, table[n(16)]...)
-			}
-			dst = append(dst, '"')
-		}
+		dst = h.appendText(dst, d)
 	case "image":
-		dst = append(dst, '{')
-		media("image/j")
-		number(`,"width":`, 1+n(4000))
-		number(`,"height":`, 1+n(4000))
+		dst = appendMedia(dst, d, "image/j", ".jpg")
+		dst = appendNumber(dst, `,"width":`, 1+d.below(4000))
+		dst = appendNumber(dst, `,"height":`, 1+d.below(4000))
 		dst = append(dst, `,"format":"jpg"`...)
-		number(`,"fsize":`, n(5_000_000))
-		if n(4) == 0 {
-			dst = append(dst, `,"img_link":"https://example.com/i.jpg"`...)
+		dst = appendNumber(dst, `,"fsize":`, d.below(5_000_000))
+		dst = appendHash(dst, d, 2)
+		if d.oneIn(4) {
+			dst = append(append(dst, `,"img_link":"`...), h.phrases.linkHost...)
+			dst = append(strconv.AppendUint(dst, d.roll(), 36), `.jpg"`...)
 		}
 	case "voice":
-		dst = append(dst, '{')
-		media("voice/a")
-		number(`,"duration":`, 1+n(60))
-		dst = append(dst, `,"format":"amr"`...)
-		number(`,"fsize":`, n(100_000))
-		hash()
+		dst = appendMedia(dst, d, "voice/a", "")
+		dst = appendNumber(dst, `,"duration":`, 1+d.below(60))
+		if !d.oneIn(4) {
+			dst = append(dst, `,"format":"amr"`...)
+		}
+		dst = appendNumber(dst, `,"fsize":`, d.below(100_000))
+		dst = appendHash(dst, d, 2)
 	case "file":
-		dst = append(dst, '{')
-		media("file/j")
+		dst = appendMedia(dst, d, "file/j", "")
 		dst = append(dst, `,"fname":"报告 v2.pdf"`...)
-		number(`,"fsize":`, n(50_000_000))
-		hash()
+		dst = appendNumber(dst, `,"fsize":`, d.below(5_000_000_000))
+		dst = appendHash(dst, d, 2)
 	case "video":
-		number(`{"duration":`, n(300))
-		if n(3) > 0 {
-			dst = append(dst, `,"thumb":{`...)
-			media("image/a")
-			dst = append(dst, `,"format":"png","width":72,"height":72,"fsize":20736}`...)
-		}
-		dst = append(dst, `,"video":{`...)
-		media("file/a")
-		dst = append(dst, `,"fname":"testvideo","fsize":2900883}`...)
+		dst = appendVideo(dst, d)
 	case "location":
-		dst = append(dst, `{"latitude":`...)
-		if n(5) == 0 {
-			dst = append(dst, "111.2"...)
-		} else {
-			dst = append(dst, "22.54"...)
-		}
-		dst = append(dst, `,"longitude":114.05,"scale":500,"label":"xx省xx市xx区xx街道"`...)
+		dst = h.appendLocation(dst, d)
 	case "custom":
-		number(`{"content_text":"id:75","key":"value","big":9223372036854775807,"exp":1.5e300,"n":`, n(1<<63))
-		return append(dst, `,"nested":{"list":[{"a":null},true,""],"空":"值"}}`...)
+		return h.appendCustom(dst, d)
 	default:
-		number(`{"question":"?","options":["a","b"],"votes":`, n(100))
+		dst = append(dst, `"question":"?","options":["a","b"]`...)
+		dst = appendNumber(dst, `,"votes":`, d.below(100))
+	}
+	if d.oneIn(24) {
+		return append(dst, '}') // Without extras.
+	}
+	dst = append(dst, `,"extras":`...)
+	if d.oneIn(4) {
+		dst = strconv.AppendUint(append(dst, `{"trace":"`...), d.roll(), 16)
+		return append(dst, `"}}`...)
+	}
+	return append(append(dst, choose(d, h.phrases.extras)...), '}')
+}
+
+func appendNumber(dst []byte, key string, v uint64) []byte {
+	return strconv.AppendUint(append(dst, key...), v, 10)
+}
+
+// appendText writes what people say, and sometimes what breaks careless readers.
+func (h *history) appendText(dst []byte, d *dice) []byte {
+	dst = append(dst, `"text":"`...)
+	if d.oneIn(6) {
+		return append(append(dst, choose(d, h.phrases.texts)...), '"')
+	}
+	n := 1 + d.below(12)
+	if d.oneIn(16) {
+		n *= 8
+	}
+	for range n {
+		dst = append(dst, choose(d, h.phrases.words)...)
+	}
+	return append(dst, '"')
+}
+
+// appendMedia writes media_id and media_crc32, which exceeds 31 bits.
+func appendMedia(dst []byte, d *dice, folder, ext string) []byte {
+	dst = append(append(append(dst, `"media_id":"qiniu/`...), folder...), '/')
+	dst = strconv.AppendUint(dst, d.roll()|1<<63, 16)
+	dst = strconv.AppendUint(dst, d.roll()|1<<63, 16)
+	dst = append(append(dst, ext...), '"')
+	return appendNumber(dst, `,"media_crc32":`, d.below(1<<32))
+}
+
+// appendHash writes a hash, except once in n times.
+func appendHash(dst []byte, d *dice, n uint64) []byte {
+	if d.oneIn(n) {
+		return dst
+	}
+	dst = strconv.AppendUint(append(dst, `,"hash":"Fo`...), d.roll(), 36)
+	return append(strconv.AppendUint(dst, d.roll(), 36), '"')
+}
+
+// appendVideo writes a video, which has its media in parts; once in three times without a thumb.
+func appendVideo(dst []byte, d *dice) []byte {
+	dst = appendNumber(dst, `"duration":`, d.below(300))
+	if !d.oneIn(3) {
+		dst = appendMedia(append(dst, `,"thumb":{`...), d, "image/a", ".png")
+		dst = append(dst, `,"format":"png","width":72,"height":72`...)
+		dst = append(appendNumber(dst, `,"fsize":`, d.below(100_000)), '}')
+	}
+	dst = appendMedia(append(dst, `,"video":{`...), d, "file/a", "")
+	return append(appendNumber(dst, `,"fname":"testvideo","fsize":`, d.below(50_000_000)), '}')
+}
+
+// appendLocation writes a place; some latitudes are none (the message protocol's own sample has 111.2).
+func (h *history) appendLocation(dst []byte, d *dice) []byte {
+	if d.oneIn(5) {
+		dst = append(dst, `"latitude":111.2`...)
+	} else {
+		dst = append(appendNumber(dst, `"latitude":`, d.below(90)), '.')
+		dst = strconv.AppendUint(dst, d.below(1_000_000), 10)
+	}
+	dst = append(appendNumber(dst, `,"longitude":-`, d.below(180)), '.')
+	dst = strconv.AppendUint(dst, d.below(1_000_000), 10)
+	dst = appendNumber(dst, `,"scale":`, 100+d.below(1000))
+	return append(append(append(dst, `,"label":"`...), h.phrases.section...), '"')
+}
+
+// appendCustom writes what an app has thought of, in the whole body, and closes it.
+func (h *history) appendCustom(dst []byte, d *dice) []byte {
+	if d.oneIn(16) {
 		return append(dst, '}')
 	}
-	table := extras()
-	dst = append(append(dst, `,"extras":`...), table[n(8)]...)
-	return append(dst, '}')
+	dst = append(dst, choose(d, h.phrases.customs)...)
+	return append(appendNumber(dst, `,"n":`, d.below(1<<63)), '}')
 }

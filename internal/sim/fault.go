@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 )
@@ -9,49 +8,69 @@ import (
 // Fault is something that goes wrong with one request.
 type Fault string
 
-// The faults; the empty one is none.
+// The faults; the empty one is none. Those of rows and cursors take effect only where there are any.
 const (
+	// RateLimited is a 429 with headers, RateLimitedBare one without.
 	RateLimited     Fault = "rate_limited"
 	RateLimitedBare Fault = "rate_limited_bare"
-	ServerError     Fault = "server_error"
-	HTMLError       Fault = "html_error"
-	HTMLPage        Fault = "html_page"
-	Truncated       Fault = "truncated"
-	Malformed       Fault = "malformed"
-	Dropped         Fault = "dropped"
-	DroppedMidway   Fault = "dropped_midway"
-	Repeated        Fault = "repeated"
-	Displaced       Fault = "displaced"
-	WrongTotal      Fault = "wrong_total"
-	Slow            Fault = "slow"
-	ExpiredEarly    Fault = "expired_early"
+	// ServerError is a 500 or 503 with JSON, HTMLError a 502 with HTML, HTMLPage a 200 with HTML.
+	ServerError Fault = "server_error"
+	HTMLError   Fault = "html_error"
+	HTMLPage    Fault = "html_page"
+	// Truncated is a page that ends in its middle, in a reply that is whole; Malformed a page that is no JSON.
+	Truncated Fault = "truncated"
+	Malformed Fault = "malformed"
+	// Dropped closes the connection without a reply, DroppedHeaders after the headers, DroppedMidway within the body.
+	Dropped        Fault = "dropped"
+	DroppedHeaders Fault = "dropped_headers"
+	DroppedMidway  Fault = "dropped_midway"
+	// Repeated has a row twice, beside all others; Displaced in the place of the one after it.
+	Repeated  Fault = "repeated"
+	Displaced Fault = "displaced"
+	// Shuffled has all rows of the page, in another order.
+	Shuffled Fault = "shuffled"
+	// WrongTotal is a total that is up to 3 more or less.
+	WrongTotal Fault = "wrong_total"
+	// Slow is answered SlowBy later.
+	Slow Fault = "slow"
+	// ExpiredEarly refuses a cursor that is good still.
+	ExpiredEarly Fault = "expired_early"
 )
 
-// draw chooses the fault of the n-th request.
+// faultRate is how often a fault happens.
+type faultRate struct {
+	fault Fault
+	part  float64
+}
+
+func (f *Faults) rates() [16]faultRate {
+	return [...]faultRate{
+		{RateLimited, f.RateLimited},
+		{RateLimitedBare, f.RateLimitedBare},
+		{ServerError, f.ServerError},
+		{HTMLError, f.HTMLError},
+		{HTMLPage, f.HTMLPage},
+		{Truncated, f.Truncated},
+		{Malformed, f.Malformed},
+		{Dropped, f.Dropped},
+		{DroppedHeaders, f.DroppedHeaders},
+		{DroppedMidway, f.DroppedMidway},
+		{Repeated, f.Repeated},
+		{Displaced, f.Displaced},
+		{Shuffled, f.Shuffled},
+		{WrongTotal, f.WrongTotal},
+		{Slow, f.Slow},
+		{ExpiredEarly, f.ExpiredEarly},
+	}
+}
+
+// draw chooses the fault of a request, by its number and the seed.
 func (s *Server) draw(n int64, r *http.Request) Fault {
 	if s.Intercept != nil {
 		return s.Intercept(n, r)
 	}
-	u := unit(mix(s.Seed ^ mix(uint64(n))))
-	for _, f := range []struct {
-		fault Fault
-		part  float64
-	}{
-		{RateLimited, s.RateLimited},
-		{RateLimitedBare, s.RateLimitedBare},
-		{ServerError, s.ServerError},
-		{HTMLError, s.HTMLError},
-		{HTMLPage, s.HTMLPage},
-		{Truncated, s.Truncated},
-		{Malformed, s.Malformed},
-		{Dropped, s.Dropped},
-		{DroppedMidway, s.DroppedMidway},
-		{Repeated, s.Repeated},
-		{Displaced, s.Displaced},
-		{WrongTotal, s.WrongTotal},
-		{Slow, s.Slow},
-		{ExpiredEarly, s.ExpiredEarly},
-	} {
+	u := unit(mix(s.Seed ^ mix(uint64(n)^saltFault)))
+	for _, f := range s.rates() {
 		if u < f.part {
 			return f.fault
 		}
@@ -60,51 +79,80 @@ func (s *Server) draw(n int64, r *http.Request) Fault {
 	return ""
 }
 
-// before does what a fault does in the place of a reply, and tells whether it did.
-func (s *Server) before(w http.ResponseWriter, fault Fault) bool {
-	switch fault {
-	case RateLimited, RateLimitedBare:
-		if fault == RateLimited {
-			w.Header().Set(s.limitHeader(), "600")
-			w.Header().Set("X-Rate-Limit-Remaining", "0")
-			w.Header().Set("X-Rate-Limit-Reset", "1")
+// instead answers with a fault in the place of a reply, and tells whether it did.
+func (s *Server) instead(x *exchange) bool {
+	switch x.fault {
+	case RateLimited:
+		const reset = 1
+		s.quota.tell(x.w, 0, reset)
+		if s.RetryAfter {
+			x.w.Header().Set("Retry-After", strconv.Itoa(reset))
 		}
-		fail(w, apiError{http.StatusTooManyRequests, codeTooManyReq, "Request times of the app_key exceed the limit"})
+		x.fail(tooMany())
+	case RateLimitedBare:
+		x.w.Header().Del("X-Rate-Limit-Limit")
+		x.w.Header().Del("X-Rate-Limit-Quota")
+		x.w.Header().Del("X-Rate-Limit-Remaining")
+		x.w.Header().Del("X-Rate-Limit-Reset")
+		x.fail(tooMany())
 	case ServerError:
-		fail(w, apiError{http.StatusInternalServerError, codeInternal, "internal error"})
-	case HTMLError, HTMLPage:
-		w.Header().Set("Content-Type", "text/html")
-		if fault == HTMLError {
-			w.WriteHeader(http.StatusBadGateway)
+		if x.hash&1 == 0 {
+			x.fail(apiError{http.StatusInternalServerError, codeInternal, "internal server error"})
+		} else {
+			x.fail(apiError{http.StatusServiceUnavailable, codeTimeOut, "response time out"})
 		}
-		fmt.Fprint(w, "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>")
+	case HTMLError:
+		x.html(http.StatusBadGateway)
+	case HTMLPage:
+		x.html(http.StatusOK)
 	case Dropped:
+		s.tally.fault(x.fault)
 		panic(http.ErrAbortHandler) // net/http closes the connection without a reply.
 	default:
 		return false
 	}
+	s.tally.fault(x.fault)
 	return true
 }
 
-// spoil does what a fault does to a finished body.
-func spoil(w http.ResponseWriter, body []byte, fault Fault) []byte {
-	switch fault {
+func (x *exchange) fail(e apiError) { e.write(x.w) }
+
+func (x *exchange) html(status int) {
+	const page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n" +
+		"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+	x.w.Header().Set("Content-Type", "text/html")
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write([]byte(page)) // A client that went away is no news.
+}
+
+// spoil does to the text of a reply what a fault does.
+func (s *Server) spoil(x *exchange, body []byte) []byte {
+	switch x.fault {
 	case Truncated:
-		return body[:len(body)/2]
+		body = body[:len(body)/2]
 	case Malformed:
-		body[len(body)/3] = '\x01'
-	case DroppedMidway:
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body[:len(body)/2])
-		panic(http.ErrAbortHandler)
+		body[len(body)/3] = '\x01' // In a string as well as outside, that is no JSON.
 	default:
+		return body
 	}
+	s.tally.fault(x.fault)
 	return body
 }
 
-// fail writes an error reply.
-func fail(w http.ResponseWriter, e apiError) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(e.status)
-	fmt.Fprintf(w, `{"error":{"code":%d,"message":%q}}`, e.code, e.message)
+// hangUp closes the connection within the reply, if that is the fault.
+func (s *Server) hangUp(x *exchange, body []byte) {
+	sent := 0
+	switch x.fault {
+	case DroppedHeaders:
+	case DroppedMidway:
+		sent = max(1, len(body)/2)
+	default:
+		return
+	}
+	s.tally.fault(x.fault)
+	x.w.WriteHeader(http.StatusOK)
+	_, _ = x.w.Write(body[:sent]) // The connection is about to end anyway.
+	// Without a flush, what is in net/http's buffer would be lost with the connection, the headers included.
+	_ = http.NewResponseController(x.w).Flush() // A writer that cannot flush has no connection to lose it with.
+	panic(http.ErrAbortHandler)
 }

@@ -1,30 +1,24 @@
 package sim
 
 import (
-	"fmt"
-	"iter"
 	"math/bits"
-	"strconv"
 	"time"
 )
 
-// history is what happened, as a function of the options.
+// history is what happened, as a function of the options. It is never changed, so it is safe for concurrent use.
 type history struct {
 	*Options
-	names    []string
-	nameSet  map[string]int
-	begin    int64 // unix seconds; rows before it and from end on do not exist
-	end      int64
-	burstSec int64
+	phrases phrases
+	begin   int64 // unix seconds; rows before it and from end on do not exist
+	end     int64
+	burst   int64 // the unix second of the burst; -1 is none
+	// shape has a factor for each hour of the day, and shift leads from unix seconds to the day's.
+	shape []float64
+	shift int64
 }
 
 func newHistory(o *Options) *history {
-	h := &history{Options: o, nameSet: make(map[string]int, o.Users), end: 1 << 40, burstSec: -1}
-	for i := range o.Users {
-		name := Username(i)
-		h.names = append(h.names, name)
-		h.nameSet[name] = i
-	}
+	h := &history{Options: o, phrases: newPhrases(), end: 1 << 40, burst: -1}
 	if !o.Begin.IsZero() {
 		h.begin = o.Begin.Unix()
 	}
@@ -32,30 +26,23 @@ func newHistory(o *Options) *history {
 		h.end = o.End.Unix()
 	}
 	if o.Burst > 0 {
-		h.burstSec = o.BurstAt.Unix()
+		h.burst = o.BurstAt.Unix()
+	}
+	if o.Daily {
+		h.shape = dailyShape()
+		_, offset := time.Unix(0, 0).In(o.Zone).Zone()
+		h.shift = int64(offset)
 	}
 	return h
 }
 
-// Username is the name of the i-th user. Some are awkward, so that whoever escapes carelessly is found out.
-func Username(i int) string {
-	switch i % 29 {
-	case 3:
-		return fmt.Sprintf("用户%04d", i)
-	case 11:
-		return fmt.Sprintf("user %04d/%%2F", i)
-	case 17:
-		return fmt.Sprintf("a+b&c=%04d?#", i)
-	default:
-		return fmt.Sprintf("user_%04d", i)
+// dailyShape is how busy the hours of a day are; their mean is 1.
+func dailyShape() []float64 {
+	return []float64{
+		0.5, 0.3, 0.2, 0.1, 0.1, 0.2, 0.4, 0.7, 1.0, 1.2, 1.3, 1.4,
+		1.5, 1.3, 1.2, 1.2, 1.2, 1.3, 1.4, 1.6, 1.8, 1.7, 1.4, 1.0,
 	}
 }
-
-// GroupID is the id of the i-th group.
-func GroupID(i int) string { return strconv.Itoa(10_000_000 + i) }
-
-// RoomID is the id of the i-th chatroom.
-func RoomID(i int) string { return strconv.Itoa(20_000_000 + i) }
 
 // mix is a strong 64-bit mixer (the finalizer of SplitMix64).
 func mix(x uint64) uint64 {
@@ -68,18 +55,33 @@ func mix(x uint64) uint64 {
 // unit maps a hash to [0, 1).
 func unit(h uint64) float64 { return float64(h>>11) / (1 << 53) }
 
+// What is drawn for one row comes from hashes that are independent of each other: each use has a constant of its own.
+const (
+	saltRow    = 0xd1342543de82ef95
+	saltClock  = 0x3c6ef372fe94f82b
+	saltLate   = 0xa54ff53a5f1d36f1
+	saltOdd    = 0x510e527fade682d1
+	saltNull   = 0x9b05688c2b3e6c1f
+	saltFields = 0x1f83d9abfb41bd6b
+	saltFault  = 0x5be0cd19137e2179
+	saltID     = 0x6a09e667f3bcc909
+)
+
 // count is the number of rows of a second.
 func (h *history) count(sec int64) int {
 	if sec < h.begin || sec >= h.end {
 		return 0
 	}
 	hash := mix(h.Seed ^ uint64(sec)*0x9e3779b97f4a7c15)
-	x := h.Rate * (0.5 + unit(hash))
+	x := h.Rate * (0.5 + float64(hash&0xffffff)/(1<<24))
+	if h.shape != nil {
+		x *= h.shape[uint64(sec+h.shift)/3600%24]
+	}
 	n := int(x)
-	if unit(mix(hash)) < x-float64(n) {
+	if float64(hash>>24)/(1<<40) < x-float64(n) {
 		n++
 	}
-	if sec == h.burstSec {
+	if sec == h.burst {
 		n += h.Burst
 	}
 	return n
@@ -94,153 +96,119 @@ const (
 	kindRoom
 )
 
-// meta is what can be known of a row without writing it.
+// meta is the outline of a row: what can be known of it without writing it.
 type meta struct {
-	sec, millis int64 // millis is msg_ctime
-	hash        uint64
-	kind        kind
-	from, to    int // indices of the population
-	sender      int64
-	senderMilli bool
+	sec  int64
+	hash uint64
+	// millis is msg_ctime.
+	millis int64
+	// sender is what create_time shows, in milliseconds; set where the history is sorted by it.
+	sender   int64
+	i        int // its index within its second
+	from, to int // indices of the population
+	kind     kind
 }
 
+// second draws what the rows of a second have in common.
+func (h *history) second(sec int64) uint64 { return mix(h.Seed ^ mix(uint64(sec))) }
+
 // meta makes the i-th of n rows of a second.
-func (h *history) meta(sec int64, i, n int) meta {
-	hash := mix(mix(h.Seed^uint64(sec)) + uint64(i)*0xd1342543de82ef95)
-	m := meta{sec: sec, hash: hash, millis: sec*1000 + int64(i)*1000/int64(n)}
-	switch w := hash & 0xff; {
-	case w < 130:
-		m.kind = kindSingle
-	case w < 220:
-		m.kind = kindGroup
-	default:
-		m.kind = kindRoom
-	}
-	m.from = pick(hash>>8, h.Users)
-	switch m.kind {
-	case kindSingle:
-		m.to = pick(hash>>24, h.Users)
-		if m.to == m.from {
-			m.to = (m.to + 1) % h.Users
-		}
-	case kindGroup:
-		m.to = pick(hash>>24, h.Groups)
-	case kindRoom:
-		m.to = pick(hash>>24, h.Rooms)
-	}
-	// The sender's clock is up to 40 s behind and 5 s ahead; most are nearly right.
-	skew := int64(hash>>40&0x3ff) - 400
-	if hash>>50&0xf == 0 {
-		skew = int64(hash>>54)*45_000/1024 - 40_000
-	}
-	m.sender = m.millis + skew
-	m.senderMilli = hash>>52&1 == 1
-	if !m.senderMilli {
-		m.sender -= m.sender % 1000
-	}
+func (h *history) meta(second uint64, sec int64, i, n int) meta {
+	m := meta{sec: sec, i: i}
+	h.cast(&m, second)
+	h.date(&m, n)
 	return m
 }
 
-// pick draws from n with a bias to the first, as real populations have it.
-func pick(hash uint64, n int) int {
-	u := hash & 0xffff
-	hi, _ := bits.Mul64(u*u<<32, uint64(n))
-	return int(hi)
+// date gives a row, one of n of its second, its clocks. The millis of a second's rows ascend with their index.
+func (h *history) date(m *meta, n int) {
+	m.millis = m.sec*1000 + spread(mix(m.hash), m.i, n)
+	if h.Clock == SenderClock {
+		m.sender, _ = m.senderClock()
+	}
 }
 
-// msgid is unique to second and index, above 32 bits, and not monotonic in time: a bijection of 52 bits, moved up.
-func msgid(sec int64, i int) int64 {
-	const mask = 1<<52 - 1
-	x := uint64(sec)<<20&mask | uint64(i)
-	x = x * 0x9e3779b97f4a7c15 & mask
+// cast draws who sent a row of a second to whom.
+func (h *history) cast(m *meta, second uint64) {
+	m.hash = mix(second + uint64(m.i)*saltRow)
+	m.from = pick(m.hash>>8, h.Users)
+	switch w := m.hash & 0xff; {
+	case w < 130:
+		m.kind, m.to = kindSingle, pick(m.hash>>32, h.Users)
+		if m.to == m.from {
+			m.to = (m.to + 1) % h.Users
+		}
+	case w < 220:
+		m.kind, m.to = kindGroup, pick(m.hash>>32, h.Groups)
+	default:
+		m.kind, m.to = kindRoom, pick(m.hash>>32, h.Rooms)
+	}
+}
+
+// byAdmin tells that a row was sent by an administrator through the REST API, so by no user.
+func (m *meta) byAdmin() bool { return m.hash>>56&0x3f == 9 }
+
+// spread places the i-th of n rows within its second. The first and the last row often stand at its very edges, where
+// bounds decide.
+func spread(hash uint64, i, n int) int64 {
+	switch {
+	case i == 0 && hash>>62 == 0:
+		return 0
+	case i == n-1 && hash>>60&3 == 0:
+		return 999
+	default:
+		hi, _ := bits.Mul64(hash<<4, 1000)
+		return (int64(i)*1000 + int64(hi)) / int64(n)
+	}
+}
+
+// The sender's clock is at most so far from the server's, in seconds, its truncation to seconds included.
+const (
+	senderBehind = 41
+	senderAhead  = 6
+)
+
+// senderClock is what create_time shows, in milliseconds, and whether its platform gives milliseconds (REPORT_API: seconds
+// from Android, REST and old iOS, milliseconds from web and newer iOS). Most clocks are nearly right; some are up to 40 s
+// behind or 5 s ahead.
+func (m *meta) senderClock() (clock int64, milli bool) {
+	r := mix(m.hash ^ saltClock)
+	skew := int64(r&0x3ff) - 400
+	if r>>10&0xf == 0 {
+		skew = int64(r>>16&0xffff)*45_001>>16 - 40_000
+	}
+	clock, milli = m.millis+skew, r>>14&1 == 1
+	if !milli || m.byAdmin() {
+		return clock - clock%1000, false
+	}
+	return clock, true
+}
+
+// msgid is unique to second and index, above 32 bits, and not monotonic in time: a bijection of 52 bits, moved up. One in
+// 64 is moved so far that no float64 holds it.
+func (h *history) msgid(sec int64, i int) int64 {
+	const size = 52
+	const mask = 1<<size - 1
+	x := (uint64(sec)<<indexBits | uint64(i)) ^ mix(h.Seed^saltID)
+	x = x & mask * 0x9e3779b97f4a7c15 & mask
 	x ^= x >> 26
 	x = x * 0xbf58476d1ce4e5b9 & mask
 	x ^= x >> 26
+	if x&0x3f == 7 {
+		x += 1 << 60
+	}
 	return int64(x) + 1<<32
 }
 
-// appears is when a row can be read, in milliseconds.
+// appears is when a row can be read, in unix milliseconds.
 func (h *history) appears(m *meta) int64 {
 	if h.Late <= 0 {
 		return m.millis
 	}
-	late := mix(m.hash ^ 0x1a7e)
+	late := mix(m.hash ^ saltLate)
 	if unit(late) >= h.Late {
 		return m.millis
 	}
-	return m.millis + 1 + int64(unit(mix(late))*float64(h.LateBy.Milliseconds()))
-}
-
-// stream selects rows.
-type stream struct {
-	kind string // messages, users, groups, chatrooms
-	idx  int
-}
-
-func (h *history) holds(s stream, m *meta) bool {
-	switch s.kind {
-	case "users":
-		return m.from == s.idx || m.kind == kindSingle && m.to == s.idx
-	case "groups":
-		return m.kind == kindGroup && m.to == s.idx
-	case "chatrooms":
-		return m.kind == kindRoom && m.to == s.idx
-	default:
-		return m.kind != kindRoom || h.RoomsInMessages
-	}
-}
-
-// all tells that a stream has every row, so that counting needs no look at them.
-func (h *history) all(s stream) bool { return s.kind == "messages" && h.RoomsInMessages }
-
-// Row is a row of the truth.
-type Row struct {
-	// MsgID is the row's msgid, if it has one that can be used (HasMsgID).
-	MsgID    int64
-	HasMsgID bool
-	// Target is the row's target_type: single, group, chatroom, or what an odd row has.
-	Target string
-	// Raw is the row as the API returns it.
-	Raw []byte
-	// Time is msg_ctime, Appears when the row can first be read; both to the millisecond.
-	Time, Appears time.Time
-}
-
-// Range selects from the truth: rows whose msg_ctime lies in the closed interval [Begin, End], of a stream in jmpub's
-// notation; empty is messages.
-type Range struct {
-	Begin, End time.Time
-	Stream     string
-}
-
-// Truth lists what the history holds, in the order of msg_ctime, whatever the bounds, clocks, faults and late rows that
-// the API would show. An unknown stream holds nothing.
-func (s *Server) Truth(r Range) iter.Seq[Row] {
-	h := s.history
-	which, ok := h.parseStream(r.Stream)
-	return func(yield func(Row) bool) {
-		if !ok {
-			return
-		}
-		for sec := max(r.Begin.Unix(), h.begin); sec <= r.End.Unix() && sec < h.end; sec++ {
-			n := h.count(sec)
-			for i := range n {
-				m := h.meta(sec, i, n)
-				if m.millis < r.Begin.UnixMilli() || m.millis > r.End.UnixMilli() || !h.holds(which, &m) {
-					continue
-				}
-				if !yield(h.row(&m, i)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (h *history) row(m *meta, i int) Row {
-	raw, odd := h.append(nil, m, i)
-	return Row{
-		MsgID: msgid(m.sec, i), HasMsgID: odd != oddNoID, Target: targetIn(m, odd), Raw: raw,
-		Time: time.UnixMilli(m.millis).UTC(), Appears: time.UnixMilli(h.appears(m)).UTC(),
-	}
+	from, by := h.LateFrom.Milliseconds(), h.LateBy.Milliseconds()
+	return m.millis + max(1, from+int64(unit(mix(late))*float64(by-from+1)))
 }

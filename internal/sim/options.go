@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -23,20 +21,25 @@ type Options struct {
 	Seed uint64
 	// Rate is the mean number of rows a second; fractions are fine (one row a day is 1.0/86400).
 	Rate float64
+	// Daily makes the rate follow the day in Zone, quiet at night and busy in the evening; its mean stays Rate.
+	Daily bool
 	// Burst, at BurstAt, is one very dense second with that many rows more.
 	Burst   int
 	BurstAt time.Time
-	// Begin and End, where set, bound the history; nothing happened outside.
+	// Begin and End, where set, bound the history; nothing happened before Begin, and from End on.
 	Begin, End time.Time
 	// History is how far back the API answers; 60 days.
 	History time.Duration
-	// Users, Groups and Rooms are the sizes of the population.
+	// Users, Groups and Rooms are the sizes of the population; see [Username], [GroupID] and [RoomID].
 	Users, Groups, Rooms int
-	// OddRows is the part of rows (0 to 1) that are hard or impossible to turn into an event.
+	// OddRows is the part of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
 	OddRows float64
-	// Zone is the time zone of the API's local times.
+	// NullRows is the part of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be told
+	// from another: with two of them near each other, nobody can say which was read.
+	NullRows float64
+	// Zone is the time zone of the API's local times (unknown in the API; Asia/Shanghai).
 	Zone *time.Location
-	// Now is the simulator's clock; time.Now where nil.
+	// Now is the simulator's clock, safe for concurrent use; time.Now where nil.
 	Now func() time.Time
 
 	Unknowns
@@ -46,53 +49,65 @@ type Options struct {
 
 // Unknowns are the questions that the API's documents leave open.
 type Unknowns struct {
-	// BeginStrict and EndStrict make the bounds exclusive.
+	// BeginStrict and EndStrict make the bounds exclusive, as the Chinese page has it for users, groups and chatrooms.
 	BeginStrict, EndStrict bool
-	// EndMillis makes an upper bound of ...:59 end at ...:59.000; otherwise it covers ...:59.999.
+	// EndMillis compares bounds with clocks in milliseconds: an upper bound of ...:59 ends at ...:59.000, and a strict lower
+	// one excludes ...:00.000 alone. Otherwise whole seconds are compared: ...:59.999 is inside, and a strict lower bound
+	// excludes its whole second.
 	EndMillis bool
 	// Clock sorts and filters.
 	Clock Clock
-	// CursorAtEnd gives a cursor beside the last page too; asked for, it answers an empty page.
+	// CursorAtEnd gives a cursor beside the last page too, also beside an only one; asked for, it answers an empty page.
 	CursorAtEnd bool
-	// Late is the part of rows (0 to 1) that appear up to LateBy after they were sent.
-	Late   float64
-	LateBy time.Duration
+	// EmptyCursor writes "cursor":"" where there is none, instead of leaving it out.
+	EmptyCursor bool
+	// Late is the part of rows (0 to 1) that appear later than they were sent: between LateFrom and LateBy later, evenly
+	// spread. Until then neither pages nor totals have them.
+	Late             float64
+	LateFrom, LateBy time.Duration
+	// Drift lets the pages of a window see rows that appeared since its first request, so that a total changes from page to
+	// page, and rows may shift out of reach. Otherwise a window stays as its first request saw it.
+	Drift bool
 	// RoomsInMessages puts chatroom rows into /messages.
 	RoomsInMessages bool
-	// ExpiredStatus and ExpiredCode answer an expired cursor.
+	// ExpiredStatus and ExpiredCode answer an expired cursor, and one that was never given for the path.
 	ExpiredStatus, ExpiredCode int
+	// GroupCode answers an unknown group: 899006 or 899045.
+	GroupCode int
 	// OldIsError refuses a begin_time before the history; otherwise such a query is answered with what there is.
 	OldIsError bool
 	// PlusIsSpace accepts + for a space in a query, as the Java SDK sends it.
 	PlusIsSpace bool
 }
 
-// Faults are parts of requests (0 to 1) that go wrong.
+// Faults are parts of requests (0 to 1, all together at most 1) that go wrong; see the [Fault] of the same name.
 type Faults struct {
-	RateLimited, RateLimitedBare float64 // 429 with and without headers
-	ServerError, HTMLError       float64 // 5xx with JSON, with HTML
-	HTMLPage                     float64 // 200 with HTML
-	Truncated, Malformed         float64 // 200 with half a page; with broken JSON
-	Dropped, DroppedMidway       float64 // connection closed before and within the reply
-	Repeated, Displaced          float64 // a row comes twice, beside all others or in the place of one
-	WrongTotal                   float64
-	Slow                         float64 // answered after SlowBy
-	SlowBy                       time.Duration
-	ExpiredEarly                 float64 // the cursor is answered as expired
-	// Intercept, where set, may replace the fault of the n-th request, counted from 1; the empty fault is none.
+	RateLimited, RateLimitedBare           float64
+	ServerError, HTMLError                 float64
+	HTMLPage                               float64
+	Truncated, Malformed                   float64
+	Dropped, DroppedHeaders, DroppedMidway float64
+	Repeated, Displaced, Shuffled          float64
+	WrongTotal                             float64
+	Slow                                   float64
+	// SlowBy is how much longer a slow reply takes.
+	SlowBy       time.Duration
+	ExpiredEarly float64
+	// Intercept, where set, decides instead of all parts: its result is the fault of the n-th request that was let in,
+	// counted from 1 with those that were not; the empty fault is none. It is called concurrently.
 	Intercept func(n int64, r *http.Request) Fault
 }
 
 // Limits are what the API imposes.
 type Limits struct {
-	// CursorTTL is how long a cursor lives; 120 s.
+	// CursorTTL is how long a cursor lives; 120 s (API page, request params).
 	CursorTTL time.Duration
-	// PerMinute is how many requests a minute are answered; 0 is no limit. QuotaHeader spells the header
-	// X-Rate-Limit-Quota instead of -Limit; NoRateHeaders sends none.
-	PerMinute                  int
-	QuotaHeader, NoRateHeaders bool
-	// Latency is what each reply takes.
-	Latency time.Duration
+	// PerMinute is how many requests are answered in a minute of the clock; 0 is no limit. QuotaHeader spells the header
+	// X-Rate-Limit-Quota instead of -Limit; NoRateHeaders sends none; RetryAfter sends Retry-After beside a 429.
+	PerMinute                              int
+	QuotaHeader, NoRateHeaders, RetryAfter bool
+	// Latency is what each reply takes, and up to LatencyJitter more. It is waited for by the real clock.
+	Latency, LatencyJitter time.Duration
 	// Gzip compresses replies for clients that accept it.
 	Gzip bool
 }
@@ -103,69 +118,11 @@ func Defaults() Options {
 		AppKey: "4f7aef34fb361292c566a1cd", MasterSecret: "sim-master-secret",
 		Seed: 1, Rate: 1, History: 60 * 24 * time.Hour,
 		Users: 500, Groups: 50, Rooms: 10,
-		Zone:     time.FixedZone("Asia/Shanghai", 8*60*60),
-		Unknowns: Unknowns{Clock: ServerClock, RoomsInMessages: true, ExpiredStatus: http.StatusBadRequest, ExpiredCode: codeParameter},
-		Limits:   Limits{CursorTTL: 120 * time.Second},
-	}
-}
-
-// maxRate bounds the rows a second, the burst apart, so that an index within a second fits into a msgid.
-const (
-	maxRate  = 50_000
-	maxBurst = 1 << 20
-)
-
-// validate reports every mistake at once.
-func (o *Options) validate() error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if o.AppKey == "" || o.MasterSecret == "" {
-		add("app key and master secret must not be empty")
-	}
-	if o.Rate < 0 || o.Rate > maxRate {
-		add("rate %g is not between 0 and %d rows a second", o.Rate, maxRate)
-	}
-	if o.Burst < 0 || o.Burst > maxBurst {
-		add("burst %d is not between 0 and %d rows", o.Burst, maxBurst)
-	}
-	if o.History <= 0 || o.CursorTTL <= 0 {
-		add("history and cursor TTL must be positive")
-	}
-	if o.Users < 2 || o.Groups < 1 || o.Rooms < 1 {
-		add("a population needs 2 users, 1 group and 1 room at least")
-	}
-	if o.Zone == nil {
-		add("the time zone is missing")
-	}
-	errs = append(errs, o.Unknowns.validate())
-	for name, p := range o.parts() {
-		if p < 0 || p > 1 {
-			add("%s: %g is not between 0 and 1", name, p)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (u *Unknowns) validate() error {
-	var errs []error
-	if u.Clock != ServerClock && u.Clock != SenderClock {
-		errs = append(errs, fmt.Errorf("clock %q is not %s or %s", u.Clock, ServerClock, SenderClock))
-	}
-	if u.ExpiredStatus < http.StatusBadRequest || u.ExpiredStatus > 599 {
-		errs = append(errs, fmt.Errorf("status %d for an expired cursor is no error", u.ExpiredStatus))
-	}
-	if u.Late > 0 && u.LateBy <= 0 {
-		errs = append(errs, errors.New("late rows need a time by which they are late"))
-	}
-	return errors.Join(errs...)
-}
-
-// parts are the options that are a part of one, by name.
-func (o *Options) parts() map[string]float64 {
-	return map[string]float64{
-		"odd rows": o.OddRows, "late": o.Late, "rate limited": o.RateLimited, "rate limited bare": o.RateLimitedBare,
-		"server error": o.ServerError, "html error": o.HTMLError, "html page": o.HTMLPage, "truncated": o.Truncated,
-		"malformed": o.Malformed, "dropped": o.Dropped, "dropped midway": o.DroppedMidway, "repeated": o.Repeated,
-		"displaced": o.Displaced, "wrong total": o.WrongTotal, "slow": o.Slow, "expired early": o.ExpiredEarly,
+		Zone: time.FixedZone("Asia/Shanghai", 8*60*60),
+		Unknowns: Unknowns{
+			Clock: ServerClock, RoomsInMessages: true, GroupCode: codeNoGroup,
+			ExpiredStatus: http.StatusBadRequest, ExpiredCode: codeParameter,
+		},
+		Limits: Limits{CursorTTL: 120 * time.Second},
 	}
 }

@@ -1,194 +1,199 @@
 package sim
 
-import (
-	"strconv"
-)
+import "strconv"
 
-// odd is how a row is hard to turn into an event.
-type odd uint8
-
-const (
-	oddNone   odd = iota
-	oddNoID       // cannot become an event: no object, or no msgid that is one
-	oddTarget     // unknown target_type
-	oddFields     // numeric ids, unknown fields, no clock
-)
-
-func (h *history) oddness(m *meta) (odd, uint64) {
-	if h.OddRows <= 0 {
-		return oddNone, 0
-	}
-	hash := mix(m.hash ^ 0x0dd)
-	if unit(hash) >= h.OddRows {
-		return oddNone, 0
-	}
-	return odd(1 + mix(hash)%3), mix(hash ^ 1)
+// draft is a row as it is written.
+type draft struct {
+	*meta
+	d       dice
+	odd     odd
+	variant uint64
+	// admin rows come through the REST API, which leaves fields out.
+	admin    bool
+	crossApp bool
+	msgType  string
+	create   int64
+	platform string
 }
 
-// target is the target_type as the truth has it.
-func targetIn(m *meta, o odd) string {
-	if o == oddTarget {
-		return "broadcast"
-	}
-	return targetType(m.kind)
-}
-
-func targetType(k kind) string {
-	switch k {
-	case kindSingle:
-		return "single"
-	case kindGroup:
-		return "group"
+func (h *history) draft(m *meta) draft {
+	r := draft{meta: m, d: dice(m.hash ^ saltFields), admin: m.byAdmin()}
+	r.odd, r.variant = h.oddness(m)
+	clock, milli := m.senderClock()
+	switch {
+	case r.admin:
+		r.platform, r.create = "api", clock/1000
+	case milli:
+		r.platform, r.create = choose(&r.d, h.phrases.millis), clock
 	default:
-		return "chatroom"
+		r.platform, r.create = choose(&r.d, h.phrases.secs), clock/1000
 	}
+	r.crossApp = m.kind == kindSingle && !r.admin && r.d.oneIn(32)
+	r.msgType = drawType(&r.d)
+	return r
 }
 
-// append writes the row as JSON.
-func (h *history) append(dst []byte, m *meta, i int) ([]byte, odd) {
-	o, variant := h.oddness(m)
-	id := msgid(m.sec, i)
-	if o == oddNoID {
-		return appendNoID(dst, id, variant), o
+// append writes a row as JSON, without white space. The same outline gives the same bytes.
+func (h *history) append(dst []byte, m *meta) []byte {
+	r := h.draft(m)
+	switch r.odd {
+	case oddNull:
+		return append(dst, "null"...)
+	case oddNoID:
+		return appendNoID(dst, h.msgid(m.sec, m.i), r.variant)
+	case oddNone, oddTarget, oddFields:
 	}
-	r := m.hash >> 12
-	platform, sender := platformOf(r, m.senderMilli)
-	admin := r&0x3f == 9
+	if r.admin {
+		return h.appendAdmin(dst, &r)
+	}
+	return h.appendUser(dst, &r)
+}
+
+// appendUser writes what a client sent. Any field of little weight may be absent (the API page's own samples lack some).
+func (h *history) appendUser(dst []byte, r *draft) []byte {
+	d := &r.d
+	spare := d.oneIn(24)
 	dst = append(dst, '{')
-	if admin {
-		dst = append(dst, `"sui_mtime":`...)
-		dst = strconv.AppendInt(dst, m.sec-20, 10)
-		dst = append(dst, ',')
-		platform = "api"
-	} else {
-		dst = append(dst, `"set_from_name":`...)
-		dst = append(dst, '0'+byte(r>>6&1), ',')
+	if !spare {
+		dst = append(append(dst, `"set_from_name":`...), '0'+byte(d.below(2)), ',')
 	}
-	dst = append(append(dst, `"from_platform":"`...), platform...)
-	if !admin {
-		dst = append(dst, `","target_name":"`...)
-		dst = append(dst, targetNames(r>>7)...)
+	dst = append(append(dst, `"from_platform":"`...), r.platform...)
+	if !d.oneIn(48) {
+		dst = append(append(dst, `","target_name":"`...), choose(d, h.phrases.targetNames)...)
 	}
-	kind := bodyKind(m.hash >> 20)
-	dst = append(append(dst, `","msg_type":"`...), kind...)
+	dst = append(append(dst, `","msg_type":"`...), r.msgType...)
 	dst = append(dst, `","version":1,"target_id":`...)
-	dst = h.appendTargetID(dst, m, o)
-	dst = append(append(dst, `,"from_appkey":"`...), h.AppKey...)
-	dst = append(dst, '"')
-	crossApp := m.kind == kindSingle && !admin && r>>9&0x1f == 3
-	if !admin {
-		dst = append(dst, `,"from_name":"`...)
-		dst = append(append(dst, fromNames(r>>8)...), `","target_appkey":"`...)
-		switch {
-		case crossApp:
-			dst = append(dst, "dcf71ef5082057832bd44fbd"...)
-		case m.kind == kindSingle:
-			dst = append(dst, h.AppKey...)
+	dst = r.appendTargetID(dst)
+	from, target := h.AppKey, h.AppKey
+	if r.crossApp {
+		if d.oneIn(2) {
+			from = h.phrases.appKeyOther
+		} else {
+			target = h.phrases.appKeyOther
+		}
+	}
+	dst = append(append(dst, `,"from_appkey":"`...), from...)
+	if !d.oneIn(48) {
+		dst = append(append(dst, `","from_name":"`...), choose(d, h.phrases.fromNames)...)
+	}
+	dst = appendUsername(append(dst, `","from_id":"`...), r.from)
+	dst = h.appendBody(append(dst, `","msg_body":`...), r)
+	dst = r.appendRare(dst)
+	dst = r.appendCreateTime(dst)
+	dst = append(append(append(dst, `,"from_type":"`...), fromType(d)...), '"')
+	if !spare {
+		dst = append(dst, `,"target_appkey":"`...)
+		if r.kind == kindSingle {
+			dst = append(dst, target...)
 		}
 		dst = append(dst, '"')
 	}
-	dst = append(dst, `,"from_id":`...)
-	if admin {
-		dst = append(dst, `"admin_01"`...)
-	} else {
-		dst = strconv.AppendQuote(dst, h.names[m.from])
+	dst = appendTargetType(dst, r.meta, r.odd, r.variant)
+	dst = append(dst, `,"msgid":`...)
+	dst = strconv.AppendInt(dst, h.msgid(r.sec, r.i), 10)
+	dst = r.appendServerTime(dst)
+	return r.appendEnd(dst)
+}
+
+// appendAdmin writes what came through the REST API (REPORT_API: no target_name, from_name, target_appkey; sui_mtime).
+func (h *history) appendAdmin(dst []byte, r *draft) []byte {
+	dst = append(dst, '{')
+	if !r.d.oneIn(4) {
+		dst = strconv.AppendInt(append(dst, `"sui_mtime":`...), r.create-int64(r.d.below(60)), 10)
+		dst = append(dst, ',')
 	}
-	dst = append(dst, `,"msg_body":`...)
-	dst = appendBody(dst, kind, mix(m.hash))
-	dst = appendExtraFields(dst, r, m.kind)
-	dst = append(dst, `,"create_time":`...)
-	if sender {
-		dst = strconv.AppendInt(dst, m.sender, 10)
-	} else {
-		dst = strconv.AppendInt(dst, m.sender/1000, 10)
+	dst = append(append(dst, `"version":1,"msg_type":"`...), r.msgType...)
+	dst = strconv.AppendInt(append(dst, `","msgid":`...), h.msgid(r.sec, r.i), 10)
+	dst = append(append(dst, `,"from_platform":"`...), r.platform...)
+	dst = r.appendTargetID(append(dst, `","target_id":`...))
+	dst = appendTargetType(dst, r.meta, r.odd, r.variant)
+	dst = append(dst, `,"from_type":"admin"`...)
+	dst = r.appendServerTime(dst)
+	dst = h.appendBody(append(dst, `,"msg_body":`...), r)
+	dst = r.appendRare(dst)
+	dst = r.appendCreateTime(dst)
+	dst = append(append(dst, `,"from_appkey":"`...), h.AppKey...)
+	dst = append(append(append(dst, `","from_id":"`...), h.phrases.admin...), '"')
+	return r.appendEnd(dst)
+}
+
+// appendTargetID writes the value of target_id; an odd row has a number where a string is usual.
+func (r *draft) appendTargetID(dst []byte) []byte {
+	if r.kind == kindSingle {
+		return append(appendUsername(append(dst, '"'), r.to), '"')
 	}
-	dst = append(append(dst, `,"from_type":"`...), fromType(admin, r>>15)...)
-	dst = append(append(dst, `","target_type":"`...), targetIn(m, o)...)
-	dst = append(dst, `","msgid":`...)
-	dst = strconv.AppendInt(dst, id, 10)
-	if o == oddFields {
+	id := int64(firstGroup + r.to)
+	if r.kind == kindRoom {
+		id = int64(firstRoom + r.to)
+	}
+	if r.odd == oddFields {
+		return strconv.AppendInt(dst, id, 10)
+	}
+	return append(strconv.AppendInt(append(dst, '"'), id, 10), '"')
+}
+
+// The variants of odd rows that lack a clock.
+const (
+	lacksServerTime = 0
+	lacksSenderTime = 1
+)
+
+func (r *draft) lacks(what uint64) bool { return r.odd == oddFields && r.variant%4 == what }
+
+func (r *draft) appendCreateTime(dst []byte) []byte {
+	if r.lacks(lacksSenderTime) {
+		return dst
+	}
+	return strconv.AppendInt(append(dst, `,"create_time":`...), r.create, 10)
+}
+
+func (r *draft) appendServerTime(dst []byte) []byte {
+	if r.lacks(lacksServerTime) {
+		return dst
+	}
+	return strconv.AppendInt(append(dst, `,"msg_ctime":`...), r.millis, 10)
+}
+
+// appendRare writes the fields that only some rows have.
+func (r *draft) appendRare(dst []byte) []byte {
+	if r.kind == kindGroup && r.d.oneIn(8) {
+		dst = append(dst, `,"at_list":[`...)
+		for n := r.d.below(3); n > 0; n-- {
+			dst = append(appendUsername(append(dst, '"'), int(r.d.below(64))), '"', ',')
+		}
+		if dst[len(dst)-1] == ',' {
+			dst = dst[:len(dst)-1]
+		}
+		dst = append(dst, ']')
+	}
+	if r.d.oneIn(16) {
+		dst = append(dst, `,"no_offline":false,"no_notification":true`...)
+	}
+	if r.d.oneIn(32) {
+		dst = append(dst, `,"notification":{"notifiable":true,"title":"t","alert":"新消息"}`...)
+	}
+	return dst
+}
+
+// appendEnd writes msg_level (API page: 0 within the app, 1 across apps) and what nobody knows.
+func (r *draft) appendEnd(dst []byte) []byte {
+	if r.odd == oddFields {
 		dst = append(dst, `,"x_unknown":{"deep":[1,2.50,{"n":9007199254740993}]},"text":"a name of the event"`...)
 	}
-	if o != oddFields || variant&1 == 0 {
-		dst = append(dst, `,"msg_ctime":`...)
-		dst = strconv.AppendInt(dst, m.millis, 10)
+	level := byte('0')
+	if r.crossApp {
+		level = '1'
 	}
-	dst = append(dst, `,"msg_level":`...)
-	if crossApp {
-		return append(dst, '1', '}'), o
-	}
-	return append(dst, '0', '}'), o
+	return append(append(dst, `,"msg_level":`...), level, '}')
 }
 
-// appendNoID writes what is no event. Each stays unlike any other, so that it can be told apart without an id.
-func appendNoID(dst []byte, id int64, variant uint64) []byte {
-	switch variant % 5 {
+func fromType(d *dice) string {
+	switch d.below(256) {
 	case 0:
-		return strconv.AppendInt(dst, id, 10)
-	case 1:
-		return append(strconv.AppendInt(append(dst, '['), id, 10), ']')
-	case 2:
-		return append(strconv.AppendInt(append(dst, `{"msgid":"`...), id, 10), `","target_type":"single"}`...)
-	case 3:
-		return append(strconv.AppendInt(append(dst, `{"msg_ctime":`...), id, 10), `,"target_type":"group"}`...)
-	default:
-		return append(strconv.AppendInt(append(dst, `{"msgid":`...), id, 10), `99999999999,"target_type":"single"}`...)
-	}
-}
-
-func (h *history) appendTargetID(dst []byte, m *meta, o odd) []byte {
-	switch {
-	case m.kind == kindSingle:
-		return strconv.AppendQuote(dst, h.names[m.to])
-	case o == oddFields: // A number where a string is usual.
-		if m.kind == kindGroup {
-			return append(dst, GroupID(m.to)...)
-		}
-		return append(dst, RoomID(m.to)...)
-	case m.kind == kindGroup:
-		return append(append(append(dst, '"'), GroupID(m.to)...), '"')
-	default:
-		return append(append(append(dst, '"'), RoomID(m.to)...), '"')
-	}
-}
-
-// platformOf draws a platform and tells whether its senders give milliseconds.
-func platformOf(r uint64, millis bool) (string, bool) {
-	if millis {
-		return [...]string{"web", "j", "i", "x"}[r>>3&3], true
-	}
-	return [...]string{"a", "i", "w", "a"}[r>>3&3], false
-}
-
-func fromType(admin bool, r uint64) string {
-	switch {
-	case admin:
-		return "admin"
-	case r&0xff == 77:
 		return "robot"
+	case 1:
+		return "system"
 	default:
 		return "user"
 	}
-}
-
-func targetNames(r uint64) string {
-	return [...]string{"", "", "", "小明", "29.56160760,106.58279282", "Tom \\\"T\\\"", "客服中心", ""}[r&7]
-}
-
-func fromNames(r uint64) string {
-	return [...]string{"", "nick", "张三", "李四 (Li Si)", "n", "custom name nnn", "😀 emoji", "O'Neil\\/x"}[r&7]
-}
-
-// appendExtraFields writes the fields that only some rows have.
-func appendExtraFields(dst []byte, r uint64, k kind) []byte {
-	if k == kindGroup && r>>20&7 == 1 {
-		dst = append(dst, `,"at_list":[]`...)
-	}
-	if r>>23&0xf == 2 {
-		dst = append(dst, `,"no_offline":false,"no_notification":true`...)
-	}
-	if r>>27&0x1f == 3 {
-		dst = append(dst, `,"notification":{"title":"t","alert":"新消息"}`...)
-	}
-	return dst
 }

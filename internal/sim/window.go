@@ -1,0 +1,73 @@
+package sim
+
+// window is what a first request asks for, and what all of its pages share.
+type window struct {
+	stream stream
+	// lo and hi bound the clock that filters: a closed interval in unix milliseconds.
+	lo, hi int64
+	// seen is when the first request came, in unix milliseconds: rows that appear later are not in the window, unless it
+	// drifts.
+	seen int64
+}
+
+// bounds turns the two times of a request, in unix seconds, into a closed interval of milliseconds.
+func (u *Unknowns) bounds(begin, end int64) (lo, hi int64) {
+	lo, hi = begin*1000, end*1000
+	switch {
+	case u.BeginStrict && u.EndMillis:
+		lo++
+	case u.BeginStrict:
+		lo += 1000
+	}
+	switch {
+	case u.EndStrict:
+		hi--
+	case !u.EndMillis:
+		hi += 999
+	}
+	return lo, hi
+}
+
+// clockOf is the clock that sorts and filters.
+func (h *history) clockOf(m *meta) int64 {
+	if h.Clock == SenderClock {
+		return m.sender
+	}
+	return m.millis
+}
+
+// among makes the i-th of n rows of a second, and tells whether it is within a window's bounds, of its stream, and visible
+// to it. If not, the row may be incomplete.
+func (h *history) among(w *window, second uint64, sec int64, i, n int) (meta, bool) {
+	m := meta{sec: sec, i: i}
+	h.cast(&m, second)
+	if !h.holds(w.stream, &m) {
+		return m, false
+	}
+	h.date(&m, n)
+	clock := h.clockOf(&m)
+	return m, clock >= w.lo && clock <= w.hi && h.appears(&m) <= w.seen
+}
+
+// reach is the range of seconds of msg_ctime in which a window's rows can be: closed, and empty where last < first.
+func (h *history) reach(w *window) (first, last int64) {
+	first, last = w.lo/1000, w.hi/1000
+	if h.Clock == SenderClock {
+		first, last = first-senderAhead, last+senderBehind
+	}
+	return max(first, h.begin), min(last, h.end-1, w.seen/1000)
+}
+
+// settled tells that all rows of an hour are visible to a window and within its bounds, so that the hour's total is what it
+// always will be.
+func (h *history) settled(w *window, hour int64) bool {
+	begin, end := hour*hourMillis, (hour+1)*hourMillis
+	wait := int64(0)
+	if h.Late > 0 {
+		wait += h.LateBy.Milliseconds()
+	}
+	if h.Clock == SenderClock {
+		wait += senderBehind * 1000
+	}
+	return w.lo <= begin && w.hi >= end-1 && end+wait <= w.seen
+}
