@@ -58,67 +58,86 @@ const maxErrorDepth = 3
 // decodeError reads {"error":{"code","message"}}, the flat form, and arrays of either, of which the first with a code
 // counts. A code may be a number or one in quotes. Anything else has no code.
 func decodeError(body []byte) apiError {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	return readError(dec, maxErrorDepth)
+	r := errorReader{
+		dec: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+	}
+	return r.value(maxErrorDepth)
 }
 
-// readError reads one value. Broken JSON ends it with what was found until then.
-func readError(dec *jsontext.Decoder, depth int) apiError {
+// errorReader walks over an error reply. Broken JSON ends the walk: a decoder that failed makes no way any more.
+type errorReader struct {
+	dec    *jsontext.Decoder
+	failed bool
+}
+
+func (r *errorReader) check(err error) bool {
+	r.failed = r.failed || err != nil
+	return err == nil
+}
+
+// value reads one value; what was found until the JSON broke counts.
+func (r *errorReader) value(depth int) apiError {
 	var found apiError
-	opening := dec.PeekKind()
+	opening := r.dec.PeekKind()
 	if depth == 0 || opening != '{' && opening != '[' {
-		_ = dec.SkipValue() // A decoder that failed says so again in the next call.
+		r.check(r.dec.SkipValue())
 		return found
 	}
-	if _, err := dec.ReadToken(); err != nil {
+	if _, err := r.dec.ReadToken(); !r.check(err) {
 		return found
 	}
-	for {
-		switch dec.PeekKind() {
+	for !r.failed {
+		switch r.dec.PeekKind() {
 		case '}', ']':
-			_, _ = dec.ReadToken()
+			_, err := r.dec.ReadToken()
+			r.check(err)
 			return found
 		case jsontext.KindInvalid:
-			return found
+			r.failed = true
 		default:
-			found.readNext(dec, opening, depth)
+			r.next(&found, opening, depth)
 		}
 	}
+	return found
 }
 
-// readNext reads an object's member or an array's element.
-func (e *apiError) readNext(dec *jsontext.Decoder, opening jsontext.Kind, depth int) {
+// next reads an object's member or an array's element.
+func (r *errorReader) next(found *apiError, opening jsontext.Kind, depth int) {
 	if opening == '{' {
-		e.readMember(dec, depth)
-	} else if next := readError(dec, depth-1); e.code == 0 {
-		*e = next
+		r.member(found, depth)
+	} else if element := r.value(depth - 1); found.code == 0 {
+		*found = element
 	}
 }
 
-// readMember reads a member of an error object. Where it fails, so does whatever the decoder is asked next.
-func (e *apiError) readMember(dec *jsontext.Decoder, depth int) {
-	name, err := dec.ReadToken()
-	if err != nil {
+// member reads a member of an error object.
+func (r *errorReader) member(found *apiError, depth int) {
+	name, err := r.dec.ReadToken()
+	if !r.check(err) {
 		return
 	}
 	switch name.String() {
 	case "error":
-		if inner := readError(dec, depth-1); inner.code != 0 {
-			*e = inner
+		if inner := r.value(depth - 1); inner.code != 0 {
+			*found = inner
 		}
 	case "code":
-		if value, err := dec.ReadValue(); err == nil {
-			if code, err := strconv.ParseInt(string(bytes.Trim(value, `"`)), 10, 64); err == nil {
-				e.code = code
-			}
+		value, err := r.dec.ReadValue()
+		if !r.check(err) {
+			return
+		}
+		if code, err := strconv.ParseInt(string(bytes.Trim(value, `"`)), 10, 64); err == nil {
+			found.code = code
 		}
 	case "message":
-		if dec.PeekKind() != '"' {
-			_ = dec.SkipValue()
-		} else if text, err := dec.ReadToken(); err == nil {
-			e.message = text.String()
+		if r.dec.PeekKind() != '"' {
+			r.check(r.dec.SkipValue())
+			return
+		}
+		if text, err := r.dec.ReadToken(); r.check(err) {
+			found.message = text.String()
 		}
 	default:
-		_ = dec.SkipValue()
+		r.check(r.dec.SkipValue())
 	}
 }

@@ -49,7 +49,7 @@ func TestClockFollowsAStepBack(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			c.see(dated(time.Now().Add(ahead)), sent, time.Now())
 			now, _ := c.now()
-			return now.Sub(time.Now())
+			return time.Until(now)
 		}
 		for range 40 {
 			see(time.Minute)
