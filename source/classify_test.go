@@ -139,7 +139,7 @@ func TestForeignTextIsTamed(t *testing.T) {
 		{status: 302, header: map[string]string{"Location": "https://x.test/" + basic + strings.Repeat("x", 3000)}},
 	} {
 		_, err := newTestClient(t, testConfig(&script{answers: []answer{a}})).Open(t.Context(), messages(), settled(time.Minute))
-		wantFault(t, err, pipeline.Permanent)
+		_ = wantFault(t, err, pipeline.Permanent)
 		showsNoSecret(t, err)
 		if text := err.Error(); len(text) > 900 || strings.ContainsAny(text, "\x1b\r\n") {
 			t.Errorf("got %d bytes: %q", len(text), text)
