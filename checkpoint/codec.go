@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -112,17 +111,6 @@ func checkWindow(w pipeline.Window) error {
 
 // wholeSecond tells whether a time can bound a window. The zero time is what a program has that knows none.
 func wholeSecond(t time.Time) bool { return !t.IsZero() && t.Nanosecond() == 0 }
-
-// maxSeconds bounds durations: up to it, a float64 of seconds is exact to the nanosecond. It is about a hundred days.
-const maxSeconds = 1 << 53 / 1e9
-
-// duration reads seconds.
-func duration(name string, seconds float64) (time.Duration, error) {
-	if seconds < 0 || seconds > maxSeconds {
-		return 0, damaged("%s is out of range: %g", name, seconds)
-	}
-	return time.Duration(math.Round(seconds * float64(time.Second))), nil
-}
 
 // utc is a window with both times in UTC.
 func utc(w pipeline.Window) pipeline.Window {

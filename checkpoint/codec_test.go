@@ -125,9 +125,9 @@ func TestDamaged(t *testing.T) {
 		{"a time without a zone", "22:13:42Z", "22:13:42", "damaged"},
 		{"zero end", "2023-11-14T22:13:42Z", "0001-01-01T00:00:00Z", "end_time is not a whole second"},
 		{"end in parts of a second", "22:13:42Z", "22:13:42.5Z", "end_time is not a whole second"},
-		{"negative span", `"span_seconds":90`, `"span_seconds":-1`, "span_seconds is out of range"},
-		{"endless span", `"span_seconds":90`, `"span_seconds":1e300`, "span_seconds is out of range"},
-		{"a span in words", `"span_seconds":90`, `"span_seconds":"90s"`, "span_seconds cannot be a string"},
+		{"negative span", `"span_seconds":90`, `"span_seconds":-1`, "-1 seconds are out of range"},
+		{"endless span", `"span_seconds":90`, `"span_seconds":1e300`, "1e300 seconds are out of range"},
+		{"a span in words", `"span_seconds":90`, `"span_seconds":"90s"`, `"90s" is no number`},
 		{"no ids", `"seen":[2,1,9223372036854775804],`, "", "seen is missing"},
 		{"null as ids", `[2,1,9223372036854775804]`, "null", "seen is missing"},
 		{"an id in quotes", `[2,1,`, `["2",1,`, "first id"},
@@ -160,7 +160,7 @@ func TestDamagedLedger(t *testing.T) {
 		{"22:13:30Z", "22:13:43Z", "before"},
 		{"22:13:30Z", "22:13:30.1Z", "begin_time is not a whole second"},
 		{`"last":21`, `"last":16`, "[17, 16]"},
-		{`"duration_seconds":1`, `"duration_seconds":-1`, "duration_seconds is out of range"},
+		{`"duration_seconds":1`, `"duration_seconds":-1`, "-1.234567891 seconds are out of range"},
 		{`"rows":8`, `"rows":8.5`, "rows cannot be a number 8.5"},
 	} {
 		_, err := checkpoint.DecodeLedger([]byte(strings.Replace(ledgerForm, tc.old, tc.replacement, 1)), where)

@@ -93,9 +93,8 @@ func drawSecond(t *rapid.T) time.Time {
 	return time.Unix(rapid.Int64Range(-60_000_000_000, 250_000_000_000).Draw(t, "second"), 0).UTC()
 }
 
-// drawDuration draws up to a hundred days.
 func drawDuration(t *rapid.T) time.Duration {
-	return time.Duration(rapid.Int64Range(0, 1<<53).Draw(t, "duration"))
+	return time.Duration(rapid.Int64Range(0, 1<<62).Draw(t, "duration"))
 }
 
 func drawIDs(t *rapid.T) []int64 {

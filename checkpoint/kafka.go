@@ -24,8 +24,8 @@ type Kafka struct {
 
 var _ pipeline.Checkpoints = (*Kafka)(nil)
 
-// NewKafka keeps an app's checkpoints in a topic. The client has a Transport and no Addr of its own is needed by its
-// requests. partitions is asked when it is certain that the topic exists.
+// NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
+// certain that the topic exists, and is at least 1 then.
 func NewKafka(client *kafka.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Kafka {
 	return &Kafka{log: &log{client: client, topic: topic, retry: retry}, appKey: appKey, partitions: partitions}
 }

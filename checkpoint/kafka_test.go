@@ -155,9 +155,9 @@ func record(t *testing.T, k *checkpoint.Kafka, closed *pipeline.Closed) pipeline
 func TestAbortedBetween(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	k := s.kafka(t)
-	a, b, c := stream(t, "users/a"), stream(t, "users/b"), stream(t, "users/c")
+	a, b, c, d := stream(t, "users/a"), stream(t, "users/b"), stream(t, "users/c"), stream(t, "users/d")
 	w1, w2, w3 := s.writer(t, "1"), s.writer(t, "2"), s.writer(t, "3")
-	write(t, w1, record(t, k, window(a, 1))) // aborted last
+	write(t, w1, record(t, k, window(d, 1))) // aborted last
 	write(t, w2, record(t, k, window(b, 1))) // aborted first
 	write(t, w3, record(t, k, window(c, 1)))
 	add(t, w1, record(t, k, window(c, 2)))
@@ -279,6 +279,36 @@ func TestRepartitioned(t *testing.T) {
 	same(t, "after both were set anew", load(t, k), want)
 }
 
+// TestCompacted reads a partition whose batches have lost their first, last or only records, tombstones and markers.
+func TestCompacted(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	a, b, c, d := stream(t, "users/a"), stream(t, "users/b"), stream(t, "users/c"), stream(t, "users/d")
+	w := s.client(t, kgo.TransactionalID("1"), kgo.ProducerLinger(20*time.Millisecond)) // One batch a transaction.
+	for n, streams := range [][]pipeline.Stream{{d, b, c}, {b, c}, {a, a, b}, {c, b}, {b, b, b}, {c}} {
+		var records []pipeline.Record
+		for _, stream := range streams {
+			records = append(records, record(t, k, window(stream, int64(n))))
+		}
+		write(t, w, records...)
+		end(t, w, kgo.TransactionEndTry(n != 3))
+	}
+	want := map[pipeline.Stream]pipeline.Checkpoint{
+		a: window(a, 2).Checkpoint, b: window(b, 4).Checkpoint, c: window(c, 5).Checkpoint, d: window(d, 0).Checkpoint,
+	}
+	same(t, "before", load(t, k), want)
+	s.cluster.Compact()
+	same(t, "compacted", load(t, k), want)
+	s.shrinkFetches()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	found, err := k.Load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "compacted, batch by batch", found, want)
+}
+
 // TestOtherPartitionsBusy does not wait for the writers of other shards.
 func TestOtherPartitionsBusy(t *testing.T) {
 	s := newKafkaStore(t, 4)
@@ -289,7 +319,13 @@ func TestOtherPartitionsBusy(t *testing.T) {
 	busy.Key, busy.Partition = []byte("other/messages"), (busy.Partition+1)%4
 	w := s.writer(t, "other")
 	write(t, w, busy)
-	same(t, "meanwhile", load(t, s.kafka(t)), map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 1).Checkpoint})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	found, err := s.kafka(t).Load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "meanwhile", found, map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 1).Checkpoint})
 	end(t, w, kgo.TryAbort)
 }
 

@@ -1,18 +1,22 @@
 package checkpoint
 
-import "github.com/jmpub/jmpub/pipeline"
+import (
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
 
 // ledgerJSON is a ledger record as it is published.
 type ledgerJSON struct {
 	Version int `json:"version"`
 	pipeline.Ledger
-	DurationSeconds float64 `json:"duration_seconds"`
-	Replay          string  `json:"replay,omitempty"`
+	Took   seconds `json:"duration_seconds"`
+	Replay string  `json:"replay,omitempty"`
 }
 
 // EncodeLedger writes a ledger record.
 func EncodeLedger(l *pipeline.Ledger) ([]byte, error) {
-	record := ledgerJSON{Version: version, Ledger: *l, DurationSeconds: l.Duration.Seconds()}
+	record := ledgerJSON{Version: version, Ledger: *l, Took: seconds(l.Duration)}
 	record.Window, record.Started = utc(l.Window), l.Started.UTC()
 	if record.Offsets == nil {
 		record.Offsets = []pipeline.OffsetRange{} // A list that is empty, not one that is unknown.
@@ -31,7 +35,7 @@ func DecodeLedger(value []byte, where string) (pipeline.Ledger, error) {
 	if err != nil {
 		return pipeline.Ledger{}, decodeFault("the ledger record", where, notOurs, err)
 	}
-	record.Window, record.Started = utc(record.Window), record.Started.UTC()
+	record.Window, record.Started, record.Duration = utc(record.Window), record.Started.UTC(), time.Duration(record.Took)
 	if len(record.Offsets) == 0 {
 		record.Offsets = nil
 	}
@@ -41,14 +45,14 @@ func DecodeLedger(value []byte, where string) (pipeline.Ledger, error) {
 // notOurs is what to do about a record that nothing depends on.
 const notOurs = "see what else writes to that topic"
 
-func (record *ledgerJSON) check() (err error) {
-	if err = required(map[string]bool{
+func (record *ledgerJSON) check() error {
+	if err := required(map[string]bool{
 		"app_key": record.AppKey != "", "stream": record.Stream.Kind != "",
 		"begin_time": !record.Begin.IsZero(), "end_time": !record.End.IsZero(),
 	}); err != nil {
 		return err
 	}
-	if err = checkWindow(record.Window); err != nil {
+	if err := checkWindow(record.Window); err != nil {
 		return err
 	}
 	for _, o := range record.Offsets {
@@ -56,8 +60,7 @@ func (record *ledgerJSON) check() (err error) {
 			return damaged("offsets has the range [%d, %d] of %q/%d", o.First, o.Last, o.Topic, o.Partition)
 		}
 	}
-	record.Duration, err = duration("duration_seconds", record.DurationSeconds)
-	return err
+	return nil
 }
 
 // noticeJSON is a notice as it is published.

@@ -8,6 +8,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
 	"github.com/jmpub/jmpub/internal/kafkaconn"
 	"github.com/jmpub/jmpub/pipeline"
@@ -112,25 +113,40 @@ func (l *log) bounds(ctx context.Context, partition int, level kafka.IsolationLe
 	return b, err
 }
 
+// offsets asks once. It goes below kafka-go's Client.ListOffsets, which takes a partition that is not in the reply for an
+// empty one.
 func (l *log) offsets(ctx context.Context, partition int, level kafka.IsolationLevel) (bounds, error) {
-	reply, err := l.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{
-			l.topic: {kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)},
-		},
-		IsolationLevel: level,
+	number := int32(partition) //nolint:gosec // A partition's number.
+	reply, err := l.roundTrip(ctx, &listoffsets.Request{
+		ReplicaID: -1, IsolationLevel: int8(level),
+		Topics: []listoffsets.RequestTopic{{Topic: l.topic, Partitions: []listoffsets.RequestPartition{
+			{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafka.FirstOffset},
+			{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafka.LastOffset},
+		}}},
 	})
 	if err != nil {
 		return bounds{}, err
 	}
-	for _, p := range reply.Topics[l.topic] {
-		if p.Partition == partition && p.Error != nil {
-			return bounds{}, p.Error
-		}
-		if p.Partition == partition && p.FirstOffset >= 0 && p.LastOffset >= p.FirstOffset {
-			return bounds{p.FirstOffset, p.LastOffset}, nil
+	list, ok := reply.(*listoffsets.Response)
+	if !ok || len(list.Topics) != 1 {
+		return bounds{}, errNoAnswer
+	}
+	b := bounds{-1, -1}
+	for _, p := range list.Topics[0].Partitions {
+		switch {
+		case p.ErrorCode != 0:
+			return bounds{}, kafka.Error(p.ErrorCode)
+		case p.Partition != number:
+		case p.Timestamp == kafka.FirstOffset:
+			b.first = p.Offset
+		case p.Timestamp == kafka.LastOffset:
+			b.end = p.Offset
 		}
 	}
-	return bounds{}, errNoAnswer
+	if b.first < 0 || b.end < b.first {
+		return bounds{}, errNoAnswer
+	}
+	return b, nil
 }
 
 var errNoAnswer = errors.New("the broker did not answer for the partition")
@@ -171,12 +187,7 @@ func (l *log) fetch(ctx context.Context, partition int, offset int64, level kafk
 }
 
 func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level kafka.IsolationLevel) (*fetch.ResponsePartition, error) {
-	if l.client.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, l.client.Timeout)
-		defer cancel()
-	}
-	reply, err := l.client.Transport.RoundTrip(ctx, l.client.Addr, &fetch.Request{
+	reply, err := l.roundTrip(ctx, &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: fetchWaitMs, MinBytes: 1, MaxBytes: replyBytes,
 		IsolationLevel: int8(level), SessionEpoch: -1,
 		Topics: []fetch.RequestTopic{{Topic: l.topic, Partitions: []fetch.RequestPartition{{
@@ -188,17 +199,28 @@ func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level 
 		return nil, err
 	}
 	page, ok := reply.(*fetch.Response)
+	if ok && page.ErrorCode != 0 {
+		return nil, kafka.Error(page.ErrorCode)
+	}
 	if !ok || len(page.Topics) != 1 || len(page.Topics[0].Partitions) != 1 {
 		return nil, errNoAnswer
 	}
 	found := &page.Topics[0].Partitions[0]
-	for _, code := range []int16{page.ErrorCode, found.ErrorCode} {
-		if code != 0 {
-			return nil, kafka.Error(code)
-		}
+	if found.ErrorCode != 0 {
+		return nil, kafka.Error(found.ErrorCode)
 	}
 	if found.RecordSet.Records == nil {
 		return nil, errors.New("nothing came, although the end is further on")
 	}
 	return found, nil
+}
+
+// roundTrip sends a request, to the partition's leader.
+func (l *log) roundTrip(ctx context.Context, request kafka.Request) (kafka.Response, error) {
+	if l.client.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.client.Timeout)
+		defer cancel()
+	}
+	return l.client.Transport.RoundTrip(ctx, l.client.Addr, request)
 }

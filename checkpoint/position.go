@@ -12,7 +12,7 @@ type positionJSON struct {
 	AppKey       *string          `json:"app_key"`
 	Stream       *pipeline.Stream `json:"stream"`
 	End          *time.Time       `json:"end_time"`
-	SpanSeconds  *float64         `json:"span_seconds"`
+	Span         *seconds         `json:"span_seconds"`
 	Seen         *ids             `json:"seen"`
 	SeenRejected *ids             `json:"seen_rejected"`
 	Counts       *pipeline.Counts `json:"counts"`
@@ -24,7 +24,7 @@ type positionJSON struct {
 func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
-		End: new(cp.End.UTC()), SpanSeconds: new(cp.Span.Seconds()),
+		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()),
 	})
@@ -51,7 +51,7 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	}
 	err = required(map[string]bool{
 		"app_key": p.AppKey != nil, "stream": p.Stream != nil, "end_time": p.End != nil,
-		"span_seconds": p.SpanSeconds != nil, "seen": p.Seen != nil, "seen_rejected": p.SeenRejected != nil,
+		"span_seconds": p.Span != nil, "seen": p.Seen != nil, "seen_rejected": p.SeenRejected != nil,
 		"counts": p.Counts != nil, "saved_at": p.SavedAt != nil,
 	})
 	if err != nil {
@@ -60,12 +60,8 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	if !wholeSecond(*p.End) {
 		return cp, damaged("end_time is not a whole second")
 	}
-	span, err := duration("span_seconds", *p.SpanSeconds)
-	if err != nil {
-		return cp, err
-	}
 	return pipeline.Checkpoint{
-		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: span, Seen: *p.Seen, SeenRejected: *p.SeenRejected,
+		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(),
 	}, nil
 }
