@@ -17,6 +17,10 @@ type assembly struct {
 	nearIDs, nearHashes map[int64]int64
 	ledger              Ledger
 	zone                *zoneProof
+	// set is a sum over the different rows, in any order: two readings that brought the same rows have the same.
+	set uint64
+	// unsteady tells that the window's pages state different totals.
+	unsteady bool
 }
 
 // eventOverhead is about what an event holds beside its value: the struct, its conversation id and time.
@@ -46,6 +50,7 @@ func (a *assembly) take() *Batch {
 
 // add takes in one page.
 func (a *assembly) add(page Page) {
+	a.unsteady = a.unsteady || a.ledger.Pages > 0 && page.Total != a.ledger.Total
 	a.ledger.Pages++
 	a.ledger.Total = page.Total
 	for _, row := range page.Rows {
@@ -65,6 +70,7 @@ func (a *assembly) addEvent(event Event) {
 		return
 	}
 	a.ids[event.MsgID] = struct{}{}
+	a.set += mixed(event.MsgID)
 	a.zone.see(a.window, event.ServerTime, event.ClientTime)
 	clock := clockOf(a.window.End, event.ServerTime, event.ClientTime)
 	if a.edge.near(a.window.End, clock) {
@@ -91,6 +97,7 @@ func (a *assembly) reject(rejection *Rejection) {
 		return
 	}
 	all[key] = struct{}{}
+	a.set += mixed(key)
 	near[key] = clockOf(a.window.End, 0)
 	if _, done := published[key]; done {
 		a.ledger.Skipped++
@@ -117,6 +124,14 @@ func (a *assembly) checkpoint(span time.Duration) (Checkpoint, *edge) {
 		Seen:         sorted(next.ids),
 		SeenRejected: sorted(next.hashes),
 	}, next
+}
+
+// mixed scatters an id over 64 bits (the finalizer of SplitMix64), so that sums tell sets apart.
+func mixed(id int64) uint64 {
+	x := uint64(id) + 0x9e3779b97f4a7c15 //nolint:gosec // A bit pattern.
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 func contentHash(row []byte) int64 {

@@ -42,14 +42,14 @@ func (e *edge) near(end time.Time, clock int64) bool {
 }
 
 // clockOf is the later clock of an event, as far as a row of a window that ends at end can have one: a sender's clock may
-// be in the future, the clock that the API filtered by cannot. A row without clocks counts as standing at the end.
+// be in the future, the clock that the API filtered by cannot. A row that lacks one of the two counts as standing at the
+// end: the missing one may be the one that the API filtered by.
 func clockOf(end time.Time, clocks ...int64) int64 {
 	latest := end.UnixMilli() + time.Second.Milliseconds()
-	clock := slices.Max(clocks)
-	if clock <= 0 {
+	if slices.Min(clocks) <= 0 {
 		return latest
 	}
-	return min(clock, latest)
+	return min(slices.Max(clocks), latest)
 }
 
 // advance is the edge after a window that ends at end and brought the rows in fresh (id or hash to clock).

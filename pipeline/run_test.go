@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -393,5 +394,66 @@ func TestRejectedRowIsPublishedOnce(t *testing.T) {
 		if len(kafka.rejected) != 2 {
 			t.Errorf("%d rejected rows, want 2", len(kafka.rejected))
 		}
+	})
+}
+
+// TestTwoLiesDoNotMakeATruth has a page in which a row stands in the place of another, and a total on the last page that
+// fits what came; and then, each time, another row that is missing.
+func TestTwoLiesDoNotMakeATruth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-time.Minute)
+		rows := rowsFrom(begin, 30)
+		source := newFakeSource(rows...)
+		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.pages(w)
+			if n > 8 {
+				return pages, nil
+			}
+			pages.parts[n][1] = pages.parts[n][0]
+			if n == 1 {
+				return &lyingPages{fakePages: pages}, nil
+			}
+			return pages, nil
+		}
+		kafka := newFakeKafka()
+		if err := runFor(t, configFor(source, kafka, begin), time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		wantIDs(t, kafka, idsOf(rows))
+		if first := kafka.ledger[0]; first.Restarts != 8 || first.Mismatch {
+			t.Errorf("first window: %+v, want 8 restarts and no mismatch", first)
+		}
+	})
+}
+
+// lyingPages state a total that is one less on all pages but the first.
+type lyingPages struct {
+	*fakePages
+}
+
+func (p *lyingPages) Next(ctx context.Context) (pipeline.Page, error) {
+	page, err := p.fakePages.Next(ctx)
+	if p.next > 1 {
+		page.Total--
+	}
+	return page, err
+}
+
+// TestRowThatLacksTheClockOfTheAPIIsPublishedOnce has a row near the head that shows only its sender's clock, which is
+// forty seconds behind the one that the API filters by: several windows bring it, and nothing in it tells so.
+func TestRowThatLacksTheClockOfTheAPIIsPublishedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-time.Minute)
+		rows := rowsFrom(begin, 120)
+		for i := range rows {
+			if i%7 == 0 {
+				rows[i].raw = fmt.Sprintf(`{"msgid":%d,"target_type":"group","create_time":%d}`, rows[i].id, rows[i].at.Unix()-40)
+			}
+		}
+		kafka := newFakeKafka()
+		if err := runFor(t, configFor(newFakeSource(rows...), kafka, begin), 2*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		wantIDs(t, kafka, idsOf(rows))
 	})
 }

@@ -142,6 +142,8 @@ func (v *view) draw(ctx context.Context) {
 	}
 	lines = append(lines, v.latest...)
 	var b strings.Builder
+	// A line that is too long must not wrap: the block would have more lines than are drawn over the next time.
+	b.WriteString("\x1b[?7l")
 	if v.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.drawn) // Up to the block's first line.
 	}
@@ -152,6 +154,7 @@ func (v *view) draw(ctx context.Context) {
 	for range v.drawn - len(lines) {
 		b.WriteString("\x1b[2K\n")
 	}
+	b.WriteString("\x1b[?7h")
 	_, _ = io.WriteString(v.out, b.String()) // A closed terminal ends the process by signal.
 }
 

@@ -13,7 +13,7 @@ import (
 // wantWhole runs the job to its end and expects every row exactly once.
 func wantWhole(t *testing.T, j *job) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // The race detector is slow.
 	defer cancel()
 	if err := j.run(ctx, nil); err != nil {
 		t.Fatalf("run: %v", err)
