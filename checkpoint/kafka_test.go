@@ -20,45 +20,65 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-const prefix = "jmessage."
+// apache are the brokers of a real cluster to run on; the embedded broker where empty.
+var apache []string
 
-// kafkaStore is a broker with the topics. What is staged is written by another client, in transactions.
+// kafkaStore is a cluster with topics of its own. What is staged is written by another client, in transactions.
 type kafkaStore struct {
-	broker     *embedded.Broker
+	brokers []string
+	// cluster is the embedded one, if that is it.
 	cluster    *kfake.Cluster
+	prefix     string
 	partitions int
 	retry      pipeline.Retry
 	// main is the writer of commit and abort.
-	main *kgo.Client
+	main *writer
+}
+
+// writer is somebody who writes transactions.
+type writer struct {
+	*kgo.Client
+
+	prefix string
 }
 
 func newKafkaStore(t *testing.T, partitions int32) *kafkaStore {
 	t.Helper()
-	s := &kafkaStore{partitions: int(partitions), retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond}}
-	var err error
-	s.broker, err = embedded.Start(embedded.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
+	s := &kafkaStore{
+		brokers: apache, prefix: strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()) + ".jmessage.",
+		partitions: int(partitions), retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond},
+	}
+	if len(s.brokers) == 0 {
+		s.embed(t)
+	}
+	admin := kadm.NewClient(s.client(t))
+	compact := map[string]*string{"cleanup.policy": new("compact")}
+	for _, topic := range []pipeline.Topic{pipeline.TopicCheckpoints, pipeline.TopicWindows, pipeline.TopicNotices} {
+		if _, err := admin.CreateTopic(t.Context(), partitions, -1, compact, s.prefix+string(topic)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.main = s.writer(t, "main")
+	return s
+}
+
+func (s *kafkaStore) embed(t *testing.T) {
+	t.Helper()
+	broker, err := embedded.Start(embedded.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.broker.Close(); err != nil {
+		if err := broker.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	admin := kadm.NewClient(s.client(t))
-	compact := map[string]*string{"cleanup.policy": new("compact")}
-	for _, topic := range []pipeline.Topic{pipeline.TopicCheckpoints, pipeline.TopicWindows, pipeline.TopicNotices} {
-		if _, err := admin.CreateTopic(t.Context(), partitions, -1, compact, prefix+string(topic)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.main = s.writer(t, "jmpub")
-	return s
+	s.brokers = broker.Addrs()
 }
 
 func (s *kafkaStore) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	opts = append(opts, kgo.SeedBrokers(s.broker.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	opts = append(opts, kgo.SeedBrokers(s.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MetadataMinAge(10*time.Millisecond), kgo.ProducerLinger(0))
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -68,10 +88,10 @@ func (s *kafkaStore) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// writer is somebody who writes transactions.
-func (s *kafkaStore) writer(t *testing.T, id string) *kgo.Client {
+func (s *kafkaStore) writer(t *testing.T, id string, opts ...kgo.Opt) *writer {
 	t.Helper()
-	return s.client(t, kgo.TransactionalID(id), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	opts = append(opts, kgo.TransactionalID(s.prefix+id), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	return &writer{s.client(t, opts...), s.prefix}
 }
 
 func (s *kafkaStore) open(t *testing.T) pipeline.Checkpoints {
@@ -81,12 +101,12 @@ func (s *kafkaStore) open(t *testing.T) pipeline.Checkpoints {
 
 func (s *kafkaStore) kafka(t *testing.T) *checkpoint.Kafka {
 	t.Helper()
-	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: s.broker.Addrs(), ClientID: "test"})
+	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: s.brokers, ClientID: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	return checkpoint.NewKafka(conn.Client, prefix+string(pipeline.TopicCheckpoints), appKey,
+	return checkpoint.NewKafka(conn.Client, s.prefix+string(pipeline.TopicCheckpoints), appKey,
 		func() int { return s.partitions }, s.retry)
 }
 
@@ -115,7 +135,7 @@ func staged(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) []
 }
 
 // write begins a transaction and writes records into it.
-func write(t *testing.T, w *kgo.Client, records ...pipeline.Record) {
+func write(t *testing.T, w *writer, records ...pipeline.Record) {
 	t.Helper()
 	if err := w.BeginTransaction(); err != nil {
 		t.Fatal(err)
@@ -123,18 +143,18 @@ func write(t *testing.T, w *kgo.Client, records ...pipeline.Record) {
 	add(t, w, records...)
 }
 
-func add(t *testing.T, w *kgo.Client, records ...pipeline.Record) {
+func add(t *testing.T, w *writer, records ...pipeline.Record) {
 	t.Helper()
 	all := make([]*kgo.Record, 0, len(records))
 	for _, r := range records {
-		all = append(all, &kgo.Record{Topic: prefix + string(r.Topic), Partition: max(0, r.Partition), Key: r.Key, Value: r.Value})
+		all = append(all, &kgo.Record{Topic: w.prefix + string(r.Topic), Partition: max(0, r.Partition), Key: r.Key, Value: r.Value})
 	}
 	if err := w.ProduceSync(t.Context(), all...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func end(t *testing.T, w *kgo.Client, verdict kgo.TransactionEndTry) {
+func end(t *testing.T, w *writer, verdict kgo.TransactionEndTry) {
 	t.Helper()
 	if err := w.EndTransaction(t.Context(), verdict); err != nil {
 		t.Fatal(err)
@@ -259,7 +279,7 @@ func TestRepartitioned(t *testing.T) {
 		s.partitions++
 	}
 	admin := kadm.NewClient(s.client(t))
-	if _, err := admin.UpdatePartitions(t.Context(), s.partitions, prefix+string(pipeline.TopicCheckpoints)); err != nil {
+	if _, err := admin.UpdatePartitions(t.Context(), s.partitions, s.prefix+string(pipeline.TopicCheckpoints)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -284,7 +304,7 @@ func TestCompacted(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	k := s.kafka(t)
 	a, b, c, d := stream(t, "users/a"), stream(t, "users/b"), stream(t, "users/c"), stream(t, "users/d")
-	w := s.client(t, kgo.TransactionalID("1"), kgo.ProducerLinger(20*time.Millisecond)) // One batch a transaction.
+	w := s.writer(t, "1", kgo.ProducerLinger(20*time.Millisecond)) // One batch a transaction.
 	for n, streams := range [][]pipeline.Stream{{d, b, c}, {b, c}, {a, a, b}, {c, b}, {b, b, b}, {c}} {
 		var records []pipeline.Record
 		for _, stream := range streams {
