@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -98,25 +99,40 @@ func commit(tb testing.TB, s *sink.Sink, batches ...*pipeline.Batch) []pipeline.
 	return all
 }
 
-// read returns the records that a read_committed client finds in the topics, by topic and partition, up to a record
-// that is committed last in each partition of the topic `fence`.
+// read returns the records that a read_committed client finds in the topics, up to the ends that they have now.
 func (b *bench) read(tb testing.TB, topics ...string) []*kgo.Record {
 	tb.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.ConsumeTopics(topics...),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond))
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
+		kgo.KeepControlRecords()) // The last one before the end is the marker of a transaction.
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer client.Close()
-	var records []*kgo.Record
-	for quiet := 0; quiet < 4; { // Nothing more comes in four polls of what is already written.
-		ctx, cancel := context.WithTimeout(tb.Context(), 150*time.Millisecond)
-		fetched := client.PollFetches(ctx).Records()
-		cancel()
-		if quiet++; len(fetched) > 0 {
-			quiet = 0
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(tb.Context(), topics...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	left := make(map[string]int64)
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[fmt.Sprintf("%s/%d", o.Topic, o.Partition)] = o.Offset
 		}
-		records = append(records, fetched...)
+	})
+	var records []*kgo.Record
+	for len(left) > 0 {
+		fetches := client.PollFetches(tb.Context())
+		if err := fetches.Err0(); err != nil {
+			tb.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if place := fmt.Sprintf("%s/%d", r.Topic, r.Partition); r.Offset >= left[place]-1 {
+				delete(left, place)
+			}
+			if !r.Attrs.IsControl() {
+				records = append(records, r)
+			}
+		})
 	}
 	return records
 }
