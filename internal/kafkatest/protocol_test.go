@@ -65,7 +65,7 @@ func (w *writer) add(t *testing.T) error {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := res.Topics[w.topic][0].Error; !busy(err) {
+		if err := res.Topics[w.topic][0].Error; !busy(err) && !moving(err) {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (w *writer) send(t *testing.T, batch []byte) (int64, error) {
 	}
 }
 
-// moving tells that the partition's leader is not there yet: the topic is new.
+// moving tells that the topic is so new that not every broker knows it, or its leader, yet.
 func moving(err error) bool {
 	return errors.Is(err, kafka.NotLeaderForPartition) || errors.Is(err, kafka.LeaderNotAvailable) ||
 		errors.Is(err, kafka.UnknownTopicOrPartition)
