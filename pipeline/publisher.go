@@ -17,7 +17,7 @@ type publisher struct {
 	counts map[Stream]Counts
 	// next is a streamed window that ended the collecting of a group.
 	next *delivery
-	// committed tells that this session has moved something forward.
+	// committed tells that the session has moved something forward.
 	committed bool
 }
 

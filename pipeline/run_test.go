@@ -30,7 +30,7 @@ func TestRunPublishesEachRowOnceInOrder(t *testing.T) {
 	})
 }
 
-// TestEveryStepFailsOnce fails the n-th operation of every kind, for all n, and expects the next session to put it right.
+// TestEveryStepFailsOnce fails the n-th operation of every kind, for all n, and expects the session that follows to put it right.
 func TestEveryStepFailsOnce(t *testing.T) {
 	for _, op := range []string{"open", "load", "begin", "publish", "append", "commit", "commit unseen"} {
 		for n := 1; ; n++ {
