@@ -136,6 +136,7 @@ func (s *Sink) configOf(name string) []kafka.ConfigEntry {
 	case s.own(pipeline.TopicCheckpoints):
 		entries = append(entries, kafka.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		add("max.message.bytes", checkpointMaxBytes)
+		add("segment.ms", time.Hour.Milliseconds()) // The segment that is written to is not compacted, and is read at each start.
 	case s.own(pipeline.TopicRejected):
 		add("max.message.bytes", rejectedMaxBytes)
 		fallthrough

@@ -172,6 +172,7 @@ func (a *app) openSink(ctx context.Context, retry pipeline.Retry, warn func(stri
 		if openErr != nil {
 			return usageError{openErr}
 		}
+		files.Retry = retry
 		a.close = append(a.close, func() { _ = files.Close() }) // Only the lock.
 		a.sink, a.store = topics, files
 		return nil
