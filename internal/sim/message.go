@@ -43,10 +43,7 @@ func (s *Server) page(c *cursor, rows []meta) reply {
 	}
 	// One row more than the page has room for tells whether there is a next one. If the total tells it, there is no need to
 	// look through the rest of the window.
-	want := int64(c.count) + 1
-	if !s.Drift {
-		want = min(want, c.total-c.given)
-	}
+	want := min(int64(c.count)+1, c.total-c.given)
 	rows = s.totals.collect(slices.Grow(rows, c.count+1), &c.window, c.after, int(want))
 	more := len(rows) > c.count
 	rows = rows[:min(len(rows), c.count)]

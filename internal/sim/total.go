@@ -62,7 +62,8 @@ func (t *totals) hour(which stream, hour int64) int64 {
 	return n
 }
 
-// empty tells that a window has no rows in the hour that begins with a second.
+// empty tells that a window has no rows in the hour that begins with a second. Hours that are not wholly in the window are
+// not looked at: to count them would cost more than to go through what the window has of them.
 func (t *totals) empty(w *window, sec int64) bool {
 	hour := sec / hourSeconds
 	return sec%hourSeconds == 0 && t.history.settled(w, hour) && t.hour(w.stream, hour) == 0
