@@ -105,6 +105,7 @@ func (s *settings) parseKafka(p *parser, c *config) {
 		p.addf("JMPUB_KAFKA_SASL_USERNAME or _PASSWORD is set, but JMPUB_KAFKA_SASL is not; set it to plain, " +
 			"scram-sha-256 or scram-sha-512")
 	}
+	c.sink.TransactionTimeout = p.duration("JMPUB_KAFKA_TRANSACTION_TIMEOUT", s.Kafka.TransactionTimeout)
 	c.sink.Compression = p.oneOf("JMPUB_KAFKA_COMPRESSION", s.Kafka.Compression, "none", "gzip", "snappy", "lz4", "zstd")
 }
 

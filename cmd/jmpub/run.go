@@ -46,7 +46,11 @@ func newRun() *cobra.Command {
 			ctx := cmd.Context()
 			log := newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat)
 			a, err := newApp(ctx, cfg, log)
-			if err != nil {
+			switch {
+			case err != nil && ctx.Err() != nil:
+				log.InfoContext(ctx, "stopped before anything was read")
+				return nil
+			case err != nil:
 				return err
 			}
 			defer a.Close()

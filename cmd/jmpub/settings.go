@@ -66,6 +66,8 @@ type settings struct {
 		SASLPassword     secret `split_words:"true"`
 		SASLPasswordFile string `split_words:"true"`
 		Compression      string `split_words:"true" default:"zstd"`
+		// TransactionTimeout is given to the broker with the transactional id.
+		TransactionTimeout string `split_words:"true" default:"3m"`
 	}
 	TopicPrefix string `split_words:"true" default:"jmessage"`
 	Topics      struct {
