@@ -51,6 +51,7 @@ type settings struct {
 		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
 		Rate     string `split_words:"true" default:"600/m"`
 		PageSize string `split_words:"true" default:"1000"`
+		Parallel string `split_words:"true" default:"4"`
 	}
 	Poll    string `split_words:"true" default:"2s"`
 	Settle  string `split_words:"true" default:"5s"`
