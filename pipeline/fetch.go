@@ -40,20 +40,7 @@ func (f *fetch) pages(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan pageResult, 1)
-	go func() {
-		defer close(results)
-		for {
-			page, err := pages.Next(ctx)
-			select {
-			case results <- pageResult{page, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
+	go fetchAll(ctx, pages, results)
 	defer func() {
 		cancel()
 		for range results { // Wait for the goroutine to end.
@@ -67,19 +54,40 @@ func (f *fetch) pages(ctx context.Context) error {
 		case result.err != nil:
 			return result.err
 		}
-		f.span = result.page.Span
-		f.assembly.add(result.page)
-		if f.assembly.ledger.Pages == 1 {
-			shown := Page{Total: result.page.Total, Span: result.page.Span}
-			if err := p.tell(ctx, step{page: &shown, bytes: f.assembly.batch.Bytes / max(1, len(result.page.Rows))}); err != nil {
-				return err
-			}
-		}
-		if err := f.account(ctx); err != nil {
+		if err := f.add(ctx, result.page); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// fetchAll gets page after page until there is an error; [io.EOF] comes behind the last.
+func fetchAll(ctx context.Context, pages Pages, results chan<- pageResult) {
+	defer close(results)
+	for {
+		page, err := pages.Next(ctx)
+		select {
+		case results <- pageResult{page, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// add takes in a page. The first one shows how dense the history is.
+func (f *fetch) add(ctx context.Context, page Page) error {
+	f.span = page.Span
+	f.assembly.add(page)
+	if f.assembly.ledger.Pages == 1 {
+		shown := Page{Total: page.Total, Span: page.Span}
+		if err := f.piece.tell(ctx, step{page: &shown, bytes: f.assembly.batch.Bytes / max(1, len(page.Rows))}); err != nil {
+			return err
+		}
+	}
+	return f.account(ctx)
 }
 
 // account charges the batch to the memory budget. A window that finds no room waits for its turn and is then handed to the

@@ -181,8 +181,8 @@ func aheadOf(parallel int) int { return 2 * parallel }
 func (r *reader) start(ctx context.Context, place int, from Position, held int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &piece{
-		session: r.session, stream: r.stream, from: from, steps: r.steps, gaveBack: r.gaveBack,
-		reserved: held, turn: make(chan struct{}), cancel: cancel,
+		session: r.session, stream: r.stream, begins: from.End, short: from.Span < r.density.span, from: from,
+		steps: r.steps, gaveBack: r.gaveBack, reserved: held, turn: make(chan struct{}), cancel: cancel,
 	}
 	r.pieces = slices.Insert(r.pieces, place, p)
 	if place == 0 {
@@ -209,7 +209,7 @@ func (r *reader) handle(ctx context.Context, s step) error {
 		r.fill(ctx, place)
 		return nil
 	case s.page != nil:
-		if p.from.Span >= r.density.span { // One that was made short shows only that.
+		if !p.short { // One that was made short shows only that.
 			r.density.learn(p.plan.Window, *s.page, s.bytes)
 		}
 		return nil
@@ -227,7 +227,7 @@ func (r *reader) fill(ctx context.Context, place int) {
 	if place+1 == len(r.pieces) {
 		return
 	}
-	end, next := r.pieces[place].plan.Window.End, r.pieces[place+1].from.End
+	end, next := r.pieces[place].plan.Window.End, r.pieces[place+1].begins
 	switch {
 	case end.Before(next):
 		rest := Position{End: end, Span: next.Sub(end), Until: next}
