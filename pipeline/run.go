@@ -24,6 +24,8 @@ type Config struct {
 	Start Start
 	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
 	Until time.Time
+	// Replay is the id that marks everything that a replay publishes; empty for a live run.
+	Replay string
 	// Overlap is how far the source's windows reach back before the position; default 2 s.
 	Overlap time.Duration
 	// WindowBytes is the most memory that one window's events may take; a larger window is published in parts, into its
