@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"unicode/utf8"
 
@@ -35,35 +36,57 @@ func Load() (*Contract, error) {
 	return &Contract{compiled}, nil
 }
 
-// compile reads the schemas in a folder. Formats are asserted, and so is a list that a later release may extend: what is
-// published today has to be in it.
+// compile reads and compiles the schemas in a folder.
 func compile(files fs.FS, dir string) (map[string]*jsonschema.Schema, error) {
-	names, err := fs.Glob(files, strings.TrimPrefix(dir+"/*.json", "./"))
+	compiler, err := compilerOf(files, dir)
 	if err != nil {
 		return nil, err
 	}
+	all := make(map[string]*jsonschema.Schema)
+	err = eachFile(files, dir, func(name string, _ []byte) error {
+		all[name], err = compiler.Compile(idPrefix + name)
+		return err
+	})
+	return all, err
+}
+
+// idPrefix begins the name under which the compiler knows a schema.
+const idPrefix = "urn:jmpub:file:"
+
+// compilerOf knows the schemas in a folder. Formats are asserted, and so is a list that a later release may extend: what is
+// published today has to be in it.
+func compilerOf(files fs.FS, dir string) (*jsonschema.Compiler, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	all := make(map[string]*jsonschema.Schema, len(names))
-	for _, name := range names {
-		data, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, err
-		}
+	return compiler, eachFile(files, dir, func(name string, data []byte) error {
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return err
+		}
+		if object, ok := doc.(map[string]any); ok {
+			delete(object, "$id") // References stay within a file, and errors are to name it.
 		}
 		closeLists(doc)
-		id := "urn:jmpub:file:" + strings.TrimSuffix(name[strings.LastIndex(name, "/")+1:], ".json")
-		if err := compiler.AddResource(id, doc); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		return compiler.AddResource(idPrefix+name, doc)
+	})
+}
+
+// eachFile gives the schemas in a folder by the names of their files.
+func eachFile(files fs.FS, dir string, visit func(name string, data []byte) error) error {
+	names, err := fs.Glob(files, path.Join(dir, "*.json"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		data, err := fs.ReadFile(files, name)
+		if err == nil {
+			err = visit(strings.TrimSuffix(path.Base(name), ".json"), data)
 		}
-		if all[strings.TrimPrefix(id, "urn:jmpub:file:")], err = compiler.Compile(id); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // extensible lists the words that are known today of a text that may get more. Readers have to expect others.
