@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the schemas: <name>.json, and released/v1/<name>.json.
 //
-//go:embed *.json
+//go:embed *.json released/v1/*.json
 var Files embed.FS
