@@ -130,8 +130,8 @@ func topicsMade(t *testing.T) map[string]map[string]string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := broker.Close(); err != nil {
-			t.Error(err)
+		if closeErr := broker.Close(); closeErr != nil {
+			t.Error(closeErr)
 		}
 	})
 	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: broker.Addrs(), ClientID: "test"})
@@ -140,7 +140,7 @@ func topicsMade(t *testing.T) map[string]map[string]string {
 	}
 	t.Cleanup(conn.Close)
 	out := newSink(t, conn.Client)
-	if err := out.EnsureTopics(t.Context()); err != nil {
+	if err = out.EnsureTopics(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...))

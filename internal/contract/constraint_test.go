@@ -210,7 +210,10 @@ func replacements(value any) []any {
 	all := []any{
 		nil, true, json.Number("0"), json.Number("-1"), json.Number("1.5"), json.Number("9223372036854775808"),
 		json.Number("-9223372036854775809"), json.Number("18446744073709551616"), "", "?", "x\n", strings.Repeat("x", 300),
-		"urn:jmessage:app:\u0001", []any{}, map[string]any{}, absent{},
+		"urn:jmessage:app:\u0001",
+		[]any{},
+		map[string]any{},
+		absent{},
 	}
 	switch v := value.(type) {
 	case string:
