@@ -44,7 +44,7 @@ func TestExamplesOfTheDocument(t *testing.T) {
 		return fmt.Appendf(nil, "<!-- %s %s -->\n%s", what, name, block)
 	})
 	if *update {
-		if err := os.WriteFile(file, current, 0o600); err != nil {
+		if err := os.WriteFile(file, current, 0o600); err != nil { //nolint:gosec // A fixed file.
 			t.Fatal(err)
 		}
 		return
