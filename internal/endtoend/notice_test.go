@@ -1,6 +1,7 @@
 package endtoend_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -25,9 +26,7 @@ func TestNoticesKeepTheContract(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		recorded := httptest.NewRecorder()
 		w.api.ServeHTTP(recorded, r)
-		for name, values := range recorded.Header() {
-			out.Header()[name] = values
-		}
+		maps.Copy(out.Header(), recorded.Header())
 		out.Header().Del("Content-Length")
 		out.WriteHeader(recorded.Code)
 		_, _ = out.Write(total.ReplaceAllFunc(recorded.Body.Bytes(), oneMore)) // A client that is gone reads nothing.
