@@ -127,7 +127,11 @@ func events(tb testing.TB, rows []verify.TruthRow) []*kgo.Record {
 
 func (w *world) publish(tb testing.TB, records ...*kgo.Record) {
 	tb.Helper()
-	if err := w.client.ProduceSync(tb.Context(), records...).FirstErr(); err != nil {
+	sent := make([]*kgo.Record, len(records)) // The client writes into a record, and the same one may stand here twice.
+	for i, r := range records {
+		sent[i] = new(*r)
+	}
+	if err := w.client.ProduceSync(tb.Context(), sent...).FirstErr(); err != nil {
 		tb.Fatal(err)
 	}
 }
