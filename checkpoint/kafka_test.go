@@ -265,7 +265,7 @@ func TestTombstone(t *testing.T) {
 	w := s.writer(t, "1")
 	write(t, w, record(t, k, window(a, 1)), record(t, k, window(b, 1)), k.Tombstone(a, ""))
 	end(t, w, kgo.TryCommit)
-	write(t, w, k.Tombstone(b))
+	write(t, w, k.Tombstone(b, ""))
 	end(t, w, kgo.TryAbort)
 	same(t, "left", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{b: window(b, 1).Checkpoint})
 }

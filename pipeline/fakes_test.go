@@ -160,6 +160,8 @@ func newFakeKafka() *fakeKafka {
 	return &fakeKafka{checkpoints: make(map[pipeline.Stream]pipeline.Checkpoint)}
 }
 
+func (*fakeKafka) Forget() {}
+
 func (k *fakeKafka) try(ctx context.Context, op string) error {
 	if k.fail == nil {
 		return nil

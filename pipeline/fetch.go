@@ -238,12 +238,14 @@ func (f *fetch) close(e *edge) *Closed {
 	closed.Ledger.Duration = now.Sub(closed.Ledger.Started)
 	closed.Checkpoint, f.nextEdge = f.assembly.checkpoint(e, f.span)
 	closed.Checkpoint.SavedAt = now
+	closed.Ledger.Replay, closed.Checkpoint.Replay = p.cfg.Replay, p.cfg.Replay
 	if gap := f.plan.Gap; gap != nil {
 		closed.Notices = append(closed.Notices, Notice{
 			Kind: NoticeGap, AppKey: p.cfg.AppKey, Stream: p.stream, Window: *gap, At: now,
 			Detail: "this time left the API's history before it was read; its messages are lost",
 		})
 	}
+	closed.Notices = append(closed.Notices, f.milestones(now)...)
 	if ledger := &closed.Ledger; ledger.Mismatch {
 		rows := f.assembly.different()
 		closed.Notices = append(closed.Notices, Notice{
@@ -253,4 +255,25 @@ func (f *fetch) close(e *edge) *Closed {
 		})
 	}
 	return closed
+}
+
+// milestones are the notices of a replay's first and last window.
+func (f *fetch) milestones(now time.Time) []Notice {
+	p := f.piece
+	if p.cfg.Replay == "" {
+		return nil
+	}
+	notice := Notice{
+		AppKey: p.cfg.AppKey, Stream: p.stream, Window: Window{Begin: p.cfg.Start.At, End: p.cfg.Until}, At: now, Replay: p.cfg.Replay,
+	}
+	var all []Notice
+	if p.opens {
+		notice.Kind, notice.Detail = NoticeReplayStarted, "events of this time come again, marked with the replay's id"
+		all = append(all, notice)
+	}
+	if !f.plan.Window.End.Before(p.cfg.Until) {
+		notice.Kind, notice.Detail = NoticeReplayFinished, "the replay has published all of its time"
+		all = append(all, notice)
+	}
+	return all
 }

@@ -22,6 +22,8 @@ type piece struct {
 	reserved int64
 	// begins is where the window begins, after the one before it.
 	begins time.Time
+	// opens tells that it is a replay's first.
+	opens bool
 	// short tells that its length is not what suited the density.
 	short bool
 	// turn is closed when every window before it has been handed on; edge is what is known of them then.

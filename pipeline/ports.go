@@ -41,6 +41,8 @@ type Sink interface {
 	Open(ctx context.Context) error
 	// Begin starts a transaction. One is open at a time.
 	Begin(ctx context.Context) (Transaction, error)
+	// Forget makes the next call of Open like the first one.
+	Forget()
 }
 
 // Transaction is what commits together. Where the sink delivers at least once, it is only a batch: Commit and Abort do

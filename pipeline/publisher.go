@@ -17,8 +17,8 @@ type publisher struct {
 	counts map[Stream]Counts
 	// next is a streamed window that ended the collecting of a group.
 	next *delivery
-	// committed tells that the session has moved something forward.
-	committed bool
+	// moved are the streams that the session has moved forward.
+	moved map[Stream]bool
 }
 
 // run commits what the readers send until the queue is closed or soft is done. What is being committed then is finished
@@ -115,8 +115,8 @@ func (p *publisher) commit(ctx context.Context, group []*delivery) error {
 
 // report tells of committed windows.
 func (p *publisher) report(closed []*Closed, written []written) {
-	p.committed = true
 	for i, c := range closed {
+		p.moved[c.Ledger.Stream] = true
 		p.counts[c.Ledger.Stream] = c.Checkpoint.Counts
 		p.cfg.Observer.Committed(c, written[i].events)
 		for _, r := range written[i].rejected {
@@ -210,9 +210,13 @@ func (w *written) enter(c *Closed, before Counts) {
 	if ledger.Mismatch {
 		counts.Mismatches++
 	}
-	for _, n := range c.Notices {
-		if n.Kind == NoticeGap {
+	for i := range c.Notices {
+		switch n := &c.Notices[i]; n.Kind {
+		case NoticeGap:
 			counts.GapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
+		case NoticeReplayFinished:
+			n.Rows = counts.Published + counts.Rejected
+		default:
 		}
 	}
 }

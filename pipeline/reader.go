@@ -40,6 +40,8 @@ type reader struct {
 	pieces []*piece
 	// ready is the first one's delivery, while the publisher is busy.
 	ready *delivery
+	// opening is where a replay's first window begins, in the run that reads it; zero otherwise.
+	opening time.Time
 	// steps are what the pieces have to tell; room tells that memory was given back.
 	steps   chan step
 	room    chan struct{}
@@ -181,7 +183,7 @@ func aheadOf(parallel int) int { return 2 * parallel }
 func (r *reader) start(ctx context.Context, place int, from Position, held int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &piece{
-		session: r.session, stream: r.stream, begins: from.End, short: from.Span < r.density.span, from: from,
+		session: r.session, stream: r.stream, begins: from.End, opens: from.End.Equal(r.opening), short: from.Span < r.density.span, from: from,
 		steps: r.steps, gaveBack: r.gaveBack, reserved: held, turn: make(chan struct{}), cancel: cancel,
 	}
 	r.pieces = slices.Insert(r.pieces, place, p)

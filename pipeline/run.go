@@ -65,6 +65,9 @@ const (
 // Pipeline publishes the streams of one app.
 type Pipeline struct {
 	cfg Config
+	// resets are those that a session has begun from; positioned are the streams that have a checkpoint.
+	resets     map[string]bool
+	positioned map[Stream]bool
 }
 
 // New checks the configuration and fills in the defaults.
@@ -93,7 +96,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pipeline{cfg: cfg}, errors.Join(errs...)
+	return &Pipeline{cfg: cfg, resets: make(map[string]bool), positioned: make(map[Stream]bool)}, errors.Join(errs...)
 }
 
 func setDefault[T ~int | ~int64](field *T, value T) {
@@ -122,10 +125,40 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return unlessStopped(err)
-		case err == nil || ClassOf(err) != Abort:
+		case err == nil:
+			return nil
+		case ClassOf(err) == Fenced:
+			if !p.wasReset(ctx) {
+				return err
+			}
+			last = errReset
+			p.cfg.Sink.Forget()
+		case ClassOf(err) != Abort:
 			return err
 		}
 	}
+}
+
+// errReset is why a session begins after an operator has set the position anew.
+var errReset = errors.New("the position was set anew from outside")
+
+// wasReset tells, of a run that was fenced, that it was fenced by somebody who set its position anew and left, not by a run
+// that takes its place: there is a reset that this run has not begun from, or a position was deleted.
+func (p *Pipeline) wasReset(ctx context.Context) bool {
+	if p.cfg.Replay != "" {
+		return false
+	}
+	positions, err := p.cfg.Checkpoints.Load(ctx)
+	if err != nil {
+		return false // Fenced it is in any case.
+	}
+	for _, stream := range p.cfg.Streams {
+		cp, ok := positions[stream]
+		if !ok && p.positioned[stream] || cp.Reset != "" && !p.resets[cp.Reset] {
+			return true
+		}
+	}
+	return false
 }
 
 // unlessStopped keeps, of what a run ended with when it was asked to stop, what would also have ended it otherwise.
@@ -166,13 +199,20 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	for stream, cp := range positions {
+		p.resets[cp.Reset] = true
+		p.positioned[stream] = true
+	}
 	readers, counts, err := s.readers(ctx, positions)
 	if err != nil {
 		return false, err
 	}
-	pub := &publisher{session: s, counts: counts}
+	pub := &publisher{session: s, counts: counts, moved: make(map[Stream]bool)}
 	err = s.work(ctx, readers, pub)
-	return pub.committed, err
+	for stream := range pub.moved {
+		p.positioned[stream] = true
+	}
+	return len(pub.moved) > 0, err
 }
 
 // readers makes a reader for each stream. A stream without a checkpoint begins at the configured start.
@@ -196,7 +236,11 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 			cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
 		}
 		counts[stream] = cp.Counts
-		readers = append(readers, newReader(s, stream, cp))
+		r := newReader(s, stream, cp)
+		if s.cfg.Replay != "" && !ok {
+			r.opening = cp.End
+		}
+		readers = append(readers, r)
 	}
 	return readers, counts, nil
 }

@@ -187,6 +187,9 @@ func (s *Sink) Open(ctx context.Context) error {
 	})
 }
 
+// Forget makes the next Open take the transactional id from whoever has it; see [pipeline.Sink].
+func (s *Sink) Forget() { s.producer = producer{partitions: make(map[place]*partition)} }
+
 // openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
 func (s *Sink) openFault(op string, err error) error {
 	if s.producer.known && (errors.Is(err, kafka.ProducerFenced) || errors.Is(err, kafka.InvalidProducerEpoch)) {

@@ -142,7 +142,7 @@ func TestRefusedRecords(t *testing.T) {
 		"window with a header":         {window, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
 		"window without a value":       {window, func(r *record) { r.value = nil }, "no JSON"},
 		"notice under another key":     {notice, key(appKey), "the key"},
-		"notice of an unlisted kind":   {notice, value(`"gap"`, `"late_rows"`), "kind"},
+		"notice of an unlisted kind":   {notice, value(`"gap"`, `"rain"`), "kind"},
 		"checkpoint of another stream": {position, key(appKey + "/messages"), "the key"},
 		"statistics of another day":    {day, key(appKey + "/2017-03-02"), "the key"},
 		"statistics of another kind":   {day, topic("statistics.groups"), "kind"},

@@ -116,8 +116,12 @@ func validValues(t *testing.T, name string) []string {
 		all = append(all, strings.Replace(all[0], "{", `{"jmpub_replay":"r-1",`, 1))
 	case "rejected-headers":
 		all = append(all, strings.Replace(all[0], "{", `{"jmpub_replay":"r-1","jmpub_msgid":"-5","jmpub_truncated":"100",`, 1))
-	case "window", "notice":
+	case "window":
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","late":true,`, 1))
+	case "notice":
 		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1",`, 1))
+	case "checkpoint":
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","reset":"r-2",`, 1))
 	case "statistics-users", "statistics-messages", "statistics-groups":
 		hour := strings.NewReplacer(`"day"`, `"hour"`, `"time":"2017-03-01"`, `"time":"2017-03-01 23"`)
 		month := strings.NewReplacer(`"day"`, `"month"`, `"time":"2017-03-01"`, `"time":"2017-03"`)

@@ -184,6 +184,9 @@ func (c *Contract) checkOwn(schema string, key []byte, headers []Header, value [
 		return fmt.Errorf("it has the header %s", headers[0].Key)
 	}
 	want := text(record, "app_key") + "/" + text(record, "stream")
+	if replay := text(record, "replay"); schema == "checkpoint" && replay != "" {
+		want = text(record, "app_key") + "~" + replay + "/" + text(record, "stream")
+	}
 	switch schema {
 	case "window":
 		want += "/" + text(record, "begin_time")

@@ -64,13 +64,17 @@ type (
 // decided lists the partitions that hold something, with their ends at the call, once no transaction is open that began
 // before: a broker answers EndTxn before the markers are written, so what was just committed can still be invisible.
 func decided(ctx context.Context, admin *kadm.Client, names []string) (map[partition]extent, error) {
-	starts, err := listed(admin.ListStartOffsets(ctx, names...))
+	starts, err := lookUp(ctx, "look up the beginnings", func(ctx context.Context) (kadm.ListedOffsets, error) {
+		return admin.ListStartOffsets(ctx, names...)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look up the beginnings: %w", err)
+		return nil, err
 	}
-	ends, err := listed(admin.ListEndOffsets(ctx, names...))
+	ends, err := lookUp(ctx, "look up the ends", func(ctx context.Context) (kadm.ListedOffsets, error) {
+		return admin.ListEndOffsets(ctx, names...)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look up the ends: %w", err)
+		return nil, err
 	}
 	held := make(map[partition]extent)
 	for at, end := range ends {
@@ -78,11 +82,13 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 			held[at] = extent{start, end}
 		}
 	}
-	retry := pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
+	retry := patience()
 	err = retry.Do(ctx, "wait for open transactions", func(ctx context.Context) error {
-		stable, cause := listed(admin.ListCommittedOffsets(ctx, names...))
+		stable, cause := lookUp(ctx, "look up the last stable offsets", func(ctx context.Context) (kadm.ListedOffsets, error) {
+			return admin.ListCommittedOffsets(ctx, names...)
+		})
 		if cause != nil {
-			return fmt.Errorf("look up the last stable offsets: %w", cause)
+			return cause
 		}
 		for at, e := range held {
 			if stable[at] < e.end {
@@ -95,6 +101,24 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 		return nil
 	})
 	return held, err
+}
+
+func patience() pipeline.Retry { return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second} }
+
+// lookUp lists offsets. A broker that has just become a leader cannot tell them for a moment.
+func lookUp(ctx context.Context, op string, fn func(context.Context) (kadm.ListedOffsets, error)) (all map[partition]int64, err error) {
+	retry := patience()
+	err = retry.Do(ctx, op, func(ctx context.Context) error {
+		var cause error
+		if all, cause = listed(fn(ctx)); cause != nil && kerr.IsRetriable(cause) {
+			return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: cause}
+		}
+		return cause
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return all, nil
 }
 
 // listed are offsets by partition, without topics that do not exist.
