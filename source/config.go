@@ -25,6 +25,9 @@ type Config struct {
 	TimeZone *time.Location
 	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
 	Rate Rate
+	// Reserve is the part of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
+	// is asked for once less remains. 0 reserves nothing.
+	Reserve float64
 	// PageSize is the rows asked for in a page; 1000, which is also the most.
 	PageSize int
 	// Poll is the least time between two windows of a stream at the head; 2 s.

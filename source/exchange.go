@@ -144,7 +144,7 @@ func (c *Client) exchange(ctx context.Context, r *request, damaged bool) (reply,
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // A drained connection can be used again.
 		_ = res.Body.Close()
 	}()
-	c.limiter.pause(exhausted(res.Header))
+	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
 	if res.StatusCode != http.StatusOK {
 		// What can be read of it is enough: the status says the most.
 		body, _ := io.ReadAll(io.LimitReader(unpacked(res), maxErrorBody))

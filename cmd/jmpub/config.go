@@ -20,6 +20,8 @@ type config struct {
 	start   pipeline.Start
 	// checkpointDir is the folder of file checkpoints; empty keeps them in Kafka.
 	checkpointDir string
+	// until is where a replay ends; zero for a live run.
+	until time.Time
 	// replay is the id of the replay that this is; empty for the live run.
 	replay string
 	// parallel is how many windows are fetched at the same time.

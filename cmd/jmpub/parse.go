@@ -182,3 +182,18 @@ func parseTime(text string, zone *time.Location) (at time.Time, back time.Durati
 	}
 	return time.Time{}, 0, fmt.Errorf("%q is not %s", text, timeForm)
 }
+
+// parseWhen reads a flag's time: one of the forms of parseTime, the duration back from now. It is in whole seconds.
+func parseWhen(flag, text string, now time.Time, zone *time.Location) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, usage("%s is missing: give it %s", flag, timeForm)
+	}
+	at, back, err := parseTime(text, zone)
+	if err != nil {
+		return time.Time{}, usage("%s: %w", flag, err)
+	}
+	if at.IsZero() {
+		at = now.Add(-back)
+	}
+	return at.UTC().Truncate(time.Second), nil
+}

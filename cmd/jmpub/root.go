@@ -52,7 +52,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), newRun(), newSim(), newBroker(), newConfig(), newVersion())
+	root.AddCommand(newDemo(), newRun(), newReplay(), newCheckpoint(), newSim(), newBroker(), newConfig(), newVersion())
 	return root
 }
 

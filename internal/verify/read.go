@@ -103,7 +103,9 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 	return held, err
 }
 
-func patience() pipeline.Retry { return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second} }
+func patience() pipeline.Retry {
+	return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
+}
 
 // lookUp lists offsets. A broker that has just become a leader cannot tell them for a moment.
 func lookUp(ctx context.Context, op string, fn func(context.Context) (kadm.ListedOffsets, error)) (all map[partition]int64, err error) {
