@@ -168,6 +168,10 @@ const (
 	senderAhead  = 6
 )
 
+// SenderAhead is how far a sender's clock may be ahead of the server's: with [SenderClock], a row can be read so much later
+// than its msg_ctime.
+const SenderAhead = senderAhead * time.Second
+
 // senderClock is what create_time shows, in milliseconds, and whether its platform gives milliseconds (REPORT_API: seconds
 // from Android, REST and old iOS, milliseconds from web and newer iOS). Most clocks are nearly right; some are up to 40 s
 // behind or 5 s ahead.
