@@ -236,8 +236,15 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 			cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
 		}
 		counts[stream] = cp.Counts
+		opens := s.cfg.Replay != "" && !ok
+		if opens {
+			var err error
+			if cp.Seen, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
+				return nil, nil, err
+			}
+		}
 		r := newReader(s, stream, cp)
-		if s.cfg.Replay != "" && !ok {
+		if opens {
 			r.opening = cp.End
 		}
 		readers = append(readers, r)

@@ -246,7 +246,7 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 	}
 	cp := before
 	cp.AppKey, cp.Stream, cp.End, cp.SavedAt, cp.Reset = p.cfg.source.AppKey, s, to, time.Now(), "reset-"+strings.ToLower(rand.Text())
-	if cp.Seen, err = p.publishedBefore(ctx, s, to); err != nil {
+	if cp.Seen, err = pipeline.IDsBefore(ctx, p.source, cp.AppKey, s, to); err != nil {
 		return startError(err)
 	}
 	cp.SeenRejected = nil
@@ -278,12 +278,6 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	return fmt.Sprintf("%s stands at %s. With %s, about %d rows of %s are %s (%d requests).",
 		before.Stream, pipeline.FormatTime(before.End), pipeline.FormatTime(to), cost.Rows,
 		w.End.Sub(w.Begin).Round(time.Second), does, cost.Requests), nil
-}
-
-// publishedBefore are the ids of the rows just before a time, which the first window after it can bring again.
-func (a *parts) publishedBefore(ctx context.Context, s pipeline.Stream, to time.Time) ([]int64, error) {
-	const margin = 2 * time.Second // Bounds may be strict, and whole seconds are rounded.
-	return pipeline.IDsBefore(ctx, a.source, a.cfg.source.AppKey, s, pipeline.Window{Begin: to.Add(-a.cfg.source.Overlap - margin), End: to}, to)
 }
 
 // setPosition writes a position; a running jmpub is fenced by that, and goes on from there.

@@ -173,10 +173,25 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	if err := count.print(cmd.OutOrStdout(), cfg, after, time.Since(started), o.asJSON); err != nil {
 		return err
 	}
+	if !replayed(cfg, after) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "to go on with it: %s\n", o.command(cfg))
+	}
 	if !replayed(cfg, after) && ctx.Err() != nil {
 		return errors.Join(errReported, ctx.Err())
 	}
 	return nil
+}
+
+// command is the command line that goes on with a replay.
+func (o *replayOptions) command(cfg *config) string {
+	line := "jmpub replay --from " + pipeline.FormatTime(cfg.start.At) + " --to " + pipeline.FormatTime(cfg.until) + " --id " + cfg.replay
+	for _, s := range o.streams {
+		line += " --stream '" + s + "'"
+	}
+	if o.prefix != "" {
+		line += " --to-topic-prefix " + o.prefix
+	}
+	return line
 }
 
 // replayed tells whether a replay has come to its end.
@@ -239,7 +254,7 @@ func (r *replayCount) print(w io.Writer, cfg *config, after map[pipeline.Stream]
 	}
 	state := "complete"
 	if !result.Complete {
-		state = "interrupted; the same command goes on with it"
+		state = "interrupted"
 	}
 	_, err := fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s.*, %d of the events by this run, in %d windows and %d requests, %s\n",
 		result.Replay, state, result.Published, result.Rejected, cfg.sink.Prefix, r.published, r.windows, r.requests, took.Round(time.Millisecond))

@@ -157,10 +157,10 @@ func (r *Report) leftoverRejected(found *Found, expected map[uint64]expectation)
 		switch most := e.due + e.allowed; {
 		case !known:
 			for range there {
-				r.note(&r.Unknown, "a rejected row belongs to no row")
+				r.note(&r.Unknown, "a rejected row belongs to no row: %s", found.texts[hash])
 			}
 		case there > most:
-			r.note(&r.Duplicated, "a rejected row is there %d times, not %d", there, most)
+			r.note(&r.Duplicated, "a rejected row is there %d times, not %d: %s", there, most, found.texts[hash])
 		}
 	}
 }

@@ -20,7 +20,9 @@ type Found struct {
 	events map[int64]sighting
 	// rejected counts rejected rows by the hash of their bytes.
 	rejected map[uint64]int
-	hash     hasher
+	// texts shows rejected rows, for examples.
+	texts map[uint64]string
+	hash  hasher
 }
 
 // sighting is what is known of the records of one msgid.
@@ -34,10 +36,13 @@ type sighting struct {
 	elsewhere, otherwise bool
 }
 
-const maxExamples = 10
+const (
+	maxExamples = 10
+	maxTexts    = 10_000
+)
 
 func newFound() *Found {
-	return &Found{events: make(map[int64]sighting), rejected: make(map[uint64]int), hash: newHasher()}
+	return &Found{events: make(map[int64]sighting), rejected: make(map[uint64]int), texts: make(map[uint64]string), hash: newHasher()}
 }
 
 // take adds a record.
@@ -60,6 +65,9 @@ func (f *Found) take(w witnessed) {
 		return
 	case w.rejected:
 		f.rejected[w.row]++
+		if f.texts[w.row] = w.text; len(f.texts) > maxTexts {
+			delete(f.texts, w.row)
+		}
 		return
 	}
 	s := f.events[w.id]

@@ -20,6 +20,8 @@ type witnessed struct {
 	// row is the hash of the row that the event was made of, or of the rejected row's bytes.
 	row      uint64
 	rejected bool
+	// text shows a rejected row.
+	text string
 	// lost tells that the record cannot be assigned to a row at all; broken says what is wrong with it.
 	lost   bool
 	broken string
@@ -78,7 +80,7 @@ func (w *witness) row(r *kgo.Record) witnessed {
 	target, ok := w.topics[r.Topic]
 	switch {
 	case r.Topic == w.rejected:
-		return witnessed{rejected: true, row: w.hash.bytes(r.Value)}
+		return witnessed{rejected: true, row: w.hash.bytes(r.Value), text: place(r) + ": " + shorten(r.Value)}
 	case !ok:
 		return witnessed{own: true}
 	}
