@@ -27,10 +27,10 @@ type StatisticsSource interface {
 	// Now is the server's clock; see [Source].
 	Now(ctx context.Context, s Stream) (time.Time, error)
 	// Statistics asks for n periods of a unit from first on, in as many requests as the API's limits make of them, and
-	// returns what came, by time: there may be fewer, and others. The periods are in the zone of the API. A fault of class
+	// returns what came, by time, and how many requests were sent: there may be fewer periods, and others. The periods are in the zone of the API. A fault of class
 	// [Drop] means that the app has no right to them, or that they cannot be understood; one of class [Restart] that the
 	// day moved on, which the API gives hours of.
-	Statistics(ctx context.Context, s Stream, first Period, n int) ([]Figures, error)
+	Statistics(ctx context.Context, s Stream, first Period, n int) (figures []Figures, requests int, err error)
 }
 
 // Listing is what a list of the app has.

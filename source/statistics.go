@@ -26,23 +26,23 @@ func perRequest(s pipeline.Stream) int {
 }
 
 // Statistics asks for n periods from first on; see [pipeline.StatisticsSource].
-func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, error) {
-	var all []pipeline.Figures
+func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []pipeline.Figures, requests int, err error) {
 	first = pipeline.PeriodOf(first.Unit, first.Begin.In(c.cfg.TimeZone))
 	for n > 0 {
 		part := min(n, perRequest(s))
-		figures, err := c.figures(ctx, s, first, part)
+		figures, sent, err := c.figures(ctx, s, first, part)
+		requests += sent
 		if err != nil {
-			return nil, err
+			return nil, requests, err
 		}
 		all = append(all, figures...)
 		first, n = first.Add(part), n-part
 	}
-	return all, nil
+	return all, requests, nil
 }
 
 // figures sends one request for statistics.
-func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, error) {
+func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
 	d := figuresDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
 	r := &request{
 		stream: s, path: "/statistic/" + s.Name,
@@ -61,7 +61,7 @@ func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.
 	}
 	_, err := c.ask(ctx, r)
 	if err == nil {
-		return d.figures, nil
+		return d.figures, r.sent, nil
 	}
 	// Of hours there are only those of the present day. A request that was refused because midnight came first is no lack
 	// of a right.
@@ -71,7 +71,7 @@ func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.
 		first.Unit == pipeline.Hour && !pipeline.PeriodOf(pipeline.Day, first.Begin).Begin.Equal(today.Begin) {
 		fault.Class = pipeline.Restart
 	}
-	return nil, err
+	return nil, r.sent, err
 }
 
 // figuresDecoder reads a reply with statistics. It is as strict as a consumer of the events will be: each name once, valid

@@ -74,7 +74,7 @@ func TestStatisticsAreReadAsTheyCome(t *testing.T) {
 			{"one that was asked for, however written", "users", `[{"date":20170301}]`, 1, []string{`2017-03-01 {"date":20170301}`}},
 		} {
 			s := &script{answers: []answer{{body: c.body}}}
-			got, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf(c.of), dayOf("2017-03-01"), c.n)
+			got, _, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf(c.of), dayOf("2017-03-01"), c.n)
 			if err != nil || !slices.Equal(told(got), c.want) {
 				t.Errorf("%s: got %v, %q; want %q", c.name, err, told(got), c.want)
 			}
@@ -109,7 +109,7 @@ func TestStatisticsRequests(t *testing.T) {
 				body = `{"send_msg_stat":[]}`
 			}
 			s := &script{answers: []answer{{body: body}}}
-			if _, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf(c.of), c.first, c.n); err != nil {
+			if _, _, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf(c.of), c.first, c.n); err != nil {
 				t.Errorf("%s: %v", c.of, err)
 			}
 			if !slices.Equal(s.requests(), c.want) {
@@ -146,7 +146,7 @@ func TestStatisticsFaults(t *testing.T) {
 			{"wrong secret", []answer{{status: 401, body: apiErrorBody(899008)}}, pipeline.Permanent, "JMPUB_MASTER_SECRET"},
 			{"blacklisted", []answer{{status: 403, body: apiErrorBody(2003)}}, pipeline.Permanent, "JMPUB_APP_KEY"},
 		} {
-			_, err := newTestClient(t, testConfig(&script{answers: c.answers})).Statistics(t.Context(), statisticsOf("users"), dayOf("2017-03-01"), 1)
+			_, _, err := newTestClient(t, testConfig(&script{answers: c.answers})).Statistics(t.Context(), statisticsOf("users"), dayOf("2017-03-01"), 1)
 			fault, ok := errors.AsType[*pipeline.Fault](err)
 			if !ok || fault.Class != c.class || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), testSecret) {
 				t.Errorf("%s: %v; want class %s and %q", c.name, err, c.class, c.says)
@@ -156,7 +156,7 @@ func TestStatisticsFaults(t *testing.T) {
 			"busy": {status: 429, body: apiErrorBody(2002)}, "down": {status: 503}, "cut off": {abort: true}, "half": {body: `[{"date":`}, "HTML": html,
 		} {
 			s := &script{answers: []answer{first, first, good}}
-			got, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf("users"), dayOf("2017-03-01"), 1)
+			got, _, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf("users"), dayOf("2017-03-01"), 1)
 			if err != nil || len(got) != 1 {
 				t.Errorf("%s: %d rows, %v; want it asked again", name, len(got), err)
 			}
@@ -171,7 +171,7 @@ func TestHoursOfADayThatIsOver(t *testing.T) {
 			cfg := testConfig(&script{answers: []answer{{status: 400, body: apiErrorBody(899003)}}})
 			cfg.TimeZone = time.UTC // In a bubble it is midnight there.
 			hour := pipeline.PeriodOf(pipeline.Hour, time.Now().UTC()).Add(hours)
-			_, err := newTestClient(t, cfg).Statistics(t.Context(), statisticsOf("messages"), hour, 1)
+			_, _, err := newTestClient(t, cfg).Statistics(t.Context(), statisticsOf("messages"), hour, 1)
 			_ = wantFault(t, err, class)
 		}
 	})
@@ -193,18 +193,18 @@ func TestStatisticsOfTheSimulator(t *testing.T) {
 		today := pipeline.PeriodOf(pipeline.Day, now)
 		for _, name := range []string{"users", "groups", "messages"} {
 			var days []pipeline.Figures
-			if days, err = c.Statistics(t.Context(), statisticsOf(name), today.Add(-59), 60); err != nil || len(days) != 60 || days[59].Period.String() != today.String() {
+			if days, _, err = c.Statistics(t.Context(), statisticsOf(name), today.Add(-59), 60); err != nil || len(days) != 60 || days[59].Period.String() != today.String() {
 				t.Fatalf("%s: %d days, %v; want 60 up to today", name, len(days), err)
 			}
 			if name == "messages" && len(days[0].Parts) != 2 {
 				t.Errorf("a day of messages has %d parts, want 2", len(days[0].Parts))
 			}
 		}
-		hours, err := c.Statistics(t.Context(), statisticsOf("messages"), pipeline.PeriodOf(pipeline.Hour, today.Begin), now.Hour()+1)
+		hours, _, err := c.Statistics(t.Context(), statisticsOf("messages"), pipeline.PeriodOf(pipeline.Hour, today.Begin), now.Hour()+1)
 		if err != nil || len(hours) != now.Hour()+1 {
 			t.Errorf("%d hours, %v; want %d", len(hours), err, now.Hour()+1)
 		}
-		months, err := c.Statistics(t.Context(), statisticsOf("messages"), pipeline.PeriodOf(pipeline.Month, now).Add(-1), 2)
+		months, _, err := c.Statistics(t.Context(), statisticsOf("messages"), pipeline.PeriodOf(pipeline.Month, now).Add(-1), 2)
 		if err != nil || len(months) != 2 {
 			t.Errorf("%d months, %v; want 2", len(months), err)
 		}
