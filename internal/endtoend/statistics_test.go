@@ -104,6 +104,17 @@ func (a *almanac) follow(ctx context.Context) error {
 	}
 }
 
+// followFor cuts off what follows after a time.
+func (a *almanac) followFor(t *testing.T, d time.Duration) {
+	t.Helper()
+	ctx, cut := context.WithCancel(t.Context())
+	defer time.AfterFunc(d, cut).Stop()
+	defer cut()
+	if err := a.follow(ctx); ctx.Err() == nil {
+		t.Fatalf("it ended by itself: %v", err)
+	}
+}
+
 // published is what the compacted topic says at last of each period, and how many records there are.
 func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, records int) {
 	t.Helper()
@@ -142,21 +153,12 @@ func TestStatisticsOfAKilledProcess(t *testing.T) {
 		o.ServerError, o.Truncated, o.Dropped, o.RateLimitedBare = 0.02, 0.02, 0.02, 0.001
 	})
 	for range 15 {
-		ctx, kill := context.WithTimeout(t.Context(), time.Duration(100+r.IntN(300))*time.Millisecond)
-		err := a.follow(ctx)
-		kill()
-		if ctx.Err() == nil {
-			t.Fatalf("it ended by itself: %v", err)
-		}
+		a.followFor(t, time.Duration(100+r.IntN(300))*time.Millisecond)
 		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
 	}
 	// Long enough to read all that is to be read again.
 	a.api.Faults = sim.Faults{}
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
-	defer stop()
-	if err := a.follow(ctx); ctx.Err() == nil {
-		t.Fatalf("it ended by itself: %v", err)
-	}
+	a.followFor(t, 3*time.Second)
 	last, records := a.published(t)
 	for unit, n := range map[pipeline.Unit]int{pipeline.Day: 60, pipeline.Month: 2} {
 		for back := range n {
