@@ -10,8 +10,7 @@ import (
 type ledgerJSON struct {
 	Version int `json:"version"`
 	pipeline.Ledger
-	Took   seconds `json:"duration_seconds"`
-	Replay string  `json:"replay,omitempty"`
+	Took seconds `json:"duration_seconds"`
 }
 
 // EncodeLedger writes a ledger record.
@@ -67,7 +66,6 @@ func (record *ledgerJSON) check() error {
 type noticeJSON struct {
 	Version int `json:"version"`
 	pipeline.Notice
-	Replay string `json:"replay,omitempty"`
 }
 
 // EncodeNotice writes a notice.

@@ -6,7 +6,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// positionJSON is a checkpoint as it is stored. Every field of version 1 is required.
+// positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that name a replay or a
+// reset.
 type positionJSON struct {
 	Version      int              `json:"version"`
 	AppKey       *string          `json:"app_key"`
@@ -17,6 +18,8 @@ type positionJSON struct {
 	SeenRejected *ids             `json:"seen_rejected"`
 	Counts       *pipeline.Counts `json:"counts"`
 	SavedAt      *time.Time       `json:"saved_at"`
+	Replay       string           `json:"replay,omitempty"`
+	Reset        string           `json:"reset,omitempty"`
 }
 
 // Encode writes a checkpoint. It fails only on one that no program should make: ids that are not ascending, a year that
@@ -26,7 +29,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
-		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()),
+		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Replay: cp.Replay, Reset: cp.Reset,
 	})
 }
 
@@ -62,6 +65,6 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	}
 	return pipeline.Checkpoint{
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
-		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(),
+		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
 	}, nil
 }

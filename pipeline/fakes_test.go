@@ -63,6 +63,9 @@ func (f *fakeSource) Plan(ctx context.Context, _ pipeline.Stream, p pipeline.Pos
 	for {
 		head := time.Now().UTC().Add(-f.settle).Truncate(time.Second)
 		end := p.End.Add(span)
+		if !p.Until.IsZero() && end.After(p.Until) {
+			end = p.Until
+		}
 		plan := pipeline.Plan{Window: pipeline.Window{Begin: p.End.Add(-f.overlap), End: end}}
 		if end.After(head) {
 			plan.Window.End, plan.Head = head, true

@@ -22,14 +22,19 @@ type Config struct {
 	Checkpoints Checkpoints
 	// Start is where a stream without a checkpoint begins.
 	Start Start
+	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
+	Until time.Time
+	// Replay is the id that marks everything that a replay publishes; empty for a live run.
+	Replay string
 	// Overlap is how far the source's windows reach back before the position; default 2 s.
 	Overlap time.Duration
 	// WindowBytes is the most memory that one window's events may take; a larger window is published in parts, into its
 	// open transaction. Default 16 MiB.
 	WindowBytes int
-	// MemoryBytes is the most that all windows together may take while they wait; default 32 MiB.
+	// MemoryBytes is the most that all windows together may take while they wait; default 12 MiB for each that may be
+	// fetched at the same time, at least 32 MiB. With less, fewer are.
 	MemoryBytes int
-	// Parallel is how many streams may be fetched from at the same time; default 8.
+	// Parallel is how many windows may be fetched at the same time, of all streams together; default 4.
 	Parallel int
 	// Grace is how long a window that is being committed may take once the run was asked to stop; default 8 s.
 	Grace time.Duration
@@ -52,7 +57,8 @@ const (
 	defaultOverlap     = 2 * time.Second
 	defaultWindowBytes = 16 << 20
 	defaultMemoryBytes = 32 << 20
-	defaultParallel    = 8
+	parallelBytes      = 12 << 20
+	defaultParallel    = 4
 	defaultGrace       = 8 * time.Second
 )
 
@@ -80,8 +86,8 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	setDefault(&cfg.Overlap, defaultOverlap)
 	setDefault(&cfg.WindowBytes, defaultWindowBytes)
-	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes))
 	setDefault(&cfg.Parallel, defaultParallel)
+	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes, cfg.Parallel*parallelBytes))
 	setDefault(&cfg.Grace, defaultGrace)
 	cfg.Observer = cfg.Observer.Complete()
 	if cfg.Now == nil {
@@ -137,8 +143,7 @@ type session struct {
 	source      Source
 	sink        Sink
 	checkpoints Checkpoints
-	// queue has no buffer: a reader keeps its closed window until the publisher takes it, so each stream is at most one
-	// window ahead of what is being committed.
+	// queue has no buffer: a reader keeps its closed windows until the publisher takes them, in their order.
 	queue chan *delivery
 	// budget counts bytes of windows held; slots count windows being fetched.
 	budget, slots *semaphore.Weighted

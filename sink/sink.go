@@ -41,8 +41,13 @@ type Config struct {
 	TransactionalID string
 	// Compression is none, gzip, snappy, lz4 or zstd.
 	Compression string
-	PartitionBy PartitionBy
-	RecordTime  RecordTime
+	// TransactionTimeout is how long the broker lets a transaction stay open before it aborts it; 3 minutes where zero.
+	// A writer that was killed holds read_committed consumers up for as long, unless another takes over sooner. A window that
+	// is fetched whole takes a moment; one that is streamed is bounded by its cursor's 120 s, and is read again if it
+	// takes longer than this.
+	TransactionTimeout time.Duration
+	PartitionBy        PartitionBy
+	RecordTime         RecordTime
 	// ReplayID marks the events of a replay; empty otherwise.
 	ReplayID string
 	Topics   TopicsConfig
@@ -54,9 +59,13 @@ type Config struct {
 	Warn func(message string)
 }
 
-// transactionTimeout is how long the broker lets a transaction stay open before it aborts it. A window that is fetched
-// whole takes a moment; one that is streamed is bounded by its cursor's 120 s.
-const transactionTimeout = 3 * time.Minute
+// The bounds of a transaction's time: shorter, and a busy broker aborts healthy ones; the longest is what brokers allow
+// where nothing else is set (transaction.max.timeout.ms).
+const (
+	transactionTimeout         = 3 * time.Minute
+	shortestTransactionTimeout = 10 * time.Second
+	longestTransactionTimeout  = 15 * time.Minute
+)
 
 // Sink writes to Kafka. It is used by one goroutine at a time.
 type Sink struct {
@@ -112,6 +121,13 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.RecordTime != TimePublish && cfg.RecordTime != TimeEvent {
 		errs = append(errs, fmt.Errorf("JMPUB_RECORD_TIME: %q is not publish or event", cfg.RecordTime))
 	}
+	if cfg.TransactionTimeout == 0 {
+		cfg.TransactionTimeout = transactionTimeout
+	}
+	if d := cfg.TransactionTimeout; d < shortestTransactionTimeout || d > longestTransactionTimeout {
+		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_TRANSACTION_TIMEOUT: %v is not between %v and %v",
+			d, shortestTransactionTimeout, longestTransactionTimeout))
+	}
 	errs = append(errs, checkPrefix(cfg.Prefix))
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
@@ -156,7 +172,7 @@ func (s *Sink) Open(ctx context.Context) error {
 	return s.quick.Do(ctx, op, func(ctx context.Context) error {
 		res, err := s.cfg.Client.InitProducerID(ctx, &kafka.InitProducerIDRequest{
 			TransactionalID:      s.cfg.TransactionalID,
-			TransactionTimeoutMs: int(transactionTimeout.Milliseconds()),
+			TransactionTimeoutMs: int(s.cfg.TransactionTimeout.Milliseconds()),
 			ProducerID:           int(own.id), ProducerEpoch: int(own.epoch),
 		})
 		if err == nil {

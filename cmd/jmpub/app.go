@@ -98,7 +98,7 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	}
 	a.pipeline, err = pipeline.New(pipeline.Config{
 		AppKey: src.AppKey, Streams: cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
-		Start: cfg.start, Overlap: src.Overlap, Retry: retry, Observer: observer,
+		Start: cfg.start, Overlap: src.Overlap, Parallel: cfg.parallel, Retry: retry, Observer: observer,
 	})
 	return err
 }

@@ -20,10 +20,12 @@ type config struct {
 	start   pipeline.Start
 	// checkpointDir is the folder of file checkpoints; empty keeps them in Kafka.
 	checkpointDir string
-	group         string
-	listen        string
-	logLevel      slog.Level
-	logFormat     string
+	// parallel is how many windows are fetched at the same time.
+	parallel  int
+	group     string
+	listen    string
+	logLevel  slog.Level
+	logFormat string
 }
 
 // exactlyOnce tells the delivery that the checkpoints allow.
@@ -40,6 +42,7 @@ func (c *config) delivery() string {
 const (
 	maxPartitions  = 10_000
 	maxReplication = 32
+	maxParallel    = 64
 )
 
 // parse turns the settings into values and reports every mistake at once.
@@ -66,6 +69,7 @@ func (s *settings) parseSource(p *parser, c *config) {
 		Settle:   p.duration("JMPUB_SETTLE", s.Settle),
 		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),
 	}
+	c.parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
 	var err error
 	if c.source.Rate, err = source.ParseRate(s.API.Rate); err != nil {
 		p.add("JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")
@@ -105,6 +109,7 @@ func (s *settings) parseKafka(p *parser, c *config) {
 		p.addf("JMPUB_KAFKA_SASL_USERNAME or _PASSWORD is set, but JMPUB_KAFKA_SASL is not; set it to plain, " +
 			"scram-sha-256 or scram-sha-512")
 	}
+	c.sink.TransactionTimeout = p.duration("JMPUB_KAFKA_TRANSACTION_TIMEOUT", s.Kafka.TransactionTimeout)
 	c.sink.Compression = p.oneOf("JMPUB_KAFKA_COMPRESSION", s.Kafka.Compression, "none", "gzip", "snappy", "lz4", "zstd")
 }
 

@@ -51,6 +51,7 @@ type settings struct {
 		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
 		Rate     string `split_words:"true" default:"600/m"`
 		PageSize string `split_words:"true" default:"1000"`
+		Parallel string `split_words:"true" default:"4"`
 	}
 	Poll    string `split_words:"true" default:"2s"`
 	Settle  string `split_words:"true" default:"5s"`
@@ -66,6 +67,8 @@ type settings struct {
 		SASLPassword     secret `split_words:"true"`
 		SASLPasswordFile string `split_words:"true"`
 		Compression      string `split_words:"true" default:"zstd"`
+		// TransactionTimeout is given to the broker with the transactional id.
+		TransactionTimeout string `split_words:"true" default:"3m"`
 	}
 	TopicPrefix string `split_words:"true" default:"jmessage"`
 	Topics      struct {

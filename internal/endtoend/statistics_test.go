@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,7 +120,11 @@ func (a *almanac) followFor(t *testing.T, d time.Duration) {
 func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, records int) {
 	t.Helper()
 	topic := "t." + string(pipeline.StatisticsTopic(a.stream))
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	promised, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic, "t.windows", "t.checkpoints"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +137,12 @@ func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, reco
 	}
 	for quiet.Err() == nil {
 		client.PollFetches(quiet).EachRecord(func(r *kgo.Record) {
+			if err := promised.Check(strings.TrimPrefix(r.Topic, "t."), r.Key, nil, r.Value); err != nil {
+				t.Error(err)
+			}
+			if r.Topic != topic {
+				return
+			}
 			if bytes.Equal(last[string(r.Key)], r.Value) {
 				t.Errorf("%s was published twice in a row as %s", r.Key, r.Value)
 			}
@@ -145,9 +156,9 @@ func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, reco
 // TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its figures
 // are late; at last the topic has what the API says.
 func TestStatisticsOfAKilledProcess(t *testing.T) {
-	seed := rand.Uint64() //nolint:gosec // Not a secret.
+	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // Repeatable.
+	r := rand.New(rand.NewPCG(seed, 0))
 	a := newAlmanac(t, "messages", func(o *sim.Options) {
 		o.Seed, o.StatisticsLag = seed, time.Hour
 		o.ServerError, o.Truncated, o.Dropped, o.RateLimitedBare = 0.02, 0.02, 0.02, 0.001

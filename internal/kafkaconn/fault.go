@@ -62,7 +62,7 @@ func classify(code kafka.Error) (pipeline.Class, string) {
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
 		return pipeline.Abort, "the topic's max.message.bytes is smaller than it was"
 	case kafka.InvalidTransactionTimeout:
-		return pipeline.Permanent, "raise the broker's transaction.max.timeout.ms to at least 2 minutes"
+		return pipeline.Permanent, "lower JMPUB_KAFKA_TRANSACTION_TIMEOUT, or raise the broker's transaction.max.timeout.ms"
 	case kafka.PolicyViolation, kafka.InvalidTopic, kafka.InvalidReplicationFactor, kafka.InvalidPartitionNumber,
 		kafka.InvalidConfiguration:
 		return pipeline.Permanent, "see JMPUB_TOPIC_PREFIX, JMPUB_TOPICS_PARTITIONS, JMPUB_TOPICS_REPLICATION"

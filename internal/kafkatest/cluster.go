@@ -7,10 +7,12 @@ package kafkatest
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	mobynetwork "github.com/moby/moby/api/types/network"
 	"github.com/testcontainers/testcontainers-go"
+	tcexec "github.com/testcontainers/testcontainers-go/exec"
 	"github.com/testcontainers/testcontainers-go/network"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -36,6 +39,12 @@ const (
 type Options struct {
 	// Brokers is the number of nodes, each of them broker and controller; 1 where zero.
 	Brokers int
+	// Detour gives each broker a listener that it announces at another address than its own, so that a proxy can stand in
+	// between; see [Cluster.Detours].
+	Detour bool
+	// Volume, where it is not empty, is the name of a container volume for each broker's data, with the node's number
+	// appended; see [SmallVolumes].
+	Volume string
 	// Env is added to every broker's environment, KAFKA_SOME_KEY for some.key.
 	Env map[string]string
 }
@@ -44,8 +53,13 @@ type Options struct {
 type Cluster struct {
 	// Addrs are the brokers' addresses on this machine.
 	Addrs []string
-	nodes []*testcontainers.DockerContainer
+	// Detours are where each broker says it is, and where it is; nobody listens at the former yet.
+	Detours []Detour
+	nodes   []*testcontainers.DockerContainer
 }
+
+// Detour is one broker's way through a proxy.
+type Detour struct{ Announced, Real string }
 
 // Start runs a cluster for the length of the test and returns when all of its brokers are there.
 func Start(tb testing.TB, o Options) *Cluster {
@@ -59,16 +73,27 @@ func Start(tb testing.TB, o Options) *Cluster {
 	}
 	testcontainers.CleanupNetwork(tb, subnet)
 	c := &Cluster{}
-	ports := freePorts(tb, n)
+	ports := freePorts(tb, 3*n)
 	for i := range n {
 		alias := nodeName(i)
-		port := strconv.Itoa(ports[i])
+		port := strconv.Itoa(ports[3*i])
+		exposed := []string{port}
 		env := nodeEnv(i, n, port)
+		if o.Detour {
+			announced, inside := strconv.Itoa(ports[3*i+1]), strconv.Itoa(ports[3*i+2])
+			exposed = append(exposed, inside)
+			detour(env, announced, inside)
+			c.Detours = append(c.Detours, Detour{Announced: "127.0.0.1:" + announced, Real: "127.0.0.1:" + inside})
+		}
+		if o.Volume != "" {
+			env["KAFKA_LOG_DIRS"] = dataFolder + "/logs"
+		}
 		maps.Copy(env, o.Env)
 		node, err := testcontainers.Run(ctx, image(),
 			testcontainers.WithEnv(env),
-			testcontainers.WithExposedPorts(port+"/tcp"),
-			testcontainers.WithHostConfigModifier(publish(port)),
+			testcontainers.WithExposedPorts(exposed...),
+			testcontainers.WithHostConfigModifier(publish(exposed...)),
+			withVolume(o.Volume, i),
 			network.WithNetwork([]string{alias}, subnet),
 		)
 		if node != nil {
@@ -85,12 +110,21 @@ func Start(tb testing.TB, o Options) *Cluster {
 }
 
 // publish gives a container's port the same number on this machine: the broker tells it to its clients.
-func publish(port string) func(*container.HostConfig) {
+func publish(ports ...string) func(*container.HostConfig) {
 	return func(host *container.HostConfig) {
-		host.PortBindings = mobynetwork.PortMap{
-			mobynetwork.MustParsePort(port + "/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: port}},
+		host.PortBindings = mobynetwork.PortMap{}
+		for _, port := range ports {
+			at := mobynetwork.MustParsePort(port + "/tcp")
+			host.PortBindings[at] = []mobynetwork.PortBinding{{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: port}}
 		}
 	}
+}
+
+// detour adds a listener that is announced at another port than its own.
+func detour(env map[string]string, announced, inside string) {
+	env["KAFKA_LISTENERS"] += ",DETOUR://:" + inside
+	env["KAFKA_ADVERTISED_LISTENERS"] += ",DETOUR://127.0.0.1:" + announced
+	env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += ",DETOUR:PLAINTEXT"
 }
 
 func image() string {
@@ -182,6 +216,36 @@ func (c *Cluster) WaitReady(tb testing.TB, n int) {
 	}
 }
 
+// Pause stops a broker's processes where they are, as a machine that hangs does; its connections stay open.
+func (c *Cluster) Pause(tb testing.TB, i int) { tb.Helper(); c.docker(tb, "pause", i) }
+
+// Resume lets a paused broker go on.
+func (c *Cluster) Resume(tb testing.TB, i int) { tb.Helper(); c.docker(tb, "unpause", i) }
+
+// docker is for what testcontainers has no call for.
+func (c *Cluster) docker(tb testing.TB, verb string, i int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), stopTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "docker", verb, c.nodes[i].GetContainerID()).CombinedOutput() //nolint:gosec // Ours.
+	if err != nil {
+		tb.Fatalf("%s broker %d: %v: %s", verb, i, err, out)
+	}
+}
+
+// Exec runs a command in a broker's container and returns what it prints.
+func (c *Cluster) Exec(ctx context.Context, i int, command ...string) (string, error) {
+	code, out, err := c.nodes[i].Exec(ctx, command, tcexec.Multiplexed())
+	if err != nil {
+		return "", fmt.Errorf("run %s in broker %d: %w", command[0], i, err)
+	}
+	text, err := io.ReadAll(out)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s in broker %d: exit code %d: %s", command[0], i, code, text)
+	}
+	return string(text), err
+}
+
 // Kill ends a broker as kill -9 does; its data stays.
 func (c *Cluster) Kill(tb testing.TB, i int) {
 	tb.Helper()
@@ -190,6 +254,24 @@ func (c *Cluster) Kill(tb testing.TB, i int) {
 	defer cancel()
 	if err := c.nodes[i].Stop(ctx, &none); err != nil {
 		tb.Fatalf("kill broker %d: %v", i, err)
+	}
+}
+
+// AwaitExit waits until a broker has ended itself.
+func (c *Cluster) AwaitExit(tb testing.TB, i int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
+	defer cancel()
+	for {
+		state, err := c.nodes[i].State(ctx)
+		if err == nil && !state.Running {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			tb.Fatalf("broker %d did not end: %v", i, err)
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
 }
 

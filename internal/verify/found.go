@@ -10,7 +10,10 @@ import (
 type Found struct {
 	// Records counts all of them, Broken those whose headers, key and value contradict each other.
 	Records, Broken int
-	// Examples describes the first broken ones.
+	// Checked counts the records of jmpub's other topics, which are read for the checks alone; Invalid counts those of any
+	// topic in which a check found something.
+	Checked, Invalid int
+	// Examples describes the first broken and invalid ones.
 	Examples []string
 
 	// events has an entry for each msgid, about 40 bytes.
@@ -39,6 +42,14 @@ func newFound() *Found {
 
 // take adds a record.
 func (f *Found) take(w witnessed) {
+	if w.invalid != nil {
+		f.Invalid++
+		f.Examples = example(f.Examples, "%v", w.invalid)
+	}
+	if w.own {
+		f.Checked++
+		return
+	}
 	f.Records++
 	if w.broken != "" {
 		f.Broken++

@@ -15,17 +15,17 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
+// Check tells what is wrong with a record by itself; nil if nothing is. topic is the name of its topic without the prefix.
+// It is called by several goroutines at a time.
+type Check func(topic string, r *kgo.Record) error
+
 // Read reads the event topics and the rejected rows from their beginning to what is their end when it is called, as soon
 // as every transaction in there is decided. A topic that does not exist holds nothing.
-func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) {
+//
+// With checks, it reads jmpub's other topics too, and gives each record of any topic to each of them.
+func Read(ctx context.Context, brokers []string, prefix string, checks ...Check) (*Found, error) {
 	found := newFound()
-	w := &witness{topics: make(map[string]pipeline.Target), hash: found.hash}
-	names := []string{prefix + "." + string(pipeline.TopicRejected)}
-	for target := range pipeline.TargetCount {
-		name := prefix + "." + target.String()
-		w.topics[name] = target
-		names = append(names, name)
-	}
+	w := newWitness(prefix, found.hash, checks)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.FetchMaxBytes(replyBytes), kgo.FetchMaxPartitionBytes(partitionBytes),
@@ -35,7 +35,7 @@ func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) 
 		return nil, fmt.Errorf("verify: connect to %v: %w", brokers, err)
 	}
 	defer client.Close()
-	left, err := decided(ctx, kadm.NewClient(client), names)
+	left, err := decided(ctx, kadm.NewClient(client), w.names())
 	if err == nil {
 		err = readAll(ctx, client, left, w, found)
 	}

@@ -1,0 +1,97 @@
+package kafkatest
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/testcontainers/testcontainers-go"
+)
+
+// dataFolder is where a broker with a volume keeps its data.
+const dataFolder = "/var/lib/kafka/data"
+
+// Volume is a broker's disk. A second container holds it, so that it outlives the broker's.
+type Volume struct {
+	name   string
+	holder *testcontainers.DockerContainer
+}
+
+// SmallVolumes makes n disks of the given size in memory, and returns them with their common name for [Options.Volume].
+func SmallVolumes(tb testing.TB, n, megabytes int) (name string, volumes []*Volume) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
+	defer cancel()
+	name = fmt.Sprintf("jmpub-%d-", freePorts(tb, 1)[0])
+	for i := range n {
+		v := &Volume{name: volumeName(name, i)}
+		out, err := exec.CommandContext(ctx, "docker", "volume", "create", "--driver", "local", "--opt", "type=tmpfs", //nolint:gosec // Ours.
+			"--opt", "device=tmpfs", "--opt", "o=size="+strconv.Itoa(megabytes)+"m,mode=0777", v.name).CombinedOutput()
+		if err != nil {
+			tb.Fatalf("make volume %s: %v: %s", v.name, err, out)
+		}
+		tb.Cleanup(func() {
+			said, failed := exec.Command("docker", "volume", "rm", "--force", v.name).CombinedOutput() //nolint:gosec,noctx // Ours; the test is over.
+			if failed != nil {
+				tb.Logf("remove volume %s: %v: %s", v.name, failed, said)
+			}
+		})
+		v.holder, err = testcontainers.Run(ctx, image(),
+			testcontainers.WithEntrypoint("sleep"), testcontainers.WithCmd("86400"),
+			testcontainers.WithHostConfigModifier(mounted(v.name)))
+		if v.holder != nil {
+			testcontainers.CleanupContainer(tb, v.holder)
+		}
+		if err != nil {
+			tb.Fatalf("hold volume %s: %v", v.name, err)
+		}
+		volumes = append(volumes, v)
+	}
+	return name, volumes
+}
+
+// Fill leaves no room on the disk.
+func (v *Volume) Fill(tb testing.TB) {
+	tb.Helper()
+	v.sh(tb, "cat /dev/zero > "+dataFolder+"/ballast || true")
+}
+
+// Free undoes Fill.
+func (v *Volume) Free(tb testing.TB) { tb.Helper(); v.sh(tb, "rm -f "+dataFolder+"/ballast") }
+
+func (v *Volume) sh(tb testing.TB, script string) {
+	tb.Helper()
+	code, _, err := v.holder.Exec(tb.Context(), []string{"sh", "-c", script})
+	if err != nil || code != 0 {
+		tb.Fatalf("%s: %s: %v, exit code %d", v.name, script, err, code)
+	}
+}
+
+func volumeName(prefix string, i int) string { return prefix + strconv.Itoa(i+1) }
+
+func mounted(volume string) func(*container.HostConfig) {
+	return func(host *container.HostConfig) {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: volume, Target: dataFolder})
+	}
+}
+
+// withVolume gives a broker its disk, if there is one.
+func withVolume(prefix string, i int) testcontainers.CustomizeRequestOption {
+	return func(req *testcontainers.GenericContainerRequest) error {
+		if prefix == "" {
+			return nil
+		}
+		before := req.HostConfigModifier
+		req.HostConfigModifier = func(host *container.HostConfig) {
+			if before != nil {
+				before(host)
+			}
+			mounted(volumeName(prefix, i))(host)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,169 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// exitFenced is how a process leaves that was replaced (`jmpub --help`).
+const exitFenced = 3
+
+// Dice draws how long and where; its seed makes a run repeatable as far as the world allows.
+type Dice struct{ *rand.Rand }
+
+// NewDice is a source of chance.
+func NewDice(seed uint64) Dice { return Dice{rand.New(rand.NewPCG(seed, 0))} } //nolint:gosec // Not for secrets.
+
+// Between draws a time.
+func (d Dice) Between(least, most time.Duration) time.Duration {
+	return least + time.Duration(d.Int64N(int64(most-least)))
+}
+
+// Kill ends the process as kill -9 does and starts another.
+func (t *Trial) Kill(tb testing.TB) {
+	tb.Helper()
+	t.Process.Kill(tb)
+	t.Inject("kill -9")
+	t.Start(tb)
+}
+
+// Restart ends the process by SIGTERM and starts another.
+func (t *Trial) Restart(tb testing.TB) {
+	tb.Helper()
+	t.Revive(tb)
+	if code := t.Process.Terminate(tb); code != 0 {
+		tb.Errorf("%s: exit code %d after SIGTERM; the log ends:\n%s", t.Name, code, t.Process.Tail(20))
+	}
+	t.Inject("SIGTERM")
+	t.Start(tb)
+}
+
+// takeover is how long a new process may take to commit something, and an old one to notice that it was replaced.
+const takeover = 90 * time.Second
+
+// Replace starts a second process; the first must leave as fenced.
+func (t *Trial) Replace(tb testing.TB) {
+	tb.Helper()
+	t.Revive(tb)
+	before := t.Await(tb, t.begin, takeover)
+	first := t.Process
+	t.Start(tb)
+	t.Await(tb, before.End.Add(time.Second), takeover)
+	t.wantFenced(tb, first)
+	t.Inject("replaced by another writer")
+}
+
+// Wake stops a process for as long as it takes another to replace it, and wakes it up again: it must leave as fenced.
+func (t *Trial) Wake(tb testing.TB, asleep time.Duration) {
+	tb.Helper()
+	t.Revive(tb)
+	before := t.Await(tb, t.begin, takeover)
+	first := t.Process
+	first.Pause(tb)
+	Wait(tb, asleep)
+	t.Start(tb)
+	t.Await(tb, before.End.Add(time.Second), takeover)
+	first.Resume(tb)
+	t.wantFenced(tb, first)
+	t.Inject("old writer wakes up")
+}
+
+func (t *Trial) wantFenced(tb testing.TB, p *Process) {
+	tb.Helper()
+	if code := p.Exit(tb, takeover); code != exitFenced {
+		tb.Errorf("%s: a replaced process left with exit code %d, want %d; the log ends:\n%s", t.Name, code, exitFenced, p.Tail(20))
+	}
+}
+
+// Freeze stops the process for a while.
+func (t *Trial) Freeze(tb testing.TB, d time.Duration) {
+	tb.Helper()
+	t.Process.Pause(tb)
+	Wait(tb, d)
+	t.Process.Resume(tb)
+	t.Inject("jmpub stopped and continued")
+}
+
+// KillBrokers ends brokers as kill -9 does, for a while.
+func (t *Trial) KillBrokers(tb testing.TB, down time.Duration, brokers ...int) {
+	tb.Helper()
+	for _, i := range brokers {
+		t.Cluster.Kill(tb, i)
+	}
+	Wait(tb, down)
+	for _, i := range brokers {
+		t.Cluster.Restart(tb, i)
+	}
+	t.WaitReady(tb, len(t.Addrs))
+	t.Inject(brokersKilled(len(brokers), len(t.Addrs)))
+}
+
+func brokersKilled(n, of int) string {
+	switch n {
+	case of:
+		return "all brokers killed"
+	case 1:
+		return "broker killed"
+	}
+	return fmt.Sprintf("%d brokers killed", n)
+}
+
+// HangBroker stops a broker for a while; its connections stay open.
+func (t *Trial) HangBroker(tb testing.TB, i int, d time.Duration) {
+	tb.Helper()
+	t.Pause(tb, i)
+	Wait(tb, d)
+	t.Resume(tb, i)
+	t.WaitReady(tb, len(t.Addrs))
+	t.Inject("broker hangs")
+}
+
+// Coordinator is the index of the broker that coordinates the trial's transactions.
+func (t *Trial) Coordinator(tb testing.TB) int {
+	tb.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addrs...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	admin := kadm.NewClient(client)
+	var all kadm.ListedTransactions
+	for { // A broker that has just started is known before it answers.
+		if all, err = admin.ListTransactions(ctx, nil, nil); err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			tb.Fatalf("list transactions: %v", err)
+		}
+		Wait(tb, 200*time.Millisecond)
+	}
+	for _, txn := range all.Sorted() {
+		if len(txn.TxnID) > len(t.Env["JMPUB_GROUP"]) && txn.TxnID[:len(t.Env["JMPUB_GROUP"])] == t.Env["JMPUB_GROUP"] {
+			return int(txn.Coordinator) - 1
+		}
+	}
+	tb.Fatalf("%s: no transaction of its group in %v", t.Name, all.TransactionalIDs())
+	return 0
+}
+
+// Network breaks all links for a while by fn and heals them.
+func (t *Trial) Network(tb testing.TB, kind string, d time.Duration, links []*Link, fn func(*Link)) {
+	tb.Helper()
+	for _, l := range links {
+		fn(l)
+	}
+	Wait(tb, d)
+	for _, l := range slices.Backward(links) {
+		l.Heal(tb)
+	}
+	t.Inject(kind)
+}

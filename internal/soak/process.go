@@ -1,0 +1,191 @@
+package soak
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Build compiles the command once for a test.
+func Build(tb testing.TB) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "jmpub")
+	out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", path, "github.com/jmpub/jmpub/cmd/jmpub").CombinedOutput() //nolint:gosec // Ours.
+	if err != nil {
+		tb.Fatalf("build jmpub: %v\n%s", err, out)
+	}
+	return path
+}
+
+// Process is one `jmpub run`.
+type Process struct {
+	cmd    *exec.Cmd
+	log    string
+	status string
+	done   chan struct{}
+	err    error
+	// peak is the most memory that was seen resident, in bytes.
+	peak int64
+}
+
+// startProcess starts the command with no environment but env; its log goes to a file.
+func startProcess(tb testing.TB, binary, log string, env map[string]string) *Process {
+	tb.Helper()
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p := &Process{log: log, status: freeAddr(tb), done: make(chan struct{})}
+	p.cmd = exec.Command(binary, "run") //nolint:noctx // It ends as the test has it, most often by a signal.
+	p.cmd.Stdout, p.cmd.Stderr = file, file
+	p.cmd.Env = []string{"JMPUB_LISTEN=" + p.status}
+	for name, value := range env {
+		p.cmd.Env = append(p.cmd.Env, name+"="+value)
+	}
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	_ = file.Close() // The process has it.
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	tb.Cleanup(func() { p.Kill(tb) })
+	return p
+}
+
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // It was only held.
+	return l.Addr().String()
+}
+
+// Kill is kill -9. It returns when the process is gone; one that has ended already is no mistake.
+func (p *Process) Kill(tb testing.TB) {
+	tb.Helper()
+	p.signal(tb, syscall.SIGKILL)
+	<-p.done
+}
+
+// Pause stops the process where it is.
+func (p *Process) Pause(tb testing.TB) { tb.Helper(); p.signal(tb, syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (p *Process) Resume(tb testing.TB) { tb.Helper(); p.signal(tb, syscall.SIGCONT) }
+
+// Terminate asks the process to leave, as an operator or an orchestrator does, and returns its exit code.
+func (p *Process) Terminate(tb testing.TB) int {
+	tb.Helper()
+	p.signal(tb, syscall.SIGTERM)
+	return p.Exit(tb, time.Minute)
+}
+
+func (p *Process) signal(tb testing.TB, s os.Signal) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Fatalf("send %v to jmpub: %v", s, err)
+	}
+}
+
+// Running tells whether the process is there still.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Exit waits for the process to leave and returns its exit code.
+func (p *Process) Exit(tb testing.TB, within time.Duration) int {
+	tb.Helper()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-timer.C:
+		tb.Fatalf("jmpub did not leave within %v; its log ends:\n%s", within, p.Tail(20))
+		return -1
+	}
+}
+
+// Tail is the end of the log.
+func (p *Process) Tail(lines int) string {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	all := bytes.Split(bytes.TrimRight(text, "\n"), []byte("\n"))
+	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
+}
+
+// Vitals are what is read of a process while it works.
+type Vitals struct {
+	// End is the end_time up to which all streams are committed; zero before the first window.
+	End time.Time
+	// Resident is its memory in bytes, Goroutines their number, Sessions how often it has read its position anew.
+	Resident   int64
+	Goroutines int
+	Sessions   int
+}
+
+// Vitals reads the process's metrics.
+func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.status+"/metrics", http.NoBody)
+	if err != nil {
+		return Vitals{}, err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return Vitals{}, err
+	}
+	defer res.Body.Close() //nolint:errcheck // It was read.
+	var v Vitals
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		series, text, ok := strings.Cut(lines.Text(), " ")
+		value, err := strconv.ParseFloat(text, 64)
+		if !ok || err != nil {
+			continue
+		}
+		switch name, _, _ := strings.Cut(series, "{"); name {
+		case "jmpub_end_time_seconds":
+			if at := time.Unix(int64(value), 0).UTC(); v.End.IsZero() || at.Before(v.End) {
+				v.End = at
+			}
+		case "go_goroutines":
+			v.Goroutines = int(value)
+		case "process_resident_memory_bytes":
+			v.Resident = int64(value)
+			p.peak = max(p.peak, v.Resident)
+		case "jmpub_sessions_total":
+			v.Sessions = int(value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Vitals{}, fmt.Errorf("read the metrics: %w", err)
+	}
+	return v, nil
+}

@@ -1,0 +1,127 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// Result is the end of a trial.
+type Result struct {
+	Name string
+	// Injected counts the faults by kind, those of the API among them.
+	Injected map[string]int
+	// Processes were started, GaveUp of them left because something could not be reached when they started.
+	Processes, GaveUp int
+	// Rows had to be there; Found is what the console consumer saw of those with a msgid, Twice how many of them more than once.
+	Rows, Missing, Duplicated, Wrong int
+	Console, ConsoleMissing, Twice   int
+	// Peak is the most memory that was resident, End what was at the end, in bytes.
+	Peak, End int64
+	Took      time.Duration
+}
+
+// finishWithin bounds how long a process takes to catch up once nothing is broken any more.
+const finishWithin = 4 * time.Minute
+
+// Finish waits until everything sent before now is committed, ends the process, and lets two independent readers tell what
+// is there. The memory must be what a healthy process needs.
+func (t *Trial) Finish(tb testing.TB) Result {
+	tb.Helper()
+	v := t.Await(tb, time.Now(), finishWithin)
+	if v.Resident > mostMemory {
+		tb.Errorf("%s: %d MiB are resident at the end, more than %d", t.Name, v.Resident>>20, mostMemory>>20)
+	}
+	if code := t.Process.Terminate(tb); code != 0 {
+		tb.Errorf("%s: exit code %d after SIGTERM; the log ends:\n%s", t.Name, code, t.Process.Tail(20))
+	}
+	report := t.Check(tb, v.End)
+	result := Result{
+		Name: t.Name, Injected: maps.Clone(t.Injected), Processes: t.started, GaveUp: t.gaveUp,
+		Rows: report.Rows, Missing: report.Missing, Duplicated: report.Duplicated,
+		Wrong: report.Misrouted + report.Altered + report.Unknown,
+		Peak:  t.peak, End: v.Resident,
+	}
+	for fault, n := range t.Sim.Stats().Faults {
+		result.Injected["API: "+strings.ReplaceAll(string(fault), "_", " ")] += int(n)
+	}
+	t.console(tb, v.End, &result)
+	return result
+}
+
+// mostMemory is what a process may keep resident: its soft limit of 96 MiB and what the runtime and its code take besides.
+const mostMemory = 160 << 20
+
+// console counts what Kafka's own console consumer, a Java client, sees.
+func (t *Trial) console(tb testing.TB, end time.Time, result *Result) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 3*time.Minute)
+	defer cancel()
+	seen, err := t.consoleIDs(ctx)
+	if err != nil {
+		tb.Fatalf("%s: %v", t.Name, err)
+	}
+	for row := range t.truth(end) {
+		if !row.HasMsgID {
+			continue
+		}
+		switch n := seen[row.MsgID]; {
+		case n == 0 && !row.Optional:
+			result.ConsoleMissing++
+		case n > 1:
+			result.Twice++
+		}
+	}
+	result.Console = len(seen)
+	if result.ConsoleMissing+result.Twice > 0 || len(seen) == 0 {
+		tb.Errorf("%s: the console consumer saw %d ids, %d are missing, %d came twice", t.Name, len(seen), result.ConsoleMissing, result.Twice)
+	}
+}
+
+// consoleIDs reads the event topics' keys by the console consumer in a broker's container, and counts each.
+func (t *Trial) consoleIDs(ctx context.Context) (map[int64]int, error) {
+	prefix := strings.ReplaceAll(t.Env["JMPUB_TOPIC_PREFIX"], ".", `\.`)
+	out, err := t.Exec(ctx, 0, "sh", "-c", `/opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka-1:9094 `+
+		`--include '`+prefix+`\.(single|group|chatroom|other)' --isolation-level read_committed --from-beginning `+
+		`--timeout-ms 10000 --property print.key=true --property print.value=false 2>/dev/null || true`)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[int64]int)
+	for line := range strings.Lines(out) {
+		if id, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64); err == nil {
+			seen[id]++
+		}
+	}
+	return seen, nil
+}
+
+// Print writes the results as a table.
+func Print(out io.Writer, results []Result) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "trial\tinjected\tprocesses\trows\tmissing\ttwice\twrong\tconsole: ids\tmissing\ttwice\tmemory peak\tend\ttook")
+	for i := range results {
+		r := &results[i]
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d MiB\t%d MiB\t%s\n", r.Name, injected(r.Injected), r.Processes,
+			r.Rows, r.Missing, r.Duplicated, r.Wrong, r.Console, r.ConsoleMissing, r.Twice,
+			r.Peak>>20, r.End>>20, r.Took.Round(time.Second))
+	}
+	_ = w.Flush() // To a terminal or a log.
+}
+
+func injected(faults map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(faults)) {
+		if faults[name] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", name, faults[name]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
