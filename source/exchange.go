@@ -36,6 +36,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 // JSON: they are not going to mend, and the rows around them would be lost with them.
 const damagedAfter = 2
 
+// unknownAfter is the number of malformed replies to one request after which their form is taken to be another one than is
+// known here. Replies that are cut on the way do not come so often.
+const unknownAfter = 8
+
 // ask sends a request until it is answered, under the retry policy, and returns the page. A request of a cursor is not
 // sent, nor waited for, after the cursor has expired: then it returns a fault of class Restart.
 func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
@@ -61,7 +65,7 @@ func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
 		if last = err; errors.Is(err, errMalformed) {
 			malformed++
 		}
-		if r.decode != nil && malformed > damagedAfter {
+		if r.decode != nil && malformed >= unknownAfter {
 			return &pipeline.Fault{Class: pipeline.Drop, Op: r.op, Err: err}
 		}
 		return r.inTime(err)

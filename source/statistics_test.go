@@ -155,7 +155,7 @@ func TestStatisticsFaults(t *testing.T) {
 		for name, first := range map[string]answer{
 			"busy": {status: 429, body: apiErrorBody(2002)}, "down": {status: 503}, "cut off": {abort: true}, "half": {body: `[{"date":`}, "HTML": html,
 		} {
-			s := &script{answers: []answer{first, first, good}}
+			s := &script{answers: append(slices.Repeat([]answer{first}, unknownAfter-1), good)}
 			got, _, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf("users"), dayOf("2017-03-01"), 1)
 			if err != nil || len(got) != 1 {
 				t.Errorf("%s: %d rows, %v; want it asked again", name, len(got), err)

@@ -168,7 +168,6 @@ func TestStatisticsOfAKilledProcess(t *testing.T) {
 		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
 	}
 	// Long enough to read all that is to be read again.
-	a.api.Faults = sim.Faults{}
 	a.followFor(t, 3*time.Second)
 	last, records := a.published(t)
 	for unit, n := range map[pipeline.Unit]int{pipeline.Day: 60, pipeline.Month: 2} {
