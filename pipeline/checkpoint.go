@@ -10,7 +10,8 @@ type Checkpoint struct {
 	End time.Time
 	// Span is the window length that suited the density last seen.
 	Span time.Duration
-	// Seen are the msgids of published rows that a window beginning before End could bring again, ascending.
+	// Seen are the msgids of published rows that a window beginning before End could bring again, ascending; of statistics,
+	// the marks of what was last published of each period.
 	Seen []int64
 	// SeenRejected are content hashes of rejected rows without a msgid, for the same purpose, ascending.
 	SeenRejected []int64
@@ -35,7 +36,8 @@ type Counts struct {
 	GapSeconds int64 `json:"gap_seconds"`
 }
 
-// Closed is a whole window, ready to commit or (in the part that is streamed) about to be whole.
+// Closed is a whole window, ready to commit or (in the part that is streamed) about to be whole. One without an app
+// key in Ledger and Checkpoint has notices alone.
 type Closed struct {
 	// Ledger is the window's ledger record; Offsets, Published and Rejected are filled in while publishing.
 	Ledger Ledger
@@ -80,6 +82,7 @@ type NoticeKind string
 const (
 	NoticeGap      NoticeKind = "gap"      // time left the API's history before it was read
 	NoticeMismatch NoticeKind = "mismatch" // a window was closed although the rows did not add up to its total
+	NoticeRemoved  NoticeKind = "removed"  // a user, group or chatroom was deleted, and its stream is read no longer
 	// A replay begins with its first window and ends with its last one.
 	NoticeReplayStarted  NoticeKind = "replay_started"
 	NoticeReplayFinished NoticeKind = "replay_finished"

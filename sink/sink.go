@@ -51,6 +51,8 @@ type Config struct {
 	// ReplayID marks the events of a replay; empty otherwise.
 	ReplayID string
 	Topics   TopicsConfig
+	// Statistics are the streams of statistics that are published: their topics, which are compacted, have to exist too.
+	Statistics []pipeline.Stream
 	// Retry is the policy for requests that may succeed later.
 	Retry pipeline.Retry
 	// Warn is told what is odd about the topics but does no harm; may be nil.
