@@ -19,10 +19,18 @@ type Checkpoint struct {
 	Counts Counts
 	// SavedAt is when the checkpoint was made, by the local clock.
 	SavedAt time.Time
+	// Rechecked tells up to where windows were asked for late rows.
+	Rechecked []Rechecked
 	// Replay is the id of the replay whose position this is; empty for the live position.
 	Replay string
 	// Reset names the reset that put the position here; empty once a window was committed from it.
 	Reset string
+}
+
+// Rechecked is the end_time up to which windows were asked for late rows, so long after they were closed.
+type Rechecked struct {
+	After time.Duration
+	End   time.Time
 }
 
 // Counts are sums over committed windows.

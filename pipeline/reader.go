@@ -25,6 +25,8 @@ type delivery struct {
 	err  error
 	// release gives the batch's memory back to the budget.
 	release func()
+	// committed, where it is not nil, is closed when the window is committed.
+	committed chan struct{}
 }
 
 // reader reads one stream. Several windows are fetched at the same time where there is enough history and memory; they

@@ -24,6 +24,11 @@ type Config struct {
 	Start Start
 	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
 	Until time.Time
+	// Recheck tells how long after they were closed windows are asked for rows that came late; each at least a minute.
+	// It needs Archive and Totals.
+	Recheck []time.Duration
+	Archive Archive
+	Totals  Totals
 	// Replay is the id that marks everything that a replay publishes; empty for a live run.
 	Replay string
 	// Overlap is how far the source's windows reach back before the position; default 2 s.
@@ -85,6 +90,11 @@ func New(cfg Config) (*Pipeline, error) {
 	} {
 		if missing.is {
 			errs = append(errs, fmt.Errorf("pipeline needs %s", missing.name))
+		}
+	}
+	for _, after := range cfg.Recheck {
+		if after < shortestRecheck || cfg.Archive == nil || cfg.Totals == nil {
+			errs = append(errs, fmt.Errorf("pipeline can recheck after %v at the soonest, with an archive and totals", shortestRecheck))
 		}
 	}
 	setDefault(&cfg.Overlap, defaultOverlap)
@@ -177,7 +187,8 @@ type session struct {
 	sink        Sink
 	checkpoints Checkpoints
 	// queue has no buffer: a reader keeps its closed windows until the publisher takes them, in their order.
-	queue chan *delivery
+	queue    chan *delivery
+	rechecks rechecks
 	// budget counts bytes of windows held; slots count windows being fetched.
 	budget, slots *semaphore.Weighted
 }
@@ -203,11 +214,11 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		p.resets[cp.Reset] = true
 		p.positioned[stream] = true
 	}
-	readers, counts, err := s.readers(ctx, positions)
+	readers, state, err := s.readers(ctx, positions)
 	if err != nil {
 		return false, err
 	}
-	pub := &publisher{session: s, counts: counts, moved: make(map[Stream]bool)}
+	pub := &publisher{session: s, state: state, moved: make(map[Stream]bool)}
 	err = s.work(ctx, readers, pub)
 	for stream := range pub.moved {
 		p.positioned[stream] = true
@@ -216,9 +227,9 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 }
 
 // readers makes a reader for each stream. A stream without a checkpoint begins at the configured start.
-func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) ([]*reader, map[Stream]Counts, error) {
+func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) ([]*reader, map[Stream]Checkpoint, error) {
 	readers := make([]*reader, 0, len(s.cfg.Streams))
-	counts := make(map[Stream]Counts)
+	state := make(map[Stream]Checkpoint)
 	for _, stream := range s.cfg.Streams {
 		cp, ok := positions[stream]
 		if !ok {
@@ -235,7 +246,8 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 			}
 			cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
 		}
-		counts[stream] = cp.Counts
+		state[stream] = cp
+		s.rechecks.begin(stream, &cp, s.cfg.Recheck)
 		opens := s.cfg.Replay != "" && !ok
 		if opens {
 			var err error
@@ -249,7 +261,7 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 		}
 		readers = append(readers, r)
 	}
-	return readers, counts, nil
+	return readers, state, nil
 }
 
 // noStream ends a run in which the API knows none of the streams.
@@ -265,7 +277,7 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 	group, soft := errgroup.WithContext(ctx)
 	hard, cancel := graceful(soft, s.cfg.Grace)
 	defer cancel()
-	var reading sync.WaitGroup
+	var reading, checking sync.WaitGroup
 	var dropped atomic.Int64
 	for _, r := range readers {
 		reading.Add(1)
@@ -282,6 +294,7 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 	}
 	group.Go(func() error {
 		reading.Wait()
+		checking.Wait()
 		close(s.queue)
 		if int(dropped.Load()) == len(readers) {
 			return noStream()
@@ -289,6 +302,9 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 		return nil
 	})
 	group.Go(func() error { return pub.run(soft, hard) })
+	if len(s.cfg.Recheck) > 0 {
+		checking.Go(func() { s.recheck(soft) })
+	}
 	return group.Wait()
 }
 

@@ -79,6 +79,11 @@ func (s *station) run() (stop func() int) {
 	code := make(chan int, 1)
 	var out, said locked
 	go func() { code <- execute(ctx, []string{"run"}, &out, &said) }()
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("the run said:\n%s", said.String())
+		}
+	})
 	return func() int {
 		cancel()
 		return <-code

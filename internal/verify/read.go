@@ -107,12 +107,14 @@ func patience() pipeline.Retry {
 	return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
 }
 
-// lookUp lists offsets. A broker that has just become a leader cannot tell them for a moment.
+// lookUp lists offsets, as often as it takes: a broker that has just started, or become a leader, cannot tell them for a
+// moment.
 func lookUp(ctx context.Context, op string, fn func(context.Context) (kadm.ListedOffsets, error)) (all map[partition]int64, err error) {
 	retry := patience()
 	err = retry.Do(ctx, op, func(ctx context.Context) error {
 		var cause error
-		if all, cause = listed(fn(ctx)); cause != nil && kerr.IsRetriable(cause) {
+		all, cause = listed(fn(ctx))
+		if said, ok := errors.AsType[*kerr.Error](cause); cause != nil && (!ok || said.Retriable) {
 			return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: cause}
 		}
 		return cause
