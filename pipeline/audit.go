@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -14,6 +15,9 @@ type Audit struct {
 	Archive Archive
 	// Asked counts the requests for totals.
 	Asked int
+
+	// found are the rows of earlier differences: windows overlap, and each row is found once.
+	found known
 }
 
 // Difference is a window in which the API has other rows than were published.
@@ -111,26 +115,28 @@ func (a *Audit) compare(ctx context.Context, whole, part *Chain, total int64) (*
 	if err != nil {
 		return nil, err
 	}
+	if a.found.ids == nil {
+		a.found = known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
+	}
 	norm := NewNormalizer(a.AppKey)
 	d := &Difference{Stream: part.Stream, Window: w, Total: total, Known: part.Rows()}
 	batch := &Batch{AppKey: a.AppKey, Stream: part.Stream, Window: w}
 	rows := int64(0)
 	err = eachRow(ctx, a.Source, part.Stream, w, func(row []byte) {
 		event, rejection := norm.Normalize(row)
-		if there.has(&event, rejection) {
-			rows++
+		rows++
+		if there.has(&event, rejection) || a.found.has(&event, rejection) {
 			return
 		}
-		rows++
 		if rejection != nil {
 			kept := *rejection
 			kept.Row = slices.Clone(rejection.Row)
-			there.hashes[contentHash(kept.Row)] = struct{}{}
+			a.found.hashes[contentHash(kept.Row)] = struct{}{}
 			batch.Rejected = append(batch.Rejected, kept)
 			d.Missing = append(d.Missing, Missing{MsgID: rejection.MsgID})
 			return
 		}
-		there.ids[event.MsgID] = struct{}{} // It may come again if the window has to be read anew.
+		a.found.ids[event.MsgID] = struct{}{}
 		batch.Events = append(batch.Events, event)
 		batch.Bytes += len(event.Value) + eventOverhead
 		missing := Missing{MsgID: event.MsgID}
@@ -166,4 +172,30 @@ func (d *Difference) Late(now time.Time) *Closed {
 		Detail: "rows appeared in this time after it had been read; they are published now",
 	}}
 	return c
+}
+
+// Repair publishes what a difference is missing in a transaction of its own, with its ledger record and notice. The sink has
+// been opened. It returns how many events and rejected rows were written.
+func Repair(ctx context.Context, sink Sink, checkpoints Checkpoints, d *Difference, now time.Time) (*Closed, error) {
+	tx, err := sink.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	closed := d.Late(now)
+	var sum written
+	err = sum.add(ctx, tx, d.batch)
+	if err == nil {
+		sum.enter(closed, Counts{})
+		var records []Record
+		if records, err = checkpoints.Stage([]*Closed{closed}); err == nil {
+			err = tx.Append(ctx, records)
+		}
+	}
+	if err != nil {
+		if class := ClassOf(err); class != Abort && class != Fenced {
+			err = errors.Join(err, tx.Abort(ctx))
+		}
+		return nil, err
+	}
+	return closed, tx.Commit(ctx)
 }

@@ -24,6 +24,8 @@ type config struct {
 	until time.Time
 	// replay is the id of the replay that this is; empty for the live run.
 	replay string
+	// recheck is how long after they were closed windows are asked for late rows.
+	recheck []time.Duration
 	// parallel is how many windows are fetched at the same time.
 	parallel  int
 	group     string
@@ -73,6 +75,7 @@ func (s *settings) parseSource(p *parser, c *config) {
 		Settle:   p.duration("JMPUB_SETTLE", s.Settle),
 		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),
 	}
+	c.recheck = p.durations("JMPUB_RECHECK", s.Recheck)
 	c.parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
 	var err error
 	if c.source.Rate, err = source.ParseRate(s.API.Rate); err != nil {

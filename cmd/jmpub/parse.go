@@ -38,6 +38,23 @@ func (p *parser) duration(name, text string) time.Duration {
 	return d
 }
 
+// durations is a comma-separated list of durations of a minute and more; off is none.
+func (p *parser) durations(name, text string) []time.Duration {
+	var all []time.Duration
+	if strings.EqualFold(text, "off") {
+		return nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		d, err := parseDuration(strings.TrimSpace(item))
+		if err != nil || d < time.Minute || d > historyLength {
+			p.add(name, text, "durations from 1m to 60d such as 10m,24h, or off")
+			return nil
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
 // durationOrBroker is a duration, or -1 where the broker's default holds.
 func (p *parser) durationOrBroker(name, text string) time.Duration {
 	if text == "-1" {

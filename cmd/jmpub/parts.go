@@ -27,6 +27,7 @@ type parts struct {
 	source   *source.Client
 	sink     *sink.Sink
 	store    pipeline.Checkpoints
+	archive  *checkpoint.Archive
 	// kafka and files are the store, whichever it is.
 	kafka *checkpoint.Kafka
 	files *checkpoint.Files
@@ -95,6 +96,7 @@ func (a *parts) pipelineConfig() pipeline.Config {
 	return pipeline.Config{
 		AppKey: a.cfg.source.AppKey, Streams: a.cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
 		Start: a.cfg.start, Overlap: a.cfg.source.Overlap, Parallel: a.cfg.parallel, Retry: a.retry, Observer: a.observer,
+		Recheck: a.cfg.recheck, Archive: a.archive, Totals: a.source,
 	}
 }
 
@@ -155,6 +157,8 @@ func (a *parts) openSink(ctx context.Context) error {
 			return usageError{err}
 		}
 	}
+	a.archive = checkpoint.NewArchive(a.conn.Client, cfg.Prefix, a.cfg.source.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicWindows) }, a.retry)
 	if !a.cfg.exactlyOnce() {
 		return a.openFiles(topics)
 	}

@@ -69,7 +69,7 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 	if o.prefix != "" {
 		s.TopicPrefix = o.prefix
 	}
-	s.Listen = "off"
+	s.Listen, s.Recheck = "off", "off"
 	cfg, err := s.parse()
 	if err != nil {
 		return nil, err

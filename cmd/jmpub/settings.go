@@ -56,6 +56,7 @@ type settings struct {
 	Poll    string `split_words:"true" default:"2s"`
 	Settle  string `split_words:"true" default:"5s"`
 	Overlap string `split_words:"true" default:"2s"`
+	Recheck string `split_words:"true" default:"10m,24h"`
 	Kafka   struct {
 		Brokers          string `split_words:"true"`
 		TLS              string `split_words:"true" default:"off"`
