@@ -163,6 +163,10 @@ func checkOne(ctx context.Context, cfg Config, broker string) error {
 	if _, err := conn.ApiVersions(); err != nil {
 		return connectFault(op, err)
 	}
+	// A broker that wants credentials tells its versions without them, and hangs up at anything else.
+	if _, err := conn.Brokers(); err != nil {
+		return connectFault(op, err)
+	}
 	return nil
 }
 

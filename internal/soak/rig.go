@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,12 @@ func NewRig(tb testing.TB, o kafkatest.Options) *Rig {
 		r.Brokers = append(r.Brokers, NewLink(tb, fmt.Sprintf("broker %d", i+1), d.Announced, d.Real))
 	}
 	return r
+}
+
+// On makes a rig of a cluster that is reached directly.
+func On(tb testing.TB, cluster *kafkatest.Cluster) *Rig {
+	tb.Helper()
+	return &Rig{binary: Build(tb), Cluster: cluster}
 }
 
 // Trial is one history that is published under one prefix, by one process after another.
@@ -95,7 +102,10 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 		Link: NewLink(tb, "API", "127.0.0.1:0", strings.TrimPrefix(server.URL, "http://")),
 		log:  filepath.Join(tb.TempDir(), "jmpub.log"),
 	}
-	var brokers []string
+	brokers := slices.Clone(r.Addrs)
+	if len(r.Detours) > 0 {
+		brokers = nil
+	}
 	for _, d := range r.Detours {
 		brokers = append(brokers, d.Announced)
 	}
