@@ -19,13 +19,7 @@ import (
 // as every transaction in there is decided. A topic that does not exist holds nothing.
 func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) {
 	found := newFound()
-	w := &witness{topics: make(map[string]pipeline.Target), hash: found.hash}
-	names := []string{prefix + "." + string(pipeline.TopicRejected)}
-	for target := range pipeline.TargetCount {
-		name := prefix + "." + target.String()
-		w.topics[name] = target
-		names = append(names, name)
-	}
+	w, names := newWitness(prefix, found.hash), Topics(prefix)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.FetchMaxBytes(replyBytes), kgo.FetchMaxPartitionBytes(partitionBytes),

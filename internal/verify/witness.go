@@ -29,6 +29,14 @@ type witness struct {
 	hash   hasher
 }
 
+func newWitness(prefix string, hash hasher) *witness {
+	w := &witness{topics: make(map[string]pipeline.Target), hash: hash}
+	for target := range pipeline.TargetCount {
+		w.topics[prefix+"."+target.String()] = target
+	}
+	return w
+}
+
 func (w *witness) look(r *kgo.Record) witnessed {
 	target, ok := w.topics[r.Topic]
 	if !ok {
