@@ -3,10 +3,12 @@ package compat
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,12 +55,18 @@ func sub(tb testing.TB, all fs.FS, dir string) fs.FS {
 	return part
 }
 
+// Reader is a witness of committed records.
+func (j *Java) Reader() *JavaReader { return &JavaReader{j, "read_committed"} }
+
+// UncommittedReader sees the records of aborted transactions too, so that a test can tell that there are any.
+func (j *Java) UncommittedReader() *JavaReader { return &JavaReader{j, "read_uncommitted"} }
+
 // process is one of the program's mains at work.
 type process struct {
 	cmd    *exec.Cmd
 	name   string
 	in     io.WriteCloser
-	out    io.ReadCloser
+	lines  *json.Decoder
 	stderr strings.Builder
 }
 
@@ -71,12 +79,12 @@ func (j *Java) start(ctx context.Context, class string, args ...string) (*proces
 	}, args...)
 	p := &process{name: class, cmd: exec.CommandContext(ctx, "java", all...)} //nolint:gosec // Ours.
 	p.cmd.Stderr = &p.stderr
-	var inErr, outErr error
-	p.in, inErr = p.cmd.StdinPipe()
-	p.out, outErr = p.cmd.StdoutPipe()
+	in, inErr := p.cmd.StdinPipe()
+	out, outErr := p.cmd.StdoutPipe()
 	if err := errors.Join(inErr, outErr, p.cmd.Start()); err != nil {
 		return nil, fmt.Errorf("start java %s: %w", class, err)
 	}
+	p.in, p.lines = in, json.NewDecoder(out)
 	return p, nil
 }
 
@@ -93,4 +101,36 @@ func (p *process) kill() error {
 	killed := p.cmd.Process.Kill()
 	_ = p.cmd.Wait() // It was killed, which is no success.
 	return killed
+}
+
+// lines lists what a main class prints. An error is the last thing.
+func lines[T any](ctx context.Context, j *Java, class string, args ...string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		running, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var none T
+		p, err := j.start(running, class, args...)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		for {
+			var line T
+			if err = p.lines.Decode(&line); err != nil {
+				break
+			}
+			if !yield(line, nil) {
+				_ = p.kill() // Nobody wants the rest.
+				return
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		} else {
+			cancel() // It would wait for its output to be read.
+		}
+		if err = errors.Join(err, p.wait()); err != nil {
+			yield(none, err)
+		}
+	}
 }

@@ -2,10 +2,7 @@ package compat
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"strings"
 	"testing"
@@ -27,7 +24,7 @@ type JavaReader struct {
 // to load the client's jars the first time. The test fails where Java or Maven is missing.
 func NewJavaReader(tb testing.TB) *JavaReader {
 	tb.Helper()
-	return &JavaReader{BuildJava(tb), "read_committed"}
+	return BuildJava(tb).Reader()
 }
 
 // Found is [verify.Read] by the Java client: it reads the event topics and the rejected rows from their beginning to what is
@@ -43,32 +40,15 @@ func (r *JavaReader) Found(ctx context.Context, brokers []string, prefix string)
 // error, or when no partition moves on for four minutes; the error then has the positions.
 func (r *JavaReader) Records(ctx context.Context, brokers []string, topics ...string) iter.Seq2[*kgo.Record, error] {
 	return func(yield func(*kgo.Record, error) bool) {
-		running, cancel := context.WithCancel(ctx)
-		defer cancel()
-		p, err := r.java.start(running, "Read", strings.Join(brokers, ","), strings.Join(topics, ","), r.isolation)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		lines := json.NewDecoder(p.out)
-		for {
-			var l line
-			err = lines.Decode(&l)
+		all := lines[line](ctx, r.java, "Read", strings.Join(brokers, ","), strings.Join(topics, ","), r.isolation)
+		for l, err := range all {
 			if err != nil {
-				break
-			}
-			if !yield(l.record(), nil) {
-				_ = p.kill() // Nobody wants the rest.
+				yield(nil, fmt.Errorf("read %s: %w", strings.Join(topics, ", "), err))
 				return
 			}
-		}
-		if errors.Is(err, io.EOF) {
-			err = nil
-		} else {
-			cancel() // It would wait for its output to be read.
-		}
-		if err = errors.Join(err, p.wait()); err != nil {
-			yield(nil, fmt.Errorf("read %s: %w", strings.Join(topics, ", "), err))
+			if !yield(l.record(), nil) {
+				return
+			}
 		}
 	}
 }
@@ -83,6 +63,8 @@ type line struct {
 	Key           []byte       `json:"key"`
 	Value         []byte       `json:"value"`
 	Headers       []lineHeader `json:"headers"`
+	// Step is set in the place of a record where a group's member tells how far it is.
+	Step *Step `json:"step"`
 }
 
 type lineHeader struct {

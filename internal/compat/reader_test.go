@@ -18,17 +18,18 @@ import (
 
 // javaReader shows that a witness tells committed from aborted records, waits for a transaction that is open, and says so
 // when it cannot read.
-func javaReader(t *testing.T, brokers []string, reader *compat.JavaReader) {
+func javaReader(t *testing.T, brokers []string, java *compat.Java, topic string) {
 	t.Helper()
-	writer, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.TransactionalID("java-reader"), kgo.ProducerLinger(0))
+	writer, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.TransactionalID(topic), kgo.ProducerLinger(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer writer.Close()
-	const topic = "java-reader"
 	if _, err := kadm.NewClient(writer).CreateTopic(t.Context(), 2, -1, nil, topic); err != nil {
 		t.Fatal(err)
 	}
+	reader := java.Reader()
+	sent := time.Now().Add(-time.Hour).Truncate(time.Millisecond) // Much older, and retention would delete it.
 	odd := []byte("\x00\xff\xfe\n\"\\é")
 	write := func(name string) {
 		if err := writer.BeginTransaction(); err != nil {
@@ -36,7 +37,7 @@ func javaReader(t *testing.T, brokers []string, reader *compat.JavaReader) {
 		}
 		for i := range 100 {
 			r := &kgo.Record{
-				Topic: topic, Key: fmt.Append(nil, name, i), Value: odd, Timestamp: time.UnixMilli(1553222785613),
+				Topic: topic, Key: fmt.Append(nil, name, i), Value: odd, Timestamp: sent,
 				Headers: []kgo.RecordHeader{{Key: "h,é", Value: odd}, {Key: "", Value: nil}, {Key: "h,é", Value: []byte{}}},
 			}
 			if i == 99 {
@@ -67,18 +68,22 @@ func javaReader(t *testing.T, brokers []string, reader *compat.JavaReader) {
 	end(kgo.TryCommit)
 	records := <-got
 	if len(records) != 200 {
-		t.Errorf("read %d records, want the 200 committed ones", len(records))
+		others, err := franz(bounded(t), brokers, []string{topic})
+		t.Errorf("read %d records, want the 200 committed ones; franz-go reads %d, %v", len(records), len(others), err)
 	}
 	for _, r := range records {
 		switch {
 		case r.Key == nil && r.Value == nil:
 		case strings.HasPrefix(string(r.Key), "aborted"):
 			t.Errorf("read an aborted record, %q", r.Key)
-		case string(r.Value) != string(odd) || r.Timestamp.UnixMilli() != 1553222785613 || len(r.Headers) != 3 ||
+		case string(r.Value) != string(odd) || !r.Timestamp.Equal(sent) || len(r.Headers) != 3 ||
 			r.Headers[0].Key != "h,é" || string(r.Headers[0].Value) != string(odd) ||
 			r.Headers[1].Value != nil || r.Headers[2].Value == nil:
 			t.Errorf("record %q came as %v", r.Key, r)
 		}
+	}
+	if n := len(all(t, java.UncommittedReader().Records(t.Context(), brokers, topic))); n != 300 {
+		t.Errorf("read %d records with those that were aborted, want 300", n)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

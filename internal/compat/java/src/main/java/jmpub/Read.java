@@ -7,6 +7,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 import org.apache.kafka.clients.admin.Admin;
@@ -26,11 +27,17 @@ final class Read {
     private static final Duration STUCK = Duration.ofMinutes(4);
 
     public static void main(String[] args) throws Exception {
+        Line out = new Line();
+        each(args, out::record);
+        out.flush();
+    }
+
+    /** Hands every record over. */
+    static void each(String[] args, Consumer<ConsumerRecord<byte[], byte[]>> take) throws Exception {
         Map<TopicPartition, Long> ends = ends(args[0], args[1].split(","));
         Map<String, Object> config = Map.of(
             "bootstrap.servers", args[0], "isolation.level", args[2], "enable.auto.commit", "false",
             "auto.offset.reset", "earliest", "max.poll.records", "5000", "fetch.max.wait.ms", "200");
-        Line out = new Line();
         try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             consumer.assign(ends.keySet());
             consumer.seekToBeginning(ends.keySet());
@@ -40,7 +47,7 @@ final class Read {
                 for (ConsumerRecord<byte[], byte[]> r : consumer.poll(Duration.ofMillis(200))) {
                     Long end = ends.get(new TopicPartition(r.topic(), r.partition()));
                     if (end != null && r.offset() < end) {
-                        out.record(r);
+                        take.accept(r);
                     }
                 }
                 for (TopicPartition p : List.copyOf(ends.keySet())) {
@@ -58,7 +65,6 @@ final class Read {
                 }
             }
         }
-        out.flush();
     }
 
     /** The high watermarks of the partitions that hold something, whatever is committed of it. */
