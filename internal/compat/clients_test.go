@@ -107,30 +107,22 @@ func wantAborted(t *testing.T, h *history, java *compat.Java, committed int) {
 // wantSame compares what two clients saw, sorted.
 func wantSame(t *testing.T, nameA, nameB string, a, b []seen) {
 	t.Helper()
-	const most = 5
-	differences := 0
-	note := func(format string, args ...any) {
-		if differences++; differences <= most {
-			t.Errorf(format, args...)
-		}
-	}
+	wrong := &complaints{t: t}
+	defer wrong.end()
 	for len(a) > 0 || len(b) > 0 {
 		switch {
 		case len(b) == 0 || len(a) > 0 && byPlace(a[0], b[0]) < 0:
-			note("%s saw, and %s did not: %v", nameA, nameB, a[0])
+			wrong.add("%s saw, and %s did not: %v", nameA, nameB, a[0])
 			a = a[1:]
 		case len(a) == 0 || byPlace(a[0], b[0]) > 0:
-			note("%s saw, and %s did not: %v", nameB, nameA, b[0])
+			wrong.add("%s saw, and %s did not: %v", nameB, nameA, b[0])
 			b = b[1:]
 		default:
 			if a[0] != b[0] {
-				note("%s saw %v\n%s saw %v", nameA, a[0], nameB, b[0])
+				wrong.add("%s saw %v\n%s saw %v", nameA, a[0], nameB, b[0])
 			}
 			a, b = a[1:], b[1:]
 		}
-	}
-	if differences > most {
-		t.Errorf("%s and %s differ in %d records", nameA, nameB, differences)
 	}
 }
 

@@ -50,16 +50,18 @@ func partitions(t *testing.T, h *history, java *compat.Java, byConversation bool
 	if err != nil {
 		t.Fatal(err)
 	}
+	wrong := &complaints{t: t}
+	defer wrong.end()
 	records, used := 0, make(map[int32]int)
 	for i, key := range keys {
 		p := placed[i]
 		if p.Hash != p.Partitioner || p.Hash != p.Sent {
-			t.Errorf("the Java client contradicts itself about %q: %+v", key, p)
+			wrong.add("the Java client contradicts itself about %q: %+v", key, p)
 		}
 		used[p.Sent]++
 		for at, n := range found[string(key)] {
 			if records += n; at.partition != p.Sent {
-				t.Errorf("the key %q stands in %s/%d, the Java producer puts it into %d", key, at.topic, at.partition, p.Sent)
+				wrong.add("the key %q stands in %s/%d, the Java producer puts it into %d", key, at.topic, at.partition, p.Sent)
 			}
 		}
 	}

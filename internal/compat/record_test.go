@@ -26,10 +26,12 @@ const (
 // compression expects each batch to be compressed as the setting says, and the Java client to find the whole history.
 func compression(t *testing.T, h *history, java *compat.Java) {
 	t.Helper()
+	wrong := &complaints{t: t}
+	defer wrong.end()
 	records := 0
 	err := franzRecords(bounded(t), h.Addrs, h.topics(), func(r *kgo.Record) {
 		if records++; r.Attrs.CompressionType() != h.codec {
-			t.Errorf("%s/%d at %d is compressed by codec %d, not %d", r.Topic, r.Partition, r.Offset, r.Attrs.CompressionType(), h.codec)
+			wrong.add("%s/%d at %d is compressed by codec %d, not %d", r.Topic, r.Partition, r.Offset, r.Attrs.CompressionType(), h.codec)
 		}
 	})
 	if err != nil || records == 0 {
@@ -59,17 +61,19 @@ func eventOf(t *testing.T, value []byte) event {
 // timestamps expects each event's timestamp to be when it was published, or when its message was sent.
 func timestamps(t *testing.T, h *history, java *compat.Java, ofEvent bool) {
 	t.Helper()
+	wrong := &complaints{t: t}
+	defer wrong.end()
 	byClock, without := 0, 0
 	for _, r := range all(t, java.Reader().Records(bounded(t), h.Addrs, h.events()...)) {
 		at := eventOf(t, r.Value).Time
 		if ofEvent && !at.IsZero() {
 			if byClock++; !r.Timestamp.Equal(at) {
-				t.Errorf("%s of %v has the timestamp %v", r.Key, at, r.Timestamp)
+				wrong.add("%s of %v has the timestamp %v", r.Key, at, r.Timestamp)
 			}
 			continue
 		}
 		if without++; r.Timestamp.Before(h.began.Truncate(time.Millisecond)) || r.Timestamp.After(h.ended) {
-			t.Errorf("%s has the timestamp %v, but was published between %v and %v", r.Key, r.Timestamp, h.began, h.ended)
+			wrong.add("%s has the timestamp %v, but was published between %v and %v", r.Key, r.Timestamp, h.began, h.ended)
 		}
 	}
 	if byClock == 0 && (ofEvent || without == 0) {
@@ -82,18 +86,20 @@ func timestamps(t *testing.T, h *history, java *compat.Java, ofEvent bool) {
 // there once.
 func cloudEvents(t *testing.T, h *history, java *compat.Java) {
 	t.Helper()
+	wrong := &complaints{t: t}
+	defer wrong.end()
 	headers := 0
 	records := all(t, java.Reader().Records(bounded(t), h.Addrs, h.events()...))
 	for _, r := range records {
 		names := make(map[string]bool)
 		for _, header := range r.Headers {
 			if headers++; names[header.Key] || !utf8.Valid(header.Value) || len(header.Value) == 0 {
-				t.Errorf("%s: header %s is %q", r.Key, header.Key, header.Value)
+				wrong.add("%s: header %s is %q", r.Key, header.Key, header.Value)
 			}
 			names[header.Key] = true
 		}
 		if !names["content-type"] || !names["jmpub_stream"] {
-			t.Errorf("%s has the headers %v only", r.Key, names)
+			wrong.add("%s has the headers %v only", r.Key, names)
 		}
 	}
 	events, subjects, times := 0, 0, 0
@@ -106,10 +112,10 @@ func cloudEvents(t *testing.T, h *history, java *compat.Java) {
 		if string(ce.ID) != strconv.FormatInt(e.MsgID, 10) || string(ce.Source) != "urn:jmessage:app:"+e.AppKey ||
 			string(ce.Type) != "jmpub.message.v1" || string(ce.SpecVersion) != "1.0" ||
 			string(ce.DataContentType) != "application/json" || ce.Extensions != 0 {
-			t.Errorf("msgid %d is the CloudEvent %+v", e.MsgID, ce)
+			wrong.add("msgid %d is the CloudEvent %+v", e.MsgID, ce)
 		}
 		if e.Conversation == nil != (ce.Subject == nil) || e.Conversation != nil && *e.Conversation != string(ce.Subject) {
-			t.Errorf("msgid %d has the subject %q", e.MsgID, ce.Subject)
+			wrong.add("msgid %d has the subject %q", e.MsgID, ce.Subject)
 		}
 		if ce.Subject != nil {
 			subjects++
@@ -122,7 +128,7 @@ func cloudEvents(t *testing.T, h *history, java *compat.Java) {
 			}
 		}
 		if !at.Equal(e.Time) {
-			t.Errorf("msgid %d of %v has the time %q", e.MsgID, e.Time, ce.Time)
+			wrong.add("msgid %d of %v has the time %q", e.MsgID, e.Time, ce.Time)
 		}
 	}
 	if events == 0 || events != len(records) || subjects == 0 || times == 0 {

@@ -155,3 +155,25 @@ func bounded(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// complaints are the first differences of many.
+type complaints struct {
+	t *testing.T
+	n int
+}
+
+func (c *complaints) add(format string, args ...any) {
+	c.t.Helper()
+	const most = 5
+	if c.n++; c.n <= most {
+		c.t.Errorf(format, args...)
+	}
+}
+
+// end tells how many there were.
+func (c *complaints) end() {
+	c.t.Helper()
+	if c.n > 0 {
+		c.t.Errorf("%d differences in all", c.n)
+	}
+}
