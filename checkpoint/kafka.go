@@ -1,8 +1,10 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/segmentio/kafka-go"
@@ -13,6 +15,9 @@ import (
 // Kafka keeps checkpoints in a compacted topic, one record a stream. An app's checkpoints stand in one partition, its
 // shard, which one writer at a time has. It is used by one goroutine at a time.
 type Kafka struct {
+	// Replay is the id of the replay whose positions these are; empty for the live ones. It is set before the first use.
+	Replay string
+
 	log    *log
 	appKey string
 	// partitions gives the topic's number of partitions, once it is known to exist.
@@ -48,16 +53,17 @@ func (k *Kafka) Stage(closed []*pipeline.Closed) ([]pipeline.Record, error) {
 
 // Record makes the record that sets a stream's position.
 func (k *Kafka) Record(cp *pipeline.Checkpoint) (pipeline.Record, error) {
-	record := k.Tombstone(cp.Stream)
+	record := k.Tombstone(cp.Stream, cp.Replay)
 	var err error
 	record.Value, err = Encode(cp)
 	return record, err
 }
 
-// Tombstone makes the record that forgets a stream's position: the stream begins at the configured start again.
-func (k *Kafka) Tombstone(s pipeline.Stream) pipeline.Record {
+// Tombstone makes the record that forgets a stream's live position, after which the stream begins at the configured start
+// again, or its position in a replay.
+func (k *Kafka) Tombstone(s pipeline.Stream, replay string) pipeline.Record {
 	return pipeline.Record{
-		Topic: pipeline.TopicCheckpoints, Key: Key(k.appKey, s),
+		Topic: pipeline.TopicCheckpoints, Key: ReplayKey(k.appKey, replay, s),
 		Partition: int32(ShardOf(k.appKey, k.partitions())), //nolint:gosec // A partition's number.
 	}
 }
@@ -69,30 +75,52 @@ func (*Kafka) Save(context.Context, []*pipeline.Closed) error { return nil }
 // call: a newer checkpoint may stand behind it. The sink has been opened before, so whatever this writer's last
 // transaction was is decided by now; another's is open for as long as its timeout allows.
 func (k *Kafka) Load(ctx context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
+	found := make(map[pipeline.Stream]pipeline.Checkpoint)
+	return found, k.load(ctx, k.isOurs, func(cp *pipeline.Checkpoint) { found[cp.Stream] = *cp })
+}
+
+// All reads the app's committed checkpoints, those of its replays too, sorted by replay and stream.
+func (k *Kafka) All(ctx context.Context) ([]pipeline.Checkpoint, error) {
+	var all []pipeline.Checkpoint
+	err := k.load(ctx, k.isOfApp, func(cp *pipeline.Checkpoint) { all = append(all, *cp) })
+	slices.SortFunc(all, func(a, b pipeline.Checkpoint) int {
+		return cmp.Or(strings.Compare(a.Replay, b.Replay), strings.Compare(a.Stream.String(), b.Stream.String()))
+	})
+	return all, err
+}
+
+func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func(*pipeline.Checkpoint)) error {
 	shard := ShardOf(k.appKey, k.partitions())
-	values, err := k.log.read(ctx, shard, k.isOurs)
+	values, err := k.log.read(ctx, shard, keep)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := k.search(ctx, shard, values); err != nil {
-		return nil, err
+		return err
 	}
-	found := make(map[pipeline.Stream]pipeline.Checkpoint, len(values))
 	for key, value := range values {
 		cp, err := Decode(value.bytes, k.appKey, value.where)
-		if err == nil && key != string(Key(k.appKey, cp.Stream)) {
+		if err == nil && key != string(ReplayKey(k.appKey, cp.Replay, cp.Stream)) {
 			err = decodeFault("the checkpoint", value.where, "set the position of both streams anew with `jmpub checkpoint reset`",
 				damaged("its key is %q, but it is that of %s", key, cp.Stream))
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		found[cp.Stream] = cp
+		found(&cp)
 	}
-	return found, nil
+	return nil
 }
 
-func (k *Kafka) isOurs(key []byte) bool { return strings.HasPrefix(string(key), k.appKey+"/") }
+// isOurs tells whether a key is that of one of these positions, isOfApp whether it is of any of the app's.
+func (k *Kafka) isOurs(key []byte) bool {
+	return strings.HasPrefix(string(key), string(ReplayKey(k.appKey, k.Replay, pipeline.Stream{})))
+}
+
+func (k *Kafka) isOfApp(key []byte) bool {
+	rest, ok := strings.CutPrefix(string(key), k.appKey)
+	return ok && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "~"))
+}
 
 // search looks for checkpoints of the app in the other partitions. They come there when the topic is given more
 // partitions, because then the app belongs to another one; to begin from nothing would publish everything again.

@@ -263,9 +263,9 @@ func TestTombstone(t *testing.T) {
 	k := s.kafka(t)
 	a, b := stream(t, "users/a"), stream(t, "users/b")
 	w := s.writer(t, "1")
-	write(t, w, record(t, k, window(a, 1)), record(t, k, window(b, 1)), k.Tombstone(a))
+	write(t, w, record(t, k, window(a, 1)), record(t, k, window(b, 1)), k.Tombstone(a, ""))
 	end(t, w, kgo.TryCommit)
-	write(t, w, k.Tombstone(b))
+	write(t, w, k.Tombstone(b, ""))
 	end(t, w, kgo.TryAbort)
 	same(t, "left", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{b: window(b, 1).Checkpoint})
 }

@@ -9,6 +9,14 @@ import (
 // Key is the key of a stream's checkpoint and of its notices: `<app_key>/<stream>`.
 func Key(appKey string, s pipeline.Stream) []byte { return []byte(appKey + "/" + s.String()) }
 
+// ReplayKey is the key of a replay's checkpoint: `<app_key>~<replay>/<stream>`. App keys have no tilde.
+func ReplayKey(appKey, replay string, s pipeline.Stream) []byte {
+	if replay == "" {
+		return Key(appKey, s)
+	}
+	return Key(appKey+"~"+replay, s)
+}
+
 // LedgerKey is the key of a window's ledger record: `<app_key>/<stream>/<begin_time>`.
 func LedgerKey(appKey string, s pipeline.Stream, w pipeline.Window) []byte {
 	return append(Key(appKey, s), "/"+pipeline.FormatTime(w.Begin)...)

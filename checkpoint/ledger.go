@@ -10,8 +10,7 @@ import (
 type ledgerJSON struct {
 	Version int `json:"version"`
 	pipeline.Ledger
-	Took   seconds `json:"duration_seconds"`
-	Replay string  `json:"replay,omitempty"`
+	Took seconds `json:"duration_seconds"`
 }
 
 // EncodeLedger writes a ledger record.
@@ -67,7 +66,6 @@ func (record *ledgerJSON) check() error {
 type noticeJSON struct {
 	Version int `json:"version"`
 	pipeline.Notice
-	Replay string `json:"replay,omitempty"`
 }
 
 // EncodeNotice writes a notice.
@@ -103,17 +101,20 @@ func DecodeNotice(value []byte, where string) (pipeline.Notice, error) {
 func stageLedger(closed []*pipeline.Closed) ([]pipeline.Record, error) {
 	records := make([]pipeline.Record, 0, 2*len(closed))
 	for _, c := range closed {
-		value, err := EncodeLedger(&c.Ledger)
-		if err != nil {
-			return nil, err
+		if c.Ledger.AppKey != "" { // What has notices alone has no window.
+			value, err := EncodeLedger(&c.Ledger)
+			if err != nil {
+				return nil, err
+			}
+			records = append(records, pipeline.Record{
+				Topic: pipeline.TopicWindows, Partition: -1,
+				Key: LedgerKey(c.Ledger.AppKey, c.Ledger.Stream, c.Ledger.Window), Value: value,
+			})
 		}
-		records = append(records, pipeline.Record{
-			Topic: pipeline.TopicWindows, Partition: -1,
-			Key: LedgerKey(c.Ledger.AppKey, c.Ledger.Stream, c.Ledger.Window), Value: value,
-		})
 		for i := range c.Notices {
 			n := &c.Notices[i]
-			if value, err = EncodeNotice(n); err != nil {
+			value, err := EncodeNotice(n)
+			if err != nil {
 				return nil, err
 			}
 			records = append(records, pipeline.Record{
@@ -128,11 +129,13 @@ func stageLedger(closed []*pipeline.Closed) ([]pipeline.Record, error) {
 func newest(closed []*pipeline.Closed) []*pipeline.Checkpoint {
 	last := make(map[pipeline.Stream]int, len(closed))
 	for i, c := range closed {
-		last[c.Checkpoint.Stream] = i
+		if c.Checkpoint.AppKey != "" {
+			last[c.Checkpoint.Stream] = i
+		}
 	}
 	checkpoints := make([]*pipeline.Checkpoint, 0, len(last))
 	for i, c := range closed {
-		if last[c.Checkpoint.Stream] == i {
+		if c.Checkpoint.AppKey != "" && last[c.Checkpoint.Stream] == i {
 			checkpoints = append(checkpoints, &c.Checkpoint)
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// positionJSON is a checkpoint as it is stored. Every field of version 1 is required.
+// positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that name a replay or a
+// reset.
 type positionJSON struct {
 	Version      int              `json:"version"`
 	AppKey       *string          `json:"app_key"`
@@ -17,16 +18,28 @@ type positionJSON struct {
 	SeenRejected *ids             `json:"seen_rejected"`
 	Counts       *pipeline.Counts `json:"counts"`
 	SavedAt      *time.Time       `json:"saved_at"`
+	Rechecked    []recheckedJSON  `json:"rechecked,omitempty"`
+	Replay       string           `json:"replay,omitempty"`
+	Reset        string           `json:"reset,omitempty"`
+}
+
+type recheckedJSON struct {
+	After seconds   `json:"after_seconds"`
+	End   time.Time `json:"end_time"`
 }
 
 // Encode writes a checkpoint. It fails only on one that no program should make: ids that are not ascending, a year that
 // RFC 3339 cannot write.
 func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
+	var rechecked []recheckedJSON
+	for _, r := range cp.Rechecked {
+		rechecked = append(rechecked, recheckedJSON{seconds(r.After), r.End.UTC()})
+	}
 	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
-		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()),
+		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Reset: cp.Reset,
 	})
 }
 
@@ -60,8 +73,13 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	if !wholeSecond(*p.End) {
 		return cp, damaged("end_time is not a whole second")
 	}
+	var rechecked []pipeline.Rechecked
+	for _, r := range p.Rechecked {
+		rechecked = append(rechecked, pipeline.Rechecked{After: time.Duration(r.After), End: r.End.UTC()})
+	}
 	return pipeline.Checkpoint{
-		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
-		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(),
+		Rechecked: rechecked,
+		AppKey:    *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
+		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
 	}, nil
 }

@@ -145,7 +145,7 @@ func TestNothingCommitted(t *testing.T) {
 // TestNames keeps names apart that some file system could take for one, or not take at all.
 func TestNames(t *testing.T) {
 	names := []string{
-		"messages", "groups/1", "chatrooms/1",
+		"messages", "groups/1", "chatrooms/1", "statistics/users", "statistics/messages", "statistics/groups",
 		"users/bob", "users/Bob", "users/BOB", "users/bob.", "users/bob ", "users/con", "users/..", "users/.", "users/../../etc",
 		"users/a/b", "users/a%2Fb", "users/a%2fb", `users/a\b`, "users/a:b", "users/a*b?\"<>|", "users/-", "users/~",
 		"users/[a]", "users/caf\u00e9", "users/cafe\u0301", "users/名字", "users/" + strings.Repeat("名", 42),
@@ -171,12 +171,12 @@ func TestNames(t *testing.T) {
 
 // TestModel commits, aborts and restarts at random, and holds what is loaded against a map.
 func TestModel(t *testing.T) {
-	seed := rand.Uint64() //nolint:gosec // Not a secret.
+	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for name, newStore := range stores() {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
-			r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // Repeatable.
+			r := rand.New(rand.NewPCG(seed, 0))
 			streams := []pipeline.Stream{stream(t, "messages"), stream(t, "users/a"), stream(t, "users/A"), stream(t, "groups/7")}
 			model := make(map[pipeline.Stream]pipeline.Checkpoint)
 			c := s.open(t)
@@ -230,6 +230,27 @@ func TestStage(t *testing.T) {
 			if unknown := slices.Sorted(maps.Keys(keys)); len(unknown) > 3 {
 				t.Errorf("topics %v", unknown)
 			}
+		})
+	}
+}
+
+// TestNoticeAlone commits a notice that belongs to no window: it leaves no trace in the ledger and no checkpoint.
+func TestNoticeAlone(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			c := s.open(t)
+			w := window(stream(t, "users/a"), 1)
+			alone := &pipeline.Closed{Notices: []pipeline.Notice{{
+				Kind: pipeline.NoticeRemoved, AppKey: appKey, Stream: stream(t, "users/b"), Window: w.Ledger.Window, Detail: "d", At: second(3),
+			}}}
+			records, err := c.Stage([]*pipeline.Closed{alone})
+			if err != nil || len(records) != 1 || records[0].Topic != pipeline.TopicNotices || string(records[0].Key) != appKey+"/users/b" {
+				t.Errorf("%v, %v; want the notice", records, err)
+			}
+			s.commit(t, c, alone, w)
+			s.commit(t, c, alone)
+			same(t, "after a restart", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{w.Checkpoint.Stream: w.Checkpoint})
 		})
 	}
 }

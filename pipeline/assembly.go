@@ -3,20 +3,24 @@ package pipeline
 import (
 	"bytes"
 	"hash/fnv"
+	"slices"
 	"time"
 )
 
 // assembly collects one window: it normalizes rows, drops what came already, and counts.
 type assembly struct {
-	window Window
-	edge   *edge
-	norm   *Normalizer
-	batch  *Batch
+	window  Window
+	overlap time.Duration
+	// edge is what earlier windows published near this one's begin. It is nil until this one's turn has come; then rows are
+	// left out whenever a batch is taken.
+	edge  *edge
+	norm  *Normalizer
+	batch *Batch
 	// ids and hashes are all rows of this window; near* are those that its checkpoint has to carry.
 	ids, hashes         map[int64]struct{}
 	nearIDs, nearHashes map[int64]int64
 	ledger              Ledger
-	zone                *zoneProof
+	zone                zoneProof
 	// set is a sum over the different rows, in any order: two readings that brought the same rows have the same.
 	set uint64
 	// unsteady tells that the window's pages state different totals.
@@ -26,9 +30,9 @@ type assembly struct {
 // eventOverhead is about what an event holds beside its value: the struct, its conversation id and time.
 const eventOverhead = 192
 
-func newAssembly(w Window, e *edge, norm *Normalizer, zone *zoneProof, appKey string, s Stream) *assembly {
+func newAssembly(w Window, overlap time.Duration, appKey string, s Stream) *assembly {
 	a := &assembly{
-		window: w, edge: e, norm: norm, zone: zone,
+		window: w, overlap: overlap, norm: NewNormalizer(appKey),
 		ids: make(map[int64]struct{}), hashes: make(map[int64]struct{}),
 		nearIDs: make(map[int64]int64), nearHashes: make(map[int64]int64),
 		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
@@ -43,9 +47,37 @@ func (a *assembly) emptyBatch() *Batch {
 
 // take hands over what was collected and goes on with an empty batch.
 func (a *assembly) take() *Batch {
+	if a.edge != nil {
+		a.leaveOut(a.edge)
+	}
 	b := a.batch
 	a.batch = a.emptyBatch()
 	return b
+}
+
+// leaveOut drops from the batch what earlier windows published.
+func (a *assembly) leaveOut(e *edge) {
+	a.batch.Events = slices.DeleteFunc(a.batch.Events, func(event Event) bool {
+		_, published := e.ids[event.MsgID]
+		if published {
+			a.ledger.Skipped++
+			a.ledger.Published--
+			a.batch.Bytes -= len(event.Value) + eventOverhead
+		}
+		return published
+	})
+	a.batch.Rejected = slices.DeleteFunc(a.batch.Rejected, func(r Rejection) bool {
+		_, published := e.ids[r.MsgID]
+		if !r.HasMsgID {
+			_, published = e.hashes[contentHash(r.Row)]
+		}
+		if published {
+			a.ledger.Skipped++
+			a.ledger.Rejected--
+			a.batch.Bytes -= len(r.Row) + eventOverhead
+		}
+		return published
+	})
 }
 
 // add takes in one page.
@@ -73,12 +105,8 @@ func (a *assembly) addEvent(event Event) {
 	a.set += mixed(event.MsgID)
 	a.zone.see(a.window, event.ServerTime, event.ClientTime)
 	clock := clockOf(a.window.End, event.ServerTime, event.ClientTime)
-	if a.edge.near(a.window.End, clock) {
+	if nearEnd(a.window.End, a.overlap, clock) {
 		a.nearIDs[event.MsgID] = clock
-	}
-	if _, published := a.edge.ids[event.MsgID]; published {
-		a.ledger.Skipped++
-		return
 	}
 	a.ledger.Published++
 	a.batch.Events = append(a.batch.Events, event)
@@ -88,9 +116,9 @@ func (a *assembly) addEvent(event Event) {
 // reject takes in a row that is no event. Without a msgid it is known by its bytes; it has no clock that could be
 // trusted, so it stays in the edge until a window has passed that does not bring it again.
 func (a *assembly) reject(rejection *Rejection) {
-	key, all, near, published := rejection.MsgID, a.ids, a.nearIDs, a.edge.ids
+	key, all, near := rejection.MsgID, a.ids, a.nearIDs
 	if !rejection.HasMsgID {
-		key, all, near, published = contentHash(rejection.Row), a.hashes, a.nearHashes, a.edge.hashes
+		key, all, near = contentHash(rejection.Row), a.hashes, a.nearHashes
 	}
 	if _, again := all[key]; again {
 		a.ledger.Repeated++
@@ -99,10 +127,6 @@ func (a *assembly) reject(rejection *Rejection) {
 	all[key] = struct{}{}
 	a.set += mixed(key)
 	near[key] = clockOf(a.window.End, 0)
-	if _, done := published[key]; done {
-		a.ledger.Skipped++
-		return
-	}
 	a.ledger.Rejected++
 	kept := *rejection
 	kept.Row = bytes.Clone(rejection.Row) // The page's buffer would otherwise live as long as this row.
@@ -113,9 +137,9 @@ func (a *assembly) reject(rejection *Rejection) {
 // different is the number of different rows that the window brought.
 func (a *assembly) different() int64 { return a.ledger.Rows - a.ledger.Repeated }
 
-// checkpoint is the stream's position once this window is committed.
-func (a *assembly) checkpoint(span time.Duration) (Checkpoint, *edge) {
-	next := a.edge.advance(a.window.End, a.nearIDs, a.nearHashes)
+// checkpoint is the stream's position once this window is committed. e is the edge before it.
+func (a *assembly) checkpoint(e *edge, span time.Duration) (Checkpoint, *edge) {
+	next := e.advance(a.window.End, a.nearIDs, a.nearHashes)
 	return Checkpoint{
 		AppKey:       a.ledger.AppKey,
 		Stream:       a.ledger.Stream,
@@ -165,6 +189,12 @@ func (z *zoneProof) see(w Window, clocks ...int64) {
 	if known {
 		z.outside++
 	}
+}
+
+// add takes in what another part of the stream's rows showed.
+func (z *zoneProof) add(other *zoneProof) {
+	z.proven = z.proven || other.proven
+	z.outside += other.outside
 }
 
 // wrong tells that enough rows were seen, and none of them lay in the window it was asked for.

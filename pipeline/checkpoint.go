@@ -10,7 +10,8 @@ type Checkpoint struct {
 	End time.Time
 	// Span is the window length that suited the density last seen.
 	Span time.Duration
-	// Seen are the msgids of published rows that a window beginning before End could bring again, ascending.
+	// Seen are the msgids of published rows that a window beginning before End could bring again, ascending; of statistics,
+	// the marks of what was last published of each period.
 	Seen []int64
 	// SeenRejected are content hashes of rejected rows without a msgid, for the same purpose, ascending.
 	SeenRejected []int64
@@ -18,6 +19,18 @@ type Checkpoint struct {
 	Counts Counts
 	// SavedAt is when the checkpoint was made, by the local clock.
 	SavedAt time.Time
+	// Rechecked tells up to where windows were asked for late rows.
+	Rechecked []Rechecked
+	// Replay is the id of the replay whose position this is; empty for the live position.
+	Replay string
+	// Reset names the reset that put the position here; empty once a window was committed from it.
+	Reset string
+}
+
+// Rechecked is the end_time up to which windows were asked for late rows, so long after they were closed.
+type Rechecked struct {
+	After time.Duration
+	End   time.Time
 }
 
 // Counts are sums over committed windows.
@@ -31,7 +44,8 @@ type Counts struct {
 	GapSeconds int64 `json:"gap_seconds"`
 }
 
-// Closed is a whole window, ready to commit or (in the part that is streamed) about to be whole.
+// Closed is a whole window, ready to commit or (in the part that is streamed) about to be whole. One without an app
+// key in Ledger and Checkpoint has notices alone.
 type Closed struct {
 	// Ledger is the window's ledger record; Offsets, Published and Rejected are filled in while publishing.
 	Ledger Ledger
@@ -59,7 +73,11 @@ type Ledger struct {
 	Requests  int   `json:"requests"`
 	Restarts  int   `json:"restarts"`
 	// Mismatch tells that Total was not met after every attempt, and the window was closed nevertheless.
-	Mismatch bool          `json:"mismatch,omitempty"`
+	Mismatch bool `json:"mismatch,omitempty"`
+	// Replay is the id of the replay that read the window; empty where the live position moved over it.
+	Replay string `json:"replay,omitempty"`
+	// Late tells that the window had been read before: only rows that were missing then are counted as published.
+	Late     bool          `json:"late,omitempty"`
 	Started  time.Time     `json:"started_at"`
 	Duration time.Duration `json:"-"`
 	Offsets  []OffsetRange `json:"offsets"`
@@ -72,6 +90,12 @@ type NoticeKind string
 const (
 	NoticeGap      NoticeKind = "gap"      // time left the API's history before it was read
 	NoticeMismatch NoticeKind = "mismatch" // a window was closed although the rows did not add up to its total
+	NoticeRemoved  NoticeKind = "removed"  // a user, group or chatroom was deleted, and its stream is read no longer
+	// A replay begins with its first window and ends with its last one.
+	NoticeReplayStarted  NoticeKind = "replay_started"
+	NoticeReplayFinished NoticeKind = "replay_finished"
+	// NoticeLateRows tells that rows appeared in a window after it had been read, and were published then.
+	NoticeLateRows NoticeKind = "late_rows"
 )
 
 // Notice is what a consumer of the topics must know.
@@ -82,8 +106,10 @@ type Notice struct {
 	Window
 	// Detail is one sentence for people.
 	Detail string `json:"detail"`
-	// Total and Rows are set in a mismatch.
+	// Total is what the API announced, in a mismatch. Rows are those that came then, that a replay read, or that were late.
 	Total int64     `json:"total,omitempty"`
 	Rows  int64     `json:"rows,omitempty"`
 	At    time.Time `json:"at"`
+	// Replay is the id of the replay that this is about.
+	Replay string `json:"replay,omitempty"`
 }

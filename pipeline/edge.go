@@ -36,9 +36,9 @@ func newEdge(overlap time.Duration, cp Checkpoint) *edge {
 	return e
 }
 
-// near tells whether a row whose later clock is given can come again after a window that ends at end.
-func (e *edge) near(end time.Time, clock int64) bool {
-	return clock >= end.Add(-e.overlap-edgeMargin).UnixMilli()
+// nearEnd tells whether a row whose later clock is given can come again after a window that ends at end.
+func nearEnd(end time.Time, overlap time.Duration, clock int64) bool {
+	return clock >= end.Add(-overlap-edgeMargin).UnixMilli()
 }
 
 // clockOf is the later clock of an event, as far as a row of a window that ends at end can have one: a sender's clock may
@@ -58,7 +58,7 @@ func (e *edge) advance(end time.Time, ids, hashes map[int64]int64) *edge {
 	merge := func(old, fresh map[int64]int64) map[int64]int64 {
 		merged := maps.Clone(fresh)
 		for id, clock := range old {
-			if _, ok := merged[id]; !ok && e.near(end, clock) {
+			if _, ok := merged[id]; !ok && nearEnd(end, e.overlap, clock) {
 				merged[id] = clock
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,8 @@ type fakeRow struct {
 	at time.Time
 	// raw, where set, takes the place of the row that id and at make.
 	raw string
+	// late is how long after at the row can first be read.
+	late time.Duration
 }
 
 func (r fakeRow) json() []byte {
@@ -45,6 +48,8 @@ type fakeSource struct {
 	mu    sync.Mutex
 	rows  []fakeRow
 	opens int
+	// totals counts the requests for one.
+	totals int
 }
 
 func newFakeSource(rows ...fakeRow) *fakeSource {
@@ -63,6 +68,9 @@ func (f *fakeSource) Plan(ctx context.Context, _ pipeline.Stream, p pipeline.Pos
 	for {
 		head := time.Now().UTC().Add(-f.settle).Truncate(time.Second)
 		end := p.End.Add(span)
+		if !p.Until.IsZero() && end.After(p.Until) {
+			end = p.Until
+		}
 		plan := pipeline.Plan{Window: pipeline.Window{Begin: p.End.Add(-f.overlap), End: end}}
 		if end.After(head) {
 			plan.Window.End, plan.Head = head, true
@@ -93,7 +101,7 @@ func (f *fakeSource) Open(_ context.Context, s pipeline.Stream, w pipeline.Windo
 func (f *fakeSource) pages(w pipeline.Window) *fakePages {
 	var rows [][]byte
 	for _, r := range f.rows {
-		if at := r.at.Truncate(time.Second); !at.Before(w.Begin) && !at.After(w.End) && !r.at.After(time.Now()) {
+		if at := r.at.Truncate(time.Second); !at.Before(w.Begin) && !at.After(w.End) && !r.at.Add(r.late).After(time.Now()) {
 			rows = append(rows, r.json())
 		}
 	}
@@ -156,6 +164,8 @@ type fakeKafka struct {
 func newFakeKafka() *fakeKafka {
 	return &fakeKafka{checkpoints: make(map[pipeline.Stream]pipeline.Checkpoint)}
 }
+
+func (*fakeKafka) Forget() {}
 
 func (k *fakeKafka) try(ctx context.Context, op string) error {
 	if k.fail == nil {
@@ -316,4 +326,43 @@ func mustJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// Total counts as the pages do.
+func (f *fakeSource) Total(_ context.Context, _ pipeline.Stream, w pipeline.Window) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.totals++
+	return f.pages(w).total, nil
+}
+
+// Windows gives the ledger.
+func (k *fakeKafka) Windows(_ context.Context, since time.Time, fn func(*pipeline.Ledger) error) error {
+	k.mu.Lock()
+	ledger := slices.Clone(k.ledger)
+	k.mu.Unlock()
+	for i := range ledger {
+		if ledger[i].Started.Before(since.Add(-time.Hour)) {
+			continue
+		}
+		if err := fn(&ledger[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Records gives committed events by their offsets.
+func (k *fakeKafka) Records(_ context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
+	for _, r := range ranges {
+		for at := r.First; at <= r.Last; at++ {
+			k.mu.Lock()
+			event := k.committed[at]
+			k.mu.Unlock()
+			if err := fn("x.group", strconv.AppendInt(nil, event.MsgID, 10), event.Value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -1,6 +1,10 @@
 package pipeline
 
-import "bytes"
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
 
 // appendConversation writes the conversation id, and leaves it in n.conversation. It returns where it stands in b; a
 // negative end means that it is not written there as it is, because JSON had to escape it.
@@ -12,8 +16,8 @@ import "bytes"
 // Two users of different apps may have the same name, so the app keys decide whether a chat crosses apps; msg_level 1
 // with one of them missing cannot be told apart from within, and with both the same it does not cross. The characters
 // `%`, `|`, `/` and `:` inside a part are percent-encoded, so that different partners never share an id: users are named
-// with letters, digits and `_.-@` (IM REST documents), but nothing here relies on it. The two are sorted as they are
-// written, bytewise.
+// with letters, digits and `_.-@` (IM REST documents), but nothing here relies on it. So are the characters that CloudEvents
+// forbids in a text, because the id is the event's subject. The two are sorted as they are written, bytewise.
 //
 // A row without one of these parts, or with an empty one, has no conversation.
 func (n *Normalizer) appendConversation(b []byte, target Target) ([]byte, span) {
@@ -72,10 +76,10 @@ func appendUser(c, app, id []byte) []byte {
 	return appendPart(c, id)
 }
 
-// appendPart writes a part of a conversation id with the characters that stand between parts percent-encoded.
+// appendPart writes a part of a conversation id with the characters percent-encoded that stand between parts or in no text.
 func appendPart(c, part []byte) []byte {
 	for i, char := range part {
-		if isSeparator(char) {
+		if char < ' ' || char > '~' || isSeparator(rune(char)) {
 			return appendEncoded(append(c, part[:i]...), part[i:])
 		}
 	}
@@ -84,14 +88,23 @@ func appendPart(c, part []byte) []byte {
 
 func appendEncoded(c, part []byte) []byte {
 	const digits = "0123456789ABCDEF"
-	for _, char := range part {
-		if isSeparator(char) {
-			c = append(c, '%', digits[char>>4], digits[char&0xf])
+	for len(part) > 0 {
+		char, size := utf8.DecodeRune(part)
+		if isSeparator(char) || unicode.IsControl(char) || isNoncharacter(char) {
+			for _, b := range part[:size] {
+				c = append(c, '%', digits[b>>4], digits[b&0xf])
+			}
 		} else {
-			c = append(c, char)
+			c = append(c, part[:size]...)
 		}
+		part = part[size:]
 	}
 	return c
 }
 
-func isSeparator(char byte) bool { return char == '%' || char == '|' || char == '/' || char == ':' }
+func isSeparator(char rune) bool { return char == '%' || char == '|' || char == '/' || char == ':' }
+
+// isNoncharacter tells whether Unicode will never give the code point a meaning.
+func isNoncharacter(char rune) bool {
+	return char&0xfffe == 0xfffe || 0xfdd0 <= char && char <= 0xfdef
+}

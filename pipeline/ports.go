@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// Source reads one app's streams. Implementations are safe for concurrent use; calls for one stream come from one
-// goroutine at a time. All errors are *[Fault] or the context's; transient faults are retried inside (with [Retry]),
+// Source reads one app's streams. Implementations are safe for concurrent use, also for one stream: several of its windows
+// are fetched at the same time. All errors are *[Fault] or the context's; transient faults are retried inside (with [Retry]),
 // so none of class [Transient] comes out.
 type Source interface {
 	// Now is the server's clock. The first call asks the API for it, with a request for s.
 	Now(ctx context.Context, s Stream) (time.Time, error)
 	// Plan returns the window that follows p. It waits until the server's clock has moved far enough (settle), and
 	// at the head for the poll interval; a done context ends the wait. The window begins before p.End by the
-	// overlap, ends at least one second after p.End, and lies within what the API still holds.
+	// overlap, ends at least one second after p.End and not after p.Until, and lies within what the API still holds.
+	// Where nothing before p.Until is held any more, it ends behind p.Until.
 	Plan(ctx context.Context, s Stream, p Position) (Plan, error)
 	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
 	// too long and a plan with that span should take its place.
@@ -40,6 +41,8 @@ type Sink interface {
 	Open(ctx context.Context) error
 	// Begin starts a transaction. One is open at a time.
 	Begin(ctx context.Context) (Transaction, error)
+	// Forget makes the next call of Open like the first one.
+	Forget()
 }
 
 // Transaction is what commits together. Where the sink delivers at least once, it is only a batch: Commit and Abort do

@@ -13,12 +13,12 @@ import (
 // publisher commits windows, one transaction at a time.
 type publisher struct {
 	*session
-	// counts are the committed sums of each stream.
-	counts map[Stream]Counts
+	// state is each stream's committed checkpoint.
+	state map[Stream]Checkpoint
 	// next is a streamed window that ended the collecting of a group.
 	next *delivery
-	// committed tells that the session has moved something forward.
-	committed bool
+	// moved are the streams that the session has moved forward.
+	moved map[Stream]bool
 }
 
 // run commits what the readers send until the queue is closed or soft is done. What is being committed then is finished
@@ -110,14 +110,19 @@ func (p *publisher) commit(ctx context.Context, group []*delivery) error {
 		return fmt.Errorf("save checkpoints: %w", err)
 	}
 	p.report(closed, written)
+	for _, d := range group {
+		if d.committed != nil {
+			close(d.committed)
+		}
+	}
 	return nil
 }
 
 // report tells of committed windows.
 func (p *publisher) report(closed []*Closed, written []written) {
-	p.committed = true
 	for i, c := range closed {
-		p.counts[c.Ledger.Stream] = c.Checkpoint.Counts
+		p.moved[c.Ledger.Stream] = true
+		p.state[c.Ledger.Stream] = c.Checkpoint
 		p.cfg.Observer.Committed(c, written[i].events)
 		for _, r := range written[i].rejected {
 			p.cfg.Observer.Rejected(c.Ledger.Stream, r)
@@ -132,7 +137,7 @@ func (p *publisher) report(closed []*Closed, written []written) {
 func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery) ([]*Closed, []written, error) {
 	closed := make([]*Closed, 0, len(group))
 	sums := make([]written, len(group))
-	pending := make(map[Stream]Counts, len(group))
+	pending := make(map[Stream]Checkpoint, len(group))
 	for i, d := range group {
 		sum := &sums[i]
 		if err := sum.add(ctx, tx, d.batch); err != nil {
@@ -152,10 +157,14 @@ func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery
 		}
 		before, ok := pending[d.stream] // A fast reader may have two windows in one group.
 		if !ok {
-			before = p.counts[d.stream]
+			before = p.state[d.stream]
 		}
-		sum.enter(d.closed, before)
-		pending[d.stream] = d.closed.Checkpoint.Counts
+		if d.closed.Ledger.Late {
+			d.closed.Checkpoint = before // Late rows do not move it.
+		}
+		d.closed.Checkpoint.Rechecked = p.rechecks.of(d.stream)
+		sum.enter(d.closed, before.Counts)
+		pending[d.stream] = d.closed.Checkpoint
 		closed = append(closed, d.closed)
 	}
 	records, err := p.checkpoints.Stage(closed)
@@ -210,9 +219,13 @@ func (w *written) enter(c *Closed, before Counts) {
 	if ledger.Mismatch {
 		counts.Mismatches++
 	}
-	for _, n := range c.Notices {
-		if n.Kind == NoticeGap {
+	for i := range c.Notices {
+		switch n := &c.Notices[i]; n.Kind {
+		case NoticeGap:
 			counts.GapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
+		case NoticeReplayFinished:
+			n.Rows = counts.Published + counts.Rejected
+		default:
 		}
 	}
 }

@@ -2,22 +2,15 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
+	"sync"
 	"time"
 )
 
-const (
-	// mismatchAttempts is how often a window whose rows do not add up to its total is read before it is closed all the
-	// same, with a notice. Each attempt must have brought the same rows.
-	mismatchAttempts = 3
-	// mergeEmpty is how long a window at the head may get while it brings nothing new, before it is committed: an idle
-	// stream would otherwise cost a transaction each poll.
-	mergeEmpty = 30 * time.Second
-	// streamPart is the size of the parts in which a window is streamed that is too large to be held.
-	streamPart = 4 << 20
-)
+// mergeEmpty is how long a window at the head may get while it brings nothing new, before it is committed: an idle stream
+// would otherwise cost a transaction each poll.
+const mergeEmpty = 30 * time.Second
 
 // delivery is one window on its way from a reader to the publisher.
 type delivery struct {
@@ -32,316 +25,287 @@ type delivery struct {
 	err  error
 	// release gives the batch's memory back to the budget.
 	release func()
+	// committed, where it is not nil, is closed when the window is committed.
+	committed chan struct{}
 }
 
-// reader reads one stream, one window after another.
+// reader reads one stream. Several windows are fetched at the same time where there is enough history and memory; they
+// go to the publisher in the order of time, one after another, because each needs the edge of the one before it.
 type reader struct {
 	*session
 	stream Stream
-	pos    Position
-	edge   *edge
-	norm   *Normalizer
-	zone   zoneProof
-	// mismatches counts how often in a row the window at hand brought the set of rows lastSet, which is not its total.
-	mismatches int
-	lastSet    uint64
-	// mismatched tells that the last reading ended so.
-	mismatched bool
+	// pos is behind the last window that was handed on, edge knows its rows near the end.
+	pos  Position
+	edge *edge
+	zone zoneProof
+	// pieces are the windows under way, in the order of time. The first one's turn has come.
+	pieces []*piece
+	// ready is the first one's delivery, while the publisher is busy.
+	ready *delivery
+	// opening is where a replay's first window begins, in the run that reads it; zero otherwise.
+	opening time.Time
+	// steps are what the pieces have to tell; room tells that memory was given back.
+	steps   chan step
+	room    chan struct{}
+	density density
+	working sync.WaitGroup
+}
+
+// density is what the windows asked for last showed. It decides how long the next windows are and whether to fetch ahead.
+type density struct {
+	// seen is where the window begins that showed it.
+	seen time.Time
+	span time.Duration
+	// steady tells that a window's length is what suits the density, not one that is still growing: fetching ahead with
+	// windows that are too short would cost requests.
+	steady bool
+	// bytes is about what a window takes in memory.
+	bytes int64
+}
+
+// leastEstimate is the least memory that a window fetched ahead is taken to need.
+const leastEstimate = 256 << 10
+
+// learn takes in the reply to a window's first request. bytes is what one row takes.
+func (d *density) learn(w Window, page Page, bytes int) {
+	if w.Begin.Before(d.seen) {
+		return
+	}
+	d.seen, d.span = w.Begin, page.Span
+	// A window that could be twice as long grows still. The overlap and whole seconds blur it a little.
+	d.steady = page.Span > 0 && page.Span < w.End.Sub(w.Begin)*9/5
+	rows := float64(page.Total)
+	if length := w.End.Sub(w.Begin); length > 0 && page.Span > 0 {
+		rows *= float64(page.Span) / float64(length)
+	}
+	const margin = 1.25 // Windows differ.
+	d.bytes = max(leastEstimate, int64(rows*float64(bytes)*margin))
 }
 
 func newReader(s *session, stream Stream, cp Checkpoint) *reader {
 	return &reader{
 		session: s, stream: stream,
-		pos:  Position{End: cp.End, Span: cp.Span},
-		edge: newEdge(s.cfg.Overlap, cp),
-		norm: NewNormalizer(s.cfg.AppKey),
+		pos:     Position{End: cp.End, Span: cp.Span},
+		edge:    newEdge(s.cfg.Overlap, cp),
+		steps:   make(chan step),
+		room:    make(chan struct{}, 1),
+		density: density{span: cp.Span, bytes: leastEstimate},
 	}
 }
 
-// run reads until the context is done or an error that no reading anew can mend.
+// run reads until the context is done, the stream's range is read, or an error comes that no reading anew can mend.
 func (r *reader) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		r.working.Wait()
+		for _, p := range r.pieces {
+			if p.fetched != nil {
+				p.fetched.release()
+			}
+		}
+		if r.ready != nil {
+			r.cfg.Observer.Cut(r.stream, r.ready.window)
+		}
+	}()
 	for {
-		if err := r.next(ctx); err != nil {
+		for r.startNext(ctx) {
+		}
+		if len(r.pieces) == 0 {
+			return nil
+		}
+		if err := r.step(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// next reads the window that follows the position and hands it to the publisher. A window that must be read anew is read
-// anew here, as often as it takes, with the waits of the retry policy.
-func (r *reader) next(ctx context.Context) error {
-	r.mismatches, r.lastSet = 0, 0
-	var plan Plan
-	restarts := 0
-	again := r.cfg.Retry
-	again.Notify = nil // Each restart is reported as such.
-	return again.Do(ctx, "read window", func(ctx context.Context) error {
-		for {
-			// Only a window that does not add up is asked for exactly as before. Otherwise the plan is made anew, because
-			// the history that the API holds moves on while a fault lasts.
-			if r.mismatches == 0 {
-				var err error
-				if plan, err = r.source.Plan(ctx, r.stream, r.pos); err != nil {
-					return err
-				}
-				r.cfg.Observer.Planned(r.stream, plan)
-			}
-			r.mismatched = false
-			err := r.read(ctx, plan, restarts)
-			if err == nil || ClassOf(err) != Restart || ctx.Err() != nil {
-				return err
-			}
-			restarts++
-			r.cfg.Observer.Restart(r.stream, plan.Window, err)
-			if !r.mismatched {
-				r.mismatches = 0
-			}
-			fault, _ := errors.AsType[*Fault](err)
-			if fault.Span <= 0 {
-				return &Fault{Class: Transient, Op: "read " + r.stream.String(), Err: err, After: fault.After}
-			}
-			r.pos.Span = fault.Span // A window of another length starts without a wait.
-		}
-	})
+// step waits for one thing to happen.
+func (r *reader) step(ctx context.Context) error {
+	var queue chan<- *delivery
+	if r.ready != nil {
+		queue = r.queue
+	}
+	select {
+	case s := <-r.steps:
+		return r.handle(ctx, s)
+	case queue <- r.ready:
+		r.cfg.Observer.Head(r.stream, r.ready.window.End)
+		r.ready = nil
+		return r.advance()
+	case <-r.room:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// read fetches the window once and, if it is whole, moves the position behind it.
-func (r *reader) read(ctx context.Context, plan Plan, restarts int) error {
-	if err := r.slots.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer r.slots.Release(1)
-	f := &fetch{
-		reader: r, plan: plan,
-		assembly: newAssembly(plan.Window, r.edge, r.norm, &r.zone, r.cfg.AppKey, r.stream),
-	}
-	f.assembly.ledger.Restarts = restarts
-	f.assembly.ledger.Started = r.cfg.Now()
-	err := f.pages(ctx)
-	if err == nil {
-		err = f.check()
-	}
-	if f.streaming != nil {
-		if err = f.endStream(ctx, err); err == nil {
-			r.moveTo(f)
+// startNext starts the window behind those under way, if that makes sense now, and tells whether it did.
+func (r *reader) startNext(ctx context.Context) bool {
+	from := Position{End: r.pos.End, Span: r.density.span, Until: r.cfg.Until}
+	if n := len(r.pieces); n > 0 {
+		last := r.pieces[n-1]
+		if last.plan == nil || last.plan.Head || !r.density.steady || n >= aheadOf(r.cfg.Parallel) {
+			return false
 		}
-		return err
+		from.End = last.plan.Window.End
+		from.Span = r.share(ctx, from)
 	}
-	if err != nil {
-		f.releaseAll()
-		return err
+	if !from.Until.IsZero() && !from.End.Before(from.Until) {
+		return false
 	}
-	if f.nothingNew() {
-		f.releaseAll()
-		r.cfg.Observer.Head(r.stream, plan.Window.End)
+	held := min(r.density.bytes, int64(r.cfg.WindowBytes))
+	if !r.budget.TryAcquire(held) {
+		if len(r.pieces) > 0 {
+			return false
+		}
+		held = 0
+	}
+	r.start(ctx, len(r.pieces), from, held)
+	return true
+}
+
+// share is the length of a window fetched ahead: where little history is left, it is divided among those that can be
+// fetched at the same time, so that all of them come to the end together. Short windows cost requests, so there is a
+// limit to that.
+func (r *reader) share(ctx context.Context, from Position) time.Duration {
+	const shortest = 3 // Tenths of what suits the density.
+	end := from.Until
+	if now, err := r.source.Now(ctx, r.stream); end.IsZero() && err == nil {
+		end = now
+	}
+	left := end.Sub(from.End) / time.Duration(r.cfg.Parallel)
+	return min(r.density.span, max(left, r.density.span*shortest/10))
+}
+
+// aheadOf is how many windows may be under way: those that are being fetched, and as many that wait for their turn.
+func aheadOf(parallel int) int { return 2 * parallel }
+
+// start puts a piece into its place and lets it work.
+func (r *reader) start(ctx context.Context, place int, from Position, held int64) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &piece{
+		session: r.session, stream: r.stream, begins: from.End, opens: from.End.Equal(r.opening), short: from.Span < r.density.span, from: from,
+		steps: r.steps, gaveBack: r.gaveBack, reserved: held, turn: make(chan struct{}), cancel: cancel,
+	}
+	r.pieces = slices.Insert(r.pieces, place, p)
+	if place == 0 {
+		p.goAhead(r.edge)
+	}
+	r.working.Go(func() { p.run(ctx) })
+}
+
+// handle does what a piece's step asks for.
+func (r *reader) handle(ctx context.Context, s step) error {
+	p := s.piece
+	place := slices.Index(r.pieces, p)
+	if place < 0 { // It was given up.
+		if s.fetched != nil {
+			s.fetched.release()
+		}
 		return nil
 	}
-	d := f.delivery(f.close())
-	if err := r.send(ctx, d); err != nil {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.plan != nil:
+		p.plan = s.plan
+		r.fill(ctx, place)
+		return nil
+	case s.page != nil:
+		if !p.short { // One that was made short shows only that.
+			r.density.learn(p.plan.Window, *s.page, s.bytes)
+		}
+		return nil
+	}
+	p.fetched = s.fetched
+	if place > 0 {
+		return nil
+	}
+	return r.settle(p)
+}
+
+// fill keeps the windows under way without a gap between them: one that had to be planned shorter leaves the rest to a
+// new one.
+func (r *reader) fill(ctx context.Context, place int) {
+	if place+1 == len(r.pieces) {
+		return
+	}
+	end, next := r.pieces[place].plan.Window.End, r.pieces[place+1].begins
+	switch {
+	case end.Before(next):
+		rest := Position{End: end, Span: next.Sub(end), Until: next}
+		r.start(ctx, place+1, rest, 0)
+	case end.After(next): // All of that time is too old for the API by now: begin anew behind it.
+		for _, p := range r.pieces[place+1:] {
+			p.cancel()
+			if p.fetched != nil {
+				p.fetched.release()
+			}
+		}
+		r.pieces = r.pieces[:place+1]
+	}
+}
+
+// settle hands the first window on. Its rows that an earlier window brought are left out now that all of those are known.
+func (r *reader) settle(p *piece) error {
+	f := p.fetched
+	r.zone.add(&f.assembly.zone)
+	if err := r.zone.check(f); err != nil {
 		return err
 	}
+	if f.streamed != nil { // The publisher has it.
+		r.moveTo(f)
+		r.cfg.Observer.Head(r.stream, r.pos.End)
+		return r.advance()
+	}
+	f.assembly.leaveOut(p.edge)
+	if f.nothingNew(r.pos) {
+		f.release()
+		r.cfg.Observer.Head(r.stream, f.plan.Window.End)
+		return r.advance()
+	}
+	r.ready = f.delivery(f.close(p.edge))
 	r.moveTo(f)
 	return nil
 }
 
-// send hands a window to the publisher; it waits while the publisher is busy.
-func (r *reader) send(ctx context.Context, d *delivery) error {
-	select {
-	case r.queue <- d:
+// advance gives the next window its turn.
+func (r *reader) advance() error {
+	r.pieces[0].cancel()
+	r.pieces = r.pieces[1:]
+	if len(r.pieces) == 0 {
 		return nil
-	case <-ctx.Done():
-		d.release()
-		r.cfg.Observer.Cut(r.stream, d.window)
-		return ctx.Err()
 	}
+	first := r.pieces[0]
+	first.goAhead(r.edge)
+	if first.fetched != nil {
+		return r.settle(first)
+	}
+	return nil
 }
 
 func (r *reader) moveTo(f *fetch) {
 	r.edge = f.nextEdge
 	r.pos = Position{End: f.plan.Window.End, Span: f.span}
-	r.cfg.Observer.Head(r.stream, r.pos.End)
 }
 
-// fetch is one attempt at one window.
-type fetch struct {
-	*reader
-	plan     Plan
-	assembly *assembly
-	span     time.Duration
-	nextEdge *edge
-	// held is what the window has taken from the memory budget.
-	held int64
-	// streaming is the delivery in progress once the window has outgrown its memory.
-	streaming *delivery
-}
-
-type pageResult struct {
-	page Page
-	err  error
-}
-
-// pages reads the window's pages to the end. The next page is asked for while the last one is normalized, so that
-// neither waits for the other.
-func (f *fetch) pages(ctx context.Context) error {
-	pages, err := f.source.Open(ctx, f.stream, f.plan.Window)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	results := make(chan pageResult, 1)
-	go func() {
-		defer close(results)
-		for {
-			page, err := pages.Next(ctx)
-			select {
-			case results <- pageResult{page, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	defer func() {
-		cancel()
-		for range results { // Wait for the goroutine to end.
-		}
-		f.assembly.ledger.Requests = pages.Requests()
-	}()
-	for result := range results {
-		switch {
-		case errors.Is(result.err, io.EOF):
-			return nil
-		case result.err != nil:
-			return result.err
-		}
-		f.span = result.page.Span
-		f.assembly.add(result.page)
-		if err := f.account(ctx); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
-
-// account charges the batch to the memory budget. A window that finds no room is handed to the publisher part by part.
-func (f *fetch) account(ctx context.Context) error {
-	size := int64(f.assembly.batch.Bytes)
-	if f.streaming == nil {
-		if size <= int64(f.cfg.WindowBytes) && f.budget.TryAcquire(size-f.held) {
-			f.held = size
-			return nil
-		}
-		d := f.delivery(&Closed{})
-		d.rest = make(chan *Batch)
-		if err := f.send(ctx, d); err != nil {
-			return err
-		}
-		f.streaming = d
-		return nil
-	}
-	if size < streamPart {
-		return nil
-	}
-	return f.sendPart(ctx)
-}
-
-func (f *fetch) sendPart(ctx context.Context) error {
+// gaveBack tells that there is memory again.
+func (r *reader) gaveBack() {
 	select {
-	case f.streaming.rest <- f.assembly.take():
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case r.room <- struct{}{}:
+	default:
 	}
 }
 
-// endStream tells the publisher how the streamed window ended, and returns that.
-func (f *fetch) endStream(ctx context.Context, err error) error {
-	if err == nil {
-		err = f.sendPart(ctx)
-	}
-	if err == nil {
-		*f.streaming.closed = *f.close()
-	}
-	f.streaming.err = err
-	close(f.streaming.rest)
-	return err
-}
-
-func (f *fetch) delivery(closed *Closed) *delivery {
-	return &delivery{
-		stream: f.stream, window: f.plan.Window,
-		closed: closed, batch: f.assembly.take(), release: f.releaseAll,
-	}
-}
-
-func (f *fetch) releaseAll() {
-	if f.held > 0 {
-		f.budget.Release(f.held)
-		f.held = 0
-	}
-}
-
-// check holds the window against the reply's total and the configured time zone.
-func (f *fetch) check() error {
-	if f.zone.wrong() {
-		return &Fault{
-			Class: Permanent, Op: fmt.Sprintf("read %s %s", f.stream, f.plan.Window),
-			Err:  fmt.Errorf("none of the first %d messages lies in the time that was asked for", zoneSamples),
-			Hint: "the API seems to use another time zone: set JMPUB_API_TIME_ZONE",
-		}
-	}
-	ledger := &f.assembly.ledger
-	rows := f.assembly.different()
-	if rows == ledger.Total && !f.assembly.unsteady {
-		return nil
-	}
-	// Only a difference that stays is the API's: rows that are missing by accident are others each time.
-	if f.assembly.set != f.lastSet {
-		f.mismatches = 0
-	}
-	f.mismatches++
-	f.lastSet, f.mismatched = f.assembly.set, true
-	if f.mismatches >= mismatchAttempts {
-		ledger.Mismatch = true
+// check tells whether the configured time zone is wrong.
+func (z *zoneProof) check(f *fetch) error {
+	if !z.wrong() {
 		return nil
 	}
 	return &Fault{
-		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, f.plan.Window),
-		Err: fmt.Errorf("%d different rows came, %d were announced (the pages agree on that: %t)",
-			rows, ledger.Total, !f.assembly.unsteady),
+		Class: Permanent, Op: fmt.Sprintf("read %s %s", f.piece.stream, f.plan.Window),
+		Err:  fmt.Errorf("none of the first %d messages lies in the time that was asked for", zoneSamples),
+		Hint: "the API seems to use another time zone: set JMPUB_API_TIME_ZONE",
 	}
-}
-
-// nothingNew tells that the window may stay open: it reaches up to now and brought nothing to publish.
-func (f *fetch) nothingNew() bool {
-	ledger := &f.assembly.ledger
-	return f.plan.Head && f.plan.Gap == nil && !ledger.Mismatch &&
-		ledger.Published == 0 && ledger.Rejected == 0 &&
-		f.plan.Window.End.Sub(f.pos.End) < mergeEmpty
-}
-
-// close makes the window's ledger record, checkpoint and notices.
-func (f *fetch) close() *Closed {
-	now := f.cfg.Now()
-	closed := &Closed{Ledger: f.assembly.ledger}
-	closed.Ledger.Duration = now.Sub(closed.Ledger.Started)
-	closed.Checkpoint, f.nextEdge = f.assembly.checkpoint(f.span)
-	closed.Checkpoint.SavedAt = now
-	if gap := f.plan.Gap; gap != nil {
-		closed.Notices = append(closed.Notices, Notice{
-			Kind: NoticeGap, AppKey: f.cfg.AppKey, Stream: f.stream, Window: *gap, At: now,
-			Detail: "this time left the API's history before it was read; its messages are lost",
-		})
-	}
-	if ledger := &closed.Ledger; ledger.Mismatch {
-		rows := f.assembly.different()
-		closed.Notices = append(closed.Notices, Notice{
-			Kind: NoticeMismatch, AppKey: f.cfg.AppKey, Stream: f.stream, Window: ledger.Window, At: now,
-			Total: ledger.Total, Rows: rows,
-			Detail: fmt.Sprintf("%d rows came each of %d times, %d were announced", rows, mismatchAttempts, ledger.Total),
-		})
-	}
-	return closed
 }

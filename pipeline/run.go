@@ -22,14 +22,24 @@ type Config struct {
 	Checkpoints Checkpoints
 	// Start is where a stream without a checkpoint begins.
 	Start Start
+	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
+	Until time.Time
+	// Recheck tells how long after they were closed windows are asked for rows that came late; each at least a minute.
+	// It needs Archive and Totals.
+	Recheck []time.Duration
+	Archive Archive
+	Totals  Totals
+	// Replay is the id that marks everything that a replay publishes; empty for a live run.
+	Replay string
 	// Overlap is how far the source's windows reach back before the position; default 2 s.
 	Overlap time.Duration
 	// WindowBytes is the most memory that one window's events may take; a larger window is published in parts, into its
 	// open transaction. Default 16 MiB.
 	WindowBytes int
-	// MemoryBytes is the most that all windows together may take while they wait; default 32 MiB.
+	// MemoryBytes is the most that all windows together may take while they wait; default 12 MiB for each that may be
+	// fetched at the same time, at least 32 MiB. With less, fewer are.
 	MemoryBytes int
-	// Parallel is how many streams may be fetched from at the same time; default 8.
+	// Parallel is how many windows may be fetched at the same time, of all streams together; default 4.
 	Parallel int
 	// Grace is how long a window that is being committed may take once the run was asked to stop; default 8 s.
 	Grace time.Duration
@@ -52,13 +62,17 @@ const (
 	defaultOverlap     = 2 * time.Second
 	defaultWindowBytes = 16 << 20
 	defaultMemoryBytes = 32 << 20
-	defaultParallel    = 8
+	parallelBytes      = 12 << 20
+	defaultParallel    = 4
 	defaultGrace       = 8 * time.Second
 )
 
 // Pipeline publishes the streams of one app.
 type Pipeline struct {
 	cfg Config
+	// resets are those that a session has begun from; positioned are the streams that have a checkpoint.
+	resets     map[string]bool
+	positioned map[Stream]bool
 }
 
 // New checks the configuration and fills in the defaults.
@@ -78,16 +92,21 @@ func New(cfg Config) (*Pipeline, error) {
 			errs = append(errs, fmt.Errorf("pipeline needs %s", missing.name))
 		}
 	}
+	for _, after := range cfg.Recheck {
+		if after < shortestRecheck || cfg.Archive == nil || cfg.Totals == nil {
+			errs = append(errs, fmt.Errorf("pipeline can recheck after %v at the soonest, with an archive and totals", shortestRecheck))
+		}
+	}
 	setDefault(&cfg.Overlap, defaultOverlap)
 	setDefault(&cfg.WindowBytes, defaultWindowBytes)
-	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes))
 	setDefault(&cfg.Parallel, defaultParallel)
+	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes, cfg.Parallel*parallelBytes))
 	setDefault(&cfg.Grace, defaultGrace)
 	cfg.Observer = cfg.Observer.Complete()
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pipeline{cfg: cfg}, errors.Join(errs...)
+	return &Pipeline{cfg: cfg, resets: make(map[string]bool), positioned: make(map[Stream]bool)}, errors.Join(errs...)
 }
 
 func setDefault[T ~int | ~int64](field *T, value T) {
@@ -116,10 +135,40 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return unlessStopped(err)
-		case err == nil || ClassOf(err) != Abort:
+		case err == nil:
+			return nil
+		case ClassOf(err) == Fenced:
+			if !p.wasReset(ctx) {
+				return err
+			}
+			last = errReset
+			p.cfg.Sink.Forget()
+		case ClassOf(err) != Abort:
 			return err
 		}
 	}
+}
+
+// errReset is why a session begins after an operator has set the position anew.
+var errReset = errors.New("the position was set anew from outside")
+
+// wasReset tells, of a run that was fenced, that it was fenced by somebody who set its position anew and left, not by a run
+// that takes its place: there is a reset that this run has not begun from, or a position was deleted.
+func (p *Pipeline) wasReset(ctx context.Context) bool {
+	if p.cfg.Replay != "" {
+		return false
+	}
+	positions, err := p.cfg.Checkpoints.Load(ctx)
+	if err != nil {
+		return false // Fenced it is in any case.
+	}
+	for _, stream := range p.cfg.Streams {
+		cp, ok := positions[stream]
+		if !ok && p.positioned[stream] || cp.Reset != "" && !p.resets[cp.Reset] {
+			return true
+		}
+	}
+	return false
 }
 
 // unlessStopped keeps, of what a run ended with when it was asked to stop, what would also have ended it otherwise.
@@ -137,9 +186,9 @@ type session struct {
 	source      Source
 	sink        Sink
 	checkpoints Checkpoints
-	// queue has no buffer: a reader keeps its closed window until the publisher takes it, so each stream is at most one
-	// window ahead of what is being committed.
-	queue chan *delivery
+	// queue has no buffer: a reader keeps its closed windows until the publisher takes them, in their order.
+	queue    chan *delivery
+	rechecks rechecks
 	// budget counts bytes of windows held; slots count windows being fetched.
 	budget, slots *semaphore.Weighted
 }
@@ -161,19 +210,26 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	readers, counts, err := s.readers(ctx, positions)
+	for stream, cp := range positions {
+		p.resets[cp.Reset] = true
+		p.positioned[stream] = true
+	}
+	readers, state, err := s.readers(ctx, positions)
 	if err != nil {
 		return false, err
 	}
-	pub := &publisher{session: s, counts: counts}
+	pub := &publisher{session: s, state: state, moved: make(map[Stream]bool)}
 	err = s.work(ctx, readers, pub)
-	return pub.committed, err
+	for stream := range pub.moved {
+		p.positioned[stream] = true
+	}
+	return len(pub.moved) > 0, err
 }
 
 // readers makes a reader for each stream. A stream without a checkpoint begins at the configured start.
-func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) ([]*reader, map[Stream]Counts, error) {
+func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) ([]*reader, map[Stream]Checkpoint, error) {
 	readers := make([]*reader, 0, len(s.cfg.Streams))
-	counts := make(map[Stream]Counts)
+	state := make(map[Stream]Checkpoint)
 	for _, stream := range s.cfg.Streams {
 		cp, ok := positions[stream]
 		if !ok {
@@ -190,10 +246,22 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 			}
 			cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
 		}
-		counts[stream] = cp.Counts
-		readers = append(readers, newReader(s, stream, cp))
+		state[stream] = cp
+		s.rechecks.begin(stream, &cp, s.cfg.Recheck)
+		opens := s.cfg.Replay != "" && !ok
+		if opens {
+			var err error
+			if cp.Seen, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
+				return nil, nil, err
+			}
+		}
+		r := newReader(s, stream, cp)
+		if opens {
+			r.opening = cp.End
+		}
+		readers = append(readers, r)
 	}
-	return readers, counts, nil
+	return readers, state, nil
 }
 
 // noStream ends a run in which the API knows none of the streams.
@@ -209,7 +277,7 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 	group, soft := errgroup.WithContext(ctx)
 	hard, cancel := graceful(soft, s.cfg.Grace)
 	defer cancel()
-	var reading sync.WaitGroup
+	var reading, checking sync.WaitGroup
 	var dropped atomic.Int64
 	for _, r := range readers {
 		reading.Add(1)
@@ -226,6 +294,7 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 	}
 	group.Go(func() error {
 		reading.Wait()
+		checking.Wait()
 		close(s.queue)
 		if int(dropped.Load()) == len(readers) {
 			return noStream()
@@ -233,6 +302,9 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 		return nil
 	})
 	group.Go(func() error { return pub.run(soft, hard) })
+	if len(s.cfg.Recheck) > 0 {
+		checking.Go(func() { s.recheck(soft) })
+	}
 	return group.Wait()
 }
 

@@ -16,13 +16,15 @@ const (
 	StreamUsers     StreamKind = "users"
 	StreamGroups    StreamKind = "groups"
 	StreamChatrooms StreamKind = "chatrooms"
+	// StreamStatistics is the kind of statistics/users, statistics/messages and statistics/groups, which have no rows.
+	StreamStatistics StreamKind = "statistics"
 )
 
-// Stream is one pageable history of an app: `messages`, `users/{username}`, `groups/{gid}` or `chatrooms/{id}`.
-// It is comparable.
+// Stream is one pageable history of an app: `messages`, `users/{username}`, `groups/{gid}` or `chatrooms/{id}`, or one of
+// its statistics. It is comparable.
 type Stream struct {
 	Kind StreamKind
-	// Name is the username, group id or room id, raw (not escaped); empty for messages.
+	// Name is the username, group id or room id, raw (not escaped), or what the statistics are about; empty for messages.
 	Name string
 }
 
@@ -39,6 +41,13 @@ func ParseStream(s string) (Stream, error) {
 			return Stream{}, fmt.Errorf("stream %q: messages takes no name", s)
 		}
 		return stream, nil
+	case StreamStatistics:
+		switch StreamKind(name) {
+		case StreamUsers, StreamMessages, StreamGroups:
+			return stream, nil
+		default:
+			return Stream{}, fmt.Errorf("stream %q: there are statistics/users, statistics/messages and statistics/groups", s)
+		}
 	case StreamUsers, StreamGroups, StreamChatrooms:
 	default:
 		return Stream{}, fmt.Errorf("stream %q: want messages, users/{username}, groups/{gid} or chatrooms/{id}", s)
@@ -74,6 +83,8 @@ func ParseStreams(list string) ([]Stream, error) {
 		switch {
 		case err != nil:
 			errs = append(errs, err)
+		case stream.Kind == StreamStatistics:
+			errs = append(errs, fmt.Errorf("stream %q: it has no messages", item))
 		case seen[stream]:
 			errs = append(errs, fmt.Errorf("stream %q is named twice", item))
 		default:

@@ -23,6 +23,8 @@ type Position struct {
 	End time.Time
 	// Span is the window length that suits the density last seen; zero when nothing is known.
 	Span time.Duration
+	// Until, where it is not zero, is where the next window ends at the latest: what follows it is read by another.
+	Until time.Time
 }
 
 // Plan is a window to ask for, and what lies before it and is lost.

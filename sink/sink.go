@@ -51,6 +51,8 @@ type Config struct {
 	// ReplayID marks the events of a replay; empty otherwise.
 	ReplayID string
 	Topics   TopicsConfig
+	// Statistics are the streams of statistics that are published: their topics, which are compacted, have to exist too.
+	Statistics []pipeline.Stream
 	// Retry is the policy for requests that may succeed later.
 	Retry pipeline.Retry
 	// Warn is told what is odd about the topics but does no harm; may be nil.
@@ -186,6 +188,9 @@ func (s *Sink) Open(ctx context.Context) error {
 		return nil
 	})
 }
+
+// Forget makes the next Open take the transactional id from whoever has it; see [pipeline.Sink].
+func (s *Sink) Forget() { s.producer = producer{partitions: make(map[place]*partition)} }
 
 // openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
 func (s *Sink) openFault(op string, err error) error {

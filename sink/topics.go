@@ -57,7 +57,20 @@ func (s *Sink) names() []string {
 	} {
 		names = append(names, s.own(t))
 	}
+	for _, stream := range s.cfg.Statistics {
+		names = append(names, s.own(pipeline.StatisticsTopic(stream)))
+	}
 	return names
+}
+
+// isStatistics tells that a topic has statistics.
+func (s *Sink) isStatistics(name string) bool {
+	for _, stream := range s.cfg.Statistics {
+		if name == s.own(pipeline.StatisticsTopic(stream)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Sink) own(t pipeline.Topic) string { return s.cfg.Prefix + "." + string(t) }
@@ -129,6 +142,10 @@ func (s *Sink) lookUp(ctx context.Context) ([]string, error) {
 // configOf is the configuration of a topic that is made here.
 func (s *Sink) configOf(name string) []kafka.ConfigEntry {
 	var entries []kafka.ConfigEntry
+	if s.isStatistics(name) { // Retention would take away what is never published again, because it does not change.
+		entries = append(entries, kafka.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
+		return s.withInsync(entries)
+	}
 	add := func(key string, value int64) {
 		entries = append(entries, kafka.ConfigEntry{ConfigName: key, ConfigValue: strconv.FormatInt(value, 10)})
 	}
@@ -145,8 +162,13 @@ func (s *Sink) configOf(name string) []kafka.ConfigEntry {
 			add("retention.ms", s.cfg.Topics.Retention.Milliseconds())
 		}
 	}
-	if s.cfg.Topics.MinInsyncReplicas > 0 {
-		add("min.insync.replicas", int64(s.cfg.Topics.MinInsyncReplicas))
+	return s.withInsync(entries)
+}
+
+// withInsync adds what is the same for every topic.
+func (s *Sink) withInsync(entries []kafka.ConfigEntry) []kafka.ConfigEntry {
+	if n := s.cfg.Topics.MinInsyncReplicas; n > 0 {
+		entries = append(entries, kafka.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(n)})
 	}
 	return entries
 }
@@ -255,6 +277,10 @@ func (s *Sink) checkCleanup(name, policy string) error {
 			Err:  fmt.Errorf("its cleanup.policy is %s, so a checkpoint that is not renewed would be deleted", policy),
 			Hint: "kafka-configs.sh --alter --topic " + name + " --add-config cleanup.policy=compact",
 		}
+	case s.isStatistics(name) && slices.Contains(policies, "delete"):
+		s.cfg.Warn("the topic " + name + " has cleanup.policy " + policy + "; statistics that do not change are not published again, " +
+			"so they disappear from it")
+	case s.isStatistics(name):
 	case !isCheckpoints && slices.Contains(policies, "compact"):
 		s.cfg.Warn("the topic " + name + " is compacted; records without a key cannot be written to such a topic, and " +
 			"older events of the same msgid disappear from it")

@@ -29,10 +29,10 @@ func kindOf(code int64) kind {
 		2002: // too many requests
 		return kindRateLimited
 	case 2003, // blacklisted
-		899007, // no authentication
-		899008, // wrong authentication
-		899009, // no such app key
-		899020: // another app's key
+		899007,       // no authentication
+		899008,       // wrong authentication
+		899009,       // no such app key
+		codeOtherApp: // another app's key
 		return kindUnauthorized
 	case 899002, // no such user
 		899006, 899045, // no such group
@@ -45,6 +45,12 @@ func kindOf(code int64) kind {
 		return kindUnknown
 	}
 }
+
+// isDenied tells that a code is about the credentials, which every request has.
+func isDenied(code int64) bool { return kindOf(code) == kindUnauthorized && code != codeOtherApp }
+
+// codeOtherApp is also what an app without a right might get.
+const codeOtherApp = 899020
 
 // apiError is what an error reply says; code is 0 where it says none.
 type apiError struct {

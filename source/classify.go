@@ -24,11 +24,21 @@ const (
 
 // What the operator can do.
 const (
-	appHint     = "check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console"
-	pathHint    = "check JMPUB_API_URL: it ends with the version, as in " + defaultBaseURL
-	networkHint = "check JMPUB_API_URL and the network if this lasts"
-	proxyHint   = "the proxy on the way asks for credentials: see HTTPS_PROXY"
+	appHint   = "check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console"
+	proxyHint = "the proxy on the way asks for credentials: see HTTPS_PROXY"
+	rightHint = "ask JMessage whether the app has the right to it (statistics are for apps that pay for them), or leave it out " +
+		"of JMPUB_STREAMS"
 )
+
+func (r *request) pathHint() string {
+	name, example := r.setting()
+	return "check " + name + ": it ends with the version, as in " + example
+}
+
+func (r *request) networkHint() string {
+	name, _ := r.setting()
+	return "check " + name + " and the network if this lasts"
+}
 
 // statusFault says what a reply that is no page asks for, and whether it is the API's own. The code decides where there is
 // one that is known, and the status otherwise; the text beside them differs between servers.
@@ -53,6 +63,9 @@ func (c *Client) statusFault(r *request, res *http.Response, body []byte) (fault
 		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
 	case kindUnauthorized:
 		fault.Class, class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
+		if r.denied = isDenied(said.code); !r.denied && r.decode != nil {
+			fault.Hint = rightHint
+		}
 	case kindGone:
 		fault.Class, class = pipeline.Drop, classRefused
 	case kindServerError:
@@ -61,13 +74,13 @@ func (c *Client) statusFault(r *request, res *http.Response, body []byte) (fault
 			fault.After = retryAfter(res.Header, c.serverNow(res.Header)) // RFC 9110 §15.6.4.
 		}
 	case kindRedirect:
-		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, pathHint
+		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, r.pathHint()
 		fault.Err = fmt.Errorf("HTTP %d: redirected to %s, which is not followed, because the credentials would go there",
 			status, c.excerpt([]byte(res.Header.Get("Location"))))
 	case kindOK:
 		fault.Class, class = pipeline.Transient, classMalformed
 	default:
-		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(status, c.cfg.BaseURL, r)
+		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, c.refusedHint(status, r)
 	}
 	return fault, class, said.code != 0
 }
@@ -100,14 +113,14 @@ func kindOfStatus(status int) kind {
 }
 
 // refusedHint tells what was sent, without the credentials: with it the operator can ask the API's makers.
-func refusedHint(status int, baseURL string, r *request) string {
+func (c *Client) refusedHint(status int, r *request) string {
 	switch status {
 	case http.StatusNotFound:
-		return pathHint
+		return r.pathHint()
 	case http.StatusProxyAuthRequired:
 		return proxyHint
 	default:
-		return "the request was GET " + printable(baseURL+path(r.stream)+"?"+r.query)
+		return "the request was GET " + printable(c.address(r)+"?"+r.query)
 	}
 }
 
@@ -125,7 +138,7 @@ var errMalformed = errors.New("the reply is no page")
 // pageFault is for a reply of status 200 that could not be decoded. A body that is an error, whatever the status says, is
 // one.
 func (c *Client) pageFault(r *request, res *http.Response, body []byte, err error) (*pipeline.Fault, string) {
-	if errors.Is(err, errNoMessages) && kindOf(decodeError(body).code) != kindUnknown {
+	if isAbsent(err) && kindOf(decodeError(body).code) != kindUnknown {
 		fault, class, _ := c.statusFault(r, res, body)
 		return fault, class
 	}
@@ -136,31 +149,32 @@ func (c *Client) pageFault(r *request, res *http.Response, body []byte, err erro
 }
 
 // networkFault is for an exchange that brought no reply. Only what the operator alone can mend is permanent.
-func networkFault(op string, err error) *pipeline.Fault {
+func networkFault(r *request, err error) *pipeline.Fault {
+	setting, _ := r.setting()
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: op, Err: err,
-			Hint: "the API's certificate is not trusted here: check JMPUB_API_URL, the system's certificates and its clock",
+			Class: pipeline.Permanent, Op: r.op, Err: err,
+			Hint: "the API's certificate is not trusted here: check " + setting + ", the system's certificates and its clock",
 		}
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: op, Err: err,
-			Hint: "the address does not speak TLS: check the scheme and port in JMPUB_API_URL",
+			Class: pipeline.Permanent, Op: r.op, Err: err,
+			Hint: "the address does not speak TLS: check the scheme and port in " + setting,
 		}
 	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: err, Hint: networkHint}
+	return &pipeline.Fault{Class: pipeline.Transient, Op: r.op, Err: err, Hint: r.networkHint()}
 }
 
 // bodyFault is for a page that broke off or does not end.
-func bodyFault(op string, err error) *pipeline.Fault {
+func bodyFault(r *request, err error) *pipeline.Fault {
 	if errors.Is(err, errTooLarge) {
 		// The same rows would come again, as many of them.
 		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
+			Class: pipeline.Permanent, Op: r.op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
 		}
 	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: err, Hint: networkHint}
+	return &pipeline.Fault{Class: pipeline.Transient, Op: r.op, Err: err, Hint: r.networkHint()}
 }
 
 // excerpt is the printable beginning of foreign bytes, without the credentials.

@@ -21,8 +21,8 @@ type Client struct {
 	planner   planner
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
-	// dateless guards the one warning that replies have no usable Date.
-	dateless sync.Once
+	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
+	dateless, listing sync.Once
 
 	mu      sync.Mutex
 	streams map[pipeline.Stream]progress
@@ -38,7 +38,11 @@ type progress struct {
 	start time.Time
 }
 
-var _ pipeline.Source = (*Client)(nil)
+var (
+	_ pipeline.Source           = (*Client)(nil)
+	_ pipeline.StatisticsSource = (*Client)(nil)
+	_ pipeline.Directory        = (*Client)(nil)
+)
 
 // New checks the configuration, every mistake at once, and makes a client. Nothing is sent yet.
 func New(cfg Config) (*Client, error) {
@@ -100,6 +104,9 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 	}
 	if now, ok := c.clock.now(); ok { // Another stream asked meanwhile.
 		return now, nil
+	}
+	if s.Kind == pipeline.StreamStatistics { // It has no rows to ask for.
+		s = pipeline.Stream{Kind: pipeline.StreamMessages}
 	}
 	// The middle of the history is inside it even if the local clock is days off.
 	end := time.Now().UTC().Add(-c.cfg.Retention / 2).Truncate(time.Second)

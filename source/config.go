@@ -25,6 +25,9 @@ type Config struct {
 	TimeZone *time.Location
 	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
 	Rate Rate
+	// Reserve is the part of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
+	// is asked for once less remains. 0 reserves nothing.
+	Reserve float64
 	// PageSize is the rows asked for in a page; 1000, which is also the most.
 	PageSize int
 	// Poll is the least time between two windows of a stream at the head; 2 s.
@@ -33,6 +36,9 @@ type Config struct {
 	Settle time.Duration
 	// Overlap is how far a window reaches back before its position, in whole seconds; 2 s.
 	Overlap time.Duration
+	// ListsURL is the address of the IM REST API with its version, which lists users, groups and chatrooms; default
+	// https://api.im.jpush.cn/v1.
+	ListsURL string
 	// Retention is how far back the API's history reaches; default 60 days (API document, message history).
 	Retention time.Duration
 	// CursorTTL is how long a cursor lives; default 120 s (API document, request params).
@@ -56,6 +62,7 @@ type Config struct {
 // The bounds and defaults of Config.
 const (
 	defaultBaseURL   = "https://report.im.jpush.cn/v2"
+	defaultListsURL  = "https://api.im.jpush.cn/v1"
 	maxPageSize      = 1000 // API document, request params.
 	minPoll          = 100 * time.Millisecond
 	minOverlap       = time.Second
@@ -92,6 +99,7 @@ func (c *Config) Validate() error {
 
 // setDefaults fills in the fields that are no settings of the operator.
 func (c *Config) setDefaults() {
+	setDefault(&c.ListsURL, defaultListsURL)
 	setDefault(&c.Retention, defaultRetention)
 	setDefault(&c.CursorTTL, defaultCursorTTL)
 	setDefault(&c.RequestTimeout, defaultTimeout)
@@ -105,6 +113,7 @@ func (c *Config) setDefaults() {
 		c.Retry.Notify = c.Observer.Retry
 	}
 	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
+	c.ListsURL = strings.TrimRight(c.ListsURL, "/")
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -132,6 +141,8 @@ func (c *Config) validate(now time.Time) error {
 		"JMPUB_MASTER_SECRET: it holds a space or a control character")
 	check(isBaseURL(c.BaseURL), "JMPUB_API_URL: want an address such as %s, with no query and no credentials in it",
 		defaultBaseURL)
+	check(isBaseURL(c.ListsURL), "JMPUB_IM_URL: want an address such as %s, with no query and no credentials in it",
+		defaultListsURL)
 	check(c.Rate.Requests >= 1 && c.Rate.Requests <= maxRequests && c.Rate.Per > 0,
 		"JMPUB_API_RATE: %s is not a rate such as 600/m", c.Rate)
 	check(c.PageSize >= 1 && c.PageSize <= maxPageSize,

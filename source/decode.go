@@ -27,7 +27,14 @@ type reply struct {
 var (
 	errNoMessages = errors.New("there is no messages")
 	errNoTotal    = errors.New("there is no total")
+	errNoFigures  = errors.New("there are no statistics")
+	errNoEntries  = errors.New("there is no list")
 )
+
+// isAbsent tells that a reply lacks what was asked for; it may be an error whose status is wrong.
+func isAbsent(err error) bool {
+	return errors.Is(err, errNoMessages) || errors.Is(err, errNoFigures) || errors.Is(err, errNoEntries)
+}
 
 // decodePage reads {"total","cursor","count","messages"}, and passes over what it does not know. The envelope is strict:
 // one object and nothing after it, each known name once. A row has to be JSON, of which only the extent matters here: it

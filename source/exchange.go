@@ -36,6 +36,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 // JSON: they are not going to mend, and the rows around them would be lost with them.
 const damagedAfter = 2
 
+// unknownAfter is the number of malformed replies to one request after which their form is taken to be another one than is
+// known here. Replies that are cut on the way do not come so often.
+const unknownAfter = 8
+
 // ask sends a request until it is answered, under the retry policy, and returns the page. A request of a cursor is not
 // sent, nor waited for, after the cursor has expired: then it returns a fault of class Restart.
 func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
@@ -49,7 +53,7 @@ func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
 	var last error
 	malformed := 0
 	err := c.cfg.Retry.Do(waiting, r.op, func(waiting context.Context) error {
-		if err := c.limiter.wait(waiting); err != nil {
+		if err := c.limiter.wait(waiting, r.rank()); err != nil {
 			return err
 		}
 		if err := c.stillHeld(r); err != nil {
@@ -60,6 +64,9 @@ func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
 		page, err = c.try(ctx, r, malformed >= damagedAfter)
 		if last = err; errors.Is(err, errMalformed) {
 			malformed++
+		}
+		if r.decode != nil && malformed >= unknownAfter {
+			return &pipeline.Fault{Class: pipeline.Drop, Op: r.op, Err: err}
 		}
 		return r.inTime(err)
 	})
@@ -74,8 +81,17 @@ func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
 	case r.cursor && errors.Is(err, context.DeadlineExceeded):
 		return reply{}, cursorExpired(r.op, last)
 	default:
-		return reply{}, err
+		return reply{}, r.beside(err)
 	}
+}
+
+// beside turns an error that would end the run into one that ends what the request is for. Wrong credentials are everybody's.
+func (r *request) beside(err error) error {
+	fault, ok := errors.AsType[*pipeline.Fault](err)
+	if r.decode != nil && ok && fault.Class == pipeline.Permanent && !r.denied {
+		fault.Class = pipeline.Drop
+	}
+	return err
 }
 
 // stillHeld refuses a request for a window whose begin has left the history while it had to wait: how the API answers
@@ -132,31 +148,48 @@ func (c *Client) exchange(ctx context.Context, r *request, damaged bool) (reply,
 	defer cancel()
 	req, err := c.newRequest(ctx, r)
 	if err != nil {
-		return reply{}, classRefused, &pipeline.Fault{Class: pipeline.Permanent, Op: r.op, Err: err, Hint: pathHint}
+		return reply{}, classRefused, &pipeline.Fault{Class: pipeline.Permanent, Op: r.op, Err: err, Hint: r.pathHint()}
 	}
 	sent := time.Now()
 	res, err := c.transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
 	if err != nil {
-		return reply{}, classNetwork, networkFault(r.op, because(ctx, err))
+		return reply{}, classNetwork, networkFault(r, because(ctx, err))
 	}
 	received := time.Now()
 	defer func() {
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // A drained connection can be used again.
 		_ = res.Body.Close()
 	}()
-	c.limiter.pause(exhausted(res.Header))
+	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
 	if res.StatusCode != http.StatusOK {
 		// What can be read of it is enough: the status says the most.
 		body, _ := io.ReadAll(io.LimitReader(unpacked(res), maxErrorBody))
 		fault, class, fromAPI := c.statusFault(r, res, body)
-		if fromAPI {
+		if fromAPI && !r.lists {
 			c.see(res.Header, sent, received)
 		}
 		return reply{}, class, fault
 	}
 	body, err := c.read(res, r.bytes)
 	if err != nil {
-		return reply{}, classNetwork, bodyFault(r.op, because(ctx, err))
+		return reply{}, classNetwork, bodyFault(r, because(ctx, err))
+	}
+	page, err := c.decode(r, body, damaged)
+	if err != nil {
+		fault, class := c.pageFault(r, res, body, err)
+		return reply{}, class, fault
+	}
+	page.bytes, page.received = len(body), received
+	if !r.lists { // Another host has another clock.
+		page.date, page.dated = c.see(res.Header, sent, received)
+	}
+	return page, classOK, nil
+}
+
+// decode reads a reply as what was asked for.
+func (c *Client) decode(r *request, body []byte, damaged bool) (reply, error) {
+	if r.decode != nil {
+		return reply{}, r.decode(body)
 	}
 	page, err := decodePage(body)
 	if err != nil && damaged {
@@ -165,13 +198,7 @@ func (c *Client) exchange(ctx context.Context, r *request, damaged bool) (reply,
 	if err == nil {
 		err = page.check(r.cursor, c.cfg.PageSize)
 	}
-	if err != nil {
-		fault, class := c.pageFault(r, res, body, err)
-		return reply{}, class, fault
-	}
-	page.bytes, page.received = len(body), received
-	page.date, page.dated = c.see(res.Header, sent, received)
-	return page, classOK, nil
+	return page, err
 }
 
 // see takes in the Date of a reply that is the API's own. A proxy's clock is not the one that windows are measured by.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,9 +15,18 @@ const (
 )
 
 // exhausted is the pause that a reply's rate headers ask for: X-Rate-Limit-Reset (seconds left) once
-// X-Rate-Limit-Remaining is 0. The limit itself (-Limit, in a sibling product -Quota) does not matter here.
-func exhausted(h http.Header) time.Duration {
-	if remaining, err := strconv.Atoi(h.Get("X-Rate-Limit-Remaining")); err != nil || remaining > 0 {
+// X-Rate-Limit-Remaining is 0, or no more than the part of the limit (-Limit, in a sibling product -Quota) that is reserved
+// for others.
+func exhausted(h http.Header, reserve float64) time.Duration {
+	remaining, err := strconv.Atoi(h.Get("X-Rate-Limit-Remaining"))
+	if err != nil {
+		return 0
+	}
+	limit, err := strconv.Atoi(cmp.Or(h.Get("X-Rate-Limit-Limit"), h.Get("X-Rate-Limit-Quota")))
+	if err != nil {
+		limit = 0
+	}
+	if remaining > 0 && float64(remaining) > reserve*float64(limit) {
 		return 0
 	}
 	reset, _ := seconds(h.Get("X-Rate-Limit-Reset"))

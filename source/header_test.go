@@ -45,7 +45,7 @@ func TestExhausted(t *testing.T) {
 		{"no number", http.Header{"X-Rate-Limit-Remaining": {"none"}, "X-Rate-Limit-Reset": {"9"}}, 0},
 		{"reset alone", http.Header{"X-Rate-Limit-Reset": {"9"}}, 0},
 	} {
-		if got := exhausted(test.h); got != test.want {
+		if got := exhausted(test.h, 0); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
@@ -69,8 +69,31 @@ func FuzzRateHeaders(f *testing.F) {
 	f.Add("-1", "Inf")
 	f.Fuzz(func(t *testing.T, remaining, reset string) {
 		h := http.Header{"X-Rate-Limit-Remaining": {remaining}, "X-Rate-Limit-Reset": {reset}}
-		if got := exhausted(h); got < 0 || got > maxPause {
+		if got := exhausted(h, 0); got < 0 || got > maxPause {
 			t.Errorf("exhausted(%q, %q) = %v", remaining, reset, got)
 		}
 	})
+}
+
+// TestReserveIsLeftToOthers pauses before the quota is used up.
+func TestReserveIsLeftToOthers(t *testing.T) {
+	for _, test := range []struct {
+		limit, remaining string
+		reserve          float64
+		want             time.Duration
+	}{
+		{"100", "21", 0.2, 0},
+		{"100", "20", 0.2, 30 * time.Second},
+		{"100", "20", 0, 0},
+		{"", "20", 0.2, 0},
+		{"", "0", 0.2, 30 * time.Second},
+	} {
+		for _, name := range []string{"X-Rate-Limit-Limit", "X-Rate-Limit-Quota"} {
+			h := http.Header{"X-Rate-Limit-Remaining": {test.remaining}, "X-Rate-Limit-Reset": {"30"}}
+			h.Set(name, test.limit)
+			if got := exhausted(h, test.reserve); got != test.want {
+				t.Errorf("%v with a reserve of %v: %v, want %v", h, test.reserve, got, test.want)
+			}
+		}
+	}
 }

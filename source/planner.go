@@ -21,6 +21,9 @@ const (
 	// firstSpan is the length of a stream's first window, before anything is known of its density.
 	firstSpan = 24 * time.Hour
 	minSpan   = time.Second
+	// thinnest is how many overlaps a window is long that is short only because it is dense: every row within an overlap is
+	// read twice. Where the cursors do not live long enough for such a window, it gets shorter still.
+	thinnest = 8
 	// retentionMargin keeps a window's begin inside the history until its request has arrived.
 	retentionMargin = time.Minute
 	// startSlack is how much of the time after a stream's start may be skipped without being a gap. A start of "60 days
@@ -43,7 +46,11 @@ func (p planner) plan(pos pipeline.Position, now time.Time, slack time.Duration)
 		from = later(from, oldest)
 	}
 	shortest := later(from, ceil(pos.End.UTC())).Add(minSpan)
-	plan.Window.End = later(from.Add(p.span(pos)), shortest)
+	plan.Window.End = from.Add(p.span(pos))
+	if !pos.Until.IsZero() && plan.Window.End.After(pos.Until) {
+		plan.Window.End = pos.Until
+	}
+	plan.Window.End = later(plan.Window.End, shortest)
 	if head := now.Add(-p.settle).Truncate(time.Second); !plan.Window.End.Before(head) {
 		plan.Window.End, plan.Head = head, true
 	}
@@ -80,12 +87,13 @@ func (p planner) suggest(w pipeline.Window, total int64, planned time.Duration) 
 	}
 	// A window is closed, so it covers its last second too.
 	whole := float64(w.End.Sub(w.Begin)+time.Second) * float64(p.target) / float64(total)
-	return p.clamp(min(longest, time.Duration(min(whole, float64(maxWindow)))-p.overlap))
+	suits := time.Duration(min(whole, float64(maxWindow))) - p.overlap
+	return p.clamp(min(longest, max(suits, min(thinnest*p.overlap, p.current(w)))))
 }
 
 // tooDense tells that a window holds so much more than the target that a shorter one should take its place.
 func (p planner) tooDense(w pipeline.Window, total int64) bool {
-	return total > 2*p.target && p.current(w) > minSpan
+	return total > 2*p.target && p.current(w) > max(minSpan, thinnest*p.overlap)
 }
 
 // half is the length of a window of which only rows of total rows could be read: what was read, and at most half. Zero if

@@ -139,7 +139,7 @@ func TestSuggest(t *testing.T) {
 		{"sparse", window(time.Hour), 10, time.Hour, 2 * time.Hour},
 		{"as aimed at", window(997 * time.Second), 10_000, 0, 998 * time.Second},
 		{"dense", window(997 * time.Second), 100_000, 0, 98 * time.Second},
-		{"very dense", window(97 * time.Second), 100_000_000, 0, time.Second},
+		{"very dense", window(97 * time.Second), 100_000_000, 0, 16 * time.Second},
 		{"a week at most", window(6 * 24 * time.Hour), 0, 0, 7*24*time.Hour - 2*time.Second},
 		{"short at the head", window(4 * time.Second), 0, 24 * time.Hour, 24 * time.Hour},
 		{"short and sparse at the head", window(4 * time.Second), 3, 24 * time.Hour, 23331 * time.Second},

@@ -16,6 +16,12 @@ import (
 type request struct {
 	stream pipeline.Stream
 	query  string
+	// decode reads a reply that is no page of messages; nil where it is one. What cannot be had by such a request is no
+	// reason to stop the messages, so it ends as [pipeline.Drop].
+	decode func(body []byte) error
+	// path takes the place of the stream's; lists tells that it is one of the lists, which have an address of their own.
+	path  string
+	lists bool
 	// op names it in errors.
 	op string
 	// cursor tells that it continues a window, and expires until when it can.
@@ -27,6 +33,40 @@ type request struct {
 	bytes int
 	// sent counts the tries.
 	sent int
+	// denied tells that the API knows of no such credentials.
+	denied bool
+}
+
+// rank is when the request has its turn.
+func (r *request) rank() rank {
+	switch {
+	case r.decode != nil:
+		return rankBeside
+	case r.stream.Kind == pipeline.StreamMessages:
+		return rankApp
+	default:
+		return rankStream
+	}
+}
+
+// address is where the request goes, without its query.
+func (c *Client) address(r *request) string {
+	switch {
+	case r.lists:
+		return c.cfg.ListsURL + r.path
+	case r.path != "":
+		return c.cfg.BaseURL + r.path
+	default:
+		return c.cfg.BaseURL + path(r.stream)
+	}
+}
+
+// setting is the one that begins the address, and example a value of it.
+func (r *request) setting() (name, example string) {
+	if r.lists {
+		return "JMPUB_IM_URL", defaultListsURL
+	}
+	return "JMPUB_API_URL", defaultBaseURL
 }
 
 // timeForm is how the API writes times (API document, request params); the zone is not written.
@@ -54,7 +94,7 @@ func cursorQuery(cursor string) string { return "cursor=" + escape(cursor) }
 
 // newRequest makes the HTTP request for r.
 func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.BaseURL+path(r.stream)+"?"+r.query, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address(r)+"?"+r.query, http.NoBody)
 	if err != nil {
 		return nil, err
 	}

@@ -20,10 +20,18 @@ type config struct {
 	start   pipeline.Start
 	// checkpointDir is the folder of file checkpoints; empty keeps them in Kafka.
 	checkpointDir string
-	group         string
-	listen        string
-	logLevel      slog.Level
-	logFormat     string
+	// until is where a replay ends; zero for a live run.
+	until time.Time
+	// replay is the id of the replay that this is; empty for the live run.
+	replay string
+	// recheck is how long after they were closed windows are asked for late rows.
+	recheck []time.Duration
+	// parallel is how many windows are fetched at the same time.
+	parallel  int
+	group     string
+	listen    string
+	logLevel  slog.Level
+	logFormat string
 }
 
 // exactlyOnce tells the delivery that the checkpoints allow.
@@ -40,6 +48,7 @@ func (c *config) delivery() string {
 const (
 	maxPartitions  = 10_000
 	maxReplication = 32
+	maxParallel    = 64
 )
 
 // parse turns the settings into values and reports every mistake at once.
@@ -66,6 +75,8 @@ func (s *settings) parseSource(p *parser, c *config) {
 		Settle:   p.duration("JMPUB_SETTLE", s.Settle),
 		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),
 	}
+	c.recheck = p.durations("JMPUB_RECHECK", s.Recheck)
+	c.parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
 	var err error
 	if c.source.Rate, err = source.ParseRate(s.API.Rate); err != nil {
 		p.add("JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")

@@ -111,7 +111,11 @@ func logObserver(log *slog.Logger) *pipeline.Observer {
 			}
 		},
 		Notice: func(n pipeline.Notice) {
-			log.WarnContext(ctx, "notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),
+			level := slog.LevelWarn
+			if n.Kind == pipeline.NoticeReplayStarted || n.Kind == pipeline.NoticeReplayFinished {
+				level = slog.LevelInfo
+			}
+			log.Log(ctx, level, "notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),
 				slog.Any("window", n.Window), slog.String("detail", n.Detail))
 		},
 		Session: func(err error) {

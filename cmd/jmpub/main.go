@@ -21,6 +21,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitFenced      = 3
+	exitIncomplete  = 4
 	exitInterrupted = 130
 )
 
@@ -58,6 +59,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.As(err, &usageError{}):
 		return exitUsage
+	case errors.Is(err, errIncomplete):
+		return exitIncomplete
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitInterrupted
 	case pipeline.ClassOf(err) == pipeline.Fenced:

@@ -38,6 +38,23 @@ func (p *parser) duration(name, text string) time.Duration {
 	return d
 }
 
+// durations is a comma-separated list of durations of a minute and more; off is none.
+func (p *parser) durations(name, text string) []time.Duration {
+	var all []time.Duration
+	if strings.EqualFold(text, "off") {
+		return nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		d, err := parseDuration(strings.TrimSpace(item))
+		if err != nil || d < time.Minute || d > historyLength {
+			p.add(name, text, "durations from 1m to 60d such as 10m,24h, or off")
+			return nil
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
 // durationOrBroker is a duration, or -1 where the broker's default holds.
 func (p *parser) durationOrBroker(name, text string) time.Duration {
 	if text == "-1" {
@@ -181,4 +198,19 @@ func parseTime(text string, zone *time.Location) (at time.Time, back time.Durati
 		}
 	}
 	return time.Time{}, 0, fmt.Errorf("%q is not %s", text, timeForm)
+}
+
+// parseWhen reads a flag's time: one of the forms of parseTime, the duration back from now. It is in whole seconds.
+func parseWhen(flag, text string, now time.Time, zone *time.Location) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, usage("%s is missing: give it %s", flag, timeForm)
+	}
+	at, back, err := parseTime(text, zone)
+	if err != nil {
+		return time.Time{}, usage("%s: %w", flag, err)
+	}
+	if at.IsZero() {
+		at = now.Add(-back)
+	}
+	return at.UTC().Truncate(time.Second), nil
 }

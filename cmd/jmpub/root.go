@@ -21,7 +21,8 @@ Kafka topic per target_type, exactly once, from a checkpointed end_time.
 
 Settings are environment variables (JMPUB_...); ` + "`jmpub config`" + ` shows them all with their values.
 
-Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 another process took over, 130 interrupted.`
+Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 another process took over, 4 data
+incomplete (audit), 130 interrupted.`
 
 const rootExamples = `  # See it work: simulated API, embedded broker and pipeline in one process, no settings.
   jmpub demo
@@ -52,7 +53,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), newRun(), newSim(), newBroker(), newConfig(), newVersion())
+	root.AddCommand(newDemo(), newRun(), newReplay(), newCheckpoint(), newWindows(), newAudit(), newSim(), newBroker(), newConfig(), newVersion())
 	return root
 }
 

@@ -42,7 +42,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			limitMemory()
+			limitMemory(cfg.parallel)
 			ctx := cmd.Context()
 			log := newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat)
 			a, err := newApp(ctx, cfg, log)
@@ -78,12 +78,15 @@ func newRun() *cobra.Command {
 
 // softMemory is where the garbage collector begins to work harder. What jmpub holds is bounded well below it; without the
 // limit, a catch-up at full speed leaves garbage beyond 128 MiB.
-const softMemory = 96 << 20
+const (
+	softMemory     = 64 << 20
+	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
+)
 
 // limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
-func limitMemory() {
+func limitMemory(parallel int) {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(softMemory)
+		debug.SetMemoryLimit(softMemory + int64(parallel)*parallelMemory)
 	}
 }
 

@@ -51,10 +51,12 @@ type settings struct {
 		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
 		Rate     string `split_words:"true" default:"600/m"`
 		PageSize string `split_words:"true" default:"1000"`
+		Parallel string `split_words:"true" default:"4"`
 	}
 	Poll    string `split_words:"true" default:"2s"`
 	Settle  string `split_words:"true" default:"5s"`
 	Overlap string `split_words:"true" default:"2s"`
+	Recheck string `split_words:"true" default:"10m,24h"`
 	Kafka   struct {
 		Brokers          string `split_words:"true"`
 		TLS              string `split_words:"true" default:"off"`

@@ -16,7 +16,7 @@ const simHelp = `Serve a simulated Report API: strict where the real one is stri
 leave open and faults by rate. The history is a pure function of the seed, so it needs no memory, and the same seed gives
 the same messages.
 
-Besides the API under /v2 it answers /sim/truth?begin=RFC3339&end=RFC3339[&stream=...] with what the history holds, as
+Besides the API under /v2 it answers the lists of users, groups and chatrooms of the IM REST API under /v1, /sim/truth?begin=RFC3339&end=RFC3339[&stream=...] with what the history holds, as
 JSON lines, and /sim/stats with its counters.`
 
 const simExamples = `  jmpub sim
@@ -35,22 +35,43 @@ func newSim() *cobra.Command {
 	f.StringVar(&o.MasterSecret, "master-secret", o.MasterSecret, "its master secret")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "another seed is another history")
 	f.Float64Var(&o.Rate, "rate", o.Rate, "mean number of messages a second")
+	f.BoolVar(&o.Daily, "daily", o.Daily, "follow the day: quiet at night, busy in the evening")
+	f.IntVar(&o.Users, "users", o.Users, "users that exist at a time")
+	f.IntVar(&o.Groups, "groups", o.Groups, "groups that exist at a time")
+	f.IntVar(&o.Rooms, "rooms", o.Rooms, "chatrooms that exist at a time")
+	f.DurationVar(&o.ChurnEvery, "churn", 0, "how often, from now on, a user, a group and a chatroom appear and the oldest are deleted; 0 is never")
 	f.Float64Var(&o.OddRows, "odd", o.OddRows, "part of rows that are hard or impossible to turn into an event")
+	f.Float64Var(&o.NullRows, "null", o.NullRows, "part of rows that are a bare null")
 	f.IntVar(&o.PerMinute, "per-minute", o.PerMinute, "requests a minute that are answered; 0 is no limit")
 	f.BoolVar(&o.QuotaHeader, "quota-header", o.QuotaHeader, "spell the rate header X-Rate-Limit-Quota")
 	f.BoolVar(&o.NoRateHeaders, "no-rate-headers", o.NoRateHeaders, "send no rate headers")
+	f.BoolVar(&o.RetryAfter, "retry-after", o.RetryAfter, "send Retry-After beside a 429")
 	f.DurationVar(&o.CursorTTL, "cursor-ttl", o.CursorTTL, "life of a cursor")
 	f.DurationVar(&o.Latency, "latency", o.Latency, "time that each reply takes")
+	f.DurationVar(&o.LatencyJitter, "latency-jitter", o.LatencyJitter, "time that it may take more")
 	f.BoolVar(&o.Gzip, "gzip", o.Gzip, "compress replies for clients that accept it")
 	f.StringVar(&clock, "clock", clock, "clock that sorts and filters: msg_ctime or create_time")
 	f.BoolVar(&o.BeginStrict, "begin-strict", o.BeginStrict, "exclude begin_time itself")
 	f.BoolVar(&o.EndStrict, "end-strict", o.EndStrict, "exclude end_time itself")
 	f.BoolVar(&o.EndMillis, "end-millis", o.EndMillis, "an end_time of :59 ends at :59.000, not at :59.999")
 	f.BoolVar(&o.CursorAtEnd, "cursor-at-end", o.CursorAtEnd, "send a cursor beside the last page too")
+	f.BoolVar(&o.EmptyCursor, "empty-cursor", o.EmptyCursor, "send an empty cursor where there is none")
 	f.BoolVar(&o.RoomsInMessages, "rooms-in-messages", o.RoomsInMessages, "have chatroom rows in /messages")
 	f.Float64Var(&o.Late, "late", o.Late, "part of rows that appear late")
+	f.DurationVar(&o.LateFrom, "late-from", 0, "how late they are at least")
 	f.DurationVar(&o.LateBy, "late-by", time.Minute, "how late they are at most")
+	f.BoolVar(&o.Drift, "drift", o.Drift, "let the pages of a window see rows that appeared since its first one")
 	f.IntVar(&o.ExpiredStatus, "expired-status", o.ExpiredStatus, "HTTP status that answers an expired cursor")
+	f.IntVar(&o.ExpiredCode, "expired-code", o.ExpiredCode, "code that answers an expired cursor")
+	f.IntVar(&o.GroupCode, "group-code", o.GroupCode, "code that answers an unknown group: 899006 or 899045")
+	f.BoolVar(&o.OldIsError, "old-is-error", o.OldIsError, "refuse times before the history")
+	f.BoolVar(&o.PlusIsSpace, "plus-is-space", o.PlusIsSpace, "accept + for a space in a query")
+	f.BoolVar(&o.NoStatistics, "no-statistics", o.NoStatistics, "refuse statistics, as for an app that does not pay for them")
+	f.IntVar(&o.NoStatisticsStatus, "no-statistics-status", o.NoStatisticsStatus, "HTTP status of that refusal")
+	f.IntVar(&o.NoStatisticsCode, "no-statistics-code", o.NoStatisticsCode, "code of that refusal")
+	f.DurationVar(&o.StatisticsLag, "statistics-lag", o.StatisticsLag, "how far statistics are behind")
+	f.BoolVar(&o.ExtraPeriod, "extra-period", o.ExtraPeriod, "answer statistics of a period more than asked for")
+	f.BoolVar(&o.BareGroups, "bare-groups", o.BareGroups, "list groups as numbers alone")
 	f.Float64Var(&o.RateLimited, "rate-limited", 0, "part of requests answered 429 with headers")
 	f.Float64Var(&o.RateLimitedBare, "rate-limited-bare", 0, "part of requests answered 429 without headers")
 	f.Float64Var(&o.ServerError, "server-error", 0, "part of requests answered 500")
@@ -59,13 +80,17 @@ func newSim() *cobra.Command {
 	f.Float64Var(&o.Truncated, "truncated", 0, "part of replies that are cut")
 	f.Float64Var(&o.Malformed, "malformed", 0, "part of replies that are no JSON")
 	f.Float64Var(&o.Dropped, "dropped", 0, "part of connections closed without a reply")
+	f.Float64Var(&o.DroppedHeaders, "dropped-headers", 0, "part of connections closed after the headers")
 	f.Float64Var(&o.DroppedMidway, "dropped-midway", 0, "part of connections closed within the reply")
 	f.Float64Var(&o.Repeated, "repeated", 0, "part of pages in which a row comes twice")
 	f.Float64Var(&o.Displaced, "displaced", 0, "part of pages in which a row comes twice in the place of another")
+	f.Float64Var(&o.Shuffled, "shuffled", 0, "part of pages in another order")
 	f.Float64Var(&o.WrongTotal, "wrong-total", 0, "part of replies with a wrong total")
+	f.Float64Var(&o.Slow, "slow", 0, "part of replies that come late")
+	f.DurationVar(&o.SlowBy, "slow-by", time.Minute, "how late they come")
 	f.Float64Var(&o.ExpiredEarly, "expired-early", 0, "part of cursors that are refused")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o.Clock = sim.Clock(clock)
+		o.Clock, o.ChurnSince = sim.Clock(clock), time.Now()
 		api, err := sim.New(o)
 		if err != nil {
 			return usageError{err}
@@ -76,9 +101,9 @@ func newSim() *cobra.Command {
 			return usage("--listen: %w", err)
 		}
 		base := "http://" + listener.Addr().String()
-		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, app key %s, master secret %s\n"+
+		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, lists at %s/v1, app key %s, master secret %s\n"+
 			"what it holds: %s/sim/truth?begin=...&end=...  counters: %s/sim/stats\n",
-			base, o.AppKey, o.MasterSecret, base, base)
+			base, base, o.AppKey, o.MasterSecret, base, base)
 		return serve(cmd, listener, api)
 	}
 	return cmd

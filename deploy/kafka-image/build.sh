@@ -2,17 +2,18 @@
 # Builds a container image of Apache Kafka for the tests, where the public apache/kafka image cannot be pulled. The jars come
 # from Maven, the file system from Debian. It needs docker, mvn, debootstrap and root; the image is built once.
 #
-#   deploy/kafka-image/build.sh [image name]
+#   deploy/kafka-image/build.sh [image name] [Kafka release]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 image=${1:-jmpub-test/kafka:4.1.0}
+release=${2:-${image##*:}}
 if docker image inspect "$image" >/dev/null 2>&1; then
   echo "$image is there already"
   exit 0
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/libs"
+mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -Dkafka.version="$release" -DincludeScope=runtime -DoutputDirectory="$work/libs"
 # The mirror that this machine's own packages come from.
 mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
   /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1 || true)
@@ -31,7 +32,10 @@ tool() { # name, class
 }
 tool kafka-topics.sh org.apache.kafka.tools.TopicCommand
 tool kafka-configs.sh kafka.admin.ConfigCommand
-tool kafka-console-consumer.sh org.apache.kafka.tools.consumer.ConsoleConsumer
+case $release in # The class moved.
+  3.[0-7].*) tool kafka-console-consumer.sh kafka.tools.ConsoleConsumer ;;
+  *) tool kafka-console-consumer.sh org.apache.kafka.tools.consumer.ConsoleConsumer ;;
+esac
 tool kafka-console-producer.sh org.apache.kafka.tools.ConsoleProducer
 tar -C "$root" -c . | docker import \
   --change 'ENTRYPOINT ["/opt/kafka/entrypoint.sh"]' \

@@ -16,8 +16,10 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/contract"
 	"github.com/jmpub/jmpub/internal/kafkaconn"
 	"github.com/jmpub/jmpub/internal/sim"
 	"github.com/jmpub/jmpub/internal/verify"
@@ -154,14 +156,36 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	return p.Run(ctx)
 }
 
-// compare reads everything back and holds it against the truth of the job's streams.
+// published is the contract that every record of every topic is held against.
+var published = sync.OnceValues(contract.Load)
+
+// contractCheck is a check of verify.Read.
+func contractCheck(t *testing.T) verify.Check {
+	t.Helper()
+	c, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(topic string, r *kgo.Record) error {
+		headers := make([]contract.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			headers[i] = contract.Header(h)
+		}
+		return c.Check(topic, r.Key, headers, r.Value)
+	}
+}
+
+// compare reads everything back and holds it against the contract, and against the truth of the job's streams.
 func (j *job) compare(t *testing.T) verify.Report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	found, err := verify.Read(ctx, j.brokers, j.prefix)
+	found, err := verify.Read(ctx, j.brokers, j.prefix, contractCheck(t))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if found.Checked == 0 {
+		t.Error("there is no ledger")
 	}
 	return verify.Compare(j.truth(), found)
 }

@@ -134,6 +134,17 @@ func image() string {
 	return defaultImage
 }
 
+// Release is the major number of the image's release, by its tag; that of the default image where the tag has none.
+func Release() int {
+	_, tag, _ := strings.Cut(image(), ":")
+	major, _, _ := strings.Cut(tag, ".")
+	if n, err := strconv.Atoi(major); err == nil {
+		return n
+	}
+	const newest = 4
+	return newest
+}
+
 func nodeName(i int) string { return fmt.Sprintf("kafka-%d", i+1) }
 
 // nodeEnv configures a node: one listener for the other nodes, by their names in the network, one for this machine, by the

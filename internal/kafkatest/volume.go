@@ -35,8 +35,9 @@ func SmallVolumes(tb testing.TB, n, megabytes int) (name string, volumes []*Volu
 			tb.Fatalf("make volume %s: %v: %s", v.name, err, out)
 		}
 		tb.Cleanup(func() {
-			if out, err := exec.Command("docker", "volume", "rm", "--force", v.name).CombinedOutput(); err != nil { //nolint:gosec,noctx // Ours; the test is over.
-				tb.Logf("remove volume %s: %v: %s", v.name, err, out)
+			said, failed := exec.Command("docker", "volume", "rm", "--force", v.name).CombinedOutput() //nolint:gosec,noctx // Ours; the test is over.
+			if failed != nil {
+				tb.Logf("remove volume %s: %v: %s", v.name, failed, said)
 			}
 		})
 		v.holder, err = testcontainers.Run(ctx, image(),

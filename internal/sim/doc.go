@@ -11,6 +11,9 @@
 // between requests but counters and a bounded cache of hourly totals. [Server.Truth] lists what the history holds,
 // independent of bounds, faults and late rows, so that any test can compare.
 //
+// Statistics are counted from the same history. Users, groups and rooms may come and go ([Options.ChurnEvery]); the lists of
+// the IM REST API have those that exist, and rows are always between them.
+//
 // What the API's documents leave open is a switch in [Unknowns]; what they promise is refused when it is not met. Times
 // are the simulator's own: it runs by [Options.Now].
 package sim

@@ -15,10 +15,11 @@ type history struct {
 	// shape has a factor for each hour of the day, and shift leads from unix seconds to the day's.
 	shape []float64
 	shift int64
+	churn churn
 }
 
 func newHistory(o *Options) *history {
-	h := &history{Options: o, phrases: newPhrases(), end: 1 << 40, burst: -1}
+	h := &history{Options: o, phrases: newPhrases(), end: 1 << 40, burst: -1, churn: newChurn(o)}
 	if !o.Begin.IsZero() {
 		h.begin = o.Begin.Unix()
 	}
@@ -131,6 +132,7 @@ func (h *history) date(m *meta, n int) {
 // cast draws who sent a row of a second to whom.
 func (h *history) cast(m *meta, second uint64) {
 	m.hash = mix(second + uint64(m.i)*saltRow)
+	gone := h.churn.gone(m.sec)
 	m.from = pick(m.hash>>8, h.Users)
 	switch w := m.hash & 0xff; {
 	case w < 130:
@@ -143,6 +145,8 @@ func (h *history) cast(m *meta, second uint64) {
 	default:
 		m.kind, m.to = kindRoom, pick(m.hash>>32, h.Rooms)
 	}
+	m.from += gone
+	m.to += gone
 }
 
 // byAdmin tells that a row was sent by an administrator through the REST API, so by no user.
@@ -167,6 +171,10 @@ const (
 	senderBehind = 41
 	senderAhead  = 6
 )
+
+// SenderAhead is how far a sender's clock may be ahead of the server's: with [SenderClock], a row can be read so much later
+// than its msg_ctime.
+const SenderAhead = senderAhead * time.Second
 
 // senderClock is what create_time shows, in milliseconds, and whether its platform gives milliseconds (REPORT_API: seconds
 // from Android, REST and old iOS, milliseconds from web and newer iOS). Most clocks are nearly right; some are up to 40 s

@@ -32,6 +32,10 @@ type Options struct {
 	History time.Duration
 	// Users, Groups and Rooms are the sizes of the population; see [Username], [GroupID] and [RoomID].
 	Users, Groups, Rooms int
+	// ChurnEvery, in whole seconds, is how often a user, a group and a room appear and the oldest of each is deleted, from
+	// ChurnSince on; zero is never. A row is always between those that exist in its second.
+	ChurnEvery time.Duration
+	ChurnSince time.Time
 	// OddRows is the part of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
 	OddRows float64
 	// NullRows is the part of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be told
@@ -78,6 +82,15 @@ type Unknowns struct {
 	OldIsError bool
 	// PlusIsSpace accepts + for a space in a query, as the Java SDK sends it.
 	PlusIsSpace bool
+	// NoStatistics refuses all statistics with that status and code: the app does not pay for them.
+	NoStatistics                         bool
+	NoStatisticsStatus, NoStatisticsCode int
+	// StatisticsLag is how far statistics are behind: rows of that time do not count yet.
+	StatisticsLag time.Duration
+	// ExtraPeriod answers a period more than duration says, as the API page's sample for messages does.
+	ExtraPeriod bool
+	// BareGroups lists groups as numbers, as older editions of the API's page show them.
+	BareGroups bool
 }
 
 // Faults are parts of requests (0 to 1, all together at most 1) that go wrong; see the [Fault] of the same name.
@@ -122,6 +135,7 @@ func Defaults() Options {
 		Unknowns: Unknowns{
 			Clock: ServerClock, RoomsInMessages: true, GroupCode: codeNoGroup,
 			ExpiredStatus: http.StatusBadRequest, ExpiredCode: codeParameter,
+			NoStatisticsStatus: http.StatusForbidden, NoStatisticsCode: codeParameter,
 		},
 		Limits: Limits{CursorTTL: 120 * time.Second},
 	}

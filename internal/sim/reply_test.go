@@ -170,7 +170,7 @@ func TestStatsEndpoint(t *testing.T) {
 	ask(t, s, target)
 	ask(t, s, "/v2/nothing")
 	w, _ := send(s, request(t, s, "/sim/stats"))
-	want := `{"requests":3,"pages":2,"rows":20,"refused":1,"codes":{"899003":1},"limited":0,"expired_cursors":0,"faults":{"wrong_total":1}}`
+	want := `{"requests":3,"pages":2,"rows":20,"statistics":0,"lists":0,"refused":1,"codes":{"899003":1},"limited":0,"expired_cursors":0,"faults":{"wrong_total":1}}`
 	if got := strings.TrimSpace(w.Body.String()); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

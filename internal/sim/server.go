@@ -14,6 +14,7 @@ type Server struct {
 	Options
 	history *history
 	totals  *totals
+	almanac *almanac
 	quota   quota
 	tally   tally
 	scratch sync.Pool // of *scratch
@@ -33,6 +34,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.history = newHistory(&s.Options)
 	s.totals = newTotals(s.history)
+	s.almanac = newAlmanac(s.history)
 	s.quota.limits = &s.Limits
 	s.scratch.New = func() any { return new(scratch) }
 	s.zippers.New = func() any { return newZipper() }
@@ -48,7 +50,7 @@ type exchange struct {
 	hash  uint64
 }
 
-// ServeHTTP answers /v2/... as the API does, and for tests, without authentication, /sim/truth?begin=&end=[&stream=] with
+// ServeHTTP answers /v2/... as the API does, /v1/... as the lists of the IM REST API, and for tests, without authentication, /sim/truth?begin=&end=[&stream=] with
 // what the history holds as JSON lines, and /sim/stats with the [Stats] as JSON. A dropped connection is a panic with
 // [http.ErrAbortHandler], as net/http wants it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

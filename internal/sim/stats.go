@@ -8,11 +8,14 @@ import (
 
 // Stats are counts since the start.
 type Stats struct {
-	// Requests are all that came to /v2.
+	// Requests are all that came to /v2 and /v1.
 	Requests int64 `json:"requests"`
 	// Pages and Rows were answered, whatever became of them on the way.
 	Pages int64 `json:"pages"`
 	Rows  int64 `json:"rows"`
+	// Statistics and Lists were answered, besides.
+	Statistics int64 `json:"statistics"`
+	Lists      int64 `json:"lists"`
 	// Refused requests were wrong: authentication, parameters, path, cursor. Codes has them by the code of the answer.
 	Refused int64         `json:"refused"`
 	Codes   map[int]int64 `json:"codes"`
@@ -26,7 +29,7 @@ type Stats struct {
 
 // tally counts. Safe for concurrent use; the zero value is ready.
 type tally struct {
-	requests, pages, rows, limited, expired atomic.Int64
+	requests, pages, rows, limited, expired, statistics, lists atomic.Int64
 
 	mu     sync.Mutex
 	codes  map[int]int64
@@ -57,6 +60,7 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Requests: t.requests.Load(), Pages: t.pages.Load(), Rows: t.rows.Load(),
 		Limited: t.limited.Load(), Expired: t.expired.Load(),
+		Statistics: t.statistics.Load(), Lists: t.lists.Load(),
 		Codes: make(map[int]int64), Faults: make(map[Fault]int64),
 	}
 	t.mu.Lock()

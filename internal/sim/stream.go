@@ -19,20 +19,21 @@ type stream struct {
 }
 
 // parseStream reads jmpub's notation of a stream, whose name is everything after the first slash, and tells whether the
-// population has it. The empty name is messages.
+// population ever had it. The empty name is messages.
 func (h *history) parseStream(name string) (stream, bool) {
 	kind, raw, _ := strings.Cut(name, "/")
+	gone := h.churn.gone(h.Now().Unix())
 	switch kind {
 	case "", "messages":
 		return stream{}, raw == ""
 	case "users":
-		i, ok := userIndex(raw, h.Users)
+		i, ok := userIndex(raw, gone+h.Users)
 		return stream{streamUsers, i}, ok
 	case "groups":
-		i, ok := numberIndex(raw, firstGroup, h.Groups)
+		i, ok := numberIndex(raw, firstGroup, gone+h.Groups)
 		return stream{streamGroups, i}, ok
 	case "chatrooms":
-		i, ok := numberIndex(raw, firstRoom, h.Rooms)
+		i, ok := numberIndex(raw, firstRoom, gone+h.Rooms)
 		return stream{streamRooms, i}, ok
 	default:
 		return stream{}, false

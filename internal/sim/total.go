@@ -86,7 +86,7 @@ func (h *history) countHour(which stream, hour int64) int64 {
 		// Who sent a row to whom is enough to know its stream.
 		second := h.second(sec)
 		for i := range n {
-			m := meta{i: i}
+			m := meta{sec: sec, i: i}
 			h.cast(&m, second)
 			if h.holds(which, &m) {
 				total++

@@ -41,6 +41,8 @@ func (o *Options) validate() error {
 	m.check(o.Users >= 2 && o.Users <= maxPopulation, "Users %d is not between 2 and %d", o.Users, maxPopulation)
 	m.check(o.Groups >= 1 && o.Groups <= maxPopulation, "Groups %d is not between 1 and %d", o.Groups, maxPopulation)
 	m.check(o.Rooms >= 1 && o.Rooms <= maxPopulation, "Rooms %d is not between 1 and %d", o.Rooms, maxPopulation)
+	m.check(o.ChurnEvery >= 0 && o.ChurnEvery%time.Second == 0, "ChurnEvery %v is not a number of whole seconds", o.ChurnEvery)
+	m.check(o.ChurnEvery <= 0 || o.ChurnSince.Unix() >= 0, "ChurnEvery needs ChurnSince, when it begins, after 1970")
 	m.parts([]part{{"OddRows", o.OddRows}, {"NullRows", o.NullRows}})
 	m.check(o.Zone != nil, "Zone is missing")
 	o.Unknowns.validate(&m)
@@ -76,6 +78,9 @@ func (u *Unknowns) validate(m *mistakes) {
 	m.check(!(u.Late > 0) || u.LateBy > 0, "Late needs LateBy, the time by which rows are late")
 	m.check(u.ExpiredStatus >= http.StatusBadRequest && u.ExpiredStatus <= 599,
 		"ExpiredStatus %d is not between 400 and 599", u.ExpiredStatus)
+	m.check(u.NoStatisticsStatus >= http.StatusBadRequest && u.NoStatisticsStatus <= 599,
+		"NoStatisticsStatus %d is not between 400 and 599", u.NoStatisticsStatus)
+	m.notNegative("StatisticsLag", u.StatisticsLag)
 	m.check(u.GroupCode == codeNoGroup || u.GroupCode == codeNoTargetGroup,
 		"GroupCode %d is not %d or %d", u.GroupCode, codeNoGroup, codeNoTargetGroup)
 }

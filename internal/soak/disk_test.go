@@ -32,7 +32,7 @@ func TestFullDiskOnApacheKafka(t *testing.T) {
 		}
 		for _, i := range full {
 			volumes[i].Free(t)
-			rig.Cluster.Restart(t, i)
+			rig.Restart(t, i)
 		}
 		rig.WaitReady(t, 3)
 	}

@@ -21,6 +21,7 @@ type Link struct {
 // NewLink listens at an address (port 0 chooses one) and passes on to upstream until the test ends.
 func NewLink(tb testing.TB, name, listen, upstream string) *Link {
 	tb.Helper()
+	zerolog.SetGlobalLevel(zerolog.Disabled) // Toxics have a logger of their own.
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	l := &Link{proxy: toxiproxy.NewProxy(server, name, listen, upstream), upstream: upstream}
 	if err := l.proxy.Start(); err != nil {

@@ -22,7 +22,7 @@ import (
 func Build(tb testing.TB) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "jmpub")
-	out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", path, "github.com/jmpub/jmpub/cmd/jmpub").CombinedOutput()
+	out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", path, "github.com/jmpub/jmpub/cmd/jmpub").CombinedOutput() //nolint:gosec // Ours.
 	if err != nil {
 		tb.Fatalf("build jmpub: %v\n%s", err, out)
 	}
@@ -84,8 +84,10 @@ func (p *Process) Kill(tb testing.TB) {
 	<-p.done
 }
 
-// Pause stops the process where it is, Resume lets it go on.
-func (p *Process) Pause(tb testing.TB)  { tb.Helper(); p.signal(tb, syscall.SIGSTOP) }
+// Pause stops the process where it is.
+func (p *Process) Pause(tb testing.TB) { tb.Helper(); p.signal(tb, syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
 func (p *Process) Resume(tb testing.TB) { tb.Helper(); p.signal(tb, syscall.SIGCONT) }
 
 // Terminate asks the process to leave, as an operator or an orchestrator does, and returns its exit code.
@@ -163,12 +165,12 @@ func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
 	var v Vitals
 	lines := bufio.NewScanner(res.Body)
 	for lines.Scan() {
-		name, text, ok := strings.Cut(lines.Text(), " ")
+		series, text, ok := strings.Cut(lines.Text(), " ")
 		value, err := strconv.ParseFloat(text, 64)
 		if !ok || err != nil {
 			continue
 		}
-		switch name, _, _ := strings.Cut(name, "{"); name {
+		switch name, _, _ := strings.Cut(series, "{"); name {
 		case "jmpub_end_time_seconds":
 			if at := time.Unix(int64(value), 0).UTC(); v.End.IsZero() || at.Before(v.End) {
 				v.End = at

@@ -3,6 +3,7 @@
 package soak_test
 
 import (
+	"maps"
 	"os"
 	"sync"
 	"testing"
@@ -32,9 +33,7 @@ func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
 	t.Helper()
 	started := time.Now()
 	trial := rig.NewTrial(t, c.name, max(3, c.minutes), c.change)
-	for name, value := range c.env {
-		trial.Env[name] = value
-	}
+	maps.Copy(trial.Env, c.env)
 	trial.Start(t)
 	c.breaks(t, trial)
 	result := trial.Finish(t)
@@ -48,16 +47,15 @@ func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
 // of three brokers, and counts what arrives. Faults of processes and of the API do not touch each other, so those run side
 // by side.
 func TestReliabilityOnApacheKafka(t *testing.T) {
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // Any seed will do.
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
 	var r results
 	t.Cleanup(func() { soak.Print(os.Stdout, r.list) })
 	t.Run("side by side", func(t *testing.T) {
-		for i, c := range append(processTrials(soak.NewDice(seed)), apiTrials()...) {
+		for _, c := range append(processTrials(soak.NewDice(seed)), apiTrials()...) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
-				_ = i
 				r.run(t, rig, &c)
 			})
 		}

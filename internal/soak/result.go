@@ -49,9 +49,12 @@ func (t *Trial) Finish(tb testing.TB) Result {
 		Wrong: report.Misrouted + report.Altered + report.Unknown,
 		Peak:  t.peak, End: v.Resident,
 	}
-	for fault, n := range t.Sim.Stats().Faults {
+	stats := t.Sim.Stats()
+	for fault, n := range stats.Faults {
 		result.Injected["API: "+strings.ReplaceAll(string(fault), "_", " ")] += int(n)
 	}
+	result.Injected["API: expired cursors"] = int(stats.Expired)
+	result.Injected["API: rate exceeded"] = int(stats.Limited)
 	t.console(tb, v.End, &result)
 	return result
 }

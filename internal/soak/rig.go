@@ -52,8 +52,10 @@ type Trial struct {
 	// Injected counts the faults by kind.
 	Injected map[string]int
 	begin    time.Time
-	log      string
-	started  int
+	// ahead is how far a sender's clock may be ahead, where the API goes by that.
+	ahead   time.Duration
+	log     string
+	started int
 	// gaveUp counts the processes that left by themselves because something could not be reached.
 	gaveUp int
 	peak   int64
@@ -78,6 +80,10 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 	}
 	server := httptest.NewServer(api)
 	tb.Cleanup(server.Close)
+	ahead := time.Duration(0)
+	if o.Clock == sim.SenderClock {
+		ahead = sim.SenderAhead
+	}
 	prefix := strings.Map(func(c rune) rune {
 		if c == ' ' || c == ',' || c == '\'' {
 			return '-'
@@ -85,7 +91,7 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 		return c
 	}, name)
 	t := &Trial{
-		Rig: r, Name: name, Sim: api, begin: o.Begin, Injected: make(map[string]int),
+		Rig: r, Name: name, Sim: api, begin: o.Begin, ahead: ahead, Injected: make(map[string]int),
 		Link: NewLink(tb, "API", "127.0.0.1:0", strings.TrimPrefix(server.URL, "http://")),
 		log:  filepath.Join(tb.TempDir(), "jmpub.log"),
 	}
@@ -173,7 +179,7 @@ func (t *Trial) truth(end time.Time) iter.Seq[verify.TruthRow] {
 	return func(yield func(verify.TruthRow) bool) {
 		for r := range t.Sim.Truth(sim.Range{Begin: t.begin, End: time.Now()}) {
 			row := verify.TruthRow{
-				MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: !r.Time.Before(end),
+				MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: !r.Time.Before(end.Add(-t.ahead)),
 			}
 			if !yield(row) {
 				return

@@ -16,8 +16,8 @@ import (
 
 // The arguments of a soak; see `make soak`.
 var (
-	length = flag.Duration("soak.for", 3*time.Minute, "how long faults are injected")          //nolint:gochecknoglobals // A flag.
-	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time") //nolint:gochecknoglobals // A flag.
+	length = flag.Duration("soak.for", 3*time.Minute, "how long faults are injected")
+	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time")
 )
 
 // epoch is how long one history is broken before it is looked at as a whole: the memory of a soak of hours is bounded by it.
@@ -27,7 +27,7 @@ const epoch = 5 * time.Minute
 // there twice, altered, or from nowhere. At the end of each epoch everything must be there.
 func TestSoakOnApacheKafka(t *testing.T) {
 	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano()) //nolint:gosec // Any seed will do.
+		*seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d, for %v", *seed, *length)
 	dice := soak.NewDice(*seed)

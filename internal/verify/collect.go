@@ -9,7 +9,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Topics are those that [Read] reads: the rejected rows' and the events'.
+// Topics are those that [Read] reads without checks: that of rejected rows, and then those of events.
 func Topics(prefix string) []string {
 	names := []string{prefix + "." + string(pipeline.TopicRejected)}
 	for target := range pipeline.TargetCount {
@@ -22,7 +22,7 @@ func Topics(prefix string) []string {
 // and ends at the first error.
 func Collect(prefix string, records iter.Seq2[*kgo.Record, error]) (*Found, error) {
 	found := newFound()
-	w := newWitness(prefix, found.hash)
+	w := newWitness(prefix, found.hash, nil)
 	for r, err := range records {
 		if err != nil {
 			return nil, fmt.Errorf("verify: %w", err)

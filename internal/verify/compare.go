@@ -34,19 +34,24 @@ type Report struct {
 	Altered int `json:"altered"`
 	// Unknown events belong to no row.
 	Unknown int `json:"unknown"`
+	// Invalid records were found so by a check.
+	Invalid int `json:"invalid,omitempty"`
 	// Examples describes the first differences.
 	Examples []string `json:"examples,omitempty"`
 }
 
 // OK tells that nothing differs.
 func (r *Report) OK() bool {
-	return r.Missing == 0 && r.Duplicated == 0 && r.Misrouted == 0 && r.Altered == 0 && r.Unknown == 0
+	return r.Missing == 0 && r.Duplicated == 0 && r.Misrouted == 0 && r.Altered == 0 && r.Unknown == 0 && r.Invalid == 0
 }
 
 // String is the report in one line, and a line for each example.
 func (r *Report) String() string {
 	s := fmt.Sprintf("%d rows: missing %d, duplicated %d, misrouted %d, altered %d, unknown %d",
 		r.Rows, r.Missing, r.Duplicated, r.Misrouted, r.Altered, r.Unknown)
+	if r.Invalid > 0 {
+		s += fmt.Sprintf(", invalid %d", r.Invalid)
+	}
 	if len(r.Examples) > 0 {
 		s += "\n  " + strings.Join(r.Examples, "\n  ")
 	}
@@ -61,7 +66,7 @@ func (r *Report) note(count *int, format string, args ...any) {
 // Compare holds the truth against what was found: each row is expected once, or as often as the truth has it, where
 // streams overlap. What was found is used up by it.
 func Compare(truth iter.Seq[TruthRow], found *Found) Report {
-	report := Report{Altered: found.Broken, Examples: found.Examples}
+	report := Report{Altered: found.Broken, Invalid: found.Invalid, Examples: found.Examples}
 	rejected := make(map[uint64]expectation)
 	for row := range truth {
 		if !row.Optional {
@@ -152,10 +157,10 @@ func (r *Report) leftoverRejected(found *Found, expected map[uint64]expectation)
 		switch most := e.due + e.allowed; {
 		case !known:
 			for range there {
-				r.note(&r.Unknown, "a rejected row belongs to no row")
+				r.note(&r.Unknown, "a rejected row belongs to no row: %s", found.texts[hash])
 			}
 		case there > most:
-			r.note(&r.Duplicated, "a rejected row is there %d times, not %d", there, most)
+			r.note(&r.Duplicated, "a rejected row is there %d times, not %d: %s", there, most, found.texts[hash])
 		}
 	}
 }

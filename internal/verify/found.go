@@ -10,14 +10,19 @@ import (
 type Found struct {
 	// Records counts all of them, Broken those whose headers, key and value contradict each other.
 	Records, Broken int
-	// Examples describes the first broken ones.
+	// Checked counts the records of jmpub's other topics, which are read for the checks alone; Invalid counts those of any
+	// topic in which a check found something.
+	Checked, Invalid int
+	// Examples describes the first broken and invalid ones.
 	Examples []string
 
 	// events has an entry for each msgid, about 40 bytes.
 	events map[int64]sighting
 	// rejected counts rejected rows by the hash of their bytes.
 	rejected map[uint64]int
-	hash     hasher
+	// texts shows rejected rows, for examples.
+	texts map[uint64]string
+	hash  hasher
 }
 
 // sighting is what is known of the records of one msgid.
@@ -31,14 +36,25 @@ type sighting struct {
 	elsewhere, otherwise bool
 }
 
-const maxExamples = 10
+const (
+	maxExamples = 10
+	maxTexts    = 10_000
+)
 
 func newFound() *Found {
-	return &Found{events: make(map[int64]sighting), rejected: make(map[uint64]int), hash: newHasher()}
+	return &Found{events: make(map[int64]sighting), rejected: make(map[uint64]int), texts: make(map[uint64]string), hash: newHasher()}
 }
 
 // take adds a record.
 func (f *Found) take(w witnessed) {
+	if w.invalid != nil {
+		f.Invalid++
+		f.Examples = example(f.Examples, "%v", w.invalid)
+	}
+	if w.own {
+		f.Checked++
+		return
+	}
 	f.Records++
 	if w.broken != "" {
 		f.Broken++
@@ -49,6 +65,9 @@ func (f *Found) take(w witnessed) {
 		return
 	case w.rejected:
 		f.rejected[w.row]++
+		if f.texts[w.row] = w.text; len(f.texts) > maxTexts {
+			delete(f.texts, w.row)
+		}
 		return
 	}
 	s := f.events[w.id]

@@ -15,11 +15,17 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
+// Check tells what is wrong with a record by itself; nil if nothing is. topic is the name of its topic without the prefix.
+// It is called by several goroutines at a time.
+type Check func(topic string, r *kgo.Record) error
+
 // Read reads the event topics and the rejected rows from their beginning to what is their end when it is called, as soon
 // as every transaction in there is decided. A topic that does not exist holds nothing.
-func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) {
+//
+// With checks, it reads jmpub's other topics too, and gives each record of any topic to each of them.
+func Read(ctx context.Context, brokers []string, prefix string, checks ...Check) (*Found, error) {
 	found := newFound()
-	w, names := newWitness(prefix, found.hash), Topics(prefix)
+	w := newWitness(prefix, found.hash, checks)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.FetchMaxBytes(replyBytes), kgo.FetchMaxPartitionBytes(partitionBytes),
@@ -29,7 +35,7 @@ func Read(ctx context.Context, brokers []string, prefix string) (*Found, error) 
 		return nil, fmt.Errorf("verify: connect to %v: %w", brokers, err)
 	}
 	defer client.Close()
-	left, err := decided(ctx, kadm.NewClient(client), names)
+	left, err := decided(ctx, kadm.NewClient(client), w.names())
 	if err == nil {
 		err = readAll(ctx, client, left, w, found)
 	}
@@ -58,13 +64,17 @@ type (
 // decided lists the partitions that hold something, with their ends at the call, once no transaction is open that began
 // before: a broker answers EndTxn before the markers are written, so what was just committed can still be invisible.
 func decided(ctx context.Context, admin *kadm.Client, names []string) (map[partition]extent, error) {
-	starts, err := listed(admin.ListStartOffsets(ctx, names...))
+	starts, err := lookUp(ctx, "look up the beginnings", func(ctx context.Context) (kadm.ListedOffsets, error) {
+		return admin.ListStartOffsets(ctx, names...)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look up the beginnings: %w", err)
+		return nil, err
 	}
-	ends, err := listed(admin.ListEndOffsets(ctx, names...))
+	ends, err := lookUp(ctx, "look up the ends", func(ctx context.Context) (kadm.ListedOffsets, error) {
+		return admin.ListEndOffsets(ctx, names...)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look up the ends: %w", err)
+		return nil, err
 	}
 	held := make(map[partition]extent)
 	for at, end := range ends {
@@ -72,11 +82,13 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 			held[at] = extent{start, end}
 		}
 	}
-	retry := pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
+	retry := patience()
 	err = retry.Do(ctx, "wait for open transactions", func(ctx context.Context) error {
-		stable, cause := listed(admin.ListCommittedOffsets(ctx, names...))
+		stable, cause := lookUp(ctx, "look up the last stable offsets", func(ctx context.Context) (kadm.ListedOffsets, error) {
+			return admin.ListCommittedOffsets(ctx, names...)
+		})
 		if cause != nil {
-			return fmt.Errorf("look up the last stable offsets: %w", cause)
+			return cause
 		}
 		for at, e := range held {
 			if stable[at] < e.end {
@@ -89,6 +101,28 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 		return nil
 	})
 	return held, err
+}
+
+func patience() pipeline.Retry {
+	return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
+}
+
+// lookUp lists offsets, as often as it takes: a broker that has just started, or become a leader, cannot tell them for a
+// moment.
+func lookUp(ctx context.Context, op string, fn func(context.Context) (kadm.ListedOffsets, error)) (all map[partition]int64, err error) {
+	retry := patience()
+	err = retry.Do(ctx, op, func(ctx context.Context) error {
+		var cause error
+		all, cause = listed(fn(ctx))
+		if said, ok := errors.AsType[*kerr.Error](cause); cause != nil && (!ok || said.Retriable) {
+			return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: cause}
+		}
+		return cause
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return all, nil
 }
 
 // listed are offsets by partition, without topics that do not exist.

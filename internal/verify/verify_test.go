@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,7 +127,11 @@ func events(tb testing.TB, rows []verify.TruthRow) []*kgo.Record {
 
 func (w *world) publish(tb testing.TB, records ...*kgo.Record) {
 	tb.Helper()
-	if err := w.client.ProduceSync(tb.Context(), records...).FirstErr(); err != nil {
+	sent := make([]*kgo.Record, len(records)) // The client writes into a record, and the same one may stand here twice.
+	for i, r := range records {
+		sent[i] = new(*r)
+	}
+	if err := w.client.ProduceSync(tb.Context(), sent...).FirstErr(); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -300,6 +305,47 @@ func TestTransactions(t *testing.T) {
 	report = verify.Compare(slices.Values(slices.Concat(rows[:100], rows[200:])), w.read(t))
 	if !report.OK() {
 		t.Error(report.String())
+	}
+}
+
+// TestChecks gives each record of each topic to the checks, and counts what they find.
+func TestChecks(t *testing.T) {
+	all := []string{
+		"single", "group", "chatroom", "other", "rejected", "windows", "notices", "checkpoints",
+		"statistics.users", "statistics.messages", "statistics.groups",
+	}
+	w := newWorld(t, all...)
+	rows := truth(100)
+	records := events(t, rows)
+	for _, topic := range all[5:] {
+		records = append(records, &kgo.Record{Topic: prefix + "." + topic, Key: []byte("k"), Value: []byte("v")})
+	}
+	w.publish(t, records...)
+	var mu sync.Mutex
+	given := make(map[string]int)
+	check := func(topic string, r *kgo.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		given[topic]++
+		if topic == "notices" && string(r.Value) == "v" || topic == "single" && r.Offset == 0 {
+			return errors.New("it is odd")
+		}
+		return nil
+	}
+	found, err := verify.Read(t.Context(), w.brokers, prefix, check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(given) != len(all) || found.Records != len(rows) || found.Checked != 6 {
+		t.Errorf("checked %v, found %d and %d", given, found.Records, found.Checked)
+	}
+	report := verify.Compare(slices.Values(rows), found)
+	if report.OK() || report.Invalid < 2 || report.Invalid > 4 || !strings.Contains(report.String(), "it is odd") {
+		t.Error(report.String())
+	}
+	report.Invalid = 0
+	if !report.OK() {
+		t.Errorf("without what the check found: %s", report.String())
 	}
 }
 

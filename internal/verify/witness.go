@@ -3,7 +3,10 @@ package verify
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,30 +20,69 @@ type witnessed struct {
 	// row is the hash of the row that the event was made of, or of the rejected row's bytes.
 	row      uint64
 	rejected bool
+	// text shows a rejected row.
+	text string
 	// lost tells that the record cannot be assigned to a row at all; broken says what is wrong with it.
 	lost   bool
 	broken string
+	// own tells that it is of a topic that has no rows; invalid is what a check says.
+	own     bool
+	invalid error
 }
 
 // witness looks at records. Safe for concurrent use.
 type witness struct {
-	// topics are the event topics; every other topic that is read is that of rejected rows.
-	topics map[string]pipeline.Target
-	hash   hasher
+	prefix string
+	// topics are the event topics, rejected is that of rejected rows, own are the others that are read.
+	topics   map[string]pipeline.Target
+	rejected string
+	own      []string
+	hash     hasher
+	checks   []Check
 }
 
-func newWitness(prefix string, hash hasher) *witness {
-	w := &witness{topics: make(map[string]pipeline.Target), hash: hash}
+func newWitness(prefix string, hash hasher, checks []Check) *witness {
+	w := &witness{
+		prefix: prefix + ".", topics: make(map[string]pipeline.Target), rejected: prefix + "." + string(pipeline.TopicRejected),
+		hash: hash, checks: checks,
+	}
 	for target := range pipeline.TargetCount {
-		w.topics[prefix+"."+target.String()] = target
+		w.topics[w.prefix+target.String()] = target
+	}
+	if len(checks) > 0 {
+		for _, topic := range []string{
+			string(pipeline.TopicWindows), string(pipeline.TopicNotices), string(pipeline.TopicCheckpoints),
+			"statistics.users", "statistics.messages", "statistics.groups",
+		} {
+			w.own = append(w.own, w.prefix+topic)
+		}
 	}
 	return w
 }
 
+// names are the topics to read.
+func (w *witness) names() []string {
+	return append(slices.Collect(maps.Keys(w.topics)), append(w.own, w.rejected)...)
+}
+
 func (w *witness) look(r *kgo.Record) witnessed {
+	seen := w.row(r)
+	for _, check := range w.checks {
+		if err := check(strings.TrimPrefix(r.Topic, w.prefix), r); err != nil {
+			seen.invalid = fmt.Errorf("%s: %w", place(r), err)
+		}
+	}
+	return seen
+}
+
+// row finds out which row a record was made of.
+func (w *witness) row(r *kgo.Record) witnessed {
 	target, ok := w.topics[r.Topic]
-	if !ok {
-		return witnessed{rejected: true, row: w.hash.bytes(r.Value)}
+	switch {
+	case r.Topic == w.rejected:
+		return witnessed{rejected: true, row: w.hash.bytes(r.Value), text: place(r) + ": " + shorten(r.Value)}
+	case !ok:
+		return witnessed{own: true}
 	}
 	seen := witnessed{target: target}
 	var err error

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// rangeFlags are the flags of commands that look at a range of time.
+type rangeFlags struct {
+	from, to string
+	streams  []string
+	asJSON   bool
+}
+
+func (r *rangeFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&r.from, "from", "24h", "begin: RFC 3339, a local time in the app's zone, or how long ago (36h, 7d)")
+	f.StringVar(&r.to, "to", "0s", "end, in the same forms")
+	f.StringSliceVar(&r.streams, "stream", nil, "stream to look at, repeatable; default all")
+	f.BoolVar(&r.asJSON, "json", false, "print a JSON object a line")
+}
+
+// window is the range that the flags name.
+func (r *rangeFlags) window(p *parts, now time.Time) (pipeline.Window, error) {
+	from, err := parseWhen("--from", r.from, now, p.cfg.source.TimeZone)
+	if err != nil {
+		return pipeline.Window{}, err
+	}
+	to, err := parseWhen("--to", r.to, now, p.cfg.source.TimeZone)
+	if err != nil {
+		return pipeline.Window{}, err
+	}
+	if !from.Before(to) {
+		return pipeline.Window{}, usage("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(to))
+	}
+	return pipeline.Window{Begin: from, End: to}, nil
+}
+
+// wants tells whether a stream was asked for.
+func (r *rangeFlags) wants(s pipeline.Stream) bool {
+	for _, name := range r.streams {
+		if name == s.String() {
+			return true
+		}
+	}
+	return len(r.streams) == 0
+}
+
+func (r *rangeFlags) check() error {
+	for _, name := range r.streams {
+		if _, err := pipeline.ParseStream(name); err != nil {
+			return usage("--stream: %w", err)
+		}
+	}
+	return nil
+}
+
+// ledger reads the records of the windows that overlap a range, of the streams that were asked for.
+func (r *rangeFlags) ledger(ctx context.Context, p *parts, w pipeline.Window) ([]pipeline.Ledger, error) {
+	var records []pipeline.Ledger
+	err := p.archive.Windows(ctx, w.Begin, func(l *pipeline.Ledger) error {
+		if r.wants(l.Stream) && l.End.After(w.Begin) && l.Begin.Before(w.End) {
+			records = append(records, *l)
+		}
+		return nil
+	})
+	return records, err
+}

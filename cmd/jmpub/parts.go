@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// parts are what commands that work on an app are made of. Each opens what it needs.
+type parts struct {
+	cfg      *config
+	log      *slog.Logger
+	observer *pipeline.Observer
+	retry    pipeline.Retry
+	conn     *kafkaconn.Conn
+	source   *source.Client
+	sink     *sink.Sink
+	store    pipeline.Checkpoints
+	archive  *checkpoint.Archive
+	// kafka and files are the store, whichever it is.
+	kafka *checkpoint.Kafka
+	files *checkpoint.Files
+	close []func()
+	// reached tells that the API has answered something.
+	reached atomic.Bool
+}
+
+// connectTimeout is how long the first contact with Kafka may take before the settings are blamed.
+const connectTimeout = 15 * time.Second
+
+func newParts(cfg *config, log *slog.Logger) *parts {
+	p := &parts{cfg: cfg, log: log}
+	p.observe()
+	return p
+}
+
+// observe lets these be told what happens. It comes before everything is opened.
+func (a *parts) observe(observers ...*pipeline.Observer) {
+	reached := &pipeline.Observer{Request: func(_ pipeline.Stream, class string, _ time.Duration) {
+		if class != "network" {
+			a.reached.Store(true)
+		}
+	}}
+	a.observer = pipeline.Observers(append(observers, reached)...)
+	a.retry = pipeline.Retry{Notify: a.observer.Retry}
+}
+
+// Close lets go of what is held.
+func (a *parts) Close() {
+	for _, end := range slices.Backward(a.close) {
+		end()
+	}
+	a.close = nil
+}
+
+func (a *parts) warn(message string) {
+	a.log.Warn("odd, but nothing stops", slog.String("what", message))
+}
+
+// openAll opens everything, in the order in which wrong settings are best told.
+func (a *parts) openAll(ctx context.Context) error {
+	if err := a.openSource(ctx); err != nil {
+		return err
+	}
+	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	return a.openSink(ctx)
+}
+
+// openSource makes the API's client and the first contact.
+func (a *parts) openSource(ctx context.Context) error {
+	src := a.cfg.source
+	src.Retry, src.Observer, src.Warn = a.retry, a.observer, a.warn
+	var err error
+	if a.source, err = source.New(src); err != nil {
+		return usageError{err}
+	}
+	a.close = append(a.close, a.source.Close)
+	return a.greet(ctx)
+}
+
+// pipelineConfig is what a pipeline over these parts is made of.
+func (a *parts) pipelineConfig() pipeline.Config {
+	return pipeline.Config{
+		AppKey: a.cfg.source.AppKey, Streams: a.cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
+		Start: a.cfg.start, Overlap: a.cfg.source.Overlap, Parallel: a.cfg.parallel, Retry: a.retry, Observer: a.observer,
+		Recheck: a.cfg.recheck, Archive: a.archive, Totals: a.source,
+	}
+}
+
+// greet makes the first contact with the API. What an API that is busy or broken answers is waited for later on; one that
+// cannot be reached at all is most likely a wrong setting.
+func (a *parts) greet(ctx context.Context) error {
+	check, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	_, err := a.source.Now(check, a.cfg.streams[0])
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil || pipeline.ClassOf(err) == pipeline.Drop: // A stream that is gone leaves the others.
+		return nil
+	case check.Err() != nil && a.reached.Load():
+		return nil
+	default:
+		return err
+	}
+}
+
+// connect makes the first contact with Kafka, with a deadline: later on an unreachable broker is waited for, but at the
+// start it is most likely a wrong setting.
+func (a *parts) connect(ctx context.Context) error {
+	check, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := kafkaconn.Check(check, a.cfg.kafka); err != nil {
+		return err
+	}
+	conn, err := kafkaconn.Open(a.cfg.kafka)
+	if err != nil {
+		return usageError{err}
+	}
+	a.conn = conn
+	a.close = append(a.close, conn.Close)
+	return nil
+}
+
+// openSink makes sink and checkpoints. The transactional id needs the app's shard, and so the number of partitions of the
+// checkpoint topic; that is why the topics come first.
+func (a *parts) openSink(ctx context.Context) error {
+	cfg := a.cfg.sink
+	cfg.Client, cfg.Retry, cfg.Warn = a.conn.Client, a.retry, a.warn
+	cfg.ReplayID = a.cfg.replay
+	topics, err := sink.New(cfg)
+	if err != nil {
+		return usageError{err}
+	}
+	if err = topics.EnsureTopics(ctx); err != nil {
+		return err
+	}
+	if !a.cfg.start.At.IsZero() || a.cfg.start.Back > 0 {
+		oldest := a.cfg.start.At
+		if oldest.IsZero() {
+			oldest = time.Now().Add(-a.cfg.start.Back)
+		}
+		if err = topics.CheckRetention(oldest); err != nil {
+			return usageError{err}
+		}
+	}
+	a.archive = checkpoint.NewArchive(a.conn.Client, cfg.Prefix, a.cfg.source.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicWindows) }, a.retry)
+	if !a.cfg.exactlyOnce() {
+		return a.openFiles(topics)
+	}
+	// A replay is a writer of its own.
+	cfg.TransactionalID = fmt.Sprintf("%s-%d", a.cfg.group, checkpoint.ShardOf(a.cfg.source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
+	if a.cfg.replay != "" {
+		cfg.TransactionalID += "-" + a.cfg.replay
+	}
+	if a.sink, err = sink.New(cfg); err != nil {
+		return usageError{err}
+	}
+	a.kafka = checkpoint.NewKafka(a.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.cfg.source.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, a.retry)
+	a.kafka.Replay = a.cfg.replay
+	a.store = a.kafka
+	return nil
+}
+
+func (a *parts) openFiles(topics *sink.Sink) error {
+	dir := a.cfg.checkpointDir
+	if a.cfg.replay != "" { // A folder of its own, and so a lock of its own.
+		dir = filepath.Join(dir, "replay-"+a.cfg.replay)
+	}
+	files, err := checkpoint.OpenFiles(dir, a.cfg.source.AppKey)
+	if err != nil {
+		return usageError{err}
+	}
+	files.Retry = a.retry
+	a.close = append(a.close, func() { _ = files.Close() }) // Only the lock.
+	a.sink, a.files, a.store = topics, files, files
+	return nil
+}
+
+// startError makes a mistake of the settings out of what cannot mend itself.
+func startError(err error) error {
+	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {
+		return usageError{err}
+	}
+	return err
+}

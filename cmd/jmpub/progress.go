@@ -1,0 +1,51 @@
+package main
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// progress is a bar by rows, with rate and time left. It is drawn for people only.
+type progress struct {
+	screen io.Writer
+
+	mu  sync.Mutex // Guards bar.
+	bar *progressbar.ProgressBar
+}
+
+func (p *progress) begin(rows int64) {
+	if !isTerminal(p.screen) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bar = progressbar.NewOptions64(rows, progressbar.OptionSetWriter(p.screen), progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(), progressbar.OptionSetItsString("rows"), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionFullWidth(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
+}
+
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Exit() // A bar that cannot be drawn is no loss.
+		_, _ = io.WriteString(p.screen, "\n")
+		p.bar = nil
+	}
+}
+
+func (p *progress) observer() *pipeline.Observer {
+	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.bar != nil {
+			p.bar.Describe(c.Ledger.Begin.Format(time.DateTime))
+			_ = p.bar.Add64(c.Ledger.Published + c.Ledger.Rejected)
+		}
+	}}
+}

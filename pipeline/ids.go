@@ -1,0 +1,70 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// IDsBefore returns the msgids, ascending, of the rows that stand just before a time: those that the API counts to the seconds
+// before it, and those both of whose clocks are before it. A position that is set to that time, or begins there, has to know
+// them, because the window that follows reaches back by the overlap and would publish them. Where the API no longer holds
+// that time, there are none.
+func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at time.Time) ([]int64, error) {
+	norm := NewNormalizer(appKey)
+	ids := make(map[int64]struct{})
+	for _, end := range []time.Time{at.Add(-time.Second), at} {
+		plan, err := source.Plan(ctx, s, Position{End: at.Add(-edgeMargin), Span: edgeMargin, Until: end})
+		if err != nil {
+			return nil, err
+		}
+		if plan.Window.End.After(end) {
+			continue
+		}
+		err = eachRow(ctx, source, s, plan.Window, func(row []byte) {
+			event, rejection := norm.Normalize(row)
+			if rejection == nil && (end.Before(at) || max(event.ServerTime, event.ClientTime) < at.UnixMilli()) {
+				ids[event.MsgID] = struct{}{}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(ids)), nil
+}
+
+// eachRow gives all rows of a window, some of them several times if it has to be read anew.
+func eachRow(ctx context.Context, source Source, s Stream, w Window, fn func(row []byte)) error {
+	var retry Retry
+	op := "read " + s.String() + " " + w.String()
+	return retry.Do(ctx, op, func(ctx context.Context) error {
+		err := eachRowOnce(ctx, source, s, w, fn)
+		if err != nil && ClassOf(err) == Restart {
+			return &Fault{Class: Transient, Op: op, Err: err}
+		}
+		return err
+	})
+}
+
+func eachRowOnce(ctx context.Context, source Source, s Stream, w Window, fn func(row []byte)) error {
+	pages, err := source.Open(ctx, s, w)
+	if err != nil {
+		return err
+	}
+	for {
+		page, err := pages.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		for _, row := range page.Rows {
+			fn(row)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// StatisticsTopic is the topic of a stream of statistics.
+func StatisticsTopic(s Stream) Topic { return Topic(string(StreamStatistics) + "." + s.Name) }
+
+// encodeFigures makes an event of the statistics of a period. data is the row as received, without white space; the parts
+// that the reply has beside it are added under their names. Numbers stay as they are written.
+func encodeFigures(appKey string, s Stream, f *Figures) ([]byte, error) {
+	data, err := compact(f.Row)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range f.Parts {
+		if data, err = addMember(data, part); err != nil {
+			return nil, err
+		}
+	}
+	value := append(make([]byte, 0, len(data)+128), `{"app_key":`...)
+	for _, field := range []struct{ text, next string }{
+		{appKey, `,"kind":`}, {s.Name, `,"period":`}, {string(f.Period.Unit), `,"time":`}, {f.Period.String(), `,"data":`},
+	} {
+		if value, err = jsontext.AppendQuote(value, field.text); err != nil {
+			return nil, err
+		}
+		value = append(value, field.next...)
+	}
+	return append(append(value, data...), '}'), nil
+}
+
+// compact takes the white space out of an object, and nothing else.
+func compact(object []byte) (jsontext.Value, error) {
+	v := jsontext.Value(bytes.Clone(object))
+	if v.Kind() != '{' {
+		return nil, errors.New("it is no JSON object")
+	}
+	return v, v.Compact()
+}
+
+// addMember adds a member at an object's end.
+func addMember(object jsontext.Value, part FiguresPart) (jsontext.Value, error) {
+	value, err := compact(part.Value)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(object, []byte(`"`+part.Name+`":`)) {
+		return object, nil // The row tells it itself.
+	}
+	separator := byte(',')
+	if len(object) == len("{}") {
+		separator = '{'
+		object = object[:0]
+	} else {
+		object = object[:len(object)-1]
+	}
+	object, err = jsontext.AppendQuote(append(object, separator), part.Name)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(append(object, ':'), value...), '}'), nil
+}
