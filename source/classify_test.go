@@ -201,6 +201,27 @@ func TestDamagedPageIsTakenAtLast(t *testing.T) {
 	})
 }
 
+// TestDamageOnTheWayIsNotTaken serves a good row that is damaged in another place each time.
+func TestDamageOnTheWayIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		good := `{"msgid":2,"text":"abcdef"}`
+		var answers []answer
+		for i := range 5 {
+			damaged := []byte(good)
+			damaged[len(damaged)-8+i] = 1
+			answers = append(answers, page(1, "", string(damaged)))
+		}
+		s := &script{answers: append(answers, page(1, "", good))}
+		pages, err := readAll(t.Context(), newTestClient(t, testConfig(s)), messages(), settled(time.Minute))
+		if err != nil {
+			t.Fatalf("read: %v", err)
+		}
+		if got := texts(pages[0].Rows); strings.Join(got, "") != good {
+			t.Errorf("got %q, want %q", got, good)
+		}
+	})
+}
+
 func TestRefusalIsToldOnce(t *testing.T) {
 	s := &script{answers: []answer{{status: http.StatusUnauthorized}}}
 	if _, err := newTestClient(t, testConfig(s)).Now(t.Context(), messages()); err == nil {

@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -32,8 +35,9 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// damagedAfter is the number of malformed replies to one request after which a page is taken although rows in it are no
-// JSON: they are not going to mend, and the rows around them would be lost with them.
+// damagedAfter is the number of replies to one request with the same damage after which a page is taken although rows in it
+// are no JSON: they are not going to mend, and the rows around them would be lost with them. Damage that came about on the
+// way is another each time.
 const damagedAfter = 2
 
 // unknownAfter is the number of malformed replies to one request after which their form is taken to be another one than is
@@ -61,7 +65,7 @@ func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
 		}
 		var err error
 		// What was sent in time may be answered later: the cursor bounds the waiting alone.
-		page, err = c.try(ctx, r, malformed >= damagedAfter)
+		page, err = c.try(ctx, r)
 		if last = err; errors.Is(err, errMalformed) {
 			malformed++
 		}
@@ -127,10 +131,10 @@ func cursorExpired(op string, cause error) *pipeline.Fault {
 }
 
 // try sends a request once and tells the observer. An exchange that was cut off by ctx is told to nobody.
-func (c *Client) try(ctx context.Context, r *request, damaged bool) (reply, error) {
+func (c *Client) try(ctx context.Context, r *request) (reply, error) {
 	r.sent++
 	started := time.Now()
-	page, class, err := c.exchange(ctx, r, damaged)
+	page, class, err := c.exchange(ctx, r)
 	if ctx.Err() != nil && err != nil {
 		return reply{}, ctx.Err()
 	}
@@ -142,7 +146,7 @@ func (c *Client) try(ctx context.Context, r *request, damaged bool) (reply, erro
 }
 
 // exchange does one exchange and says of what class it was.
-func (c *Client) exchange(ctx context.Context, r *request, damaged bool) (reply, string, error) {
+func (c *Client) exchange(ctx context.Context, r *request) (reply, string, error) {
 	timeout := fmt.Errorf("no whole reply came within %s", c.cfg.RequestTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, timeout)
 	defer cancel()
@@ -174,7 +178,7 @@ func (c *Client) exchange(ctx context.Context, r *request, damaged bool) (reply,
 	if err != nil {
 		return reply{}, classNetwork, bodyFault(r, because(ctx, err))
 	}
-	page, err := c.decode(r, body, damaged)
+	page, err := c.decode(r, body)
 	if err != nil {
 		fault, class := c.pageFault(r, res, body, err)
 		return reply{}, class, fault
@@ -187,18 +191,38 @@ func (c *Client) exchange(ctx context.Context, r *request, damaged bool) (reply,
 }
 
 // decode reads a reply as what was asked for.
-func (c *Client) decode(r *request, body []byte, damaged bool) (reply, error) {
+func (c *Client) decode(r *request, body []byte) (reply, error) {
 	if r.decode != nil {
 		return reply{}, r.decode(body)
 	}
 	page, err := decodePage(body)
-	if err != nil && damaged {
+	if err != nil && r.damagedAgain(body) {
 		page, err = decodeDamaged(body)
 	}
 	if err == nil {
 		err = page.check(r.cursor, c.cfg.PageSize)
 	}
 	return page, err
+}
+
+// damagedAgain tells whether a page's rows are damaged as they were in the replies before.
+func (r *request) damagedAgain(body []byte) bool {
+	page, err := decodeDamaged(body)
+	if err != nil {
+		return false
+	}
+	h := fnv.New64a()
+	for _, row := range page.rows {
+		if !jsontext.Value(row).IsValid() {
+			h.Write(row)
+			h.Write([]byte{'\n'})
+		}
+	}
+	if sum := h.Sum64(); sum != r.damage {
+		r.damage, r.damaged = sum, 0
+	}
+	r.damaged++
+	return r.damaged > damagedAfter
 }
 
 // see takes in the Date of a reply that is the API's own. A proxy's clock is not the one that windows are measured by.

@@ -33,6 +33,9 @@ type request struct {
 	bytes int
 	// sent counts the tries.
 	sent int
+	// damage is a hash of the damaged rows of the last reply, damaged how many replies in a row had the same.
+	damage  uint64
+	damaged int
 	// denied tells that the API knows of no such credentials.
 	denied bool
 }
