@@ -46,7 +46,7 @@ func parseLedger(r *kgo.Record) (ledgerRecord, error) {
 type coverage map[string][]window
 
 func (c coverage) add(key string, w window) {
-	all := append(c[key], w)
+	all := append(slices.Clip(c[key]), w)
 	slices.SortFunc(all, func(a, b window) int { return a.Begin.Compare(b.Begin) })
 	merged := all[:1]
 	for _, next := range all[1:] {

@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := c.run(ctx, strings.Split(*brokers, ",")); err != nil {
 		return err
 	}
-	l.log.Info("stopped", slog.Time("complete_until", l.state.CompleteUntil), slog.Int("staged_files", len(l.state.Staged)))
+	l.log.InfoContext(ctx, "stopped", slog.Time("complete_until", l.state.CompleteUntil), slog.Int("staged_files", len(l.state.Staged)))
 	return nil
 }
 

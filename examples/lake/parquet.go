@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -35,7 +36,7 @@ func (d *disk) stage(name string, rows []Row) error {
 // compact makes one file of an hour's staged files, without rows that the lake has already, and returns how many rows it
 // got and how many were left out. Only identities are held in memory.
 func (d *disk) compact(h hour, staged []stagedFile, name string) (written, repeated int, err error) {
-	if err := d.before("compact " + name); err != nil {
+	if err = d.before("compact " + name); err != nil {
 		return 0, 0, err
 	}
 	seen, err := d.identities(h)
@@ -44,25 +45,20 @@ func (d *disk) compact(h hour, staged []stagedFile, name string) (written, repea
 	}
 	err = d.write(d.path(path.Join(stagingDir, name)), func(f *os.File) error {
 		w := newWriter(f)
-		fresh := make([]Row, 0, batch)
-		for _, s := range staged {
-			err := readRows(d.path(path.Join(stagingDir, s.Name)), func(rows []Row) error {
-				fresh = fresh[:0]
-				for i := range rows {
-					id := identity{rows[i].MsgID, rows[i].Stream}
-					if _, again := seen[id]; again {
-						repeated++
-						continue
-					}
-					seen[id] = struct{}{}
-					fresh = append(fresh, rows[i])
-				}
-				written += len(fresh)
-				_, err := w.Write(fresh)
-				return err
+		copied := func(rows []Row) error {
+			fresh := slices.DeleteFunc(rows, func(row Row) bool {
+				id := identity{row.MsgID, row.Stream}
+				_, again := seen[id]
+				seen[id] = struct{}{}
+				return again
 			})
-			if err != nil {
-				return err
+			written, repeated = written+len(fresh), repeated+len(rows)-len(fresh)
+			_, writeErr := w.Write(fresh)
+			return writeErr
+		}
+		for _, s := range staged {
+			if readErr := readRows(d.path(path.Join(stagingDir, s.Name)), copied); readErr != nil {
+				return readErr
 			}
 		}
 		return w.Close()
@@ -117,8 +113,8 @@ func readRows[T any](name string, take func([]T) error) error {
 	for {
 		n, err := r.Read(rows)
 		if n > 0 {
-			if err := take(rows[:n]); err != nil {
-				return err
+			if takeErr := take(rows[:n]); takeErr != nil {
+				return takeErr
 			}
 		}
 		if errors.Is(err, io.EOF) {

@@ -58,7 +58,7 @@ func newRow(r *kgo.Record) (Row, error) {
 		return Row{}, where(fmt.Errorf("the key is no msgid: %w", err))
 	}
 	var e event
-	if err := json.Unmarshal(r.Value, &e); err != nil {
+	if err = json.Unmarshal(r.Value, &e); err != nil {
 		return Row{}, where(err)
 	}
 	row := Row{

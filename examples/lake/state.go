@@ -92,24 +92,24 @@ func (d *disk) save(s *state) error {
 	if err != nil {
 		return fmt.Errorf("write the lake's state: %w", err)
 	}
-	if err := d.before("write state"); err != nil {
+	if err = d.before("write state"); err != nil {
 		return err
 	}
 	temporary := d.path(stateName + ".tmp")
 	err = d.write(temporary, func(f *os.File) error {
-		_, err := f.Write(text)
-		return err
+		_, writeErr := f.Write(text)
+		return writeErr
 	})
 	if err != nil {
 		return err
 	}
-	if err := d.before("commit"); err != nil {
+	if err = d.before("commit"); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, d.path(stateName)); err != nil {
+	if err = os.Rename(temporary, d.path(stateName)); err != nil {
 		return fmt.Errorf("replace the lake's state: %w", err)
 	}
-	if err := syncDir(d.root); err != nil {
+	if err = syncDir(d.root); err != nil {
 		return err
 	}
 	return d.finish(s)
@@ -169,7 +169,7 @@ func (d *disk) install(m move) error {
 
 // write makes a file that is on disk when write returns.
 func (*disk) write(path string, content func(*os.File) error) (err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640) //nolint:gosec // The group may read the lake.
 	if err != nil {
 		return fmt.Errorf("make a file: %w", err)
 	}
