@@ -1,0 +1,440 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	app    = "4f7aef34fb361292c566a1cd"
+	stream = app + "/messages"
+)
+
+// noon is when the histories of these tests begin.
+func noon() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }
+
+// topics are a log in memory: the records of each partition, in order.
+type topics struct {
+	records map[string]map[int32][]*kgo.Record
+	ids     int64
+}
+
+// window publishes a window with an event in each of the given minutes after noon, as jmpub does, and its ledger record.
+func (p *topics) window(ledgerPartition int32, begin, end int, minutes ...int) {
+	first := make(map[int32]int64)
+	last := make(map[int32]int64)
+	for _, minute := range minutes {
+		p.ids++
+		partition := int32(p.ids % 2)
+		at := p.add("jmessage.group", partition, strconv.FormatInt(p.ids, 10), p.event(p.ids, minute))
+		if _, ok := first[partition]; !ok {
+			first[partition] = at
+		}
+		last[partition] = at
+	}
+	var ranges []string
+	for partition := range first {
+		ranges = append(ranges, fmt.Sprintf(`{"topic":"jmessage.group","partition":%d,"first":%d,"last":%d}`,
+			partition, first[partition], last[partition]))
+	}
+	p.add("jmessage.windows", ledgerPartition, "", fmt.Sprintf(
+		`{"app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q,"offsets":[%s]}`,
+		app, clock(begin), clock(end), strings.Join(ranges, ",")))
+}
+
+func clock(minute int) string {
+	return noon().Add(time.Duration(minute) * time.Minute).Format(time.RFC3339)
+}
+
+// untimed is a minute of an event that has no time.
+const untimed = -1 << 20
+
+func (*topics) event(id int64, minute int) string {
+	if minute == untimed {
+		return fmt.Sprintf(`{"msgid":%d,"app_key":%q}`, id, app)
+	}
+	return fmt.Sprintf(`{"msgid":%d,"app_key":%q,"target_type":"group","time":%q,"text":"t"}`, id, app, clock(minute))
+}
+
+func (p *topics) add(topic string, partition int32, key, value string) int64 {
+	if p.records == nil {
+		p.records = make(map[string]map[int32][]*kgo.Record)
+	}
+	if p.records[topic] == nil {
+		p.records[topic] = make(map[int32][]*kgo.Record)
+	}
+	offset := int64(len(p.records[topic][partition]))
+	p.records[topic][partition] = append(p.records[topic][partition], &kgo.Record{
+		Topic: topic, Partition: partition, Offset: offset, Key: []byte(key), Value: []byte(value),
+		Headers: []kgo.RecordHeader{{Key: "jmpub_stream", Value: []byte("messages")}},
+	})
+	return offset
+}
+
+// read gives the lake up to n records of each partition, from where it stands.
+func (p *topics) read(l *lake, n int) (more bool, err error) {
+	for _, topic := range []string{"jmessage.group", "jmessage.windows", "jmessage.notices"} {
+		for partition := range int32(3) {
+			l.state.Offsets.raise(topic, partition, 0) // As the consumer does for all partitions there are.
+		}
+	}
+	for topic, partitions := range p.records {
+		for partition, records := range partitions {
+			at, _ := l.state.Offsets.get(topic, partition)
+			for _, r := range records[at:min(int(at)+n, len(records))] {
+				if err := l.take(r); err != nil {
+					return false, err
+				}
+			}
+			more = more || int(at)+n < len(records)
+		}
+	}
+	return more, nil
+}
+
+func newLake(t *testing.T, dir string, step func(string) error) *lake {
+	t.Helper()
+	l := &lake{
+		disk: &disk{root: dir, step: step}, prefix: "jmessage", streams: []string{stream},
+		now: func() time.Time { return noon().Add(24 * time.Hour) }, log: slog.New(slog.DiscardHandler),
+	}
+	return l
+}
+
+// fill reads everything, committing after each n records a partition.
+func fill(l *lake, p *topics, n int) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	for {
+		more, err := p.read(l, n)
+		if err != nil {
+			return err
+		}
+		if err := l.commit(); err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// contents are the msgids of each of the lake's files.
+func contents(t *testing.T, dir string) map[string][]int64 {
+	t.Helper()
+	all := make(map[string][]int64)
+	files, err := filepath.Glob(filepath.Join(dir, "target=*", "*", "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name, err := filepath.Rel(dir, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := readRows(file, func(rows []Row) error {
+			for _, row := range rows {
+				all[name] = append(all[name], row.MsgID)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(all[name])
+	}
+	return all
+}
+
+func want(t *testing.T, dir string, wanted map[string][]int64) {
+	t.Helper()
+	if got := contents(t, dir); fmt.Sprint(got) != fmt.Sprint(wanted) {
+		t.Errorf("the lake has\n%v, want\n%v", got, wanted)
+	}
+}
+
+const day = "target=group/date=2026-11-01/"
+
+func TestHourIsWrittenOnceItIsCovered(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 30, 1, 29)
+	p.window(0, 30, 59, 58)
+	l := newLake(t, dir, nil)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, nil)
+	p.window(0, 59, 61, 59, 60)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2, 3, 4}})
+}
+
+func TestWindowThatWasNotSeenYetHoldsItsHourBack(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 30, 1)
+	hidden := &topics{ids: 100, records: p.records}
+	p.window(0, 50, 70, 55) // The one before it stands in another partition.
+	l := newLake(t, dir, nil)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, nil)
+	hidden.window(1, 30, 50, 40)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2, 101}})
+}
+
+func TestLostTimeDoesNotHoldItsHourBack(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 30, 1)
+	p.window(0, 50, 70, 55)
+	p.add("jmessage.notices", 0, "", fmt.Sprintf(
+		`{"kind":"gap","app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q}`, app, clock(30), clock(50)))
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2}})
+}
+
+func TestEveryNamedStreamMustCoverTheHour(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 70, 1)
+	l := newLake(t, dir, nil)
+	l.streams = append(l.streams, app+"/groups/10")
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, nil)
+	p.add("jmessage.windows", 1, "", fmt.Sprintf(
+		`{"app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q,"offsets":[]}`, app, clock(0), clock(60)))
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1}})
+}
+
+func TestLateEventsGetFilesOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 70, 1, 61)
+	l := newLake(t, dir, nil)
+	for _, minutes := range [][]int{{70}, {5, 71}, {6}, {130}} {
+		if err := fill(l, p, 100); err != nil {
+			t.Fatal(err)
+		}
+		p.window(0, 60, 80, minutes...)
+	}
+	want(t, dir, map[string][]int64{
+		day + "hour=12/events.parquet": {1}, day + "hour=12/events-late-1.parquet": {4}, day + "hour=12/events-late-2.parquet": {6},
+	})
+}
+
+func TestEventThatComesAgainIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 70, 1, 2)
+	p.ids = 1
+	p.window(0, 0, 70, 2, 3) // 2 again, within the hour, and 3.
+	l := newLake(t, dir, nil)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	p.ids = 2
+	p.window(0, 0, 70, 3, 4) // 3 again, when its hour is in the lake, and 4.
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{
+		day + "hour=12/events.parquet": {1, 2, 3}, day + "hour=12/events-late-1.parquet": {4},
+	})
+}
+
+func TestEventWithoutAnHourIsNotHeldBack(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 30, untimed, 1_000_000)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{
+		"target=group/date=__HIVE_DEFAULT_PARTITION__/hour=__HIVE_DEFAULT_PARTITION__/events-late-1.parquet": {1, 2},
+	})
+}
+
+func TestNewPartitionIsNotPassedOver(t *testing.T) {
+	p := &topics{}
+	p.window(0, 0, 70, 1, 2)
+	l := newLake(t, t.TempDir(), nil)
+	if err := l.open(); err != nil {
+		t.Fatal(err)
+	}
+	err := l.take(p.records["jmessage.windows"][0][0])
+	if err == nil || !strings.Contains(err.Error(), "start again") {
+		t.Errorf("an unread partition: %v, want an error that says what to do", err)
+	}
+}
+
+// errCut ends the program as kill -9 does.
+var errCut = errors.New("cut")
+
+// TestCutOffAtEachStep ends the program before each of its changes on disk, once a run, and starts it again. Every event
+// must be in the lake once, and no file may be left over.
+func TestCutOffAtEachStep(t *testing.T) {
+	p := &topics{}
+	for minute := 0; minute < 240; minute += 40 {
+		p.window(int32(minute/40%3), minute-1, minute+40, minute+1, minute+17, minute+39)
+	}
+	p.window(0, 200, 201, 3, untimed) // A late one, and one that has no hour.
+	p.window(0, 239, 250, 241)
+	events := int(p.ids)
+	const n = 2 // Records of a partition between two commits.
+	steps := 0
+	whole := t.TempDir()
+	if err := fill(newLake(t, whole, func(string) error { steps++; return nil }), p, n); err != nil {
+		t.Fatal(err)
+	}
+	for cut := 1; cut <= steps; cut++ {
+		dir := t.TempDir()
+		count, at := 0, ""
+		err := fill(newLake(t, dir, func(what string) error {
+			if count++; count < cut {
+				return nil
+			}
+			at = what
+			return errCut
+		}), p, n)
+		if !errors.Is(err, errCut) {
+			t.Fatalf("cut %d: %v", cut, err)
+		}
+		onceEach(t, contents(t, dir), "cut off at "+at)
+		l := newLake(t, dir, nil)
+		if err := fill(l, p, n); err != nil {
+			t.Fatal(err)
+		}
+		got := contents(t, dir)
+		in := onceEach(t, got, "after "+at)
+		staged := 0
+		for _, s := range l.state.Staged {
+			staged += s.Rows
+		}
+		if in+staged != events || staged != 1 {
+			t.Errorf("cut off at %s: %d of %d events are in the lake, %d are staged; want all but the last hour's", at, in, events, staged)
+		}
+		if hours, wanted := byHour(got), byHour(contents(t, whole)); fmt.Sprint(hours) != fmt.Sprint(wanted) {
+			t.Errorf("cut off at %s: the lake has %v, want %v", at, hours, wanted)
+		}
+		leftovers(t, dir, len(l.state.Staged))
+	}
+}
+
+// onceEach counts the lake's rows, of which none may be there twice.
+func onceEach(t *testing.T, files map[string][]int64, when string) int {
+	t.Helper()
+	seen := make(map[int64]string)
+	for file, ids := range files {
+		for _, id := range ids {
+			if other, again := seen[id]; again {
+				t.Errorf("%s: %d is in %s and in %s", when, id, other, file)
+			}
+			seen[id] = file
+		}
+	}
+	return len(seen)
+}
+
+// byHour are the msgids of each folder.
+func byHour(files map[string][]int64) map[string][]int64 {
+	hours := make(map[string][]int64)
+	for file, ids := range files {
+		folder := filepath.Dir(file)
+		hours[folder] = append(hours[folder], ids...)
+		slices.Sort(hours[folder])
+	}
+	return hours
+}
+
+func leftovers(t *testing.T, dir string, staged int) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, stagingDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != staged {
+		t.Errorf("%d files are staged, want %d: %v", len(entries), staged, entries)
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	for _, test := range []struct{ args, names string }{
+		{"", "-streams is missing"},
+		{"-streams messages", "-streams"},
+		{"-streams a/messages -every 0s", "-every"},
+		{"-streams a/messages more", `"more"`},
+		{"-colour red", "-colour"},
+	} {
+		err := run(t.Context(), strings.Fields(test.args), &strings.Builder{})
+		if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), test.names) {
+			t.Errorf("lake %s: %v, want an error of usage that names %s", test.args, err, test.names)
+		}
+	}
+}
+
+// FuzzTake feeds foreign bytes: an error or a row, and never an event that has another msgid than its key.
+func FuzzTake(f *testing.F) {
+	p := &topics{}
+	p.window(0, 0, 70, 1)
+	for topic, partitions := range p.records {
+		for _, records := range partitions {
+			f.Add(strings.TrimPrefix(topic, "jmessage."), []byte("1"), records[0].Value)
+		}
+	}
+	f.Add("windows", []byte(""), []byte(`{"app_key":"a","stream":"s","begin_time":"2026-11-01T12:00:00Z","end_time":"2026-11-01T11:00:00Z"}`))
+	f.Add("group", []byte("1"), []byte(`{"time":"9999-99-99T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, topic string, key, value []byte) {
+		l := newLake(t, t.TempDir(), nil)
+		if err := l.open(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.take(&kgo.Record{Topic: "jmessage." + topic, Key: key, Value: value}); err != nil {
+			return
+		}
+		for h, rows := range l.rows {
+			for _, row := range rows {
+				if strconv.FormatInt(row.MsgID, 10) != strings.TrimLeft(string(key), "+0") && row.MsgID != 0 && key[0] != '-' {
+					t.Errorf("key %q became msgid %d", key, row.MsgID)
+				}
+				if row.Event != string(value) {
+					t.Errorf("the event %q became %q", value, row.Event)
+				}
+				if !h.Begin.IsZero() && (row.Time.Before(h.Begin) || !row.Time.Before(h.Begin.Add(time.Hour))) {
+					t.Errorf("%v is not in the hour %v", row.Time, h.Begin)
+				}
+			}
+		}
+		for key, windows := range l.state.Covered {
+			for i, w := range windows {
+				if w.End.Before(w.Begin) || i > 0 && !w.Begin.After(windows[i-1].End) {
+					t.Errorf("%s is covered by %v", key, windows)
+				}
+			}
+		}
+	})
+}
