@@ -50,9 +50,9 @@ func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipelin
 			if value == nil || !strings.HasPrefix(string(key), a.appKey+"/") {
 				return nil
 			}
-			record, err := DecodeLedger(value, where)
-			if err != nil {
-				return err
+			record, failed := DecodeLedger(value, where)
+			if failed != nil {
+				return failed
 			}
 			return fn(&record)
 		})
@@ -115,14 +115,14 @@ func (l *log) each(ctx context.Context, partition int, b bounds, fn func(key, va
 func (l *log) offsetAt(ctx context.Context, partition int, at time.Time, b bounds) (offset int64, err error) {
 	op := fmt.Sprintf("look up the offset of %s/%d at %s", l.topic, partition, pipeline.FormatTime(at))
 	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
-		reply, err := l.roundTrip(ctx, &listoffsets.Request{
+		reply, failed := l.roundTrip(ctx, &listoffsets.Request{
 			ReplicaID: -1,
 			Topics: []listoffsets.RequestTopic{{Topic: l.topic, Partitions: []listoffsets.RequestPartition{
 				{Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at.UnixMilli()}, //nolint:gosec // A partition's number.
 			}}},
 		})
-		if err != nil {
-			return kafkaconn.Fault(op, err)
+		if failed != nil {
+			return kafkaconn.Fault(op, failed)
 		}
 		list, ok := reply.(*listoffsets.Response)
 		if !ok || len(list.Topics) != 1 || len(list.Topics[0].Partitions) != 1 {

@@ -84,7 +84,7 @@ func (a *Audit) narrow(ctx context.Context, whole, part *Chain, found func(*Diff
 	}
 	if n := len(part.Windows); n > 1 {
 		for _, half := range []Chain{part.part(0, n/2), part.part(n/2, n)} {
-			if err := a.narrow(ctx, whole, &half, found); err != nil {
+			if err = a.narrow(ctx, whole, &half, found); err != nil {
 				return err
 			}
 		}

@@ -91,7 +91,7 @@ const (
 	NoticeGap      NoticeKind = "gap"      // time left the API's history before it was read
 	NoticeMismatch NoticeKind = "mismatch" // a window was closed although the rows did not add up to its total
 	NoticeRemoved  NoticeKind = "removed"  // a user, group or chatroom was deleted, and its stream is read no longer
-	// A replay begins with its first window and ends with its last one.
+	// NoticeReplayStarted comes with a replay's first window, NoticeReplayFinished with its last one.
 	NoticeReplayStarted  NoticeKind = "replay_started"
 	NoticeReplayFinished NoticeKind = "replay_finished"
 	// NoticeLateRows tells that rows appeared in a window after it had been read, and were published then.

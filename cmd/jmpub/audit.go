@@ -159,7 +159,7 @@ func (a *auditRun) found(ctx context.Context, d *pipeline.Difference) error {
 	if !a.repair || d.Batch() == nil {
 		return nil
 	}
-	if err := a.open(ctx); err != nil {
+	if err = a.open(ctx); err != nil {
 		return err
 	}
 	closed, err := pipeline.Repair(ctx, a.writer, a.store, d, time.Now())

@@ -231,7 +231,7 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 		return usage("--to %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
 			pipeline.FormatTime(to), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))
 	}
-	if err := p.sink.CheckRetention(to); err != nil {
+	if err = p.sink.CheckRetention(to); err != nil {
 		return usageError{err}
 	}
 	before, had := live(all, s)
@@ -250,7 +250,7 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 		return startError(err)
 	}
 	cp.SeenRejected = nil
-	if err := p.setPosition(ctx, &cp); err != nil {
+	if err = p.setPosition(ctx, &cp); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: the position is %s now\n", s, pipeline.FormatTime(to))

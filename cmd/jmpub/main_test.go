@@ -28,22 +28,32 @@ type outcome struct {
 // try runs a command line with exactly these JMPUB_ variables.
 func try(t *testing.T, env map[string]string, args ...string) outcome {
 	t.Helper()
-	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix+"_") {
-			t.Setenv(name, "")
-			if err := os.Unsetenv(name); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for name, value := range env {
-		t.Setenv(name, value)
-	}
+	setEnv(t, env)
 	var stdout, stderr bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	code := execute(ctx, args, &stdout, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// setEnv makes these the only settings that there are. What stays is not touched, for a run may be reading it.
+func setEnv(t *testing.T, env map[string]string) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if _, stays := env[name]; stays || !strings.HasPrefix(name, envPrefix+"_") {
+			continue
+		}
+		t.Setenv(name, "")
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range env {
+		if now, there := os.LookupEnv(name); !there || now != value {
+			t.Setenv(name, value)
+		}
+	}
 }
 
 // with is a copy of the settings with some changed.

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +27,8 @@ type station struct {
 	broker     *embedded.Broker
 	env        map[string]string
 	begin, end time.Time
+	// asked is called at each request to the API.
+	asked atomic.Pointer[func()]
 }
 
 func newStation(t *testing.T) *station {
@@ -36,22 +40,29 @@ func newStation(t *testing.T) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(api)
+	s := &station{t: t, api: api, begin: opts.Begin, end: end}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tell := s.asked.Load(); tell != nil {
+			(*tell)()
+		}
+		api.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	broker, err := embedded.Start(embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = broker.Close() })
-	return &station{t: t, api: api, broker: broker, begin: opts.Begin, end: end, env: map[string]string{
+	s.broker, s.env = broker, map[string]string{
 		"JMPUB_APP_KEY": opts.AppKey, "JMPUB_MASTER_SECRET": opts.MasterSecret, "JMPUB_API_URL": server.URL + "/v2",
 		"JMPUB_KAFKA_BROKERS": broker.Addrs()[0], "JMPUB_LISTEN": "off", "JMPUB_START": "30m", "JMPUB_API_RATE": "100000/m",
 		"JMPUB_API_PAGE_SIZE": "50", "JMPUB_POLL": "100ms",
-	}}
+	}
+	return s
 }
 
-// position is what `checkpoint list --json` tells of a stream.
-func (s *station) position(stream, replay string) (shownPosition, bool) {
+// position is what `checkpoint list --json` tells of the app-wide stream's live position.
+func (s *station) position() (shownPosition, bool) {
 	s.t.Helper()
 	out := try(s.t, s.env, "checkpoint", "list", "--json")
 	if out.code != exitDone {
@@ -62,7 +73,8 @@ func (s *station) position(stream, replay string) (shownPosition, bool) {
 		if err := json.Unmarshal([]byte(line), &p); err != nil {
 			s.t.Fatal(err)
 		}
-		if p.Stream == stream && p.Replay == replay {
+		if p.Stream == "messages" && p.Replay == "" {
+			p.LagSeconds = 0 // It grows by itself.
 			return p, true
 		}
 	}
@@ -72,9 +84,7 @@ func (s *station) position(stream, replay string) (shownPosition, bool) {
 // run starts `jmpub run` and returns a function that stops it and gives its exit code.
 func (s *station) run() (stop func() int) {
 	s.t.Helper()
-	for name, value := range s.env {
-		s.t.Setenv(name, value)
-	}
+	setEnv(s.t, s.env)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	code := make(chan int, 1)
 	var out, said locked
@@ -106,9 +116,9 @@ func (l *locked) Write(p []byte) (int, error) {
 // await waits until the live position has passed a time.
 func (s *station) await(end time.Time) {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
-		if p, ok := s.position("messages", ""); ok && !p.End.Before(end) && p.Reset == "" {
+		if p, ok := s.position(); ok && !p.End.Before(end) && p.Reset == "" {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -121,7 +131,7 @@ func (s *station) await(end time.Time) {
 // truth has every row once, but those that may not have been read yet, and those of the closed ranges once more each.
 func (s *station) truth(base bool, again ...[2]time.Time) iter.Seq[verify.TruthRow] {
 	return func(yield func(verify.TruthRow) bool) {
-		end, there := s.position("messages", "")
+		end, there := s.position()
 		if !there {
 			end.End = s.end
 		}
@@ -164,7 +174,7 @@ func TestReplay(t *testing.T) {
 	if code := stop(); code != exitDone {
 		t.Fatalf("run: exit code %d", code)
 	}
-	before, _ := s.position("messages", "")
+	before, _ := s.position()
 	from, to := s.begin.Add(5*time.Minute), s.begin.Add(12*time.Minute)
 	args := []string{"replay", "--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339), "--json"}
 
@@ -173,9 +183,9 @@ func TestReplay(t *testing.T) {
 	for range s.truth(false, [2]time.Time{from, to}) {
 		rows++
 	}
-	var cost cost
-	if err := json.Unmarshal([]byte(dry.stdout), &cost); err != nil || dry.code != exitDone || cost.Rows != int64(rows) {
-		t.Errorf("dry run: exit code %d, %v, %+v, want %d rows", dry.code, err, cost, rows)
+	var plan cost
+	if err := json.Unmarshal([]byte(dry.stdout), &plan); err != nil || dry.code != exitDone || plan.Rows != int64(rows) {
+		t.Errorf("dry run: exit code %d, %v, %+v, want %d rows", dry.code, err, plan, rows)
 	}
 	for i, elsewhere := range []bool{true, false} {
 		now := slices.Clone(args)
@@ -196,7 +206,7 @@ func TestReplay(t *testing.T) {
 	}
 	s.compare("elsewhere", s.truth(false, [2]time.Time{from, to}))
 	s.compare("jmessage", s.truth(true, [2]time.Time{from, to}))
-	if after, _ := s.position("messages", ""); after != before {
+	if after, _ := s.position(); after != before {
 		t.Errorf("the live position is %+v, it was %+v", after, before)
 	}
 }
@@ -205,17 +215,21 @@ func TestReplay(t *testing.T) {
 func TestInterruptedReplayGoesOn(t *testing.T) {
 	s := newStation(t)
 	from, to := s.begin, s.end.Add(-time.Second)
-	args := []string{"replay", "--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339), "--id", "cut", "--rate", "40/s"}
-	for name, value := range s.env {
-		t.Setenv(name, value)
-	}
+	args := []string{"replay", "--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339), "--id", "cut"}
+	setEnv(t, s.env)
 	interrupted := 0
 	for {
 		var out, said locked
 		ctx, cancel := context.WithCancel(t.Context())
-		timer := time.AfterFunc(1500*time.Millisecond, cancel)
+		left := atomic.Int64{}
+		left.Store(int64(12 + 4*interrupted)) // More each time, until a window is through and another one begun.
+		tell := func() {
+			if left.Add(-1) < 0 {
+				cancel()
+			}
+		}
+		s.asked.Store(&tell)
 		code := execute(ctx, args, &out, &said)
-		timer.Stop()
 		cancel()
 		if code == exitDone {
 			break
@@ -239,7 +253,7 @@ func TestCheckpointReset(t *testing.T) {
 	stop := s.run()
 	s.await(time.Now().Add(-10 * time.Second))
 	to := s.end.Add(-6 * time.Minute)
-	before, _ := s.position("messages", "")
+	before, _ := s.position()
 	out := try(t, s.env, "checkpoint", "reset", "messages", "--to", to.Format(time.RFC3339), "--yes")
 	if out.code != exitDone || !strings.Contains(out.stderr, "published again") {
 		t.Fatalf("exit code %d: %s", out.code, out.stderr)
@@ -249,7 +263,7 @@ func TestCheckpointReset(t *testing.T) {
 	if code := stop(); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
-	after, _ := s.position("messages", "")
+	after, _ := s.position()
 	s.compare("jmessage", func(yield func(verify.TruthRow) bool) {
 		for r := range s.api.Truth(sim.Range{Begin: s.begin, End: time.Now()}) {
 			row := verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: !r.Time.Before(after.End)}
@@ -271,7 +285,7 @@ func TestCheckpointRefuses(t *testing.T) {
 	stop := s.run()
 	s.await(s.end)
 	stop()
-	before, _ := s.position("messages", "")
+	before, _ := s.position()
 	for _, test := range []struct {
 		args []string
 		code int
@@ -298,13 +312,13 @@ func TestCheckpointRefuses(t *testing.T) {
 			t.Errorf("%q: exit code %d, want %d with %q: %s", test.args, out.code, test.code, test.says, out.stderr)
 		}
 	}
-	if after, _ := s.position("messages", ""); after != before {
+	if after, _ := s.position(); after != before {
 		t.Errorf("the position is %+v, it was %+v", after, before)
 	}
 	if out := try(t, s.env, "checkpoint", "delete", "messages", "--yes"); out.code != exitDone {
 		t.Errorf("delete: exit code %d: %s", out.code, out.stderr)
 	}
-	if _, there := s.position("messages", ""); there {
+	if _, there := s.position(); there {
 		t.Error("the position is there still")
 	}
 }

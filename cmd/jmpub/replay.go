@@ -129,7 +129,7 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	bar := &progress{screen: cmd.ErrOrStderr()}
 	count := &replayCount{}
 	p.observe(logObserver(p.log), count.observer(), bar.observer())
-	if err := p.openSource(ctx); err != nil {
+	if err = p.openSource(ctx); err != nil {
 		return startError(err)
 	}
 	plan, err := estimate(ctx, p, pipeline.Window{Begin: cfg.start.At, End: cfg.until})
@@ -139,10 +139,10 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	if o.dryRun {
 		return plan.print(cmd.OutOrStdout(), cfg, o.asJSON)
 	}
-	if err := p.connect(ctx); err != nil {
+	if err = p.connect(ctx); err != nil {
 		return startError(err)
 	}
-	if err := p.openSink(ctx); err != nil {
+	if err = p.openSink(ctx); err != nil {
 		return startError(err)
 	}
 	before, err := p.store.Load(ctx)
@@ -184,14 +184,14 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 
 // command is the command line that goes on with a replay.
 func (o *replayOptions) command(cfg *config) string {
-	line := "jmpub replay --from " + pipeline.FormatTime(cfg.start.At) + " --to " + pipeline.FormatTime(cfg.until) + " --id " + cfg.replay
+	words := []string{"jmpub replay --from", pipeline.FormatTime(cfg.start.At), "--to", pipeline.FormatTime(cfg.until), "--id", cfg.replay}
 	for _, s := range o.streams {
-		line += " --stream '" + s + "'"
+		words = append(words, "--stream '"+s+"'")
 	}
 	if o.prefix != "" {
-		line += " --to-topic-prefix " + o.prefix
+		words = append(words, "--to-topic-prefix", o.prefix)
 	}
-	return line
+	return strings.Join(words, " ")
 }
 
 // replayed tells whether a replay has come to its end.

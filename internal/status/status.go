@@ -127,6 +127,7 @@ func (s *Status) Observer() *pipeline.Observer {
 					s.at(n.Stream).totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
 				case pipeline.NoticeMismatch:
 					s.at(n.Stream).totals.mismatches++
+				default: // Counted by kind.
 				}
 			})
 		},
