@@ -151,6 +151,31 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+func TestDamagedPast(t *testing.T) {
+	const past = `{"end_time":"2023-11-14T21:00:00Z","until":"2023-11-14T22:00:00Z","span_seconds":90,"seen":[1],"seen_rejected":[],` +
+		`"joint":[7,1],"joint_rejected":[]}`
+	value := func(past string) []byte {
+		return []byte(strings.TrimSuffix(positionForm, "}") + `,"past":` + past + "}")
+	}
+	cp, err := checkpoint.Decode(value(past), appKey, "here")
+	if err != nil || cp.Past == nil || !cp.Past.End.Equal(cp.Unread()) || len(cp.Past.Joint) != 2 {
+		t.Fatalf("%+v, %v", cp, err)
+	}
+	again, err := checkpoint.Encode(&cp)
+	form(t, again, err, string(value(past)))
+	for _, tc := range []struct{ old, replacement, want string }{
+		{`"joint":[7,1],`, "", "past.joint is missing"},
+		{`"until":"2023-11-14T22:00:00Z",`, "", "past.until is missing"},
+		{"21:00:00Z", "21:00:00.5Z", "not a whole second"},
+		{"T21:", "T22:", "order of time"},
+		{"2023-11-14T22:00", "2023-11-15T22:00", "order of time"},
+		{"[7,1]", "[7,0]", "not ascending"},
+	} {
+		_, err := checkpoint.Decode(value(strings.Replace(past, tc.old, tc.replacement, 1)), appKey, "here")
+		fault(t, err, "here", tc.want)
+	}
+}
+
 func TestDamagedLedger(t *testing.T) {
 	const where = "jmessage.windows/3 at offset 17"
 	for _, tc := range []struct{ old, replacement, want string }{

@@ -61,6 +61,16 @@ func roundTrip(t *rapid.T) {
 		Counts:  pipeline.Counts{Windows: rapid.Int64().Draw(t, "windows"), GapSeconds: rapid.Int64().Draw(t, "gap")},
 		SavedAt: drawSecond(t).Add(time.Duration(rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"))),
 	}
+	if rapid.Bool().Draw(t, "rechecked") {
+		cp.Rechecked = []pipeline.Rechecked{{After: drawDuration(t), End: drawSecond(t)}}
+	}
+	if rapid.Bool().Draw(t, "past") {
+		until := cp.End.Add(-time.Duration(rapid.Int64Range(0, 1e6).Draw(t, "since")) * time.Second)
+		cp.Past = &pipeline.Past{
+			End: until.Add(-time.Duration(rapid.Int64Range(1, 1e6).Draw(t, "behind")) * time.Second), Until: until,
+			Span: drawDuration(t), Seen: drawIDs(t), SeenRejected: drawIDs(t), Joint: drawIDs(t), JointRejected: drawIDs(t),
+		}
+	}
 	value, err := checkpoint.Encode(&cp)
 	if err != nil {
 		t.Fatal(err)

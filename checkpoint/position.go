@@ -7,7 +7,7 @@ import (
 )
 
 // positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that name a replay or a
-// reset.
+// reset, and those that only some positions have.
 type positionJSON struct {
 	Version      int              `json:"version"`
 	AppKey       *string          `json:"app_key"`
@@ -21,6 +21,52 @@ type positionJSON struct {
 	Rechecked    []recheckedJSON  `json:"rechecked,omitempty"`
 	Replay       string           `json:"replay,omitempty"`
 	Reset        string           `json:"reset,omitempty"`
+	Past         *pastJSON        `json:"past,omitempty"`
+}
+
+// pastJSON is the history behind a position. Every field is required.
+type pastJSON struct {
+	End           *time.Time `json:"end_time"`
+	Until         *time.Time `json:"until"`
+	Span          *seconds   `json:"span_seconds"`
+	Seen          *ids       `json:"seen"`
+	SeenRejected  *ids       `json:"seen_rejected"`
+	Joint         *ids       `json:"joint"`
+	JointRejected *ids       `json:"joint_rejected"`
+}
+
+func encodePast(p *pipeline.Past) *pastJSON {
+	if p == nil {
+		return nil
+	}
+	return &pastJSON{
+		End: new(p.End.UTC()), Until: new(p.Until.UTC()), Span: new(seconds(p.Span)),
+		Seen: new(ids(p.Seen)), SeenRejected: new(ids(p.SeenRejected)),
+		Joint: new(ids(p.Joint)), JointRejected: new(ids(p.JointRejected)),
+	}
+}
+
+func (p *pastJSON) decode(end time.Time) (*pipeline.Past, error) {
+	if p == nil {
+		return nil, nil //nolint:nilnil // Most positions have none.
+	}
+	err := required(map[string]bool{
+		"past.end_time": p.End != nil, "past.until": p.Until != nil, "past.span_seconds": p.Span != nil,
+		"past.seen": p.Seen != nil, "past.seen_rejected": p.SeenRejected != nil,
+		"past.joint": p.Joint != nil, "past.joint_rejected": p.JointRejected != nil,
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !wholeSecond(*p.End) || !wholeSecond(*p.Until):
+		return nil, damaged("past.end_time or past.until is not a whole second")
+	case !p.End.Before(*p.Until) || p.Until.After(end):
+		return nil, damaged("past.end_time, past.until and end_time are not in the order of time")
+	}
+	return &pipeline.Past{
+		End: p.End.UTC(), Until: p.Until.UTC(), Span: time.Duration(*p.Span),
+		Seen: *p.Seen, SeenRejected: *p.SeenRejected, Joint: *p.Joint, JointRejected: *p.JointRejected,
+	}, nil
 }
 
 type recheckedJSON struct {
@@ -40,6 +86,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Reset: cp.Reset,
+		Past: encodePast(cp.Past),
 	})
 }
 
@@ -77,9 +124,13 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	for _, r := range p.Rechecked {
 		rechecked = append(rechecked, pipeline.Rechecked{After: time.Duration(r.After), End: r.End.UTC()})
 	}
+	past, err := p.Past.decode(*p.End)
+	if err != nil {
+		return cp, err
+	}
 	return pipeline.Checkpoint{
-		Rechecked: rechecked,
-		AppKey:    *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
+		Rechecked: rechecked, Past: past,
+		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
 	}, nil
 }

@@ -21,6 +21,11 @@ type assembly struct {
 	nearIDs, nearHashes map[int64]int64
 	ledger              Ledger
 	zone                zoneProof
+	// joint is where the stream's past ends, if this window may bring rows of it; jointIDs and jointHashes are those.
+	joint                 time.Time
+	jointIDs, jointHashes []int64
+	// foreign tells that all rows are the live position's: it is a past's window of which the API holds nothing any more.
+	foreign bool
 	// set is a sum over the different rows, in any order: two readings that brought the same rows have the same.
 	set uint64
 	// unsteady tells that the window's pages state different totals.
@@ -58,7 +63,7 @@ func (a *assembly) take() *Batch {
 // leaveOut drops from the batch what earlier windows published.
 func (a *assembly) leaveOut(e *edge) {
 	a.batch.Events = slices.DeleteFunc(a.batch.Events, func(event Event) bool {
-		_, published := e.ids[event.MsgID]
+		published := a.foreign || e.has(event.MsgID)
 		if published {
 			a.ledger.Skipped++
 			a.ledger.Published--
@@ -67,10 +72,7 @@ func (a *assembly) leaveOut(e *edge) {
 		return published
 	})
 	a.batch.Rejected = slices.DeleteFunc(a.batch.Rejected, func(r Rejection) bool {
-		_, published := e.ids[r.MsgID]
-		if !r.HasMsgID {
-			_, published = e.hashes[contentHash(r.Row)]
-		}
+		published := a.foreign || r.HasMsgID && e.has(r.MsgID) || !r.HasMsgID && e.hasRejected(contentHash(r.Row))
 		if published {
 			a.ledger.Skipped++
 			a.ledger.Rejected--
@@ -108,6 +110,9 @@ func (a *assembly) addEvent(event Event) {
 	if nearEnd(a.window.End, a.overlap, clock) {
 		a.nearIDs[event.MsgID] = clock
 	}
+	if !a.joint.IsZero() && atJoint(a.joint, event.ServerTime, event.ClientTime) {
+		a.jointIDs = append(a.jointIDs, event.MsgID)
+	}
 	a.ledger.Published++
 	a.batch.Events = append(a.batch.Events, event)
 	a.batch.Bytes += len(event.Value) + eventOverhead
@@ -127,6 +132,13 @@ func (a *assembly) reject(rejection *Rejection) {
 	all[key] = struct{}{}
 	a.set += mixed(key)
 	near[key] = clockOf(a.window.End, 0)
+	switch {
+	case a.joint.IsZero():
+	case rejection.HasMsgID:
+		a.jointIDs = append(a.jointIDs, key)
+	default:
+		a.jointHashes = append(a.jointHashes, key)
+	}
 	a.ledger.Rejected++
 	kept := *rejection
 	kept.Row = bytes.Clone(rejection.Row) // The page's buffer would otherwise live as long as this row.

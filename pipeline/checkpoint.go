@@ -6,7 +6,7 @@ import "time"
 type Checkpoint struct {
 	AppKey string
 	Stream Stream
-	// End is the end_time up to which every row is published, in whole seconds, UTC.
+	// End is the end_time up to which every row is published (but for those of Past), in whole seconds, UTC.
 	End time.Time
 	// Span is the window length that suited the density last seen.
 	Span time.Duration
@@ -25,6 +25,8 @@ type Checkpoint struct {
 	Replay string
 	// Reset names the reset that put the position here; empty once a window was committed from it.
 	Reset string
+	// Past is the history before End that is not published yet; nil where every row up to End is.
+	Past *Past
 }
 
 // Rechecked is the end_time up to which windows were asked for late rows, so long after they were closed.
@@ -53,6 +55,8 @@ type Closed struct {
 	Checkpoint Checkpoint
 	// Notices tell consumers what they must know of this window.
 	Notices []Notice
+	// joint and jointRejected are what a live window brought near the joint to its past.
+	joint, jointRejected []int64
 }
 
 // Ledger is the record of one committed window: what was asked, what came, what was published, and where it stands.

@@ -21,6 +21,22 @@ type edge struct {
 	// ids maps msgids, hashes maps content hashes of rejected rows without one, to the later of the row's clocks in
 	// milliseconds, never more than a second past the end of the window that brought it.
 	ids, hashes map[int64]int64
+	// joint and jointRejected are ids and hashes that the live position published; only a past has them.
+	joint, jointRejected map[int64]struct{}
+}
+
+// has tells whether an earlier window, or the live position, published the row with this msgid.
+func (e *edge) has(id int64) bool {
+	_, earlier := e.ids[id]
+	_, live := e.joint[id]
+	return earlier || live
+}
+
+// hasRejected is the same for the hash of a rejected row without a msgid.
+func (e *edge) hasRejected(hash int64) bool {
+	_, earlier := e.hashes[hash]
+	_, live := e.jointRejected[hash]
+	return earlier || live
 }
 
 // newEdge starts from a checkpoint, which has no clocks: its rows are taken to stand at its end.
@@ -54,7 +70,7 @@ func clockOf(end time.Time, clocks ...int64) int64 {
 
 // advance is the edge after a window that ends at end and brought the rows in fresh (id or hash to clock).
 func (e *edge) advance(end time.Time, ids, hashes map[int64]int64) *edge {
-	next := &edge{overlap: e.overlap}
+	next := &edge{overlap: e.overlap, joint: e.joint, jointRejected: e.jointRejected}
 	merge := func(old, fresh map[int64]int64) map[int64]int64 {
 		merged := maps.Clone(fresh)
 		for id, clock := range old {

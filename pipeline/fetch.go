@@ -159,7 +159,7 @@ func (f *fetch) leave() {
 func (f *fetch) delivery(closed *Closed) *delivery {
 	return &delivery{
 		stream: f.piece.stream, window: f.plan.Window,
-		closed: closed, batch: f.assembly.take(), release: f.release,
+		closed: closed, batch: f.assembly.take(), release: f.release, past: f.piece.past,
 	}
 }
 
@@ -238,6 +238,7 @@ func (f *fetch) close(e *edge) *Closed {
 	closed.Ledger.Duration = now.Sub(closed.Ledger.Started)
 	closed.Checkpoint, f.nextEdge = f.assembly.checkpoint(e, f.span)
 	closed.Checkpoint.SavedAt = now
+	closed.joint, closed.jointRejected = f.assembly.jointIDs, f.assembly.jointHashes
 	closed.Ledger.Replay, closed.Checkpoint.Replay = p.cfg.Replay, p.cfg.Replay
 	if gap := f.plan.Gap; gap != nil {
 		closed.Notices = append(closed.Notices, Notice{

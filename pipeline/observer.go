@@ -14,6 +14,8 @@ type Observer struct {
 	Restart func(s Stream, w Window, err error)
 	// Planned is told of each window that is about to be asked for, with the server's clock.
 	Planned func(s Stream, p Plan)
+	// Begun is told, at the beginning of each session, from where a stream is read.
+	Begun func(s Stream, cp *Checkpoint)
 	// Head is told up to where a stream is read, also when nothing was there to commit.
 	Head func(s Stream, end time.Time)
 	// Committed is told of each window whose transaction committed, with its events by target.
@@ -48,6 +50,9 @@ func (o *Observer) Complete() *Observer {
 	}
 	if c.Planned == nil {
 		c.Planned = func(Stream, Plan) {}
+	}
+	if c.Begun == nil {
+		c.Begun = func(Stream, *Checkpoint) {}
 	}
 	if c.Head == nil {
 		c.Head = func(Stream, time.Time) {}
@@ -98,6 +103,11 @@ func Observers(all ...*Observer) *Observer { //nolint:gocognit // One loop for e
 		Planned: func(s Stream, p Plan) {
 			for _, o := range each {
 				o.Planned(s, p)
+			}
+		},
+		Begun: func(s Stream, cp *Checkpoint) {
+			for _, o := range each {
+				o.Begun(s, cp)
 			}
 		},
 		Head: func(s Stream, end time.Time) {

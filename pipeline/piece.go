@@ -24,6 +24,11 @@ type piece struct {
 	begins time.Time
 	// opens tells that it is a replay's first.
 	opens bool
+	// past tells that it lies before the live position. joint is where the past ends, if there is one behind this window.
+	past  bool
+	joint time.Time
+	// until is where the stream ends, as the reader's.
+	until time.Time
 	// short tells that its length is not what suited the density.
 	short bool
 	// turn is closed when every window before it has been handed on; edge is what is known of them then.
@@ -158,6 +163,10 @@ func (p *piece) read(ctx context.Context, plan Plan) (*fetch, error) {
 		assembly: newAssembly(plan.Window, p.cfg.Overlap, p.cfg.AppKey, p.stream),
 	}
 	p.reserved = 0
+	if !p.joint.IsZero() && nearJoint(p.joint, plan.Window.Begin) {
+		f.assembly.joint = p.joint
+	}
+	f.assembly.foreign = p.past && plan.Window.End.After(p.until)
 	defer f.leave()
 	f.assembly.ledger.Restarts = p.restarts
 	f.assembly.ledger.Started = p.cfg.Now()

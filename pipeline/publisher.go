@@ -123,6 +123,7 @@ func (p *publisher) report(closed []*Closed, written []written) {
 	for i, c := range closed {
 		p.moved[c.Ledger.Stream] = true
 		p.state[c.Ledger.Stream] = c.Checkpoint
+		p.join(c.Ledger.Stream)
 		p.cfg.Observer.Committed(c, written[i].events)
 		for _, r := range written[i].rejected {
 			p.cfg.Observer.Rejected(c.Ledger.Stream, r)
@@ -130,6 +131,15 @@ func (p *publisher) report(closed []*Closed, written []written) {
 		for _, n := range c.Notices {
 			p.cfg.Observer.Notice(n)
 		}
+	}
+}
+
+// join lets a stream's past begin once its live position has left the joint.
+func (p *publisher) join(s Stream) {
+	cp, past := p.state[s], p.pasts[s]
+	if past != nil && cp.Past != nil && cp.leftJoint(p.cfg.Overlap) {
+		past.joined <- cp // It has room for one.
+		delete(p.pasts, s)
 	}
 }
 
@@ -159,8 +169,13 @@ func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery
 		if !ok {
 			before = p.state[d.stream]
 		}
-		if d.closed.Ledger.Late {
+		switch {
+		case d.closed.Ledger.Late:
 			d.closed.Checkpoint = before // Late rows do not move it.
+		case d.past:
+			d.closed.Checkpoint = before.advanced(&d.closed.Checkpoint)
+		default:
+			d.closed.Checkpoint.Past = before.Past.joined(d.closed.joint, d.closed.jointRejected)
 		}
 		d.closed.Checkpoint.Rechecked = p.rechecks.of(d.stream)
 		sum.enter(d.closed, before.Counts)

@@ -19,6 +19,8 @@ type delivery struct {
 	// closed belongs to the publisher once the window is whole: at once, or when rest is closed.
 	closed *Closed
 	batch  *Batch
+	// past tells that the window lies before the live position.
+	past bool
 	// rest, where it is not nil, carries the further parts of a window that is too large to be held whole. It is closed
 	// at the end; err then tells whether the window is whole (nil) or must not be committed.
 	rest chan *Batch
@@ -42,6 +44,12 @@ type reader struct {
 	pieces []*piece
 	// ready is the first one's delivery, while the publisher is busy.
 	ready *delivery
+	// until is where the stream ends; zero where it does not.
+	until time.Time
+	// past tells that what is read lies before the live position. joint is where that past ends, in the reader of the live
+	// position; zero where there is none.
+	past  bool
+	joint time.Time
 	// opening is where a replay's first window begins, in the run that reads it; zero otherwise.
 	opening time.Time
 	// steps are what the pieces have to tell; room tells that memory was given back.
@@ -87,6 +95,7 @@ func newReader(s *session, stream Stream, cp Checkpoint) *reader {
 		session: s, stream: stream,
 		pos:     Position{End: cp.End, Span: cp.Span},
 		edge:    newEdge(s.cfg.Overlap, cp),
+		until:   s.cfg.Until,
 		steps:   make(chan step),
 		room:    make(chan struct{}, 1),
 		density: density{span: cp.Span, bytes: leastEstimate},
@@ -130,7 +139,7 @@ func (r *reader) step(ctx context.Context) error {
 	case s := <-r.steps:
 		return r.handle(ctx, s)
 	case queue <- r.ready:
-		r.cfg.Observer.Head(r.stream, r.ready.window.End)
+		r.head(r.ready.window.End)
 		r.ready = nil
 		return r.advance()
 	case <-r.room:
@@ -142,7 +151,7 @@ func (r *reader) step(ctx context.Context) error {
 
 // startNext starts the window behind those under way, if that makes sense now, and tells whether it did.
 func (r *reader) startNext(ctx context.Context) bool {
-	from := Position{End: r.pos.End, Span: r.density.span, Until: r.cfg.Until}
+	from := Position{End: r.pos.End, Span: r.density.span, Until: r.until}
 	if n := len(r.pieces); n > 0 {
 		last := r.pieces[n-1]
 		if last.plan == nil || last.plan.Head || !r.density.steady || n >= aheadOf(r.cfg.Parallel) {
@@ -186,6 +195,7 @@ func (r *reader) start(ctx context.Context, place int, from Position, held int64
 	ctx, cancel := context.WithCancel(ctx)
 	p := &piece{
 		session: r.session, stream: r.stream, begins: from.End, opens: from.End.Equal(r.opening), short: from.Span < r.density.span, from: from,
+		past: r.past, joint: r.joint, until: r.until,
 		steps: r.steps, gaveBack: r.gaveBack, reserved: held, turn: make(chan struct{}), cancel: cancel,
 	}
 	r.pieces = slices.Insert(r.pieces, place, p)
@@ -256,13 +266,13 @@ func (r *reader) settle(p *piece) error {
 	}
 	if f.streamed != nil { // The publisher has it.
 		r.moveTo(f)
-		r.cfg.Observer.Head(r.stream, r.pos.End)
+		r.head(r.pos.End)
 		return r.advance()
 	}
 	f.assembly.leaveOut(p.edge)
 	if f.nothingNew(r.pos) {
 		f.release()
-		r.cfg.Observer.Head(r.stream, f.plan.Window.End)
+		r.head(f.plan.Window.End)
 		return r.advance()
 	}
 	r.ready = f.delivery(f.close(p.edge))
@@ -283,6 +293,13 @@ func (r *reader) advance() error {
 		return r.settle(first)
 	}
 	return nil
+}
+
+// head tells up to where the stream is read. What is read of a past is told when it is committed.
+func (r *reader) head(end time.Time) {
+	if !r.past {
+		r.cfg.Observer.Head(r.stream, end)
+	}
 }
 
 func (r *reader) moveTo(f *fetch) {

@@ -134,7 +134,11 @@ func (s *session) recheckChain(ctx context.Context, audit *Audit, c *Chain, afte
 	begin, end := len(c.Windows), 0
 	for i := range c.Windows {
 		// One that was read late enough has shown what came late by then.
-		if w := &c.Windows[i]; w.End.After(from) && !w.End.After(until) && w.Started.Sub(w.End) < after {
+		w := &c.Windows[i]
+		if joint, joins := s.joints[c.Stream]; joins && nearJoint(joint, w.Begin) {
+			continue // Its late rows may be the past's, which reads them later.
+		}
+		if w.End.After(from) && !w.End.After(until) && w.Started.Sub(w.End) < after {
 			begin, end = min(begin, i), i+1
 		}
 	}

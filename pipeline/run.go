@@ -22,6 +22,8 @@ type Config struct {
 	Checkpoints Checkpoints
 	// Start is where a stream without a checkpoint begins.
 	Start Start
+	// LiveFirst follows the head at once where a position is behind, and publishes the time in between beside that.
+	LiveFirst bool
 	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
 	Until time.Time
 	// Recheck tells how long after they were closed windows are asked for rows that came late; each at least a minute.
@@ -189,6 +191,10 @@ type session struct {
 	// queue has no buffer: a reader keeps its closed windows until the publisher takes them, in their order.
 	queue    chan *delivery
 	rechecks rechecks
+	// pasts are the histories behind live positions that wait to be begun; joints are where those end that the session
+	// found. The publisher owns pasts once it runs.
+	pasts  map[Stream]*past
+	joints map[Stream]time.Time
 	// budget counts bytes of windows held; slots count windows being fetched.
 	budget, slots *semaphore.Weighted
 }
@@ -199,6 +205,8 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	s := &session{
 		cfg: &p.cfg, source: p.cfg.Source, sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints,
 		queue:  make(chan *delivery),
+		pasts:  make(map[Stream]*past),
+		joints: make(map[Stream]time.Time),
 		budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
 		slots:  semaphore.NewWeighted(int64(p.cfg.Parallel)),
 	}
@@ -232,21 +240,14 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 	state := make(map[Stream]Checkpoint)
 	for _, stream := range s.cfg.Streams {
 		cp, ok := positions[stream]
-		if !ok {
-			cp.End = s.cfg.Start.At
-		}
-		if cp.End.IsZero() {
-			now, err := s.source.Now(ctx, stream)
-			if err != nil {
-				if ClassOf(err) == Drop {
-					s.cfg.Observer.Dropped(stream, err)
-					continue
-				}
-				return nil, nil, err
-			}
-			cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
+		if err := s.begin(ctx, stream, &cp, ok); ClassOf(err) == Drop {
+			s.cfg.Observer.Dropped(stream, err)
+			continue
+		} else if err != nil {
+			return nil, nil, err
 		}
 		state[stream] = cp
+		s.cfg.Observer.Begun(stream, &cp)
 		s.rechecks.begin(stream, &cp, s.cfg.Recheck)
 		opens := s.cfg.Replay != "" && !ok
 		if opens {
@@ -259,9 +260,35 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 		if opens {
 			r.opening = cp.End
 		}
+		if cp.Past != nil {
+			r.joint, s.joints[stream] = cp.Past.Until, cp.Past.Until
+			s.pasts[stream] = &past{session: s, stream: stream, joined: make(chan Checkpoint, 1)}
+		}
 		readers = append(readers, r)
 	}
 	return readers, state, nil
+}
+
+// begin completes the position from which a stream is read: known tells that it is a committed one.
+func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, known bool) error {
+	if !known {
+		cp.End = s.cfg.Start.At
+	}
+	ahead := s.cfg.LiveFirst && s.cfg.Until.IsZero()
+	if !cp.End.IsZero() && !ahead {
+		return nil
+	}
+	now, err := s.source.Now(ctx, stream)
+	if err != nil {
+		return err
+	}
+	if cp.End.IsZero() {
+		cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
+	}
+	if ahead {
+		cp.split(now)
+	}
+	return nil
 }
 
 // noStream ends a run in which the API knows none of the streams.
@@ -292,8 +319,25 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 			return err
 		})
 	}
+	for stream, p := range s.pasts {
+		reading.Add(1)
+		group.Go(func() error {
+			defer reading.Done()
+			if err := p.run(soft); ClassOf(err) != Drop { // Its live reader tells of that.
+				return err
+			}
+			return nil
+		})
+		pub.join(stream)
+	}
+	looking, stopLooking := context.WithCancel(soft)
+	defer stopLooking()
+	if len(s.cfg.Recheck) > 0 {
+		checking.Go(func() { s.recheck(looking) })
+	}
 	group.Go(func() error {
 		reading.Wait()
+		stopLooking() // Nothing is left that could be late.
 		checking.Wait()
 		close(s.queue)
 		if int(dropped.Load()) == len(readers) {
@@ -302,9 +346,6 @@ func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) e
 		return nil
 	})
 	group.Go(func() error { return pub.run(soft, hard) })
-	if len(s.cfg.Recheck) > 0 {
-		checking.Go(func() { s.recheck(soft) })
-	}
 	return group.Wait()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,6 +36,7 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	cfg := a.cfg
 	a.status = status.New(status.Options{
 		AppKey: cfg.source.AppKey, Delivery: cfg.delivery(), Streams: cfg.streams, Version: buildVersion(),
+		Warn: cfg.retentionWarn,
 	})
 	a.observe(append(extra, a.status.Observer(), logObserver(a.log))...)
 	if err := a.openAll(ctx); err != nil {
@@ -61,8 +63,34 @@ func (a *app) Run(ctx context.Context) error {
 		group.Go(func() error { return a.status.Serve(serving, a.listener) })
 	}
 	group.Go(func() error {
+		a.watch(serving)
+		return nil
+	})
+	group.Go(func() error {
 		defer stop()
 		return a.pipeline.Run(ctx)
 	})
 	return group.Wait()
+}
+
+const (
+	// watchEvery is how often the retention clock is looked at, remindEvery how often the same warning is repeated.
+	watchEvery  = time.Minute
+	remindEvery = time.Hour
+)
+
+// watch warns of unread time that soon leaves the API's history, until ctx is done.
+func (a *app) watch(ctx context.Context) {
+	last := time.Time{}
+	for pipeline.Sleep(ctx, watchEvery) == nil {
+		leaving := a.status.Leaving()
+		if len(leaving) == 0 || time.Since(last) < remindEvery {
+			continue
+		}
+		last = time.Now()
+		for _, text := range leaving {
+			a.log.WarnContext(ctx, "unread history is about to be lost", slog.String("what", text),
+				slog.String("mend", "raise JMPUB_API_RATE if the app's quota allows it, or see what holds the run up"))
+		}
+	}
 }

@@ -26,6 +26,10 @@ type config struct {
 	replay string
 	// recheck is how long after they were closed windows are asked for late rows.
 	recheck []time.Duration
+	// liveFirst follows the head at once and publishes what lies behind beside that.
+	liveFirst bool
+	// retentionWarn is how near the end of the API's history unread time may come before a warning.
+	retentionWarn time.Duration
 	// parallel is how many windows are fetched at the same time.
 	parallel  int
 	group     string
@@ -76,6 +80,10 @@ func (s *settings) parseSource(p *parser, c *config) {
 		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),
 	}
 	c.recheck = p.durations("JMPUB_RECHECK", s.Recheck)
+	c.liveFirst = p.oneOf("JMPUB_CATCHUP", s.Catchup, "ordered", "live-first") == "live-first"
+	if c.retentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn); c.retentionWarn > historyLength {
+		p.add("JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
+	}
 	c.parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
 	var err error
 	if c.source.Rate, err = source.ParseRate(s.API.Rate); err != nil {

@@ -97,6 +97,7 @@ func (a *parts) pipelineConfig() pipeline.Config {
 		AppKey: a.cfg.source.AppKey, Streams: a.cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
 		Start: a.cfg.start, Overlap: a.cfg.source.Overlap, Parallel: a.cfg.parallel, Retry: a.retry, Observer: a.observer,
 		Recheck: a.cfg.recheck, Archive: a.archive, Totals: a.source,
+		LiveFirst: a.cfg.liveFirst,
 	}
 }
 

@@ -57,7 +57,10 @@ type settings struct {
 	Settle  string `split_words:"true" default:"5s"`
 	Overlap string `split_words:"true" default:"2s"`
 	Recheck string `split_words:"true" default:"10m,24h"`
-	Kafka   struct {
+	Catchup string `split_words:"true" default:"ordered"`
+	// RetentionWarn is how near the end of the API's history unread time may come before the log says so.
+	RetentionWarn string `split_words:"true" default:"7d"`
+	Kafka         struct {
 		Brokers          string `split_words:"true"`
 		TLS              string `split_words:"true" default:"off"`
 		TLSCaFile        string `split_words:"true"`

@@ -121,7 +121,9 @@ func validValues(t *testing.T, name string) []string {
 	case "notice":
 		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1",`, 1))
 	case "checkpoint":
-		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","reset":"r-2",`, 1))
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","reset":"r-2",`+
+			`"rechecked":[{"after_seconds":600,"end_time":"2026-11-01T09:54:00Z"}],"past":{"end_time":"2026-09-10T00:00:00Z",`+
+			`"until":"2026-11-01T10:00:00Z","span_seconds":90,"seen":[1],"seen_rejected":[2],"joint":[3],"joint_rejected":[4]},`, 1))
 	case "statistics-users", "statistics-messages", "statistics-groups":
 		hour := strings.NewReplacer(`"day"`, `"hour"`, `"time":"2017-03-01"`, `"time":"2017-03-01 23"`)
 		month := strings.NewReplacer(`"day"`, `"month"`, `"time":"2017-03-01"`, `"time":"2017-03"`)

@@ -69,6 +69,8 @@ type job struct {
 	prefix  string
 	streams []pipeline.Stream
 	dir     string // file checkpoints
+	// liveFirst follows the head and reads the history behind it.
+	liveFirst bool
 	// change adapts the source's settings.
 	change func(*source.Config)
 	// until is where the run ends; the history's end unless set.
@@ -103,7 +105,15 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	defer transport.CloseIdleConnections()
 
 	heads := newHeads(j.streams, j.until.Add(time.Second), cancel)
-	observer := pipeline.Observers(j.observer, &pipeline.Observer{Head: heads.see})
+	end := &pipeline.Observer{Head: heads.see}
+	if j.liveFirst { // The end is reached when no history is left behind the head.
+		end = &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) {
+			if c.Checkpoint.Past == nil {
+				heads.see(c.Checkpoint.Stream, c.Checkpoint.End)
+			}
+		}}
+	}
+	observer := pipeline.Observers(j.observer, end)
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := source.Config{
 		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
@@ -148,7 +158,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 		Grace:  grace,
 		AppKey: j.api.AppKey, Streams: j.streams, Source: api, Sink: out, Checkpoints: store,
 		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
-		Retry: retry, Observer: observer,
+		Retry: retry, Observer: observer, LiveFirst: j.liveFirst,
 	})
 	if err != nil {
 		return err

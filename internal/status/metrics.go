@@ -33,6 +33,7 @@ func metrics() []metric {
 		{"jmpub_build_info", "Version and delivery of this jmpub; always 1.", []string{"version", "delivery"}},
 		{"jmpub_lag_seconds", "How far behind the clock the stream is read, in source time.", stream},
 		{"jmpub_end_time_seconds", "The end_time up to which the stream is committed, in Unix time.", stream},
+		{"jmpub_unread_age_seconds", "Age of the oldest second not yet read.", stream},
 		{"jmpub_retention_left_seconds", "Time until the oldest second not yet read leaves the API's history.", stream},
 		{"jmpub_rows_total", "Rows of committed windows, as the API sent them.", stream},
 		{"jmpub_published_total", "Events published.", stream},
@@ -45,6 +46,8 @@ func metrics() []metric {
 		{"jmpub_events_total", "Events published, by target topic.", []string{"target"}},
 		{"jmpub_rejected_total", "Rows rejected, by reason.", []string{"reason"}},
 		{"jmpub_restart_causes_total", "Windows read again, by the class of the cause.", []string{"class"}},
+		{"jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then.", nil},
+		{"jmpub_notices_total", "Notices published, by kind.", []string{"kind"}},
 		{"jmpub_retries_total", "Calls to the API or to Kafka that were made again.", nil},
 		{"jmpub_sessions_total", "Times that the position was read from the checkpoints.", nil},
 		{"jmpub_request_duration_seconds", "Duration of requests to the API, by class.", []string{"class"}},
@@ -84,6 +87,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		snap := s.stream(stream, state, now)
 		if !state.read.IsZero() {
 			send("jmpub_lag_seconds", prometheus.GaugeValue, snap.LagSeconds, name)
+		}
+		if snap.UnreadSeconds >= 0 {
+			send("jmpub_unread_age_seconds", prometheus.GaugeValue, snap.UnreadSeconds, name)
 			send("jmpub_retention_left_seconds", prometheus.GaugeValue, snap.RetentionLeftSeconds, name)
 		}
 		if !state.committed.IsZero() {
@@ -107,6 +113,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, class := range sortedKeys(s.totals.restarts) {
 		count("jmpub_restart_causes_total", s.totals.restarts[class], class.String())
+	}
+	count("jmpub_late_rows_total", s.totals.late)
+	for _, kind := range sortedKeys(s.totals.notices) {
+		count("jmpub_notices_total", s.totals.notices[kind], string(kind))
 	}
 	count("jmpub_retries_total", s.totals.retries)
 	count("jmpub_sessions_total", s.totals.sessions)

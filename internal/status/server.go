@@ -29,12 +29,14 @@ type readiness struct {
 	Ready bool `json:"ready"`
 	// Why says what is missing.
 	Why string `json:"why,omitempty"`
+	// Warnings say what will go wrong if nobody acts.
+	Warnings []string `json:"warnings,omitempty"`
 	Snapshot
 }
 
 // ready answers 200 once every stream that is not dropped has been read or committed lately, and 503 otherwise.
 func (s *Status) ready(w http.ResponseWriter, _ *http.Request) {
-	body := readiness{Ready: true, Snapshot: s.Snapshot()}
+	body := readiness{Ready: true, Warnings: s.Leaving(), Snapshot: s.Snapshot()}
 	code := http.StatusOK
 	for _, stream := range body.Streams {
 		if !stream.Fresh && !stream.Dropped {

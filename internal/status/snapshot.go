@@ -44,6 +44,11 @@ type StreamSnapshot struct {
 	Committed time.Time `json:"committed_to,omitzero"`
 	// LagSeconds is how far behind the clock the stream is read; -1 before the first window.
 	LagSeconds float64 `json:"lag_seconds"`
+	// UnreadSeconds is the age of the oldest second not yet read; -1 while it is not known.
+	UnreadSeconds float64 `json:"unread_seconds"`
+	// PastTo is up to where the history behind a live position is published, PastUntil where it ends; zero without one.
+	PastTo    time.Time `json:"past_to,omitzero"`
+	PastUntil time.Time `json:"past_until,omitzero"`
 	// RetentionLeftSeconds is how long until the oldest second not yet read leaves the API's history.
 	RetentionLeftSeconds float64 `json:"retention_left_seconds"`
 	Rows                 int64   `json:"rows"`
@@ -94,13 +99,16 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps
 func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Time) StreamSnapshot {
 	snap := StreamSnapshot{
 		Stream: stream.String(), Read: state.read, Committed: state.committed, LagSeconds: -1,
-		RetentionLeftSeconds: s.opts.Retention.Seconds(),
+		UnreadSeconds: -1, PastTo: state.past, PastUntil: state.pastUntil,
+		RetentionLeftSeconds: s.left(&state.position, now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
 		Fresh: !state.headAt.IsZero() && now.Sub(state.headAt) < s.opts.Stale,
 	}
 	if !state.read.IsZero() {
 		snap.LagSeconds = now.Sub(state.read).Seconds()
-		snap.RetentionLeftSeconds = max(0, (s.opts.Retention - now.Sub(state.read)).Seconds())
+	}
+	if unread := state.unread(); !unread.IsZero() {
+		snap.UnreadSeconds = now.Sub(unread).Seconds()
 	}
 	return snap
 }

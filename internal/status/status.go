@@ -18,6 +18,8 @@ type Options struct {
 	Version  string
 	// Retention is how far back the API's history reaches; default 60 days.
 	Retention time.Duration
+	// Warn is how near the end of the API's history unread time may come before a warning is given; default 7 days.
+	Warn time.Duration
 	// Stale is how long nothing may have been read before readiness is lost; default 5 minutes.
 	Stale time.Duration
 	// Now is the local clock; default time.Now.
@@ -26,6 +28,7 @@ type Options struct {
 
 const (
 	defaultRetention = 60 * 24 * time.Hour
+	defaultWarn      = 7 * 24 * time.Hour
 	defaultStale     = 5 * time.Minute
 )
 
@@ -46,11 +49,10 @@ type Status struct {
 
 // streamState is what is known of one stream.
 type streamState struct {
-	// read and committed are the end_times up to which the stream is read and committed; headAt is when read last moved.
-	read, committed time.Time
-	headAt          time.Time
-	totals          streamTotals
-	dropped         bool
+	position
+
+	totals  streamTotals
+	dropped bool
 }
 
 type streamTotals struct {
@@ -65,6 +67,7 @@ type totals struct {
 	restarts map[pipeline.Class]int64
 	sessions int64
 	notices  map[pipeline.NoticeKind]int64
+	late     int64
 }
 
 // requestTotals are the requests of one class; buckets are cumulative as Prometheus wants them.
@@ -81,6 +84,9 @@ var requestBounds = [...]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 func New(o Options) *Status {
 	if o.Retention <= 0 {
 		o.Retention = defaultRetention
+	}
+	if o.Warn <= 0 {
+		o.Warn = defaultWarn
 	}
 	if o.Stale <= 0 {
 		o.Stale = defaultStale
@@ -113,6 +119,9 @@ func (s *Status) Observer() *pipeline.Observer {
 				s.totals.restarts[cause(err)]++
 				s.at(stream).totals.restarts++
 			})
+		},
+		Begun: func(stream pipeline.Stream, cp *pipeline.Checkpoint) {
+			s.locked(func() { s.at(stream).move(cp) })
 		},
 		Head:      s.head,
 		Committed: s.committed,
@@ -199,7 +208,8 @@ func (s *Status) committed(c *pipeline.Closed, events [pipeline.TargetCount]int)
 	s.locked(func() {
 		ledger := c.Ledger
 		state := s.at(ledger.Stream)
-		state.committed, state.headAt = c.Checkpoint.End, s.opts.Now()
+		state.move(&c.Checkpoint)
+		state.headAt = s.opts.Now()
 		t := &state.totals
 		t.rows += ledger.Rows
 		t.published += ledger.Published
@@ -207,12 +217,21 @@ func (s *Status) committed(c *pipeline.Closed, events [pipeline.TargetCount]int)
 		t.repeated += ledger.Repeated
 		t.rejected += ledger.Rejected
 		t.windows++
+		s.totals.late += lateRows(&ledger)
 		for target, n := range events {
 			s.totals.events[target] += int64(n)
 		}
 		s.rate.add(s.opts.Now(), ledger.Rows)
 		s.last = &ledger
 	})
+}
+
+// lateRows are the rows that a window of late rows published.
+func lateRows(l *pipeline.Ledger) int64 {
+	if !l.Late {
+		return 0
+	}
+	return l.Published + l.Rejected
 }
 
 // rate is the rows of the last seconds.

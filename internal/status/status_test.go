@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -87,6 +88,46 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 	if snap.Rows != 100 || snap.Events["group"] != 30 || snap.Problem != "boom" || snap.Last == nil || snap.Last.Rows != 100 {
 		t.Errorf("snapshot %+v does not tell the same", snap)
 	}
+}
+
+// TestRetentionClock counts from the oldest second that is not read, the past behind a live position before everything else.
+func TestRetentionClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStatus()
+		o := s.Observer().Complete()
+		const day = 24 * time.Hour
+		now := time.Now()
+		shows := func(unread, left time.Duration, warned bool) {
+			t.Helper()
+			_, text := get(t, s.Handler(), "/metrics")
+			for name, want := range map[string]time.Duration{"jmpub_unread_age_seconds": unread, "jmpub_retention_left_seconds": left} {
+				if line := fmt.Sprintf("%s{stream=%q} %v\n", name, "messages", want.Seconds()); !strings.Contains(text, line) {
+					t.Errorf("the metrics lack %s", line)
+				}
+			}
+			_, body := get(t, s.Handler(), "/readyz")
+			if said := strings.Contains(body, "begins to leave the API's history"); said != warned || (len(s.Leaving()) > 0) != warned {
+				t.Errorf("warned %t, want %t: %s", said, warned, body)
+			}
+		}
+		if len(s.Leaving()) > 0 {
+			t.Error("a warning, and nothing is known yet")
+		}
+		o.Begun(messages(), &pipeline.Checkpoint{End: now.Add(-day)})
+		shows(day, 59*day, false)
+		o.Begun(messages(), &pipeline.Checkpoint{End: now.Add(-54 * day)})
+		shows(54*day, 6*day, true)
+		o.Begun(messages(), &pipeline.Checkpoint{End: now.Add(-time.Minute), Past: &pipeline.Past{End: now.Add(-55 * day), Until: now.Add(-time.Hour)}})
+		shows(55*day, 5*day, true)
+		later := closed(now.Add(-time.Minute), 10)
+		later.Checkpoint.Past = &pipeline.Past{End: now.Add(-50 * day), Until: now.Add(-time.Hour)}
+		o.Committed(later, [pipeline.TargetCount]int{})
+		shows(50*day, 10*day, false)
+		o.Committed(closed(now.Add(-time.Minute), 10), [pipeline.TargetCount]int{})
+		shows(time.Minute, 60*day-time.Minute, false)
+		o.Head(messages(), now)
+		shows(0, 60*day, false)
+	})
 }
 
 func TestReadiness(t *testing.T) {

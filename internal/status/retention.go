@@ -1,0 +1,60 @@
+package status
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// position is up to where a stream is read and committed, and what is left behind it.
+type position struct {
+	// read and committed are end_times; headAt is when read last moved.
+	read, committed time.Time
+	headAt          time.Time
+	// past is up to where the history behind a live position is committed, and pastUntil where that ends; zero without one.
+	past, pastUntil time.Time
+}
+
+// unread is the oldest second not yet read; zero where nothing is known.
+func (p *position) unread() time.Time {
+	switch {
+	case !p.past.IsZero():
+		return p.past
+	case p.read.After(p.committed):
+		return p.read
+	default:
+		return p.committed
+	}
+}
+
+// move takes in a checkpoint.
+func (p *position) move(cp *pipeline.Checkpoint) {
+	p.committed, p.past, p.pastUntil = cp.End, time.Time{}, time.Time{}
+	if cp.Past != nil {
+		p.past, p.pastUntil = cp.Past.End, cp.Past.Until
+	}
+}
+
+// left is how long until the oldest second not yet read leaves the API's history.
+func (s *Status) left(p *position, now time.Time) time.Duration {
+	if unread := p.unread(); !unread.IsZero() {
+		return max(0, s.opts.Retention-now.Sub(unread))
+	}
+	return s.opts.Retention
+}
+
+// Leaving says, for each stream with unread time that soon leaves the API's history, how soon that is.
+func (s *Status) Leaving() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.opts.Now()
+	var all []string
+	for stream, state := range s.streams {
+		if left := s.left(&state.position, now); !state.dropped && left < s.opts.Warn {
+			all = append(all, fmt.Sprintf("%s is published up to %s; what follows begins to leave the API's history in %s", stream,
+				state.unread().UTC().Format(time.RFC3339), left.Round(time.Minute)))
+		}
+	}
+	return all
+}
