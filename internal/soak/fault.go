@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,23 +137,18 @@ func (t *Trial) Coordinator(tb testing.TB) int {
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
 	admin := kadm.NewClient(client)
-	var all kadm.ListedTransactions
-	for { // A broker that has just started is known before it answers.
-		if all, err = admin.ListTransactions(ctx, nil, nil); err == nil {
-			break
+	for { // A broker that has just started is known before it answers, or answers before it is known.
+		all, err := admin.ListTransactions(ctx, nil, nil)
+		for _, txn := range all.Sorted() {
+			if strings.HasPrefix(txn.TxnID, t.Env["JMPUB_GROUP"]+"-") {
+				return int(txn.Coordinator) - 1
+			}
 		}
 		if ctx.Err() != nil {
-			tb.Fatalf("list transactions: %v", err)
+			tb.Fatalf("%s: no transaction of its group in %v: %v", t.Name, all.TransactionalIDs(), err)
 		}
 		Wait(tb, 200*time.Millisecond)
 	}
-	for _, txn := range all.Sorted() {
-		if len(txn.TxnID) > len(t.Env["JMPUB_GROUP"]) && txn.TxnID[:len(t.Env["JMPUB_GROUP"])] == t.Env["JMPUB_GROUP"] {
-			return int(txn.Coordinator) - 1
-		}
-	}
-	tb.Fatalf("%s: no transaction of its group in %v", t.Name, all.TransactionalIDs())
-	return 0
 }
 
 // Network breaks all links for a while by fn and heals them.
