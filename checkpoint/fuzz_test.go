@@ -64,6 +64,7 @@ func roundTrip(t *rapid.T) {
 	if rapid.Bool().Draw(t, "rechecked") {
 		cp.Rechecked = []pipeline.Rechecked{{After: drawDuration(t), End: drawSecond(t)}}
 	}
+	cp.Removed = rapid.Bool().Draw(t, "removed")
 	if rapid.Bool().Draw(t, "past") {
 		until := cp.End.Add(-time.Duration(rapid.Int64Range(0, 1e6).Draw(t, "since")) * time.Second)
 		cp.Past = &pipeline.Past{

@@ -22,6 +22,7 @@ type positionJSON struct {
 	Replay       string           `json:"replay,omitempty"`
 	Reset        string           `json:"reset,omitempty"`
 	Past         *pastJSON        `json:"past,omitempty"`
+	Removed      bool             `json:"removed,omitempty"`
 }
 
 // pastJSON is the history behind a position. Every field is required.
@@ -86,7 +87,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Reset: cp.Reset,
-		Past: encodePast(cp.Past),
+		Past: encodePast(cp.Past), Removed: cp.Removed,
 	})
 }
 
@@ -129,7 +130,7 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 		return cp, err
 	}
 	return pipeline.Checkpoint{
-		Rechecked: rechecked, Past: past,
+		Rechecked: rechecked, Past: past, Removed: p.Removed,
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
 	}, nil

@@ -25,6 +25,8 @@ type Checkpoint struct {
 	Replay string
 	// Reset names the reset that put the position here; empty once a window was committed from it.
 	Reset string
+	// Removed tells that the stream's user, group or room was found to be deleted, and that consumers were told.
+	Removed bool
 	// Past is the history before End that is not published yet; nil where every row up to End is.
 	Past *Past
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,8 @@ type DiscoveryConfig struct {
 	Directory Directory
 	// Every is how often the lists are read; default 10 min.
 	Every time.Duration
+	// Pace is the time between two requests that the quota allows; it is what a sweep is estimated by at first.
+	Pace time.Duration
 	// Observer is told of a list that cannot be read; may be nil.
 	Observer *Observer
 }
@@ -28,9 +31,11 @@ type Discovery struct {
 	last time.Time
 	// known has every stream that was added and not removed, and how many whole lists in a row were without it.
 	known map[Stream]int
-	gone  chan Stream
 	// refused are streams that the API knows no longer although they are listed still.
 	refused map[Stream]bool
+
+	mu   sync.Mutex // Guards gone.
+	gone []Stream
 }
 
 // Change is what the lists say is new, and what is not there any more.
@@ -39,32 +44,34 @@ type Change struct {
 	Added, Removed []Stream
 }
 
-// NewDiscovery knows nothing yet.
-func NewDiscovery(cfg DiscoveryConfig) *Discovery {
+// NewDiscovery takes it that these streams were listed before.
+func NewDiscovery(cfg DiscoveryConfig, before ...Stream) *Discovery {
 	setDefault(&cfg.Every, defaultDiscoveryEvery)
 	cfg.Observer = cfg.Observer.Complete()
-	const unread = 64
-	return &Discovery{
-		cfg: cfg, known: make(map[Stream]int), refused: make(map[Stream]bool), gone: make(chan Stream, unread),
+	d := &Discovery{cfg: cfg, known: make(map[Stream]int), refused: make(map[Stream]bool)}
+	for _, s := range before {
+		d.known[s] = 0
 	}
+	return d
 }
 
 // Gone tells that the API answered that a stream's user, group or room does not exist. It is not added again until a list
 // has been without it. Safe for concurrent use.
-func (d *Discovery) Gone(ctx context.Context, s Stream) {
-	select {
-	case d.gone <- s:
-	case <-ctx.Done():
-	}
+func (d *Discovery) Gone(s Stream) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gone = append(d.gone, s)
 }
 
 // Next reads the lists, at the first call at once and then at each interval, until something changed. A list that the app
 // has no right to is told to the observer once and given up; if none is left, the error is of class [Drop].
 func (d *Discovery) Next(ctx context.Context) (Change, error) {
 	for {
-		if err := d.wait(ctx); err != nil {
+		if err := Sleep(ctx, time.Until(d.last.Add(d.cfg.Every))); err != nil {
 			return Change{}, err
 		}
+		d.last = time.Now()
+		d.takeGone()
 		change, err := d.read(ctx)
 		if err != nil || len(change.Added)+len(change.Removed) > 0 {
 			return change, err
@@ -75,22 +82,15 @@ func (d *Discovery) Next(ctx context.Context) (Change, error) {
 // Streams is how many streams are known.
 func (d *Discovery) Streams() int { return len(d.known) }
 
-// wait returns when the lists are to be read again.
-func (d *Discovery) wait(ctx context.Context) error {
-	due := time.NewTimer(time.Until(d.last.Add(d.cfg.Every)))
-	defer due.Stop()
-	for {
-		select {
-		case s := <-d.gone:
-			delete(d.known, s)
-			d.refused[s] = true
-		case <-due.C:
-			d.last = time.Now()
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// takeGone takes in what the API answered since the last reading.
+func (d *Discovery) takeGone() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.gone {
+		delete(d.known, s)
+		d.refused[s] = true
 	}
+	d.gone = nil
 }
 
 // read reads every list once.
@@ -171,15 +171,17 @@ func inTurn(lists [][]Stream) []Stream {
 	}
 }
 
-// RemovedUpdate is the notice that a stream is read no longer because its user, group or room was deleted. end is up to where
-// it was read, at when that was noticed; what was written in between may be lost.
-func RemovedUpdate(appKey string, s Stream, end, at time.Time) *Update {
-	w := Window{Begin: end.UTC().Truncate(time.Second), End: at.UTC().Truncate(time.Second)}
+// RemovedUpdate is the notice that a stream is read no longer because its user, group or room was deleted, with its position,
+// which remembers that. cp is up to where it was read, at when that was noticed; what was written in between may be lost.
+func RemovedUpdate(cp *Checkpoint, at time.Time) *Update {
+	w := Window{Begin: cp.Unread().UTC().Truncate(time.Second), End: at.UTC().Truncate(time.Second)}
 	if w.End.Before(w.Begin) {
 		w.End = w.Begin
 	}
-	return &Update{Closed: &Closed{Notices: []Notice{{
-		Kind: NoticeRemoved, AppKey: appKey, Stream: s, Window: w, At: at,
+	next := *cp
+	next.Removed, next.SavedAt = true, at
+	return &Update{Closed: &Closed{Checkpoint: next, Notices: []Notice{{
+		Kind: NoticeRemoved, AppKey: cp.AppKey, Stream: cp.Stream, Window: w, At: at,
 		Detail: "it was deleted, so it is read no longer; what was written since it was last read may be missing here",
 	}}}}
 }

@@ -99,7 +99,7 @@ func TestDiscoveryBelievesTheAPI(t *testing.T) {
 		if got := change(t, d, time.Hour); got != "+users/a users/b -" {
 			t.Fatal(got)
 		}
-		d.Gone(t.Context(), pipeline.Stream{Kind: pipeline.StreamUsers, Name: "a"})
+		d.Gone(pipeline.Stream{Kind: pipeline.StreamUsers, Name: "a"})
 		if got := change(t, d, 10*time.Minute); got != "" {
 			t.Errorf("%q, want nothing: it is listed still, but gone", got)
 		}
@@ -144,8 +144,12 @@ func TestRemovedUpdate(t *testing.T) {
 	s := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "1"}
 	kafka := newRecordKafka()
 	for _, at := range []time.Time{end.Add(90*time.Second + 5), end.Add(-time.Hour)} {
-		if err := pipeline.RemovedUpdate(appKey, s, end, at).Commit(t.Context(), kafka, kafka); err != nil {
-			t.Fatal(err)
+		cp := pipeline.Checkpoint{AppKey: appKey, Stream: s, End: end, Seen: []int64{7}}
+		if err := pipeline.RemovedUpdate(&cp, at).Commit(t.Context(), kafka, kafka); err != nil || cp.Removed {
+			t.Fatalf("%+v, %v", cp, err)
+		}
+		if saved := kafka.checkpoints[s]; !saved.Removed || !saved.End.Equal(end) || len(saved.Seen) != 1 {
+			t.Errorf("its position is %+v", saved)
 		}
 	}
 	if n := kafka.notices[0]; n.Kind != "removed" || n.Stream != s || n.String() != "[2026-11-01T02:00:00Z, 2026-11-01T02:01:30Z]" {

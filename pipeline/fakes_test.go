@@ -45,22 +45,41 @@ type fakeSource struct {
 	// open, where set, may replace the answer to the n-th window that is asked for, counted from 1.
 	open func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
 
+	// of, where set, are the rows of each stream; otherwise all have rows.
+	of map[pipeline.Stream][]fakeRow
+
 	mu    sync.Mutex
 	rows  []fakeRow
 	opens int
+	// polled is when a window at the head was planned last.
+	polled map[pipeline.Stream]time.Time
 	// totals counts the requests for one.
 	totals int
 }
 
 func newFakeSource(rows ...fakeRow) *fakeSource {
-	return &fakeSource{pageSize: 3, overlap: 2 * time.Second, settle: 5 * time.Second, span: time.Minute, rows: rows}
+	return &fakeSource{pageSize: 3, overlap: 2 * time.Second, settle: 5 * time.Second, span: time.Minute, rows: rows, polled: make(map[pipeline.Stream]time.Time)}
 }
 
 func (*fakeSource) Now(context.Context, pipeline.Stream) (time.Time, error) {
 	return time.Now().UTC(), nil
 }
 
-func (f *fakeSource) Plan(ctx context.Context, _ pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
+// untilPoll is how long a stream at the head has to wait, and begins its next wait.
+func (f *fakeSource) untilPoll(s pipeline.Stream) time.Duration {
+	const poll = 2 * time.Second
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, ok := f.polled[s]
+	if !ok {
+		last = time.Now()
+	}
+	wait := max(0, time.Until(last.Add(poll)))
+	f.polled[s] = time.Now().Add(wait)
+	return wait
+}
+
+func (f *fakeSource) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
 	span := f.span
 	if p.Span > 0 {
 		span = p.Span
@@ -76,7 +95,7 @@ func (f *fakeSource) Plan(ctx context.Context, _ pipeline.Stream, p pipeline.Pos
 			plan.Window.End, plan.Head = head, true
 		}
 		if plan.Head {
-			if err := pipeline.Sleep(ctx, 2*time.Second); err != nil {
+			if err := pipeline.Sleep(ctx, f.untilPoll(s)); err != nil {
 				return plan, err
 			}
 		}
@@ -95,12 +114,16 @@ func (f *fakeSource) Open(_ context.Context, s pipeline.Stream, w pipeline.Windo
 			return pages, err
 		}
 	}
-	return f.pages(w), nil
+	return f.pages(s, w), nil
 }
 
-func (f *fakeSource) pages(w pipeline.Window) *fakePages {
+func (f *fakeSource) pages(s pipeline.Stream, w pipeline.Window) *fakePages {
 	var rows [][]byte
-	for _, r := range f.rows {
+	all := f.rows
+	if f.of != nil {
+		all = f.of[s]
+	}
+	for _, r := range all {
 		if at := r.at.Truncate(time.Second); !at.Before(w.Begin) && !at.After(w.End) && !r.at.Add(r.late).After(time.Now()) {
 			rows = append(rows, r.json())
 		}
@@ -329,11 +352,11 @@ func mustJSON(t *testing.T, v any) string {
 }
 
 // Total counts as the pages do.
-func (f *fakeSource) Total(_ context.Context, _ pipeline.Stream, w pipeline.Window) (int64, error) {
+func (f *fakeSource) Total(_ context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.totals++
-	return f.pages(w).total, nil
+	return f.pages(s, w).total, nil
 }
 
 // Windows gives the ledger.

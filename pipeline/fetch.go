@@ -18,7 +18,7 @@ type fetch struct {
 	assembly *assembly
 	span     time.Duration
 	nextEdge *edge
-	// held is what the window has taken from the memory budget; slot tells that it counts among those being fetched.
+	// held is what the window has taken from the memory budget; slot tells that it has a turn.
 	held int64
 	slot bool
 	// streamed is the delivery once the window has outgrown its memory.
@@ -100,7 +100,7 @@ func (f *fetch) account(ctx context.Context) error {
 	case f.streamed != nil:
 		return f.sendPart(ctx)
 	}
-	// Whoever's turn it is may need the slot.
+	// Others may be fetched meanwhile.
 	f.leave()
 	select {
 	case <-f.piece.turn:
@@ -152,7 +152,7 @@ func (f *fetch) release() {
 func (f *fetch) leave() {
 	if f.slot {
 		f.slot = false
-		f.piece.slots.Release(1)
+		f.piece.turns.Give(f.piece.stream)
 	}
 }
 

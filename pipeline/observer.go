@@ -29,6 +29,8 @@ type Observer struct {
 	Session func(err error)
 	// Dropped is told when a stream is given up.
 	Dropped func(s Stream, err error)
+	// Discovered is told how many streams the lists have, and about how long it takes until each had its turn.
+	Discovered func(streams int, sweep time.Duration)
 	// Cut is told of each window that a stop left uncommitted; it is read again at the next start.
 	Cut func(s Stream, w Window)
 }
@@ -71,6 +73,9 @@ func (o *Observer) Complete() *Observer {
 	}
 	if c.Dropped == nil {
 		c.Dropped = func(Stream, error) {}
+	}
+	if c.Discovered == nil {
+		c.Discovered = func(int, time.Duration) {}
 	}
 	if c.Cut == nil {
 		c.Cut = func(Stream, Window) {}
@@ -138,6 +143,11 @@ func Observers(all ...*Observer) *Observer { //nolint:gocognit // One loop for e
 		Dropped: func(s Stream, err error) {
 			for _, o := range each {
 				o.Dropped(s, err)
+			}
+		},
+		Discovered: func(streams int, sweep time.Duration) {
+			for _, o := range each {
+				o.Discovered(streams, sweep)
 			}
 		},
 		Cut: func(s Stream, w Window) {

@@ -52,7 +52,7 @@ func TestWindowsAreFetchedSideBySideAndPublishedInOrder(t *testing.T) {
 				if n%7 == 0 && w.End.Sub(w.Begin) > 10*time.Second {
 					return nil, &pipeline.Fault{Class: pipeline.Restart, Op: "open", Span: w.End.Sub(w.Begin) / 3}
 				}
-				pages := source.pages(w)
+				pages := source.pages(messages(), w)
 				if n%5 == 0 {
 					pages.err = &pipeline.Fault{Class: pipeline.Restart, Op: "cursor expired"}
 				}

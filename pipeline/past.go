@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -93,19 +94,57 @@ func (p *Past) joined(ids, hashes []int64) *Past {
 	return &next
 }
 
-// past publishes the history behind a stream's live position.
-type past struct {
-	*session
-	stream Stream
-	// joined gives the checkpoint that has left the joint.
-	joined chan Checkpoint
+// joints know where live positions meet their pasts. Safe for concurrent use; the zero value is ready.
+type joints struct {
+	mu  sync.Mutex
+	all map[Stream]*joint
 }
 
-// run waits until the live position has left the joint, and reads up to it.
-func (p *past) run(ctx context.Context) error {
+// joint is where one stream's past ends. joined, until it was used, takes the first checkpoint that has left it.
+type joint struct {
+	at     time.Time
+	joined chan<- Checkpoint
+}
+
+// open begins to wait for a stream's live position to leave the joint.
+func (j *joints) open(s Stream, at time.Time) <-chan Checkpoint {
+	joined := make(chan Checkpoint, 1)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.all == nil {
+		j.all = make(map[Stream]*joint)
+	}
+	j.all[s] = &joint{at: at, joined: joined}
+	return joined
+}
+
+// join lets a stream's past begin once its live position has left the joint.
+func (j *joints) join(cp *Checkpoint, overlap time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	own := j.all[cp.Stream]
+	if own != nil && own.joined != nil && cp.Past != nil && cp.leftJoint(overlap) {
+		own.joined <- *cp // It has room for one.
+		own.joined = nil
+	}
+}
+
+// of is where a stream's past ended when the session found it.
+func (j *joints) of(s Stream) (at time.Time, joins bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	own := j.all[s]
+	if own == nil {
+		return time.Time{}, false
+	}
+	return own.at, true
+}
+
+// followPast waits until the live position has left the joint, and reads the history before it up to there.
+func (s *session) followPast(ctx context.Context, stream Stream, joined <-chan Checkpoint) error {
 	select {
-	case cp := <-p.joined:
-		return newPastReader(p.session, p.stream, cp).run(ctx)
+	case cp := <-joined:
+		return newPastReader(s, stream, cp).run(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

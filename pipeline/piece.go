@@ -18,8 +18,8 @@ type piece struct {
 	steps  chan<- step
 	// gaveBack tells the reader that there is memory again.
 	gaveBack func()
-	// reserved is what it may take from the memory budget before it has to ask.
-	reserved int64
+	// reserved is what it may take from the memory budget before it has to ask; needs is about what it will.
+	reserved, needs int64
 	// begins is where the window begins, after the one before it.
 	begins time.Time
 	// opens tells that it is a replay's first.
@@ -109,10 +109,12 @@ func (p *piece) run(ctx context.Context) {
 func (p *piece) attempt(ctx context.Context) (*fetch, error) {
 	// Only a window that does not add up is asked for exactly as before. Otherwise the plan is made anew, because the
 	// history that the API holds moves on while a fault lasts.
-	if p.mismatches == 0 {
-		if err := p.layOut(ctx); err != nil {
-			return nil, err
-		}
+	next := p.layOut
+	if p.mismatches > 0 {
+		next = func(ctx context.Context) error { return p.turns.Take(ctx, p.stream) }
+	}
+	if err := next(ctx); err != nil {
+		return nil, err
 	}
 	p.mismatched = false
 	f, err := p.read(ctx, p.asked)
@@ -129,18 +131,39 @@ func (p *piece) attempt(ctx context.Context) (*fetch, error) {
 	return nil, err
 }
 
-// layOut plans the window and tells the reader.
+// layOut plans the window, tells the reader, and waits for its turn. The head moves on while a window waits for that, so
+// it is planned once more then.
 func (p *piece) layOut(ctx context.Context) error {
 	plan, err := p.source.Plan(ctx, p.stream, p.from)
 	if err != nil {
 		return err
 	}
-	if p.asked = plan; !plan.Head {
+	if !plan.Head {
 		p.from.Until = plan.Window.End // What follows may be under way from now on.
+		if err := p.tell(ctx, step{plan: &plan}); err != nil {
+			return err
+		}
 	}
-	if err := p.tell(ctx, step{plan: &plan}); err != nil {
+	waited := p.cfg.Now()
+	if err := p.turns.Take(ctx, p.stream); err != nil {
 		return err
 	}
+	if plan.Head {
+		if p.cfg.Now().Sub(waited) >= time.Second { // The API's bounds have whole seconds.
+			plan, err = p.source.Plan(ctx, p.stream, p.from)
+		}
+		if err == nil && !plan.Head {
+			p.from.Until = plan.Window.End
+		}
+		if err == nil {
+			err = p.tell(ctx, step{plan: &plan})
+		}
+		if err != nil {
+			p.turns.Give(p.stream)
+			return err
+		}
+	}
+	p.asked = plan
 	p.cfg.Observer.Planned(p.stream, plan)
 	return nil
 }
@@ -153,10 +176,10 @@ func (p *piece) giveBack(bytes int64) {
 	}
 }
 
-// read fetches the window once.
+// read fetches the window once, in the turn that was taken.
 func (p *piece) read(ctx context.Context, plan Plan) (*fetch, error) {
-	if err := p.slots.Acquire(ctx, 1); err != nil {
-		return nil, err
+	if p.reserved == 0 && p.budget.TryAcquire(p.needs) {
+		p.reserved = p.needs
 	}
 	f := &fetch{
 		piece: p, plan: plan, held: p.reserved, slot: true,

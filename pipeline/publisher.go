@@ -13,8 +13,6 @@ import (
 // publisher commits windows, one transaction at a time.
 type publisher struct {
 	*session
-	// state is each stream's committed checkpoint.
-	state map[Stream]Checkpoint
 	// next is a streamed window that ended the collecting of a group.
 	next *delivery
 	// moved are the streams that the session has moved forward.
@@ -36,6 +34,10 @@ func (p *publisher) run(soft, hard context.Context) error {
 				return nil
 			}
 			if err := p.publish(hard, p.collect(d)); err != nil {
+				return err
+			}
+		case u := <-p.updates:
+			if err := p.update(hard, u); err != nil {
 				return err
 			}
 		case <-soft.Done():
@@ -122,8 +124,8 @@ func (p *publisher) commit(ctx context.Context, group []*delivery) error {
 func (p *publisher) report(closed []*Closed, written []written) {
 	for i, c := range closed {
 		p.moved[c.Ledger.Stream] = true
-		p.state[c.Ledger.Stream] = c.Checkpoint
-		p.join(c.Ledger.Stream)
+		p.positions.set(&c.Checkpoint)
+		p.joints.join(&c.Checkpoint, p.cfg.Overlap)
 		p.cfg.Observer.Committed(c, written[i].events)
 		for _, r := range written[i].rejected {
 			p.cfg.Observer.Rejected(c.Ledger.Stream, r)
@@ -131,15 +133,6 @@ func (p *publisher) report(closed []*Closed, written []written) {
 		for _, n := range c.Notices {
 			p.cfg.Observer.Notice(n)
 		}
-	}
-}
-
-// join lets a stream's past begin once its live position has left the joint.
-func (p *publisher) join(s Stream) {
-	cp, past := p.state[s], p.pasts[s]
-	if past != nil && cp.Past != nil && cp.leftJoint(p.cfg.Overlap) {
-		past.joined <- cp // It has room for one.
-		delete(p.pasts, s)
 	}
 }
 
@@ -167,7 +160,7 @@ func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery
 		}
 		before, ok := pending[d.stream] // A fast reader may have two windows in one group.
 		if !ok {
-			before = p.state[d.stream]
+			before, _ = p.positions.of(d.stream)
 		}
 		switch {
 		case d.closed.Ledger.Late:

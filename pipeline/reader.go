@@ -163,16 +163,18 @@ func (r *reader) startNext(ctx context.Context) bool {
 	if !from.Until.IsZero() && !from.End.Before(from.Until) {
 		return false
 	}
-	held := min(r.density.bytes, int64(r.cfg.WindowBytes))
-	if !r.budget.TryAcquire(held) {
-		if len(r.pieces) > 0 {
+	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
+	if len(r.pieces) > 0 {
+		if held = r.needs(); !r.budget.TryAcquire(held) {
 			return false
 		}
-		held = 0
 	}
 	r.start(ctx, len(r.pieces), from, held)
 	return true
 }
+
+// needs is about what a window takes in memory.
+func (r *reader) needs() int64 { return min(r.density.bytes, int64(r.cfg.WindowBytes)) }
 
 // share is the length of a window fetched ahead: where little history is left, it is divided among those that can be
 // fetched at the same time, so that all of them come to the end together. Short windows cost requests, so there is a
@@ -196,7 +198,7 @@ func (r *reader) start(ctx context.Context, place int, from Position, held int64
 	p := &piece{
 		session: r.session, stream: r.stream, begins: from.End, opens: from.End.Equal(r.opening), short: from.Span < r.density.span, from: from,
 		past: r.past, joint: r.joint, until: r.until,
-		steps: r.steps, gaveBack: r.gaveBack, reserved: held, turn: make(chan struct{}), cancel: cancel,
+		steps: r.steps, gaveBack: r.gaveBack, reserved: held, needs: r.needs(), turn: make(chan struct{}), cancel: cancel,
 	}
 	r.pieces = slices.Insert(r.pieces, place, p)
 	if place == 0 {

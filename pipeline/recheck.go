@@ -48,13 +48,26 @@ func (r *rechecks) of(s Stream) []Rechecked {
 	return slices.Clone(r.all[s])
 }
 
-func (r *rechecks) end(s Stream, after time.Duration) time.Time {
-	for _, one := range r.of(s) {
-		if one.After == after {
-			return one.End
+// forget takes out a stream that is read no longer.
+func (r *rechecks) forget(s Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, s)
+}
+
+// ends tells, of every stream, up to where it was asked after a delay.
+func (r *rechecks) ends(after time.Duration) map[Stream]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ends := make(map[Stream]time.Time, len(r.all))
+	for stream, all := range r.all {
+		for _, one := range all {
+			if one.After == after {
+				ends[stream] = one.End
+			}
 		}
 	}
-	return time.Time{}
+	return ends
 }
 
 func (r *rechecks) move(s Stream, after time.Duration, end time.Time) {
@@ -96,13 +109,17 @@ func (s *session) recheck(ctx context.Context) {
 
 // recheckOnce asks all windows that were closed so long ago and have not been asked yet.
 func (s *session) recheckOnce(ctx context.Context, after time.Duration) error {
-	now, err := s.source.Now(ctx, s.cfg.Streams[0])
+	ends := s.rechecks.ends(after)
+	if len(ends) == 0 {
+		return nil
+	}
+	now, err := s.source.Now(ctx, Stream{Kind: StreamMessages})
 	if err != nil {
 		return err
 	}
 	since := now
-	for _, stream := range s.cfg.Streams {
-		if end := s.rechecks.end(stream, after); end.Before(since) {
+	for _, end := range ends {
+		if end.Before(since) {
 			since = end
 		}
 	}
@@ -118,27 +135,28 @@ func (s *session) recheckOnce(ctx context.Context, after time.Duration) error {
 	}
 	audit := &Audit{AppKey: s.cfg.AppKey, Source: s.source, Totals: s.cfg.Totals, Archive: s.cfg.Archive}
 	for _, chain := range Chains(records) {
-		if !slices.Contains(s.cfg.Streams, chain.Stream) {
+		from, ours := ends[chain.Stream]
+		if !ours {
 			continue
 		}
-		if err := s.recheckChain(ctx, audit, &chain, after, now.Add(-after)); err != nil {
+		err := s.recheckChain(ctx, audit, &chain, after, Window{Begin: from, End: now.Add(-after)})
+		if err != nil && ClassOf(err) != Drop { // Its reader tells of a stream that is not there any more.
 			return err
 		}
 	}
 	return nil
 }
 
-// recheckChain asks the windows of a chain that end after what was asked before, and not after until.
-func (s *session) recheckChain(ctx context.Context, audit *Audit, c *Chain, after time.Duration, until time.Time) error {
-	from := s.rechecks.end(c.Stream, after)
+// recheckChain asks the windows of a chain that end within a time, but not at its begin: that was asked before.
+func (s *session) recheckChain(ctx context.Context, audit *Audit, c *Chain, after time.Duration, within Window) error {
 	begin, end := len(c.Windows), 0
 	for i := range c.Windows {
 		// One that was read late enough has shown what came late by then.
 		w := &c.Windows[i]
-		if joint, joins := s.joints[c.Stream]; joins && nearJoint(joint, w.Begin) {
+		if joint, joins := s.joints.of(c.Stream); joins && nearJoint(joint, w.Begin) {
 			continue // Its late rows may be the past's, which reads them later.
 		}
-		if w.End.After(from) && !w.End.After(until) && w.Started.Sub(w.End) < after {
+		if w.End.After(within.Begin) && !w.End.After(within.End) && w.Started.Sub(w.End) < after {
 			begin, end = min(begin, i), i+1
 		}
 	}

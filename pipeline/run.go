@@ -4,22 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 )
 
-// Config is what a pipeline is made of. AppKey, Streams, Source, Sink and Checkpoints are required; the rest works when
-// zero.
+// Config is what a pipeline is made of. AppKey, Source, Sink, Checkpoints and something to read (Streams, Statistics or
+// Discovery) are required; the rest works when zero.
 type Config struct {
 	AppKey      string
 	Streams     []Stream
 	Source      Source
 	Sink        Sink
 	Checkpoints Checkpoints
+	// Statistics are streams of figures that are read beside the others.
+	Statistics []StatisticsConfig
+	// Discovery finds further streams; nil finds none.
+	Discovery *DiscoveryConfig
 	// Start is where a stream without a checkpoint begins.
 	Start Start
 	// LiveFirst follows the head at once where a position is behind, and publishes the time in between beside that.
@@ -75,6 +74,8 @@ type Pipeline struct {
 	// resets are those that a session has begun from; positioned are the streams that have a checkpoint.
 	resets     map[string]bool
 	positioned map[Stream]bool
+	// refused are the statistics that the app has no right to.
+	refused refusals
 }
 
 // New checks the configuration and fills in the defaults.
@@ -85,7 +86,7 @@ func New(cfg Config) (*Pipeline, error) {
 		name string
 	}{
 		{cfg.AppKey == "", "app key"},
-		{len(cfg.Streams) == 0, "streams"},
+		{len(cfg.Streams)+len(cfg.Statistics) == 0 && cfg.Discovery == nil, "streams"},
 		{cfg.Source == nil, "source"},
 		{cfg.Sink == nil, "sink"},
 		{cfg.Checkpoints == nil, "checkpoints"},
@@ -164,9 +165,13 @@ func (p *Pipeline) wasReset(ctx context.Context) bool {
 	if err != nil {
 		return false // Fenced it is in any case.
 	}
-	for _, stream := range p.cfg.Streams {
-		cp, ok := positions[stream]
-		if !ok && p.positioned[stream] || cp.Reset != "" && !p.resets[cp.Reset] {
+	for _, cp := range positions {
+		if cp.Reset != "" && !p.resets[cp.Reset] {
+			return true
+		}
+	}
+	for stream := range p.positioned {
+		if _, there := positions[stream]; !there {
 			return true
 		}
 	}
@@ -181,192 +186,3 @@ func unlessStopped(err error) error {
 	return nil
 }
 
-// session is the time between two readings of the committed position. Its parts share the way to the publisher and the
-// limits of memory.
-type session struct {
-	cfg         *Config
-	source      Source
-	sink        Sink
-	checkpoints Checkpoints
-	// queue has no buffer: a reader keeps its closed windows until the publisher takes them, in their order.
-	queue    chan *delivery
-	rechecks rechecks
-	// pasts are the histories behind live positions that wait to be begun; joints are where those end that the session
-	// found. The publisher owns pasts once it runs.
-	pasts  map[Stream]*past
-	joints map[Stream]time.Time
-	// budget counts bytes of windows held; slots count windows being fetched.
-	budget, slots *semaphore.Weighted
-}
-
-// session opens the sink, reads the position and works from there until something ends it. It tells whether anything was
-// committed.
-func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
-	s := &session{
-		cfg: &p.cfg, source: p.cfg.Source, sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints,
-		queue:  make(chan *delivery),
-		pasts:  make(map[Stream]*past),
-		joints: make(map[Stream]time.Time),
-		budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
-		slots:  semaphore.NewWeighted(int64(p.cfg.Parallel)),
-	}
-	// Order matters: opening the sink decides what the last writer left open, and only then is the position final.
-	if err = s.sink.Open(ctx); err != nil {
-		return false, err
-	}
-	positions, err := s.checkpoints.Load(ctx)
-	if err != nil {
-		return false, err
-	}
-	for stream, cp := range positions {
-		p.resets[cp.Reset] = true
-		p.positioned[stream] = true
-	}
-	readers, state, err := s.readers(ctx, positions)
-	if err != nil {
-		return false, err
-	}
-	pub := &publisher{session: s, state: state, moved: make(map[Stream]bool)}
-	err = s.work(ctx, readers, pub)
-	for stream := range pub.moved {
-		p.positioned[stream] = true
-	}
-	return len(pub.moved) > 0, err
-}
-
-// readers makes a reader for each stream. A stream without a checkpoint begins at the configured start.
-func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) ([]*reader, map[Stream]Checkpoint, error) {
-	readers := make([]*reader, 0, len(s.cfg.Streams))
-	state := make(map[Stream]Checkpoint)
-	for _, stream := range s.cfg.Streams {
-		cp, ok := positions[stream]
-		if err := s.begin(ctx, stream, &cp, ok); ClassOf(err) == Drop {
-			s.cfg.Observer.Dropped(stream, err)
-			continue
-		} else if err != nil {
-			return nil, nil, err
-		}
-		state[stream] = cp
-		s.cfg.Observer.Begun(stream, &cp)
-		s.rechecks.begin(stream, &cp, s.cfg.Recheck)
-		opens := s.cfg.Replay != "" && !ok
-		if opens {
-			var err error
-			if cp.Seen, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
-				return nil, nil, err
-			}
-		}
-		r := newReader(s, stream, cp)
-		if opens {
-			r.opening = cp.End
-		}
-		if cp.Past != nil {
-			r.joint, s.joints[stream] = cp.Past.Until, cp.Past.Until
-			s.pasts[stream] = &past{session: s, stream: stream, joined: make(chan Checkpoint, 1)}
-		}
-		readers = append(readers, r)
-	}
-	return readers, state, nil
-}
-
-// begin completes the position from which a stream is read: known tells that it is a committed one.
-func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, known bool) error {
-	if !known {
-		cp.End = s.cfg.Start.At
-	}
-	ahead := s.cfg.LiveFirst && s.cfg.Until.IsZero()
-	if !cp.End.IsZero() && !ahead {
-		return nil
-	}
-	now, err := s.source.Now(ctx, stream)
-	if err != nil {
-		return err
-	}
-	if cp.End.IsZero() {
-		cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
-	}
-	if ahead {
-		cp.split(now)
-	}
-	return nil
-}
-
-// noStream ends a run in which the API knows none of the streams.
-func noStream() error {
-	return &Fault{
-		Class: Permanent, Op: "read", Err: errors.New("no stream is left: the API knows none of those that were named"),
-		Hint: "see JMPUB_STREAMS",
-	}
-}
-
-// work runs readers and publisher until one of them fails or ctx is done.
-func (s *session) work(ctx context.Context, readers []*reader, pub *publisher) error {
-	group, soft := errgroup.WithContext(ctx)
-	hard, cancel := graceful(soft, s.cfg.Grace)
-	defer cancel()
-	var reading, checking sync.WaitGroup
-	var dropped atomic.Int64
-	for _, r := range readers {
-		reading.Add(1)
-		group.Go(func() error {
-			defer reading.Done()
-			err := r.run(soft)
-			if ClassOf(err) == Drop && soft.Err() == nil {
-				s.cfg.Observer.Dropped(r.stream, err)
-				dropped.Add(1)
-				return nil
-			}
-			return err
-		})
-	}
-	for stream, p := range s.pasts {
-		reading.Add(1)
-		group.Go(func() error {
-			defer reading.Done()
-			if err := p.run(soft); ClassOf(err) != Drop { // Its live reader tells of that.
-				return err
-			}
-			return nil
-		})
-		pub.join(stream)
-	}
-	looking, stopLooking := context.WithCancel(soft)
-	defer stopLooking()
-	if len(s.cfg.Recheck) > 0 {
-		checking.Go(func() { s.recheck(looking) })
-	}
-	group.Go(func() error {
-		reading.Wait()
-		stopLooking() // Nothing is left that could be late.
-		checking.Wait()
-		close(s.queue)
-		if int(dropped.Load()) == len(readers) {
-			return noStream()
-		}
-		return nil
-	})
-	group.Go(func() error { return pub.run(soft, hard) })
-	return group.Wait()
-}
-
-// graceful is a context that ends grace after ctx does. Its values are ctx's; its own end is not, because a transaction
-// that is being committed has to be decided, or the next start would find it in doubt.
-func graceful(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var timer *time.Timer
-	var mu sync.Mutex // Guards timer against a cancel that comes while it is set.
-	stop := context.AfterFunc(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		timer = time.AfterFunc(grace, cancel)
-	})
-	return hard, func() {
-		stop()
-		mu.Lock()
-		defer mu.Unlock()
-		if timer != nil {
-			timer.Stop()
-		}
-		cancel()
-	}
-}

@@ -71,7 +71,7 @@ func TestWindowIsReadAgainWhenRowsDoNotAddUp(t *testing.T) {
 		rows := rowsFrom(begin, 30)
 		source := newFakeSource(rows...)
 		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(w)
+			pages := source.pages(messages(), w)
 			switch n {
 			case 1: // A row is missing.
 				pages.parts[0] = pages.parts[0][1:]
@@ -97,7 +97,7 @@ func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
 		rows := rowsFrom(begin, 30)
 		source := newFakeSource(rows...)
 		source.open = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(w)
+			pages := source.pages(messages(), w)
 			if pages.total > 0 {
 				pages.total++
 			}
@@ -123,7 +123,7 @@ func TestRepeatedRowsBesideAllOthersAreDropped(t *testing.T) {
 		rows := rowsFrom(begin, 30)
 		source := newFakeSource(rows...)
 		source.open = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(w)
+			pages := source.pages(messages(), w)
 			pages.parts = append(pages.parts, pages.parts[0])
 			return pages, nil
 		}
@@ -150,7 +150,7 @@ func TestLargeWindowIsStreamed(t *testing.T) {
 		source := newFakeSource(rows...)
 		source.pageSize = 1000
 		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(w)
+			pages := source.pages(messages(), w)
 			if n == 1 {
 				pages.parts = pages.parts[:35]
 				pages.err = &pipeline.Fault{Class: pipeline.Restart, Op: "page 36", Err: errors.New("cursor expired")}
@@ -405,7 +405,7 @@ func TestTwoLiesDoNotMakeATruth(t *testing.T) {
 		rows := rowsFrom(begin, 30)
 		source := newFakeSource(rows...)
 		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(w)
+			pages := source.pages(messages(), w)
 			if n > 8 {
 				return pages, nil
 			}

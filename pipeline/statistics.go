@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -51,14 +50,6 @@ type Statistics struct {
 	read   time.Time
 	marks  marks
 	counts Counts
-}
-
-// Update is what commits together, beside windows.
-type Update struct {
-	// Closed has the ledger record, the checkpoint and the notices.
-	Closed *Closed
-	// Records are the events.
-	Records []Record
 }
 
 // NewStatistics begins where a checkpoint says; the zero one is the beginning.
@@ -241,32 +232,4 @@ func windowOf(figures []Figures, now time.Time) Window {
 		w.End = w.Begin
 	}
 	return w
-}
-
-// Commit publishes an update in one transaction, with its ledger record and checkpoint. It has to be called by the goroutine
-// that uses the sink. An error is the end of the session, as with a window.
-func (u *Update) Commit(ctx context.Context, sink Sink, checkpoints Checkpoints) error {
-	closed := []*Closed{u.Closed}
-	tx, err := sink.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	records, err := checkpoints.Stage(closed)
-	if err != nil {
-		err = fmt.Errorf("make ledger and checkpoint records: %w", err)
-	} else {
-		err = tx.Append(ctx, slices.Concat(u.Records, records))
-	}
-	if err == nil {
-		err = tx.Commit(ctx)
-	} else if class := ClassOf(err); class != Abort && class != Fenced {
-		err = errors.Join(err, tx.Abort(ctx))
-	}
-	if err != nil {
-		return err
-	}
-	if err := checkpoints.Save(ctx, closed); err != nil {
-		return fmt.Errorf("save checkpoints: %w", err)
-	}
-	return nil
 }

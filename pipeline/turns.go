@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Turns bound how many streams are fetched from at the same time, and are fair: a window is a turn, and whoever had one
-// stands behind all who wait. The stream with all of an app's messages never waits for one. Safe for concurrent use.
+// Turns bound how many windows are fetched at the same time, and are fair: a window is a turn, and whoever had one stands
+// behind all who wait. The stream with all of an app's messages has turns of its own, so it never waits for the others.
+// Safe for concurrent use.
 type Turns struct {
-	slots *semaphore.Weighted
+	messages, others *semaphore.Weighted
 
 	mu sync.Mutex
 	// streams is how many share the turns, pace the mean time between two turns that ended, last when the latest did.
@@ -27,26 +28,28 @@ const (
 	longestPause = time.Minute
 )
 
-// NewTurns gives n streams a turn at a time. estimate is how long a turn takes until that is known: the time between two
+// NewTurns gives n windows a turn at a time. estimate is how long a turn takes until that is known: the time between two
 // requests that the quota allows.
 func NewTurns(n int, estimate time.Duration) *Turns {
-	return &Turns{slots: semaphore.NewWeighted(int64(n)), pace: estimate}
+	return &Turns{messages: semaphore.NewWeighted(int64(n)), others: semaphore.NewWeighted(int64(n)), pace: estimate}
+}
+
+func (t *Turns) of(s Stream) *semaphore.Weighted {
+	if s.Kind == StreamMessages {
+		return t.messages
+	}
+	return t.others
 }
 
 // Take waits for a turn of a stream.
-func (t *Turns) Take(ctx context.Context, s Stream) error {
-	if s.Kind == StreamMessages {
-		return nil
-	}
-	return t.slots.Acquire(ctx, 1)
-}
+func (t *Turns) Take(ctx context.Context, s Stream) error { return t.of(s).Acquire(ctx, 1) }
 
 // Give ends a turn that was taken.
 func (t *Turns) Give(s Stream) {
+	t.of(s).Release(1)
 	if s.Kind == StreamMessages {
 		return
 	}
-	t.slots.Release(1)
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -121,7 +121,7 @@ func validValues(t *testing.T, name string) []string {
 	case "notice":
 		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1",`, 1))
 	case "checkpoint":
-		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","reset":"r-2",`+
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","reset":"r-2","removed":true,`+
 			`"rechecked":[{"after_seconds":600,"end_time":"2026-11-01T09:54:00Z"}],"past":{"end_time":"2026-09-10T00:00:00Z",`+
 			`"until":"2026-11-01T10:00:00Z","span_seconds":90,"seen":[1],"seen_rejected":[2],"joint":[3],"joint_rejected":[4]},`, 1))
 	case "statistics-users", "statistics-messages", "statistics-groups":
