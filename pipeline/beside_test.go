@@ -3,10 +3,10 @@ package pipeline_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -148,7 +148,7 @@ func TestManyStreamsDoNotHoldUpTheMessages(t *testing.T) {
 		app := &lists{names: make(map[pipeline.StreamKind][]string)}
 		var names []string
 		for i := range rooms {
-			names = append(names, fmt.Sprint(i+1))
+			names = append(names, strconv.Itoa(i+1))
 			s := pipeline.Stream{Kind: pipeline.StreamChatrooms, Name: names[i]}
 			source.of[s] = scattered(begin, i+1, 100)
 		}
@@ -263,7 +263,9 @@ func TestStatisticsBesideMessages(t *testing.T) {
 // refusedFigures are those of an app that does not pay for them.
 type refusedFigures struct{ asked int }
 
-func (*refusedFigures) Now(context.Context, pipeline.Stream) (time.Time, error) { return time.Now(), nil }
+func (*refusedFigures) Now(context.Context, pipeline.Stream) (time.Time, error) {
+	return time.Now(), nil
+}
 
 func (f *refusedFigures) Statistics(context.Context, pipeline.Stream, pipeline.Period, int) ([]pipeline.Figures, int, error) {
 	f.asked++

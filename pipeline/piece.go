@@ -140,12 +140,12 @@ func (p *piece) layOut(ctx context.Context) error {
 	}
 	if !plan.Head {
 		p.from.Until = plan.Window.End // What follows may be under way from now on.
-		if err := p.tell(ctx, step{plan: &plan}); err != nil {
+		if err = p.tell(ctx, step{plan: &plan}); err != nil {
 			return err
 		}
 	}
 	waited := p.cfg.Now()
-	if err := p.turns.Take(ctx, p.stream); err != nil {
+	if err = p.turns.Take(ctx, p.stream); err != nil {
 		return err
 	}
 	if plan.Head {

@@ -185,4 +185,3 @@ func unlessStopped(err error) error {
 	}
 	return nil
 }
-

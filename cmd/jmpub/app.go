@@ -35,8 +35,8 @@ func newApp(ctx context.Context, cfg *config, log *slog.Logger, extra ...*pipeli
 func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	cfg := a.cfg
 	a.status = status.New(status.Options{
-		AppKey: cfg.source.AppKey, Delivery: cfg.delivery(), Streams: cfg.streams, Version: buildVersion(),
-		Warn: cfg.retentionWarn,
+		AppKey: cfg.source.AppKey, Delivery: cfg.delivery(), Streams: cfg.named(), Discover: cfg.discover,
+		Version: buildVersion(), Warn: cfg.retentionWarn, StatisticsStale: staleReadings * cfg.statisticsEvery,
 	})
 	a.observe(append(extra, a.status.Observer(), logObserver(a.log))...)
 	if err := a.openAll(ctx); err != nil {
@@ -72,6 +72,9 @@ func (a *app) Run(ctx context.Context) error {
 	})
 	return group.Wait()
 }
+
+// staleReadings is after how many readings of statistics that did not come they are missed.
+const staleReadings = 3
 
 const (
 	// watchEvery is how often the retention clock is looked at, remindEvery how often the same warning is repeated.

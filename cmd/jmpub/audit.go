@@ -68,7 +68,7 @@ func runAudit(ctx context.Context, cmd *cobra.Command, p *parts, r *rangeFlags, 
 	if err := p.openSource(ctx); err != nil {
 		return startError(err)
 	}
-	now, err := p.source.Now(ctx, p.cfg.streams[0])
+	now, err := p.source.Now(ctx, p.cfg.contact())
 	if err != nil {
 		return startError(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,14 @@ type config struct {
 	kafka   kafkaconn.Config
 	sink    sink.Config
 	streams []pipeline.Stream
-	start   pipeline.Start
+	// statistics are streams of figures, discover the kinds of which every stream is read that the lists have.
+	statistics []pipeline.Stream
+	discover   []pipeline.StreamKind
+	units      []pipeline.Unit
+	// statisticsEvery and discoveryEvery are how often those are read.
+	statisticsEvery, discoveryEvery time.Duration
+
+	start pipeline.Start
 	// checkpointDir is the folder of file checkpoints; empty keeps them in Kafka.
 	checkpointDir string
 	// until is where a replay ends; zero for a live run.
@@ -89,15 +97,52 @@ func (s *settings) parseSource(p *parser, c *config) {
 	if c.source.Rate, err = source.ParseRate(s.API.Rate); err != nil {
 		p.add("JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")
 	}
-	if c.streams, err = pipeline.ParseStreams(s.Streams); err != nil {
-		p.addf("JMPUB_STREAMS: %w", err)
-	}
+	s.parseStreams(p, c)
 	if s.Start == "now" {
 		return
 	}
 	if c.start.At, c.start.Back, err = parseTime(s.Start, c.source.TimeZone); err != nil {
 		p.addf("JMPUB_START: %w, or now", err)
 	}
+}
+
+func (s *settings) parseStreams(p *parser, c *config) {
+	selection, err := pipeline.ParseSelection(s.Streams)
+	if err != nil {
+		p.addf("JMPUB_STREAMS: %w", err)
+	}
+	c.streams, c.statistics, c.discover = selection.Streams, selection.Statistics, selection.Discover
+	c.sink.Statistics = selection.Statistics
+	if others := len(c.streams) - 1 + len(c.discover); others > 0 && slices.Contains(c.streams, pipeline.Stream{Kind: pipeline.StreamMessages}) {
+		p.addf("JMPUB_STREAMS: messages has the messages of all users and groups, and whether it has those of chat rooms too is " +
+			"not documented, so beside other streams it would publish rows twice; name messages alone, or streams of users, " +
+			"groups and chat rooms. For both, run two jmpub, each with its own JMPUB_GROUP")
+	}
+	c.units = p.units("JMPUB_STATISTICS_UNITS", s.Statistics.Units)
+	const often, seldom = time.Minute, 24 * time.Hour // The lists and figures do not change faster, and hours are told for a day.
+	c.statisticsEvery = p.between("JMPUB_STATISTICS_EVERY", s.Statistics.Every, often, seldom)
+	c.discoveryEvery = p.between("JMPUB_DISCOVERY_EVERY", s.Discovery.Every, often, seldom)
+	c.source.ListsURL = p.baseURL("JMPUB_IM_URL", s.IM.URL)
+}
+
+// named are the streams that the settings name, statistics among them.
+func (c *config) named() []pipeline.Stream { return slices.Concat(c.streams, c.statistics) }
+
+// selected is what the settings ask for, in words.
+func (c *config) selected() []string {
+	names := streamNames(c.named())
+	for _, kind := range c.discover {
+		names = append(names, string(kind)+"/*")
+	}
+	return names
+}
+
+// contact is a stream to make the first contact with.
+func (c *config) contact() pipeline.Stream {
+	if len(c.streams) > 0 {
+		return c.streams[0]
+	}
+	return pipeline.Stream{Kind: pipeline.StreamMessages}
 }
 
 func (s *settings) parseKafka(p *parser, c *config) {

@@ -105,6 +105,11 @@ func TestBadInput(t *testing.T) {
 			"several at once", with(good, "JMPUB_POLL", "2x", "JMPUB_STREAMS", "user/a", "JMPUB_API_RATE", "fast"),
 			[]string{"JMPUB_POLL", "JMPUB_STREAMS", "JMPUB_API_RATE"},
 		},
+		{"streams that overlap", with(good, "JMPUB_STREAMS", "messages,groups/*"), []string{"JMPUB_STREAMS", "twice", "JMPUB_GROUP"}},
+		{
+			"statistics by the week", with(good, "JMPUB_STATISTICS_UNITS", "week", "JMPUB_STATISTICS_EVERY", "1s", "JMPUB_IM_URL", "ftp://x"),
+			[]string{"JMPUB_STATISTICS_UNITS", "hour,day,month", "JMPUB_STATISTICS_EVERY", "1m0s", "JMPUB_IM_URL"},
+		},
 		{"overlap of nothing", with(good, "JMPUB_OVERLAP", "0s"), []string{"JMPUB_OVERLAP"}},
 		{"summer time", with(good, "JMPUB_API_TIME_ZONE", "Europe/Berlin"), []string{"JMPUB_API_TIME_ZONE"}},
 		{"unknown zone", with(good, "JMPUB_API_TIME_ZONE", "Moon/Sea"), []string{"JMPUB_API_TIME_ZONE"}},

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // parser turns settings' text into values and keeps every mistake, each with the setting's name, the accepted form and
@@ -36,6 +38,24 @@ func (p *parser) duration(name, text string) time.Duration {
 		p.add(name, text, "a duration such as 2s, 10m or 7d")
 	}
 	return d
+}
+
+// between is a duration within bounds.
+func (p *parser) between(name, text string, shortest, longest time.Duration) time.Duration {
+	d, err := parseDuration(text)
+	if err != nil || d < shortest || d > longest {
+		p.add(name, text, fmt.Sprintf("a duration from %s to %s", shortest, longest))
+	}
+	return d
+}
+
+// units is a comma-separated list of what statistics are summed up by.
+func (p *parser) units(name, text string) []pipeline.Unit {
+	units, err := pipeline.ParseUnits(text)
+	if err != nil {
+		p.addf("%s: %w", name, err)
+	}
+	return units
 }
 
 // durations is a comma-separated list of durations of a minute and more; off is none.

@@ -93,12 +93,24 @@ func (a *parts) openSource(ctx context.Context) error {
 
 // pipelineConfig is what a pipeline over these parts is made of.
 func (a *parts) pipelineConfig() pipeline.Config {
-	return pipeline.Config{
+	c := pipeline.Config{
 		AppKey: a.cfg.source.AppKey, Streams: a.cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
 		Start: a.cfg.start, Overlap: a.cfg.source.Overlap, Parallel: a.cfg.parallel, Retry: a.retry, Observer: a.observer,
 		Recheck: a.cfg.recheck, Archive: a.archive, Totals: a.source,
 		LiveFirst: a.cfg.liveFirst,
 	}
+	for _, stream := range a.cfg.statistics {
+		c.Statistics = append(c.Statistics, pipeline.StatisticsConfig{
+			AppKey: c.AppKey, Stream: stream, Units: a.cfg.units, Zone: a.cfg.source.TimeZone, Source: a.source, Every: a.cfg.statisticsEvery,
+		})
+	}
+	if len(a.cfg.discover) > 0 {
+		rate := a.cfg.source.Rate
+		c.Discovery = &pipeline.DiscoveryConfig{
+			Kinds: a.cfg.discover, Directory: a.source, Every: a.cfg.discoveryEvery, Pace: rate.Per / time.Duration(rate.Requests),
+		}
+	}
+	return c
 }
 
 // greet makes the first contact with the API. What an API that is busy or broken answers is waited for later on; one that
@@ -106,7 +118,7 @@ func (a *parts) pipelineConfig() pipeline.Config {
 func (a *parts) greet(ctx context.Context) error {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := a.source.Now(check, a.cfg.streams[0])
+	_, err := a.source.Now(check, a.cfg.contact())
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

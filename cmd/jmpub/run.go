@@ -56,14 +56,14 @@ func newRun() *cobra.Command {
 			defer a.Close()
 			attrs := []any{
 				slog.String("version", buildVersion()), slog.String("app_key", cfg.source.AppKey),
-				slog.Any("streams", streamNames(cfg.streams)), slog.String("delivery", cfg.delivery()),
+				slog.Any("streams", cfg.selected()), slog.String("delivery", cfg.delivery()),
 				slog.String("api", cfg.source.BaseURL), slog.Any("brokers", cfg.kafka.Brokers),
 			}
 			if a.listener != nil {
 				attrs = append(attrs, slog.String("status", "http://"+a.listener.Addr().String()))
 			}
 			log.InfoContext(ctx, "publishing", attrs...)
-			if overlapping(cfg.streams) {
+			if overlapping(cfg) {
 				log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
 					"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")
 			}
@@ -98,13 +98,17 @@ func streamNames(streams []pipeline.Stream) []string {
 	return names
 }
 
-// overlapping tells whether a message can stand in more than one of the streams: the app-wide one has those of users and
-// groups, and a single chat stands with both of its users.
-func overlapping(streams []pipeline.Stream) bool {
+// overlapping tells whether a message can stand in more than one of the streams: a single chat stands with both of its users,
+// and a user's messages to a group stand with the group too.
+func overlapping(cfg *config) bool {
 	kinds := make(map[pipeline.StreamKind]int)
-	for _, s := range streams {
+	for _, s := range cfg.streams {
 		kinds[s.Kind]++
 	}
-	return kinds[pipeline.StreamMessages] > 0 && len(streams) > 1 || kinds[pipeline.StreamUsers] > 1 ||
+	const many = 2
+	for _, kind := range cfg.discover {
+		kinds[kind] += many
+	}
+	return kinds[pipeline.StreamUsers] > 1 ||
 		kinds[pipeline.StreamUsers] > 0 && kinds[pipeline.StreamGroups]+kinds[pipeline.StreamChatrooms] > 0
 }

@@ -53,6 +53,17 @@ type settings struct {
 		PageSize string `split_words:"true" default:"1000"`
 		Parallel string `split_words:"true" default:"4"`
 	}
+	// IM is the API that lists users, groups and chat rooms.
+	IM struct {
+		URL string `split_words:"true" default:"https://api.im.jpush.cn/v1"`
+	}
+	Discovery struct {
+		Every string `split_words:"true" default:"10m"`
+	}
+	Statistics struct {
+		Units string `split_words:"true" default:"hour,day,month"`
+		Every string `split_words:"true" default:"10m"`
+	}
 	Poll    string `split_words:"true" default:"2s"`
 	Settle  string `split_words:"true" default:"5s"`
 	Overlap string `split_words:"true" default:"2s"`

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -68,7 +70,9 @@ type job struct {
 	*world
 	prefix  string
 	streams []pipeline.Stream
-	dir     string // file checkpoints
+	// discover are the kinds of which the streams are found by the lists; of streams, only the others are named then.
+	discover []pipeline.StreamKind
+	dir      string // file checkpoints
 	// liveFirst follows the head and reads the history behind it.
 	liveFirst bool
 	// change adapts the source's settings.
@@ -117,7 +121,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := source.Config{
 		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
-		TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
+		ListsURL: strings.TrimSuffix(j.url, "/v2") + "/v1", TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
 		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
 		Retry: retry, Observer: observer, Transport: cut.http(transport),
 	}
@@ -156,7 +160,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Grace:  grace,
-		AppKey: j.api.AppKey, Streams: j.streams, Source: api, Sink: out, Checkpoints: store,
+		AppKey: j.api.AppKey, Streams: j.named(), Discovery: j.discovery(api), Source: api, Sink: out, Checkpoints: store,
 		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
 		Retry: retry, Observer: observer, LiveFirst: j.liveFirst,
 	})
@@ -164,6 +168,18 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 		return err
 	}
 	return p.Run(ctx)
+}
+
+// named are the streams that an operator would name.
+func (j *job) named() []pipeline.Stream {
+	return slices.DeleteFunc(slices.Clone(j.streams), func(s pipeline.Stream) bool { return slices.Contains(j.discover, s.Kind) })
+}
+
+func (j *job) discovery(lists pipeline.Directory) *pipeline.DiscoveryConfig {
+	if len(j.discover) == 0 {
+		return nil
+	}
+	return &pipeline.DiscoveryConfig{Kinds: j.discover, Directory: lists, Every: 300 * time.Millisecond}
 }
 
 // published is the contract that every record of every topic is held against.

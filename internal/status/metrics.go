@@ -48,6 +48,8 @@ func metrics() []metric {
 		{"jmpub_restart_causes_total", "Windows read again, by the class of the cause.", []string{"class"}},
 		{"jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then.", nil},
 		{"jmpub_notices_total", "Notices published, by kind.", []string{"kind"}},
+		{"jmpub_discovered_streams", "Streams that the lists of users, groups and chat rooms have.", nil},
+		{"jmpub_sweep_seconds", "About how long it takes until each discovered stream had its turn.", nil},
 		{"jmpub_retries_total", "Calls to the API or to Kafka that were made again.", nil},
 		{"jmpub_sessions_total", "Times that the position was read from the checkpoints.", nil},
 		{"jmpub_request_duration_seconds", "Duration of requests to the API, by class.", []string{"class"}},
@@ -85,15 +87,15 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for stream, state := range s.streams {
 		name := stream.String()
 		snap := s.stream(stream, state, now)
-		if !state.read.IsZero() {
+		if snap.LagSeconds >= 0 {
 			send("jmpub_lag_seconds", prometheus.GaugeValue, snap.LagSeconds, name)
 		}
 		if snap.UnreadSeconds >= 0 {
 			send("jmpub_unread_age_seconds", prometheus.GaugeValue, snap.UnreadSeconds, name)
 			send("jmpub_retention_left_seconds", prometheus.GaugeValue, snap.RetentionLeftSeconds, name)
 		}
-		if !state.committed.IsZero() {
-			send("jmpub_end_time_seconds", prometheus.GaugeValue, float64(state.committed.Unix()), name)
+		if !snap.Committed.IsZero() {
+			send("jmpub_end_time_seconds", prometheus.GaugeValue, float64(snap.Committed.Unix()), name)
 		}
 		t := &state.totals
 		count("jmpub_rows_total", t.rows, name)
@@ -117,6 +119,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count("jmpub_late_rows_total", s.totals.late)
 	for _, kind := range sortedKeys(s.totals.notices) {
 		count("jmpub_notices_total", s.totals.notices[kind], string(kind))
+	}
+	if len(s.opts.Discover) > 0 {
+		send("jmpub_discovered_streams", prometheus.GaugeValue, float64(s.discovered))
+		send("jmpub_sweep_seconds", prometheus.GaugeValue, s.sweep.Seconds())
 	}
 	count("jmpub_retries_total", s.totals.retries)
 	count("jmpub_sessions_total", s.totals.sessions)

@@ -28,6 +28,28 @@ func (p *position) unread() time.Time {
 	}
 }
 
+// where is the position that is shown: of a list's streams, that of the one which is furthest behind, read when any of them
+// was.
+func (s *streamState) where() position {
+	if s.members == nil {
+		return s.position
+	}
+	var oldest position
+	for _, p := range s.members {
+		headAt := oldest.headAt
+		if oldest.unread().IsZero() || p.unread().Before(oldest.unread()) {
+			oldest = *p
+		}
+		if headAt.After(oldest.headAt) {
+			oldest.headAt = headAt
+		}
+		if p.headAt.After(oldest.headAt) {
+			oldest.headAt = p.headAt
+		}
+	}
+	return oldest
+}
+
 // move takes in a checkpoint.
 func (p *position) move(cp *pipeline.Checkpoint) {
 	p.committed, p.past, p.pastUntil = cp.End, time.Time{}, time.Time{}
@@ -51,9 +73,10 @@ func (s *Status) Leaving() []string {
 	now := s.opts.Now()
 	var all []string
 	for stream, state := range s.streams {
-		if left := s.left(&state.position, now); !state.dropped && left < s.opts.Warn {
+		p := state.where()
+		if left := s.left(&p, now); !state.dropped && left < s.opts.Warn {
 			all = append(all, fmt.Sprintf("%s is published up to %s; what follows begins to leave the API's history in %s", stream,
-				state.unread().UTC().Format(time.RFC3339), left.Round(time.Minute)))
+				p.unread().UTC().Format(time.RFC3339), left.Round(time.Minute)))
 		}
 	}
 	return all

@@ -29,6 +29,8 @@ type Snapshot struct {
 	Retries   int64            `json:"retries"`
 	Requests  map[string]int64 `json:"requests"`
 	Streams   []StreamSnapshot `json:"streams"`
+	// SweepSeconds is about how long it takes until each stream of the lists had its turn; 0 without any.
+	SweepSeconds float64 `json:"sweep_seconds,omitempty"`
 	// Last is the ledger record of the window committed last; nil before the first.
 	Last *pipeline.Ledger `json:"last_window,omitempty"`
 	// Problem is the last error, in one sentence.
@@ -39,6 +41,8 @@ type Snapshot struct {
 // StreamSnapshot is one stream at one moment.
 type StreamSnapshot struct {
 	Stream string `json:"stream"`
+	// Streams is how many streams of a list this stands for; 0 for a single one. Of times, the one furthest behind is told.
+	Streams int `json:"streams,omitempty"`
 	// Read and Committed are end_times; zero before the first window.
 	Read      time.Time `json:"read_to,omitzero"`
 	Committed time.Time `json:"committed_to,omitzero"`
@@ -66,7 +70,7 @@ func (s *Status) Snapshot() Snapshot {
 	snap := Snapshot{
 		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version, Uptime: now.Sub(s.started),
 		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
-		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt,
+		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 	}
 	for target, n := range s.totals.events {
 		snap.Events[pipeline.Target(target).String()] = n
@@ -97,17 +101,22 @@ func (s *Status) Snapshot() Snapshot {
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Time) StreamSnapshot {
+	p := state.where()
+	stale := s.opts.Stale
+	if stream.Kind == pipeline.StreamStatistics {
+		stale = s.opts.StatisticsStale
+	}
 	snap := StreamSnapshot{
-		Stream: stream.String(), Read: state.read, Committed: state.committed, LagSeconds: -1,
-		UnreadSeconds: -1, PastTo: state.past, PastUntil: state.pastUntil,
-		RetentionLeftSeconds: s.left(&state.position, now).Seconds(),
+		Stream: stream.String(), Streams: len(state.members), Read: p.read, Committed: p.committed, LagSeconds: -1,
+		UnreadSeconds: -1, PastTo: p.past, PastUntil: p.pastUntil,
+		RetentionLeftSeconds: s.left(&p, now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
-		Fresh: !state.headAt.IsZero() && now.Sub(state.headAt) < s.opts.Stale,
+		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale,
 	}
-	if !state.read.IsZero() {
-		snap.LagSeconds = now.Sub(state.read).Seconds()
+	if !p.read.IsZero() {
+		snap.LagSeconds = now.Sub(p.read).Seconds()
 	}
-	if unread := state.unread(); !unread.IsZero() {
+	if unread := p.unread(); !unread.IsZero() {
 		snap.UnreadSeconds = now.Sub(unread).Seconds()
 	}
 	return snap

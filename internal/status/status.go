@@ -14,7 +14,10 @@ import (
 type Options struct {
 	AppKey   string
 	Delivery string
-	Streams  []pipeline.Stream
+	// Streams are those that were named, statistics among them.
+	Streams []pipeline.Stream
+	// Discover are the kinds of which the lists' streams are read. They may be many, so they are shown as one, users/*.
+	Discover []pipeline.StreamKind
 	Version  string
 	// Retention is how far back the API's history reaches; default 60 days.
 	Retention time.Duration
@@ -22,6 +25,8 @@ type Options struct {
 	Warn time.Duration
 	// Stale is how long nothing may have been read before readiness is lost; default 5 minutes.
 	Stale time.Duration
+	// StatisticsStale is the same for statistics, which are read seldom; default 30 minutes.
+	StatisticsStale time.Duration
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 }
@@ -30,6 +35,8 @@ const (
 	defaultRetention = 60 * 24 * time.Hour
 	defaultWarn      = 7 * 24 * time.Hour
 	defaultStale     = 5 * time.Minute
+
+	defaultStatisticsStale = 30 * time.Minute
 )
 
 // Status keeps the counters. Safe for concurrent use.
@@ -45,11 +52,17 @@ type Status struct {
 	problem   string
 	problemAt time.Time
 	last      *pipeline.Ledger
+	// discovered is how many streams the lists have, sweep about how long it takes until each had its turn.
+	discovered int
+	sweep      time.Duration
 }
 
-// streamState is what is known of one stream.
+// streamState is what is known of one stream, or of all that a list has.
 type streamState struct {
 	position
+
+	// members are the positions of a list's streams; nil for a single stream.
+	members map[pipeline.Stream]*position
 
 	totals  streamTotals
 	dropped bool
@@ -91,6 +104,9 @@ func New(o Options) *Status {
 	if o.Stale <= 0 {
 		o.Stale = defaultStale
 	}
+	if o.StatisticsStale <= 0 {
+		o.StatisticsStale = defaultStatisticsStale
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -103,6 +119,9 @@ func New(o Options) *Status {
 	}
 	for _, stream := range o.Streams {
 		s.streams[stream] = &streamState{}
+	}
+	for _, kind := range o.Discover {
+		s.streams[every(kind)] = &streamState{members: make(map[pipeline.Stream]*position)}
 	}
 	return s
 }
@@ -121,7 +140,7 @@ func (s *Status) Observer() *pipeline.Observer {
 			})
 		},
 		Begun: func(stream pipeline.Stream, cp *pipeline.Checkpoint) {
-			s.locked(func() { s.at(stream).move(cp) })
+			s.locked(func() { s.place(stream).move(cp) })
 		},
 		Head:      s.head,
 		Committed: s.committed,
@@ -136,12 +155,17 @@ func (s *Status) Observer() *pipeline.Observer {
 					s.at(n.Stream).totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
 				case pipeline.NoticeMismatch:
 					s.at(n.Stream).totals.mismatches++
+				case pipeline.NoticeRemoved:
+					delete(s.at(n.Stream).members, n.Stream)
 				default: // Counted by kind.
 				}
 			})
 		},
 		Session: func(err error) {
 			s.locked(func() { s.totals.sessions++; s.trouble(err) })
+		},
+		Discovered: func(streams int, sweep time.Duration) {
+			s.locked(func() { s.discovered, s.sweep = streams, sweep })
 		},
 		Dropped: func(stream pipeline.Stream, err error) {
 			s.locked(func() { s.at(stream).dropped = true; s.trouble(err) })
@@ -150,7 +174,6 @@ func (s *Status) Observer() *pipeline.Observer {
 }
 
 // cause is the class of what made a window be read again: the error behind the restart, if it has one.
-
 func cause(err error) pipeline.Class {
 	fault, ok := errors.AsType[*pipeline.Fault](err)
 	if !ok {
@@ -168,13 +191,34 @@ func (s *Status) locked(fn func()) {
 	fn()
 }
 
+// every stands for all streams of a kind that a list has.
+func every(kind pipeline.StreamKind) pipeline.Stream { return pipeline.Stream{Kind: kind, Name: "*"} }
+
+// at is what a stream's facts go to.
 func (s *Status) at(stream pipeline.Stream) *streamState {
-	state, ok := s.streams[stream]
-	if !ok {
-		state = &streamState{}
-		s.streams[stream] = state
+	if state, ok := s.streams[stream]; ok {
+		return state
 	}
+	if state, ok := s.streams[every(stream.Kind)]; ok {
+		return state
+	}
+	state := &streamState{}
+	s.streams[stream] = state
 	return state
+}
+
+// place is the position of a stream.
+func (s *Status) place(stream pipeline.Stream) *position {
+	state := s.at(stream)
+	if state.members == nil {
+		return &state.position
+	}
+	p, ok := state.members[stream]
+	if !ok {
+		p = &position{}
+		state.members[stream] = p
+	}
+	return p
 }
 
 func (s *Status) trouble(err error) {
@@ -199,17 +243,17 @@ func (s *Status) request(_ pipeline.Stream, class string, took time.Duration) {
 
 func (s *Status) head(stream pipeline.Stream, end time.Time) {
 	s.locked(func() {
-		state := s.at(stream)
-		state.read, state.headAt = end, s.opts.Now()
+		p := s.place(stream)
+		p.read, p.headAt = end, s.opts.Now()
 	})
 }
 
 func (s *Status) committed(c *pipeline.Closed, events [pipeline.TargetCount]int) {
 	s.locked(func() {
 		ledger := c.Ledger
-		state := s.at(ledger.Stream)
-		state.move(&c.Checkpoint)
-		state.headAt = s.opts.Now()
+		state, p := s.at(ledger.Stream), s.place(ledger.Stream)
+		p.move(&c.Checkpoint)
+		p.headAt = s.opts.Now()
 		t := &state.totals
 		t.rows += ledger.Rows
 		t.published += ledger.Published
