@@ -128,7 +128,7 @@ func logObserver(log *slog.Logger) *pipeline.Observer {
 				slog.String("stream", s.String()), slog.Any("error", err))
 		},
 		Discovered: func(streams int, sweep time.Duration) {
-			log.InfoContext(ctx, "streams of the app's lists", slog.Int("streams", streams), slog.Duration("sweep_takes_about", sweep.Round(time.Second)))
+			log.InfoContext(ctx, "streams of the app's lists", slog.Int("streams", streams), slog.String("sweep_takes_about", sweep.Round(time.Second).String()))
 		},
 		Cut: func(s pipeline.Stream, w pipeline.Window) {
 			log.InfoContext(ctx, "window left uncommitted; it is read again at the next start",

@@ -105,6 +105,9 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 	stale := s.opts.Stale
 	if stream.Kind == pipeline.StreamStatistics {
 		stale = s.opts.StatisticsStale
+		if p.headAt.IsZero() { // They come after all messages, so the first ones take a while.
+			p.headAt = s.started
+		}
 	}
 	snap := StreamSnapshot{
 		Stream: stream.String(), Streams: len(state.members), Read: p.read, Committed: p.committed, LagSeconds: -1,

@@ -1,0 +1,73 @@
+package status_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// TestStreamsOfAListAreOneLine shows where the one stands that is furthest behind, and counts for all of them.
+func TestStreamsOfAListAreOneLine(t *testing.T) {
+	now := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
+	user := func(name string) pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name} }
+	s := status.New(status.Options{
+		Streams: []pipeline.Stream{user("vip")}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}, Now: func() time.Time { return now },
+	})
+	o := s.Observer().Complete()
+	for name, behind := range map[string]time.Duration{"ann": 10 * time.Second, "bob": time.Minute, "vip": time.Second} {
+		c := closed(now.Add(-behind), 10)
+		c.Ledger.Stream, c.Checkpoint.Stream = user(name), user(name)
+		o.Begun(user(name), &c.Checkpoint)
+		o.Head(user(name), c.Checkpoint.End)
+		o.Committed(c, [pipeline.TargetCount]int{})
+	}
+	o.Discovered(2, 90*time.Second)
+	expect := func(streams int, lag float64) {
+		t.Helper()
+		snap := s.Snapshot()
+		if len(snap.Streams) != 2 || snap.SweepSeconds != 90 {
+			t.Fatalf("%+v", snap)
+		}
+		all, vip := snap.Streams[0], snap.Streams[1]
+		if all.Stream != "users/*" || all.Streams != streams || all.LagSeconds != lag || all.Rows != 20 || !all.Fresh {
+			t.Errorf("all of them: %+v", all)
+		}
+		if vip.Stream != "users/vip" || vip.Streams != 0 || vip.LagSeconds != 1 || vip.Rows != 10 {
+			t.Errorf("the one that was named: %+v", vip)
+		}
+	}
+	expect(2, 60)
+	o.Notice(pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")})
+	expect(1, 10)
+	_, text := get(t, s.Handler(), "/metrics")
+	for _, want := range []string{`jmpub_discovered_streams 2`, `jmpub_sweep_seconds 90`, `jmpub_lag_seconds{stream="users/*"} 10`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+}
+
+// TestStatisticsAreReadSeldom is ready before statistics were read, and not for ever without.
+func TestStatisticsAreReadSeldom(t *testing.T) {
+	now := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
+	stream := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
+	s := status.New(status.Options{Streams: []pipeline.Stream{stream}, StatisticsStale: time.Hour, Now: func() time.Time { return now }})
+	expect := func(want int) {
+		t.Helper()
+		if code, body := get(t, s.Handler(), "/readyz"); code != want {
+			t.Errorf("%v: %d, want %d: %s", now, code, want, body)
+		}
+	}
+	expect(http.StatusOK)
+	now = now.Add(50 * time.Minute)
+	expect(http.StatusOK)
+	s.Observer().Head(stream, now)
+	now = now.Add(50 * time.Minute)
+	expect(http.StatusOK)
+	now = now.Add(20 * time.Minute)
+	expect(http.StatusServiceUnavailable)
+}
