@@ -29,22 +29,27 @@ func groupsAndRooms(w *world, prefix string) *job {
 // at exchanges all along.
 func TestDiscovered(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 10, func(o *sim.Options) { hostile(o); o.Rate = 2 })
+	w := newWorld(t, 5, func(o *sim.Options) { hostile(o); o.Rate = 2 })
 	for _, n := range []int64{0, 15, 40, 80, 160} {
 		t.Run(fmt.Sprintf("cut at %d", n), func(t *testing.T) {
 			t.Parallel()
-			j := groupsAndRooms(w, fmt.Sprintf("discovered-%d", n))
-			if n > 0 {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				err := j.run(ctx, &cut{at: n, lost: n%2 == 0})
-				cancel()
-				if err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
-					t.Fatalf("cut run: %v", err)
-				}
-			}
-			wantWhole(t, j)
+			cutDiscovered(t, w, n)
 		})
 	}
+}
+
+// cutDiscovered cuts a run off at its n-th exchange, if it is not 0, and expects another one to finish it.
+func cutDiscovered(t *testing.T, w *world, n int64) {
+	t.Helper()
+	j := groupsAndRooms(w, fmt.Sprintf("discovered-%d", n))
+	if n > 0 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := j.run(ctx, &cut{at: n, lost: n%2 == 0}); err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
+			t.Fatalf("cut run: %v", err)
+		}
+	}
+	wantWhole(t, j)
 }
 
 // TestDiscoveredPopulation reads groups and rooms that come and go. Whatever was read is there once, and each that went is

@@ -39,6 +39,13 @@ func TestOnApacheKafka(t *testing.T) {
 		w := onKafka(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
 		killAtEachStep(t, w)
 	})
+	t.Run("groups and rooms of the lists", func(t *testing.T) {
+		w := onKafka(t, 10, func(o *sim.Options) { hostile(o); o.Rate = 2 })
+		for _, n := range []int64{0, 30, 75, 150} {
+			cutDiscovered(t, w, n)
+		}
+	})
+	t.Run("statistics", func(t *testing.T) { killedStatistics(t, cluster.Addrs) })
 	t.Run("a second process fences the first", func(t *testing.T) {
 		fencing(t, onKafka(t, 4, func(o *sim.Options) { o.Rate, o.End = 10, o.End.Add(time.Hour) }))
 	})

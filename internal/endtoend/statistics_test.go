@@ -156,6 +156,13 @@ func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, reco
 // TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its figures
 // are late; at last the topic has what the API says.
 func TestStatisticsOfAKilledProcess(t *testing.T) {
+	t.Parallel()
+	killedStatistics(t, nil)
+}
+
+// killedStatistics is that on these brokers, or on an embedded one where there are none.
+func killedStatistics(t *testing.T, brokers []string) {
+	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -163,6 +170,9 @@ func TestStatisticsOfAKilledProcess(t *testing.T) {
 		o.Seed, o.StatisticsLag = seed, time.Hour
 		o.ServerError, o.Truncated, o.Dropped, o.RateLimitedBare = 0.02, 0.02, 0.02, 0.001
 	})
+	if brokers != nil {
+		a.brokers = brokers
+	}
 	for range 15 {
 		a.followFor(t, time.Duration(100+r.IntN(300))*time.Millisecond)
 		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
