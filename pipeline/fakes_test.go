@@ -53,6 +53,7 @@ type fakeSource struct {
 }
 
 func newFakeSource(rows ...fakeRow) *fakeSource {
+	slices.SortStableFunc(rows, func(a, b fakeRow) int { return a.at.Compare(b.at) })
 	return &fakeSource{pageSize: 3, overlap: 2 * time.Second, settle: 5 * time.Second, span: time.Minute, rows: rows}
 }
 
@@ -100,8 +101,15 @@ func (f *fakeSource) Open(_ context.Context, s pipeline.Stream, w pipeline.Windo
 
 func (f *fakeSource) pages(w pipeline.Window) *fakePages {
 	var rows [][]byte
-	for _, r := range f.rows {
-		if at := r.at.Truncate(time.Second); !at.Before(w.Begin) && !at.After(w.End) && !r.at.Add(r.late).After(time.Now()) {
+	now := time.Now()
+	first, _ := slices.BinarySearchFunc(f.rows, w.Begin, func(r fakeRow, at time.Time) int {
+		return r.at.Truncate(time.Second).Compare(at)
+	})
+	for _, r := range f.rows[first:] {
+		if r.at.Truncate(time.Second).After(w.End) {
+			break
+		}
+		if !r.at.Add(r.late).After(now) {
 			rows = append(rows, r.json())
 		}
 	}
@@ -246,7 +254,9 @@ func (k *fakeKafka) apply() {
 	k.rejected = append(k.rejected, k.tx.rejected...)
 	for _, c := range k.tx.closed {
 		k.checkpoints[c.Checkpoint.Stream] = c.Checkpoint
-		k.ledger = append(k.ledger, c.Ledger)
+		record := c.Ledger
+		record.Committed = time.Now().Add(time.Duration(len(k.ledger))) // No two at the same time.
+		k.ledger = append(k.ledger, record)
 		k.notices = append(k.notices, c.Notices...)
 	}
 	k.tx.events, k.tx.rejected, k.tx.closed = nil, nil, nil

@@ -240,6 +240,9 @@ func (f *fetch) close(e *edge) *Closed {
 	closed.Checkpoint.SavedAt = now
 	closed.joint, closed.jointRejected = f.assembly.jointIDs, f.assembly.jointHashes
 	closed.Ledger.Replay, closed.Checkpoint.Replay = p.cfg.Replay, p.cfg.Replay
+	if p.past {
+		closed.Ledger.PastUntil = p.until
+	}
 	if gap := f.plan.Gap; gap != nil {
 		closed.Notices = append(closed.Notices, Notice{
 			Kind: NoticeGap, AppKey: p.cfg.AppKey, Stream: p.stream, Window: *gap, At: now,
