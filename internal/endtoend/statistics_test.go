@@ -156,6 +156,7 @@ func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, reco
 // TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its figures
 // are late; at last the topic has what the API says.
 func TestStatisticsOfAKilledProcess(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -222,6 +223,7 @@ func (a *almanac) compare(t *testing.T, last map[string]json.RawMessage) {
 
 // TestStatisticsWithoutTheRight ends as what concerns that stream alone.
 func TestStatisticsWithoutTheRight(t *testing.T) {
+	t.Parallel()
 	a := newAlmanac(t, "users", func(o *sim.Options) { o.NoStatistics = true })
 	err := a.follow(t.Context())
 	if fault, ok := errors.AsType[*pipeline.Fault](err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
