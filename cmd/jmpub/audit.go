@@ -89,6 +89,8 @@ type auditRun struct {
 	cmd    *cobra.Command
 	p      *parts
 	result auditResult
+	// now is the API's clock, oldest the first second that it holds.
+	now, oldest time.Time
 	// writer and store publish repairs; opened with the first.
 	writer *sink.Sink
 	store  pipeline.Checkpoints
@@ -118,9 +120,10 @@ func (a *auditRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if oldest := now.Add(-historyLength + time.Minute); w.Begin.Before(oldest) {
+	oldest := now.Add(-historyLength + time.Minute).Truncate(time.Second)
+	if w.Begin.Before(oldest) {
 		fmt.Fprintf(a.cmd.ErrOrStderr(), "the API holds nothing before %s; the audit begins there\n", pipeline.FormatTime(oldest))
-		w.Begin = oldest.Truncate(time.Second)
+		w.Begin = oldest
 	}
 	records, err := a.ledger(ctx, a.p, w)
 	if err != nil {
@@ -128,10 +131,12 @@ func (a *auditRun) start(ctx context.Context) error {
 	}
 	records = slices.DeleteFunc(records, func(l pipeline.Ledger) bool { return l.Stream.Kind == pipeline.StreamStatistics })
 	a.result.From, a.result.To = w.Begin, w.End
-	return a.run(ctx, records, w, now)
+	a.oldest, a.now = oldest, now
+	return a.run(ctx, records, w)
 }
 
-func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipeline.Window, now time.Time) error {
+// run compares. Windows that lie in the range in part are compared whole.
+func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipeline.Window) error {
 	audit := &pipeline.Audit{
 		AppKey: a.p.cfg.source.AppKey, Source: a.p.source, Totals: a.p.source, Archive: a.p.archive, Step: a.step,
 	}
@@ -139,7 +144,7 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 	all, totals := pipeline.Chains(slices.Clone(records)), 0
 	for _, c := range all {
 		// A window that began before what the API holds cannot be compared.
-		for len(c.Windows) > 0 && c.Windows[0].Begin.Before(w.Begin) {
+		for len(c.Windows) > 0 && c.Windows[0].Begin.Before(a.oldest) {
 			c.Windows = c.Windows[1:]
 		}
 		if len(c.Windows) > 0 {
@@ -150,7 +155,7 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 	holes := holesIn(records, a.named(a.p), settled(w, time.Now()))
 	figures := &figuresAudit{auditRun: a}
 	if !a.noStatistics {
-		figures.plan(all, holes, w, now)
+		figures.plan(all, holes, w)
 	}
 	a.announce(totals, len(figures.days))
 	if totals > manyRequests && !a.yes && !confirmed(a.cmd) {

@@ -19,7 +19,7 @@ type figuresAudit struct {
 }
 
 // plan finds the days that are over, lie within the range, and were read whole by the stream of all messages.
-func (f *figuresAudit) plan(chains []pipeline.Chain, holes []shownHole, w pipeline.Window, now time.Time) {
+func (f *figuresAudit) plan(chains []pipeline.Chain, holes []shownHole, w pipeline.Window) {
 	for i := range chains {
 		if chains[i].Stream.Kind == pipeline.StreamMessages {
 			f.chains = append(f.chains, chains[i])
@@ -29,7 +29,7 @@ func (f *figuresAudit) plan(chains []pipeline.Chain, holes []shownHole, w pipeli
 		return
 	}
 	day := pipeline.PeriodOf(pipeline.Day, w.Begin.Add(24*time.Hour-time.Second).In(f.p.cfg.source.TimeZone))
-	for ; !day.End().After(w.End) && !day.End().After(now); day = day.Add(1) {
+	for ; !day.End().After(w.End) && !day.End().After(f.now); day = day.Add(1) {
 		whole := true
 		for _, hole := range holes {
 			whole = whole && (hole.Stream != string(pipeline.StreamMessages) || !hole.Begin.Before(day.End()) || !hole.End.After(day.Begin))
