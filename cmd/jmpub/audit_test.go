@@ -91,8 +91,9 @@ func TestAuditFindsAndRepairs(t *testing.T) {
 	for _, d := range told {
 		missing, _ := d["missing"].([]any)
 		for _, m := range missing {
-			row := m.(map[string]any)
-			at, err := time.Parse(time.RFC3339, row["time"].(string))
+			row, _ := m.(map[string]any)
+			text, _ := row["time"].(string)
+			at, err := time.Parse(time.RFC3339, text)
 			if want, ok := hidden[number(row, "msgid")]; err != nil || !ok || !at.Truncate(time.Second).Equal(want) {
 				t.Errorf("%v is named missing, of the second %v", row, want)
 			}

@@ -79,7 +79,7 @@ type job struct {
 	pageSize int
 	// unchecked leaves out the contract, which takes longer than all the rest, where many rows are there for another reason.
 	unchecked bool
-	observer *pipeline.Observer
+	observer  *pipeline.Observer
 }
 
 func (w *world) job(prefix string) *job {
