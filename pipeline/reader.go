@@ -67,6 +67,8 @@ type density struct {
 	// steady tells that a window's length is what suits the density, not one that is still growing: fetching ahead with
 	// windows that are too short would cost requests.
 	steady bool
+	// single tells that the window was one page: to ask for less at a time would only cost requests.
+	single bool
 	// bytes is about what a window takes in memory.
 	bytes int64
 }
@@ -79,7 +81,7 @@ func (d *density) learn(w Window, page Page, bytes int) {
 	if w.Begin.Before(d.seen) {
 		return
 	}
-	d.seen, d.span = w.Begin, page.Span
+	d.seen, d.span, d.single = w.Begin, page.Span, page.Total <= int64(len(page.Rows))
 	// A window that could be twice as long grows still. The overlap and whole seconds blur it a little.
 	d.steady = page.Span > 0 && page.Span < w.End.Sub(w.Begin)*9/5
 	rows := float64(page.Total)
@@ -178,6 +180,9 @@ func (r *reader) startNext(ctx context.Context) bool {
 // fetched at the same time, so that all of them come to the end together. Short windows cost requests, so there is a
 // limit to that.
 func (r *reader) share(ctx context.Context, from Position) time.Duration {
+	if r.density.single {
+		return r.density.span
+	}
 	const shortest = 3 // Tenths of what suits the density.
 	end := from.Until
 	if now, err := r.source.Now(ctx, r.stream); end.IsZero() && err == nil {
