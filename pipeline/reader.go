@@ -76,12 +76,12 @@ type density struct {
 // leastEstimate is the least memory that a window fetched ahead is taken to need.
 const leastEstimate = 256 << 10
 
-// learn takes in the reply to a window's first request. bytes is what one row takes.
-func (d *density) learn(w Window, page Page, bytes int) {
+// learn takes in the reply to a window's first request. bytes is what one row takes; single tells that it has all of them.
+func (d *density) learn(w Window, page Page, bytes int, single bool) {
 	if w.Begin.Before(d.seen) {
 		return
 	}
-	d.seen, d.span, d.single = w.Begin, page.Span, page.Total <= int64(len(page.Rows))
+	d.seen, d.span, d.single = w.Begin, page.Span, single
 	// A window that could be twice as long grows still. The overlap and whole seconds blur it a little.
 	d.steady = page.Span > 0 && page.Span < w.End.Sub(w.Begin)*9/5
 	rows := float64(page.Total)
@@ -229,7 +229,7 @@ func (r *reader) handle(ctx context.Context, s step) error {
 		return nil
 	case s.page != nil:
 		if !p.short { // One that was made short shows only that.
-			r.density.learn(p.plan.Window, *s.page, s.bytes)
+			r.density.learn(p.plan.Window, *s.page, s.bytes, s.single)
 		}
 		return nil
 	}
