@@ -46,7 +46,7 @@ func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipelin
 		if b.first, err = l.offsetAt(ctx, partition, since.Add(-ledgerSlack), b); err != nil {
 			return err
 		}
-		err = l.each(ctx, partition, b, func(key, value []byte, where string) error {
+		err = l.each(ctx, partition, b, func(key, value []byte, at time.Time, where string) error {
 			if value == nil || !strings.HasPrefix(string(key), a.appKey+"/") {
 				return nil
 			}
@@ -54,6 +54,7 @@ func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipelin
 			if failed != nil {
 				return failed
 			}
+			record.Committed = at
 			return fn(&record)
 		})
 		if err != nil {
@@ -73,7 +74,7 @@ func (a *Archive) Records(ctx context.Context, ranges []pipeline.OffsetRange, fn
 		}
 		// What retention has deleted cannot be read; the caller finds it missing.
 		b := bounds{max(r.First, decided.first), min(r.Last+1, decided.end)}
-		err = l.each(ctx, int(r.Partition), b, func(key, value []byte, _ string) error { return fn(r.Topic, key, value) })
+		err = l.each(ctx, int(r.Partition), b, func(key, value []byte, _ time.Time, _ string) error { return fn(r.Topic, key, value) })
 		if err != nil {
 			return err
 		}
@@ -81,8 +82,8 @@ func (a *Archive) Records(ctx context.Context, ranges []pipeline.OffsetRange, fn
 	return nil
 }
 
-// each calls fn with every committed record within bounds, which are decided.
-func (l *log) each(ctx context.Context, partition int, b bounds, fn func(key, value []byte, where string) error) error {
+// each calls fn with every committed record within bounds, which are decided, and its timestamp.
+func (l *log) each(ctx context.Context, partition int, b bounds, fn func(key, value []byte, at time.Time, where string) error) error {
 	take := func(r *protocol.Record) error {
 		if r.Offset >= b.end {
 			return nil
@@ -95,7 +96,7 @@ func (l *log) each(ctx context.Context, partition int, b bounds, fn func(key, va
 		if err != nil {
 			return err
 		}
-		return fn(key, value, fmt.Sprintf("%s/%d at offset %d", l.topic, partition, r.Offset))
+		return fn(key, value, r.Time.UTC(), fmt.Sprintf("%s/%d at offset %d", l.topic, partition, r.Offset))
 	}
 	for offset := b.first; offset < b.end; {
 		reply, err := l.fetch(ctx, partition, offset, kafka.ReadCommitted)

@@ -17,6 +17,9 @@ type ledgerJSON struct {
 func EncodeLedger(l *pipeline.Ledger) ([]byte, error) {
 	record := ledgerJSON{Version: version, Ledger: *l, Took: seconds(l.Duration)}
 	record.Window, record.Started = utc(l.Window), l.Started.UTC()
+	if !l.PastUntil.IsZero() {
+		record.PastUntil = l.PastUntil.UTC()
+	}
 	if record.Offsets == nil {
 		record.Offsets = []pipeline.OffsetRange{} // A list that is empty, not one that is unknown.
 	}

@@ -12,8 +12,8 @@ import (
 // Archive reads back what was committed. It is used by one goroutine at a time. All errors are *[Fault] or the context's;
 // transient faults are retried inside.
 type Archive interface {
-	// Windows calls fn with the app's ledger records that were written since a time, in no order. What fn is given is
-	// its own.
+	// Windows calls fn with the app's ledger records that were written since a time, in no order, with the time at which
+	// each was written. What fn is given is its own.
 	Windows(ctx context.Context, since time.Time, fn func(*Ledger) error) error
 	// Records calls fn with the records in the ranges, as far as they are still there. What fn is given is valid during the
 	// call.
@@ -28,13 +28,16 @@ type Totals interface {
 // LongestTotal is the longest window that can be asked for (API page, request params: 7 days).
 const LongestTotal = 7*24*time.Hour - time.Second
 
-// Chain is what windows of one stream have read of a stretch of time without a hole.
+// Chain is what windows of one stream have read of a stretch of time without a hole, one after another.
 type Chain struct {
 	Stream Stream
-	// Windows are those that the position moved over, in the order of time: each begins in or right behind the one before it.
+	// Windows are those that a position moved over, in the order of time: each begins in or right behind the one before it,
+	// and knows what that one published.
 	Windows []Ledger
-	// Late are records of rows that were published afterwards.
+	// Late are records of rows that were published afterwards, of any of the stream's windows.
 	Late []Ledger
+	// records are all of the stream's, also those of windows that were read again since.
+	records []Ledger
 }
 
 // Window is what the chain covers.
@@ -55,33 +58,88 @@ func (c *Chain) Rows() int64 {
 	return rows
 }
 
-// Requests is how many the chain took.
-func (c *Chain) Requests() int {
-	n := 0
-	for i := range c.Windows {
-		n += c.Windows[i].Requests
-	}
-	return n
-}
-
-// part is the chain's windows from i up to j. Late rows belong to the part whose time holds their window's begin.
+// part is the chain's windows from i up to j, with the late rows of these.
 func (c *Chain) part(i, j int) Chain {
-	p := Chain{Stream: c.Stream, Windows: c.Windows[i:j]}
-	begin, end := p.Windows[0].Begin, p.Windows[len(p.Windows)-1].End
+	p := Chain{Stream: c.Stream, Windows: c.Windows[i:j], records: c.records}
 	for k := range c.Late {
-		if at := c.Late[k].Begin; !at.Before(begin) && at.Before(end) {
+		if _, has := find(p.Windows, &c.Late[k]); has {
 			p.Late = append(p.Late, c.Late[k])
 		}
 	}
 	return p
 }
 
-// Chains arranges a live run's ledger records. Where the position was set back, the windows that were read last count.
-// Between two chains of one stream nothing was read.
+// find looks for the window of a record with late rows, among windows in the order of their begin. One that was read again
+// after the late rows were found has them itself.
+func find(windows []Ledger, late *Ledger) (int, bool) {
+	i, _ := slices.BinarySearchFunc(windows, late.Begin, func(w Ledger, at time.Time) int { return w.Begin.Compare(at) })
+	ok := i < len(windows) && windows[i].Window == late.Window && !windows[i].Committed.After(late.Committed)
+	return i, ok
+}
+
+// course is the way that a stream's positions took: a live one, and a past behind it. Windows that were read again, because
+// the position was set back, give way to those that were read last.
+type course struct {
+	records, late []Ledger
+	// windows are the records that count, in the order of their begin; before has, for each, the one that its position moved
+	// over before.
+	windows []*Ledger
+	before  map[*Ledger]*Ledger
+	// last is the record of each position's last window; a live one has the key zero, a past the time where it ends.
+	last map[int64]*Ledger
+}
+
+// oldJoint is how far before the end of a past windows may begin that were read before the past was: a position is split
+// only if it is further behind.
+const oldJoint = jointBack
+
+// move takes in the next window that was committed.
+func (c *course) move(w *Ledger) {
+	position := int64(0)
+	if !w.PastUntil.IsZero() {
+		position = w.PastUntil.Unix()
+	}
+	if last := c.last[position]; last != nil && !w.Begin.Before(last.Begin) {
+		c.before[w] = last
+	}
+	c.last[position] = w
+	begins := func(at time.Time) int {
+		i, _ := slices.BinarySearchFunc(c.windows, at, func(w *Ledger, at time.Time) int { return w.Begin.Compare(at) })
+		return i
+	}
+	end := w.End
+	if joint := w.PastUntil.Add(-oldJoint); !w.PastUntil.IsZero() && joint.Before(end) {
+		end = joint // What begins there is the live position's, and newer.
+	}
+	from := begins(w.Begin)
+	c.windows = slices.Replace(c.windows, from, max(from, begins(end)), w)
+}
+
+// chains cuts the windows where one does not know the one before it, or where there is a hole.
+func (c *course) chains(s Stream) []Chain {
+	windows := make([]Ledger, len(c.windows))
+	for i, w := range c.windows {
+		windows[i] = *w
+	}
+	all := Chain{Stream: s, Windows: windows, Late: c.late, records: c.records}
+	var chains []Chain
+	begin := 0
+	for i := range windows {
+		if next := i + 1; next == len(windows) || c.before[c.windows[next]] != c.windows[i] || windows[next].Begin.After(windows[i].End) {
+			chains = append(chains, all.part(begin, next))
+			begin = next
+		}
+	}
+	return chains
+}
+
+// Chains arranges a live run's ledger records, by stream and time. Between two chains of a stream, nothing was read if the
+// second one begins after the first one ends; otherwise the position was set back to a time within the first one, or a past
+// met the live position.
 func Chains(records []Ledger) []Chain {
-	byStream := make(map[Stream]*Chain)
+	byStream := make(map[Stream]*course)
 	slices.SortStableFunc(records, func(a, b Ledger) int {
-		return cmp.Or(a.Started.Compare(b.Started), a.Begin.Compare(b.Begin))
+		return cmp.Or(a.Committed.Compare(b.Committed), a.Begin.Compare(b.Begin))
 	})
 	for i := range records {
 		record := &records[i]
@@ -90,28 +148,19 @@ func Chains(records []Ledger) []Chain {
 		}
 		c := byStream[record.Stream]
 		if c == nil {
-			c = &Chain{Stream: record.Stream}
+			c = &course{before: make(map[*Ledger]*Ledger), last: make(map[int64]*Ledger)}
 			byStream[record.Stream] = c
 		}
+		c.records = append(c.records, *record)
 		if record.Late {
-			c.Late = append(c.Late, *record)
-			continue
+			c.late = append(c.late, *record)
+		} else {
+			c.move(record)
 		}
-		if n := len(c.Windows); n > 0 && record.Begin.Before(c.Windows[n-1].Begin) { // The position was set back.
-			c.Windows = slices.DeleteFunc(c.Windows, func(w Ledger) bool { return !w.Begin.Before(record.Begin) })
-		}
-		c.Windows = append(c.Windows, *record)
 	}
 	var chains []Chain
-	for _, all := range byStream {
-		slices.SortStableFunc(all.Windows, func(a, b Ledger) int { return cmp.Or(a.Begin.Compare(b.Begin), a.End.Compare(b.End)) })
-		begin := 0
-		for i := range all.Windows {
-			if i+1 == len(all.Windows) || all.Windows[i+1].Begin.After(all.Windows[i].End) {
-				chains = append(chains, all.part(begin, i+1))
-				begin = i + 1
-			}
-		}
+	for stream, c := range byStream {
+		chains = append(chains, c.chains(stream)...)
 	}
 	slices.SortFunc(chains, func(a, b Chain) int {
 		return cmp.Or(strings.Compare(a.Stream.String(), b.Stream.String()), a.Windows[0].Begin.Compare(b.Windows[0].Begin))
@@ -124,17 +173,20 @@ type known struct {
 	ids, hashes map[int64]struct{}
 }
 
-// publishedBy reads back what the chain's windows near a window have published.
+// publishedBy reads back what was published of a window, by it, by its neighbours and by those that were read before it.
 func publishedBy(ctx context.Context, archive Archive, c *Chain, w Window) (*known, error) {
-	k := &known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
 	var ranges []OffsetRange
-	for _, records := range [][]Ledger{c.Windows, c.Late} {
-		for i := range records {
-			if r := &records[i]; !r.Begin.After(w.End) && !r.End.Before(w.Begin) {
-				ranges = append(ranges, r.Offsets...)
-			}
+	for i := range c.records {
+		if r := &c.records[i]; !r.Begin.After(w.End) && !r.End.Before(w.Begin) {
+			ranges = append(ranges, r.Offsets...)
 		}
 	}
+	return knownIn(ctx, archive, ranges)
+}
+
+// knownIn reads back the rows in ranges of offsets.
+func knownIn(ctx context.Context, archive Archive, ranges []OffsetRange) (*known, error) {
+	k := &known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
 	err := archive.Records(ctx, ranges, func(topic string, key, value []byte) error {
 		if !strings.HasSuffix(topic, "."+string(TopicRejected)) {
 			id, err := strconv.ParseInt(string(key), 10, 64)

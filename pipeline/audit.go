@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -13,6 +14,9 @@ type Audit struct {
 	Source  Source
 	Totals  Totals
 	Archive Archive
+	// Step is the longest range that is compared as one; [LongestTotal] where zero. A row that is missing and one that is
+	// there too much cancel out only within it.
+	Step time.Duration
 	// Asked counts the requests for totals.
 	Asked int
 
@@ -27,9 +31,11 @@ type Difference struct {
 	// Total is what the API says the window holds, Known what is published of it.
 	Total int64 `json:"total"`
 	Known int64 `json:"known"`
-	// Missing are rows that the API has and that were not published; Extra is how many more were published than it has.
+	// Missing are rows that the API has and that were not published; Extra is how many more were published than it has, and
+	// Gone are the msgids of those that it does not have any more.
 	Missing []Missing `json:"missing,omitempty"`
 	Extra   int64     `json:"extra,omitempty"`
+	Gone    []int64   `json:"gone,omitempty"`
 
 	batch *Batch
 }
@@ -46,14 +52,18 @@ type Missing struct {
 func (d *Difference) Batch() *Batch { return d.batch }
 
 // Cost is how many requests a check of a chain takes if nothing differs.
-func (*Audit) Cost(c *Chain) int { return len(shortEnough(c)) }
+func (a *Audit) Cost(c *Chain) int { return len(a.steps(c)) }
 
-// shortEnough cuts a chain into parts that one total can cover.
-func shortEnough(c *Chain) []Chain {
+// steps cuts a chain into parts that are each compared as one: no longer than a step, or a single window.
+func (a *Audit) steps(c *Chain) []Chain {
+	step := LongestTotal
+	if a.Step > 0 {
+		step = min(a.Step, LongestTotal)
+	}
 	var parts []Chain
 	begin := 0
 	for i := range c.Windows {
-		if i+1 == len(c.Windows) || c.Windows[i+1].End.Sub(c.Windows[begin].Begin) > LongestTotal {
+		if i+1 == len(c.Windows) || c.Windows[i+1].End.Sub(c.Windows[begin].Begin) > step {
 			parts = append(parts, c.part(begin, i+1))
 			begin = i + 1
 		}
@@ -61,36 +71,31 @@ func shortEnough(c *Chain) []Chain {
 	return parts
 }
 
-// Check asks for the totals of a chain, wide ranges first; one that differs is halved until single windows are left, whose
-// rows are read and compared by id with what stands at the ledger's offsets. found is called with each difference.
+// Check asks for the totals of a chain, step by step; one that differs is halved until single windows are left, whose rows
+// are read and compared by id with what stands at the ledger's offsets. found is called with each difference.
 func (a *Audit) Check(ctx context.Context, c *Chain, found func(*Difference) error) error {
-	return a.check(ctx, c, c, found)
-}
-
-// check is Check of a part of a chain; the whole of it tells what else is published near the part's ends.
-func (a *Audit) check(ctx context.Context, whole, part *Chain, found func(*Difference) error) error {
-	for _, part := range shortEnough(part) {
-		if err := a.narrow(ctx, whole, &part, found); err != nil {
+	for _, part := range a.steps(c) {
+		if err := a.narrow(ctx, &part, found); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *Audit) narrow(ctx context.Context, whole, part *Chain, found func(*Difference) error) error {
+func (a *Audit) narrow(ctx context.Context, part *Chain, found func(*Difference) error) error {
 	total, err := a.total(ctx, part)
 	if err != nil || total == part.Rows() {
 		return err
 	}
 	if n := len(part.Windows); n > 1 {
 		for _, half := range []Chain{part.part(0, n/2), part.part(n/2, n)} {
-			if err = a.narrow(ctx, whole, &half, found); err != nil {
+			if err = a.narrow(ctx, &half, found); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	d, err := a.compare(ctx, whole, part, total)
+	d, err := a.compare(ctx, part, total)
 	if err != nil || d == nil {
 		return err
 	}
@@ -109,9 +114,9 @@ func (a *Audit) total(ctx context.Context, part *Chain) (total int64, err error)
 }
 
 // compare reads a window and finds what of it is not published; nil if nothing, and nothing is there too much.
-func (a *Audit) compare(ctx context.Context, whole, part *Chain, total int64) (*Difference, error) {
+func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Difference, error) {
 	w := part.Window()
-	there, err := publishedBy(ctx, a.Archive, whole, w)
+	there, err := publishedBy(ctx, a.Archive, part, w)
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +127,15 @@ func (a *Audit) compare(ctx context.Context, whole, part *Chain, total int64) (*
 	d := &Difference{Stream: part.Stream, Window: w, Total: total, Known: part.Rows()}
 	batch := &Batch{AppKey: a.AppKey, Stream: part.Stream, Window: w}
 	rows := int64(0)
+	present := make(map[int64]struct{})
 	err = eachRow(ctx, a.Source, part.Stream, w, func(row []byte) {
 		event, rejection := norm.Normalize(row)
 		rows++
+		if rejection == nil {
+			present[event.MsgID] = struct{}{}
+		} else if rejection.HasMsgID {
+			present[rejection.MsgID] = struct{}{}
+		}
 		if there.has(&event, rejection) || a.found.has(&event, rejection) {
 			return
 		}
@@ -157,7 +168,26 @@ func (a *Audit) compare(ctx context.Context, whole, part *Chain, total int64) (*
 	if d.Extra = part.Rows() - total; d.Extra <= 0 || rows >= part.Rows() {
 		return nil, nil //nolint:nilnil // The total alone was wrong.
 	}
-	return d, nil
+	d.Gone, err = a.gone(ctx, part, present)
+	return d, err
+}
+
+// gone lists what a part published and the API does not have any more.
+func (a *Audit) gone(ctx context.Context, part *Chain, present map[int64]struct{}) ([]int64, error) {
+	var ranges []OffsetRange
+	for _, records := range [][]Ledger{part.Windows, part.Late} {
+		for i := range records {
+			ranges = append(ranges, records[i].Offsets...)
+		}
+	}
+	there, err := knownIn(ctx, a.Archive, ranges)
+	if err != nil {
+		return nil, err
+	}
+	for id := range present {
+		delete(there.ids, id)
+	}
+	return slices.Sorted(maps.Keys(there.ids)), nil
 }
 
 // Late is the ledger record of the rows of a difference, to be committed with them.

@@ -39,11 +39,12 @@ func (s *session) figures(ctx context.Context, cfg *StatisticsConfig) error {
 	statistics := NewStatistics(own, cp)
 	for {
 		update, err := statistics.Next(ctx)
-		if ClassOf(err) == Drop && ctx.Err() == nil {
+		if ClassOf(err) == Drop { // It is told now, even if the session is about to end: no other asks again.
 			s.refused.set(cfg.Stream, err)
+			s.cfg.Observer.Dropped(cfg.Stream, err)
 		}
 		if err != nil {
-			return s.told(ctx, cfg.Stream, err)
+			return err
 		}
 		if err := s.commit(ctx, update); err != nil {
 			return err

@@ -83,10 +83,14 @@ type Ledger struct {
 	// Replay is the id of the replay that read the window; empty where the live position moved over it.
 	Replay string `json:"replay,omitempty"`
 	// Late tells that the window had been read before: only rows that were missing then are counted as published.
-	Late     bool          `json:"late,omitempty"`
-	Started  time.Time     `json:"started_at"`
-	Duration time.Duration `json:"-"`
-	Offsets  []OffsetRange `json:"offsets"`
+	Late bool `json:"late,omitempty"`
+	// PastUntil is where the history ends that was being published behind the live position, if the window is of it.
+	PastUntil time.Time     `json:"past_until,omitzero"`
+	Started   time.Time     `json:"started_at"`
+	Duration  time.Duration `json:"-"`
+	// Committed is when the record was written, by the clock of the topic it was read back from; zero until then.
+	Committed time.Time     `json:"-"`
+	Offsets   []OffsetRange `json:"offsets"`
 }
 
 // NoticeKind is what a notice tells.

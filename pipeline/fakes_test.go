@@ -45,20 +45,27 @@ type fakeSource struct {
 	// open, where set, may replace the answer to the n-th window that is asked for, counted from 1.
 	open func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
 
+	pollMu sync.Mutex
+	// polled is when a window at the head was planned last. Not under mu, which is held while an answer is made.
+	polled map[pipeline.Stream]time.Time
+
 	// of, where set, are the rows of each stream; otherwise all have rows.
 	of map[pipeline.Stream][]fakeRow
 
 	mu    sync.Mutex
 	rows  []fakeRow
 	opens int
-	// polled is when a window at the head was planned last.
-	polled map[pipeline.Stream]time.Time
+
 	// totals counts the requests for one.
 	totals int
 }
 
 func newFakeSource(rows ...fakeRow) *fakeSource {
-	return &fakeSource{pageSize: 3, overlap: 2 * time.Second, settle: 5 * time.Second, span: time.Minute, rows: rows, polled: make(map[pipeline.Stream]time.Time)}
+	slices.SortStableFunc(rows, func(a, b fakeRow) int { return a.at.Compare(b.at) })
+	return &fakeSource{
+		pageSize: 3, overlap: 2 * time.Second, settle: 5 * time.Second, span: time.Minute, rows: rows,
+		polled: make(map[pipeline.Stream]time.Time),
+	}
 }
 
 func (*fakeSource) Now(context.Context, pipeline.Stream) (time.Time, error) {
@@ -68,8 +75,8 @@ func (*fakeSource) Now(context.Context, pipeline.Stream) (time.Time, error) {
 // untilPoll is how long a stream at the head has to wait, and begins its next wait.
 func (f *fakeSource) untilPoll(s pipeline.Stream) time.Duration {
 	const poll = 2 * time.Second
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.pollMu.Lock()
+	defer f.pollMu.Unlock()
 	last, ok := f.polled[s]
 	if !ok {
 		last = time.Now()
@@ -123,8 +130,15 @@ func (f *fakeSource) pages(s pipeline.Stream, w pipeline.Window) *fakePages {
 	if f.of != nil {
 		all = f.of[s]
 	}
-	for _, r := range all {
-		if at := r.at.Truncate(time.Second); !at.Before(w.Begin) && !at.After(w.End) && !r.at.Add(r.late).After(time.Now()) {
+	now := time.Now()
+	first, _ := slices.BinarySearchFunc(all, w.Begin, func(r fakeRow, at time.Time) int {
+		return r.at.Truncate(time.Second).Compare(at)
+	})
+	for _, r := range all[first:] {
+		if r.at.Truncate(time.Second).After(w.End) {
+			break
+		}
+		if !r.at.Add(r.late).After(now) {
 			rows = append(rows, r.json())
 		}
 	}
@@ -269,7 +283,9 @@ func (k *fakeKafka) apply() {
 	k.rejected = append(k.rejected, k.tx.rejected...)
 	for _, c := range k.tx.closed {
 		k.checkpoints[c.Checkpoint.Stream] = c.Checkpoint
-		k.ledger = append(k.ledger, c.Ledger)
+		record := c.Ledger
+		record.Committed = time.Now().Add(time.Duration(len(k.ledger))) // No two at the same time.
+		k.ledger = append(k.ledger, record)
 		k.notices = append(k.notices, c.Notices...)
 	}
 	k.tx.events, k.tx.rejected, k.tx.closed = nil, nil, nil

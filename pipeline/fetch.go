@@ -82,8 +82,11 @@ func (f *fetch) add(ctx context.Context, page Page) error {
 	f.span = page.Span
 	f.assembly.add(page)
 	if f.assembly.ledger.Pages == 1 {
-		shown := Page{Total: page.Total, Span: page.Span}
-		if err := f.piece.tell(ctx, step{page: &shown, bytes: f.assembly.batch.Bytes / max(1, len(page.Rows))}); err != nil {
+		first := step{
+			page: &Page{Total: page.Total, Span: page.Span}, bytes: f.assembly.batch.Bytes / max(1, len(page.Rows)),
+			single: page.Total <= int64(len(page.Rows)),
+		}
+		if err := f.piece.tell(ctx, first); err != nil {
 			return err
 		}
 	}
@@ -240,6 +243,9 @@ func (f *fetch) close(e *edge) *Closed {
 	closed.Checkpoint.SavedAt = now
 	closed.joint, closed.jointRejected = f.assembly.jointIDs, f.assembly.jointHashes
 	closed.Ledger.Replay, closed.Checkpoint.Replay = p.cfg.Replay, p.cfg.Replay
+	if p.past {
+		closed.Ledger.PastUntil = p.until
+	}
 	if gap := f.plan.Gap; gap != nil {
 		closed.Notices = append(closed.Notices, Notice{
 			Kind: NoticeGap, AppKey: p.cfg.AppKey, Stream: p.stream, Window: *gap, At: now,

@@ -52,6 +52,30 @@ func (c *Checkpoint) split(now time.Time) {
 	c.End, c.Seen, c.SeenRejected = joint, nil, nil
 }
 
+// ResetTo is the position once an operator has set it to a time; before are the rows that stand just before that, as
+// [IDsBefore] gives them. What lies behind a position and is not published yet stays to be published: whole, if the time is
+// behind the joint; up to the time, if it is within the past; and from the time on by the position itself, if it is before it.
+func (c *Checkpoint) ResetTo(to time.Time, before []int64) Checkpoint {
+	next := *c
+	next.End, next.Seen, next.SeenRejected = to, before, nil
+	switch past := c.Past; {
+	case past == nil:
+	case !to.After(past.End):
+		next.Past = nil
+	case to.Before(past.Until):
+		cut := *past
+		cut.Until = to
+		next.Past = &cut
+		// Of what stands just before the time, only this is published.
+		published := setOf(slices.Concat(past.Seen, past.Joint))
+		next.Seen = slices.DeleteFunc(slices.Clone(before), func(id int64) bool {
+			_, is := published[id]
+			return !is
+		})
+	}
+	return next
+}
+
 // leftJoint tells that no further live window can bring what the past has to leave out.
 func (c *Checkpoint) leftJoint(overlap time.Duration) bool {
 	return !nearJoint(c.Past.Until, c.End.Add(-overlap))

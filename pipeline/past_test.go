@@ -77,7 +77,7 @@ func TestLiveFirstPublishesEachRowOnce(t *testing.T) {
 			}
 			cfg := configFor(source, kafka, begin)
 			cfg.LiveFirst = true
-			if err := runFor(t, cfg, 2*time.Hour); err != nil {
+			if err := runFor(t, cfg, 20*time.Minute); err != nil {
 				t.Fatalf("seed %d: run: %v", seed, err)
 			}
 			want := idsOf(rows)
@@ -97,11 +97,11 @@ func TestLiveFirstPublishesEachRowOnce(t *testing.T) {
 func TestLiveFirstIsLiveAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now().UTC()
-		begin := start.Add(-24 * time.Hour)
-		rows := rowsFrom(begin, 24*3600+600)
+		begin := start.Add(-6 * time.Hour)
+		rows := rowsFrom(begin, 6*3600+600)
 		source, kafka := newFakeSource(rows...), newFakeKafka()
 		source.open = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-			time.Sleep(time.Second) // The API's rate: a window a second, 1440 of them.
+			time.Sleep(time.Second) // The API's rate: a window a second, 360 of them.
 			return nil, nil
 		}
 		cfg := configFor(source, kafka, begin)

@@ -50,13 +50,14 @@ type piece struct {
 	mismatched bool
 }
 
-// step is what a piece tells the reader: a plan, the reply to its first request and what a row of it takes in memory, the
-// whole window, or an error that no reading anew can mend.
+// step is what a piece tells the reader: a plan, the reply to its first request (what a row of it takes in memory, and
+// whether it has all rows), the whole window, or an error that no reading anew can mend.
 type step struct {
 	piece   *piece
 	plan    *Plan
 	page    *Page
 	bytes   int
+	single  bool
 	fetched *fetch
 	err     error
 }

@@ -67,6 +67,8 @@ type density struct {
 	// steady tells that a window's length is what suits the density, not one that is still growing: fetching ahead with
 	// windows that are too short would cost requests.
 	steady bool
+	// single tells that the window was one page: to ask for less at a time would only cost requests.
+	single bool
 	// bytes is about what a window takes in memory.
 	bytes int64
 }
@@ -74,12 +76,12 @@ type density struct {
 // leastEstimate is the least memory that a window fetched ahead is taken to need.
 const leastEstimate = 256 << 10
 
-// learn takes in the reply to a window's first request. bytes is what one row takes.
-func (d *density) learn(w Window, page Page, bytes int) {
+// learn takes in the reply to a window's first request. bytes is what one row takes; single tells that it has all of them.
+func (d *density) learn(w Window, page Page, bytes int, single bool) {
 	if w.Begin.Before(d.seen) {
 		return
 	}
-	d.seen, d.span = w.Begin, page.Span
+	d.seen, d.span, d.single = w.Begin, page.Span, single
 	// A window that could be twice as long grows still. The overlap and whole seconds blur it a little.
 	d.steady = page.Span > 0 && page.Span < w.End.Sub(w.Begin)*9/5
 	rows := float64(page.Total)
@@ -180,6 +182,9 @@ func (r *reader) needs() int64 { return min(r.density.bytes, int64(r.cfg.WindowB
 // fetched at the same time, so that all of them come to the end together. Short windows cost requests, so there is a
 // limit to that.
 func (r *reader) share(ctx context.Context, from Position) time.Duration {
+	if r.density.single {
+		return r.density.span
+	}
 	const shortest = 3 // Tenths of what suits the density.
 	end := from.Until
 	if now, err := r.source.Now(ctx, r.stream); end.IsZero() && err == nil {
@@ -226,7 +231,7 @@ func (r *reader) handle(ctx context.Context, s step) error {
 		return nil
 	case s.page != nil:
 		if !p.short { // One that was made short shows only that.
-			r.density.learn(p.plan.Window, *s.page, s.bytes)
+			r.density.learn(p.plan.Window, *s.page, s.bytes, s.single)
 		}
 		return nil
 	}

@@ -162,7 +162,7 @@ func (s *session) recheckChain(ctx context.Context, audit *Audit, c *Chain, afte
 	}
 	if begin < end {
 		part := c.part(begin, end)
-		if err := audit.check(ctx, c, &part, func(d *Difference) error { return s.publishLate(ctx, d) }); err != nil {
+		if err := audit.Check(ctx, &part, func(d *Difference) error { return s.publishLate(ctx, d) }); err != nil {
 			return err
 		}
 		s.rechecks.move(c.Stream, after, c.Windows[end-1].End)

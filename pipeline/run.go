@@ -155,24 +155,36 @@ func (p *Pipeline) Run(ctx context.Context) error {
 // errReset is why a session begins after an operator has set the position anew.
 var errReset = errors.New("the position was set anew from outside")
 
+// A reset takes the right to write before it writes the position; resetLooks times, resetWait apart, a run that was fenced
+// looks whether that is what happened.
+const (
+	resetLooks = 10
+	resetWait  = 500 * time.Millisecond
+)
+
 // wasReset tells, of a run that was fenced, that it was fenced by somebody who set its position anew and left, not by a run
 // that takes its place: there is a reset that this run has not begun from, or a position was deleted.
 func (p *Pipeline) wasReset(ctx context.Context) bool {
 	if p.cfg.Replay != "" {
 		return false
 	}
-	positions, err := p.cfg.Checkpoints.Load(ctx)
-	if err != nil {
-		return false // Fenced it is in any case.
-	}
-	for _, cp := range positions {
-		if cp.Reset != "" && !p.resets[cp.Reset] {
-			return true
+	for range resetLooks {
+		positions, err := p.cfg.Checkpoints.Load(ctx)
+		if err != nil {
+			return false // Fenced it is in any case.
 		}
-	}
-	for stream := range p.positioned {
-		if _, there := positions[stream]; !there {
-			return true
+		for _, cp := range positions {
+			if cp.Reset != "" && !p.resets[cp.Reset] {
+				return true
+			}
+		}
+		for stream := range p.positioned {
+			if _, there := positions[stream]; !there {
+				return true
+			}
+		}
+		if Sleep(ctx, resetWait) != nil {
+			return false
 		}
 	}
 	return false

@@ -185,9 +185,9 @@ func TestLargeWindowIsStreamed(t *testing.T) {
 
 func TestStreamsShareTransactions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now().UTC().Add(-time.Hour)
+		begin := time.Now().UTC().Add(-20 * time.Minute)
 		kafka := newFakeKafka()
-		cfg := configFor(newFakeSource(rowsFrom(begin, 3000)...), kafka, begin)
+		cfg := configFor(newFakeSource(rowsFrom(begin, 1000)...), kafka, begin)
 		cfg.Streams = nil
 		for i := range 20 {
 			cfg.Streams = append(cfg.Streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)})
@@ -202,7 +202,7 @@ func TestStreamsShareTransactions(t *testing.T) {
 		if err := runFor(t, cfg, 2*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		if got, want := len(kafka.ids()), 20*3000; got != want {
+		if got, want := len(kafka.ids()), 20*1000; got != want {
 			t.Errorf("%d events, want %d", got, want)
 		}
 		if len(kafka.ledger) < 2*kafka.transactions {

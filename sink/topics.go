@@ -301,7 +301,9 @@ func (s *Sink) CheckRetention(oldest time.Time) error {
 				Class: pipeline.Permanent, Op: "check the retention of " + name,
 				Err: fmt.Errorf("with JMPUB_RECORD_TIME=event, messages from %s on would be deleted at once: the topic keeps %s",
 					pipeline.FormatTime(oldest), keep),
-				Hint: "use JMPUB_RECORD_TIME=publish, a later JMPUB_START, or a longer retention.ms",
+				Hint: "use JMPUB_RECORD_TIME=publish, begin later (JMPUB_START, or --from or --to of the command), or let the topic keep more: " +
+					"kafka-configs.sh --alter --topic " + name + " --add-config retention.ms=" +
+					strconv.FormatInt((time.Since(oldest)+24*time.Hour).Milliseconds(), 10),
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,164 +146,60 @@ type shownPosition struct {
 	Stream string `json:"stream"`
 	Replay string `json:"replay,omitempty"`
 	Reset  string `json:"reset,omitempty"`
-	// End is up to where everything is published; LagSeconds is how long ago that was.
+	// End is up to where everything is published, but for the time from PastEnd to PastUntil where those are set: history that
+	// is being published behind the live position. LagSeconds is how long ago End was.
 	End        time.Time `json:"end_time"`
+	PastEnd    time.Time `json:"past_end_time,omitzero"`
+	PastUntil  time.Time `json:"past_until,omitzero"`
 	LagSeconds int64     `json:"lag_seconds"`
 	pipeline.Counts
 	SavedAt time.Time `json:"saved_at"`
 }
 
+// positionShown is a position in the form in which it is listed.
+func positionShown(cp *pipeline.Checkpoint, now time.Time) shownPosition {
+	p := shownPosition{
+		Stream: cp.Stream.String(), Replay: cp.Replay, Reset: cp.Reset, End: cp.End,
+		LagSeconds: int64(now.Sub(cp.End).Seconds()), Counts: cp.Counts, SavedAt: cp.SavedAt.UTC(),
+	}
+	if cp.Past != nil {
+		p.PastEnd, p.PastUntil = cp.Past.End, cp.Past.Until
+	}
+	return p
+}
+
 func showPositions(w io.Writer, all []pipeline.Checkpoint, now time.Time, asJSON bool) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "STREAM\tEND_TIME\tLAG\tPUBLISHED\tREJECTED\tWINDOWS\tSAVED\tREPLAY")
-	out := json.NewEncoder(w)
-	for i := range all {
-		cp := &all[i]
-		if asJSON {
-			err := out.Encode(shownPosition{
-				Stream: cp.Stream.String(), Replay: cp.Replay, Reset: cp.Reset, End: cp.End,
-				LagSeconds: int64(now.Sub(cp.End).Seconds()), Counts: cp.Counts, SavedAt: cp.SavedAt.UTC(),
-			})
-			if err != nil {
+	if asJSON {
+		out := json.NewEncoder(w)
+		for i := range all {
+			if err := out.Encode(positionShown(&all[i], now)); err != nil {
 				return err
 			}
-			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s ago\t%s\n", cp.Stream, pipeline.FormatTime(cp.End),
-			now.Sub(cp.End).Round(time.Second), cp.Counts.Published, cp.Counts.Rejected, cp.Counts.Windows,
-			now.Sub(cp.SavedAt).Round(time.Second), cp.Replay)
-	}
-	if asJSON {
 		return nil
 	}
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "no positions yet: every stream begins at JMPUB_START")
 		return err
 	}
-	return table.Flush()
-}
-
-func newCheckpointReset() *cobra.Command {
-	var to string
-	var yes bool
-	cmd := &cobra.Command{
-		Use: "reset STREAM --to TIME", Short: "Read a stream again from an earlier time, or skip to a later one", Args: oneStream,
-		Long: `Set a stream's position. Rows from the time on are read again and published again, with the same keys; consumers that
-keep only the newest record of a key do not notice. Rows before it are not.`,
-		Example: "  jmpub checkpoint reset messages --to 36h\n  jmpub checkpoint reset messages --to 2026-11-01T00:00:00+08:00 --yes",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			stream, _ := pipeline.ParseStream(args[0]) // It was checked.
-			return withPositions(cmd, func(ctx context.Context, p *parts, all []pipeline.Checkpoint) error {
-				return reset(ctx, cmd, p, all, stream, to, yes)
-			})
-		},
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "STREAM\tEND_TIME\tLAG\tPUBLISHED\tREJECTED\tWINDOWS\tSAVED\tREPLAY")
+	for i := range all {
+		cp := &all[i]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s ago\t%s\n", cp.Stream, pipeline.FormatTime(cp.End),
+			now.Sub(cp.End).Round(time.Second), cp.Counts.Published, cp.Counts.Rejected, cp.Counts.Windows,
+			now.Sub(cp.SavedAt).Round(time.Second), cp.Replay)
 	}
-	cmd.Flags().StringVar(&to, "to", "", "RFC 3339, a local time in the app's zone, or how long ago (36h, 7d)")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
-}
-
-// live finds the live position of a stream.
-func live(all []pipeline.Checkpoint, s pipeline.Stream) (pipeline.Checkpoint, bool) {
-	for _, cp := range all {
-		if cp.Stream == s && cp.Replay == "" {
-			return cp, true
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for i := range all {
+		if past := all[i].Past; past != nil {
+			fmt.Fprintf(w, "%s: behind the position, %s to %s is not published yet\n", all[i].Stream,
+				pipeline.FormatTime(past.End), pipeline.FormatTime(past.Until))
 		}
 	}
-	return pipeline.Checkpoint{}, false
-}
-
-func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Checkpoint, s pipeline.Stream, text string, yes bool) error {
-	if err := p.openSource(ctx); err != nil {
-		return startError(err)
-	}
-	now, err := p.source.Now(ctx, s)
-	if err != nil {
-		return startError(err)
-	}
-	to, err := parseWhen("--to", text, now, p.cfg.source.TimeZone)
-	if err != nil {
-		return err
-	}
-	oldest, newest := now.Add(-historyLength), now.Add(-p.cfg.source.Settle).Truncate(time.Second)
-	if to.Before(oldest) || to.After(newest) {
-		return usage("--to %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
-			pipeline.FormatTime(to), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))
-	}
-	if err = p.sink.CheckRetention(to); err != nil {
-		return usageError{err}
-	}
-	before, had := live(all, s)
-	p.cfg.streams = []pipeline.Stream{s}
-	question, err := resetQuestion(ctx, p, before, had, to)
-	if err != nil {
-		return startError(err)
-	}
-	fmt.Fprintln(cmd.ErrOrStderr(), question)
-	if !yes && !confirmed(cmd) {
-		return errNotConfirmed()
-	}
-	cp := before
-	cp.AppKey, cp.Stream, cp.End, cp.SavedAt, cp.Reset = p.cfg.source.AppKey, s, to, time.Now(), "reset-"+strings.ToLower(rand.Text())
-	if cp.Seen, err = pipeline.IDsBefore(ctx, p.source, cp.AppKey, s, to); err != nil {
-		return startError(err)
-	}
-	cp.SeenRejected = nil
-	if err = p.setPosition(ctx, &cp); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: the position is %s now\n", s, pipeline.FormatTime(to))
-	return err
-}
-
-// resetQuestion tells what a reset brings about.
-func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, had bool, to time.Time) (string, error) {
-	if !had {
-		return fmt.Sprintf("%s has no position yet; it will begin at %s.", p.cfg.streams[0], pipeline.FormatTime(to)), nil
-	}
-	w := pipeline.Window{Begin: to, End: before.End}
-	does := "published again"
-	if to.After(before.End) {
-		w = pipeline.Window{Begin: before.End, End: to}
-		does = "SKIPPED and never published"
-	}
-	if !w.Begin.Before(w.End) {
-		return fmt.Sprintf("%s stands at %s already; nothing changes.", before.Stream, pipeline.FormatTime(to)), nil
-	}
-	cost, err := estimate(ctx, p, w)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s stands at %s. With %s, about %d rows of %s are %s (%d requests).",
-		before.Stream, pipeline.FormatTime(before.End), pipeline.FormatTime(to), cost.Rows,
-		w.End.Sub(w.Begin).Round(time.Second), does, cost.Requests), nil
-}
-
-// setPosition writes a position; a running jmpub is fenced by that, and goes on from there.
-func (a *parts) setPosition(ctx context.Context, cp *pipeline.Checkpoint) error {
-	if a.files != nil {
-		return a.files.Save(ctx, []*pipeline.Closed{{Checkpoint: *cp}})
-	}
-	record, err := a.kafka.Record(cp)
-	if err != nil {
-		return err
-	}
-	return a.write(ctx, record)
-}
-
-// write appends a record of jmpub's own in a transaction of its own.
-func (a *parts) write(ctx context.Context, record pipeline.Record) error {
-	if err := a.sink.Open(ctx); err != nil {
-		return err
-	}
-	tx, err := a.sink.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := tx.Append(ctx, []pipeline.Record{record}); err != nil {
-		return err
-	}
-	return tx.Commit(ctx)
+	return nil
 }
 
 func newCheckpointDelete() *cobra.Command {

@@ -24,7 +24,7 @@ type cost struct {
 	Requests int64        `json:"requests"`
 	Seconds  float64      `json:"seconds"`
 	Streams  []streamCost `json:"streams"`
-	// asked is how many requests the estimate itself took.
+	// Asked is how many requests the estimate itself took.
 	Asked int64 `json:"requests_for_this_estimate"`
 }
 
@@ -39,6 +39,7 @@ func estimate(ctx context.Context, p *parts, w pipeline.Window) (*cost, error) {
 	c := &cost{From: w.Begin, To: w.End}
 	page := int64(p.cfg.source.PageSize)
 	const pages = 10 // A window has about so many.
+	started := time.Now()
 	for _, s := range p.cfg.streams {
 		one := streamCost{Stream: s.String()}
 		weeks := int64(0)
@@ -62,9 +63,17 @@ func estimate(ctx context.Context, p *parts, w pipeline.Window) (*cost, error) {
 		c.Requests += one.Requests
 		c.Streams = append(c.Streams, one)
 	}
+	// The rate is one limit; what the API takes for a reply, as this estimate saw it, is the other.
 	rate := p.cfg.source.Rate
-	c.Seconds = float64(c.Requests) * rate.Per.Seconds() / float64(rate.Requests)
+	byRate := rate.Per.Seconds() / float64(rate.Requests)
+	byReply := time.Since(started).Seconds() / float64(max(1, c.Asked)) / float64(p.cfg.parallel)
+	c.Seconds = float64(c.Requests) * max(byRate, byReply)
 	return c, nil
+}
+
+// took is the expected time.
+func (c *cost) took() time.Duration {
+	return time.Duration(c.Seconds * float64(time.Second)).Round(time.Second)
 }
 
 func (c *cost) print(w io.Writer, cfg *config, asJSON bool) error {
@@ -81,6 +90,6 @@ func (c *cost) print(w io.Writer, cfg *config, asJSON bool) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s to %s into %s.*: about %d rows in %d windows, %d requests, at least %s at %d requests per %s\n",
 		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.sink.Prefix, c.Rows, c.Windows, c.Requests,
-		time.Duration(c.Seconds*float64(time.Second)).Round(time.Second), cfg.source.Rate.Requests, cfg.source.Rate.Per)
+		c.took(), cfg.source.Rate.Requests, cfg.source.Rate.Per)
 	return err
 }

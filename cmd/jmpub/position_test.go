@@ -29,18 +29,26 @@ type station struct {
 	begin, end time.Time
 	// asked is called at each request to the API.
 	asked atomic.Pointer[func()]
+	// skipped is how much the API's clock is ahead, in nanoseconds.
+	skipped atomic.Int64
 }
 
-func newStation(t *testing.T) *station {
+// newStation starts both; change may adapt the API, whose history begins 20 minutes before the station's end.
+func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 	t.Helper()
+	s := &station{t: t}
 	opts := sim.Defaults()
+	opts.Now = func() time.Time { return time.Now().Add(time.Duration(s.skipped.Load())) }
 	end := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
 	opts.Begin, opts.End, opts.Rate, opts.Users, opts.Groups, opts.Rooms = end.Add(-20*time.Minute), end.Add(time.Hour), 2, 20, 5, 3
+	for _, adapt := range change {
+		adapt(&opts)
+	}
 	api, err := sim.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{t: t, api: api, begin: opts.Begin, end: end}
+	s.api, s.begin, s.end = api, opts.Begin, end
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tell := s.asked.Load(); tell != nil {
 			(*tell)()

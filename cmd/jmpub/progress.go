@@ -13,11 +13,14 @@ import (
 // progress is a bar by rows, with rate and time left. It is drawn for people only.
 type progress struct {
 	screen io.Writer
+	// zone is that of the times that are shown.
+	zone *time.Location
 
 	mu  sync.Mutex // Guards bar.
 	bar *progressbar.ProgressBar
 }
 
+// begin shows the bar of so many rows that are to come.
 func (p *progress) begin(rows int64) {
 	if !isTerminal(p.screen) {
 		return
@@ -44,7 +47,7 @@ func (p *progress) observer() *pipeline.Observer {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.bar != nil {
-			p.bar.Describe(c.Ledger.Begin.Format(time.DateTime))
+			p.bar.Describe(c.Ledger.End.In(p.zone).Format(time.DateTime))
 			_ = p.bar.Add64(c.Ledger.Published + c.Ledger.Rejected)
 		}
 	}}

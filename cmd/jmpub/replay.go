@@ -126,7 +126,7 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
 	p := newParts(cfg, newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat))
 	defer p.Close()
-	bar := &progress{screen: cmd.ErrOrStderr()}
+	bar := &progress{screen: cmd.ErrOrStderr(), zone: cfg.source.TimeZone}
 	count := &replayCount{}
 	p.observe(logObserver(p.log), count.observer(), bar.observer())
 	if err = p.openSource(ctx); err != nil {
@@ -160,7 +160,7 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	started := time.Now()
-	bar.begin(plan.Rows)
+	bar.begin(max(0, plan.Rows-publishedBefore(before)))
 	err = line.Run(ctx)
 	bar.end()
 	if err != nil {
@@ -180,6 +180,15 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 		return errors.Join(errReported, ctx.Err())
 	}
 	return nil
+}
+
+// publishedBefore is how many rows earlier runs of a replay have published.
+func publishedBefore(positions map[pipeline.Stream]pipeline.Checkpoint) int64 {
+	rows := int64(0)
+	for _, cp := range positions {
+		rows += cp.Counts.Published + cp.Counts.Rejected
+	}
+	return rows
 }
 
 // command is the command line that goes on with a replay.

@@ -66,7 +66,7 @@ func TestCatchUpAsksSeldomAndSideBySide(t *testing.T) {
 			w := newWorld(t, c.minutes, c.change)
 			w.end = w.end.Add(-minute * time.Minute)
 			j := w.job("catch-up")
-			j.pageSize = 100
+			j.pageSize, j.unchecked = 100, true
 			meter := &gauge{}
 			j.change = func(cfg *source.Config) {
 				meter.next = cfg.Transport

@@ -81,7 +81,9 @@ type job struct {
 	until time.Time
 	// pageSize is small, so that little history has many pages and windows.
 	pageSize int
-	observer *pipeline.Observer
+	// unchecked leaves out the contract, which takes longer than all the rest, where many rows are there for another reason.
+	unchecked bool
+	observer  *pipeline.Observer
 }
 
 func (w *world) job(prefix string) *job {
@@ -206,11 +208,15 @@ func (j *job) compare(t *testing.T) verify.Report {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	found, err := verify.Read(ctx, j.brokers, j.prefix, contractCheck(t))
+	var checks []verify.Check
+	if !j.unchecked {
+		checks = append(checks, contractCheck(t))
+	}
+	found, err := verify.Read(ctx, j.brokers, j.prefix, checks...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found.Checked == 0 {
+	if found.Checked == 0 && !j.unchecked {
 		t.Error("there is no ledger")
 	}
 	return verify.Compare(j.truth(), found)

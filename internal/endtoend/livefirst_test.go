@@ -13,7 +13,7 @@ import (
 // liveWorld has a history that goes on while it is read, dense where live reading begins.
 func liveWorld(t *testing.T, change func(*sim.Options)) *job {
 	t.Helper()
-	w := newWorld(t, 15, func(o *sim.Options) {
+	w := newWorld(t, 11, func(o *sim.Options) {
 		o.Rate, o.OddRows = 3, 0.05
 		change(o)
 		o.End = time.Now().Add(10 * time.Minute)

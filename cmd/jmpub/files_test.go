@@ -1,0 +1,51 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestResetOfAFile works on positions in files when no run has them, and only then.
+func TestResetOfAFile(t *testing.T) {
+	s := newStation(t)
+	dir := t.TempDir()
+	s.env["JMPUB_CHECKPOINT"] = "file:" + dir
+	asked := make(chan struct{}, 1000)
+	tell := func() {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+	}
+	s.asked.Store(&tell)
+	stop := s.run()
+	for saved := false; !saved; { // It has committed something.
+		<-asked
+		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		saved = err != nil || len(files) > 0
+	}
+	s.asked.Store(nil)
+	reset := []string{"checkpoint", "reset", "messages", "--to", "10m", "--yes"}
+	if out := try(t, s.env, reset...); out.code != exitUsage || !strings.Contains(out.stderr, "another jmpub keeps the checkpoints") {
+		t.Errorf("while it runs: exit code %d: %s", out.code, out.stderr)
+	}
+	if code := stop(); code != exitDone {
+		t.Errorf("run: exit code %d", code)
+	}
+	before, there := s.position()
+	if out := try(t, s.env, reset...); out.code != exitDone || !there {
+		t.Errorf("afterwards: exit code %d: %s", out.code, out.stderr)
+	}
+	after, _ := s.position()
+	if age := time.Since(after.End); age < 10*time.Minute || age > 11*time.Minute || after.Reset == "" || after.Published != before.Published {
+		t.Errorf("the position is %+v, it was %+v", after, before)
+	}
+	if out := try(t, s.env, "checkpoint", "delete", "messages", "--yes"); out.code != exitDone {
+		t.Errorf("delete: exit code %d: %s", out.code, out.stderr)
+	}
+	if _, there = s.position(); there {
+		t.Error("the position is there still")
+	}
+}
