@@ -75,6 +75,9 @@ type Pipeline struct {
 	// resets are those that a session has begun from; positioned are the streams that have a checkpoint.
 	resets     map[string]bool
 	positioned map[Stream]bool
+	// starts are where streams began that have committed nothing yet: told as a duration back, the start would move on with
+	// the clock from session to session.
+	starts map[Stream]time.Time
 }
 
 // New checks the configuration and fills in the defaults.
@@ -108,7 +111,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pipeline{cfg: cfg, resets: make(map[string]bool), positioned: make(map[Stream]bool)}, errors.Join(errs...)
+	return &Pipeline{cfg: cfg, resets: make(map[string]bool), positioned: make(map[Stream]bool), starts: make(map[Stream]time.Time)}, errors.Join(errs...)
 }
 
 func setDefault[T ~int | ~int64](field *T, value T) {
@@ -195,6 +198,8 @@ type session struct {
 	// found. The publisher owns pasts once it runs.
 	pasts  map[Stream]*past
 	joints map[Stream]time.Time
+	// starts are the pipeline's.
+	starts map[Stream]time.Time
 	// budget counts bytes of windows held; slots count windows being fetched.
 	budget, slots *semaphore.Weighted
 }
@@ -207,6 +212,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		queue:  make(chan *delivery),
 		pasts:  make(map[Stream]*past),
 		joints: make(map[Stream]time.Time),
+		starts: p.starts,
 		budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
 		slots:  semaphore.NewWeighted(int64(p.cfg.Parallel)),
 	}
@@ -230,6 +236,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	err = s.work(ctx, readers, pub)
 	for stream := range pub.moved {
 		p.positioned[stream] = true
+		delete(p.starts, stream)
 	}
 	return len(pub.moved) > 0, err
 }
@@ -273,6 +280,9 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, known bool) error {
 	if !known {
 		cp.End = s.cfg.Start.At
+		if begun, ok := s.starts[stream]; ok {
+			cp.End = begun
+		}
 	}
 	ahead := s.cfg.LiveFirst && s.cfg.Until.IsZero()
 	if !cp.End.IsZero() && !ahead {
@@ -284,6 +294,7 @@ func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, know
 	}
 	if cp.End.IsZero() {
 		cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
+		s.starts[stream] = cp.End
 	}
 	if ahead {
 		cp.split(now)
