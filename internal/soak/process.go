@@ -77,6 +77,23 @@ func freeAddr(tb testing.TB) string {
 	return l.Addr().String()
 }
 
+// Command runs another of the command's subcommands with the trial's settings, and returns all that it prints and its exit
+// code.
+func (t *Trial) Command(tb testing.TB, args ...string) (said string, code int) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), t.binary, args...) //nolint:gosec // Ours.
+	cmd.Env = []string{"JMPUB_LISTEN=off"}
+	for name, value := range t.Env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, err := cmd.CombinedOutput()
+	var left *exec.ExitError
+	if err != nil && !errors.As(err, &left) {
+		tb.Fatalf("jmpub %v: %v", args, err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
 // Kill is kill -9. It returns when the process is gone; one that has ended already is no mistake.
 func (p *Process) Kill(tb testing.TB) {
 	tb.Helper()
