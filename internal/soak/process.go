@@ -36,7 +36,7 @@ type Process struct {
 	status string
 	done   chan struct{}
 	err    error
-	// peak is the most memory that was seen resident, in bytes.
+	// peak is the most memory that was resident when it was last looked at, in bytes.
 	peak int64
 }
 
@@ -97,6 +97,7 @@ func (t *Trial) Command(tb testing.TB, args ...string) (said string, code int) {
 // Kill is kill -9. It returns when the process is gone; one that has ended already is no mistake.
 func (p *Process) Kill(tb testing.TB) {
 	tb.Helper()
+	p.look()
 	p.signal(tb, syscall.SIGKILL)
 	<-p.done
 }
@@ -110,6 +111,7 @@ func (p *Process) Resume(tb testing.TB) { tb.Helper(); p.signal(tb, syscall.SIGC
 // Terminate asks the process to leave, as an operator or an orchestrator does, and returns its exit code.
 func (p *Process) Terminate(tb testing.TB) int {
 	tb.Helper()
+	p.look()
 	p.signal(tb, syscall.SIGTERM)
 	return p.Exit(tb, time.Minute)
 }
@@ -118,6 +120,21 @@ func (p *Process) signal(tb testing.TB, s os.Signal) {
 	tb.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		tb.Fatalf("send %v to jmpub: %v", s, err)
+	}
+}
+
+// look reads the peak of the memory from the kernel, which keeps it (VmHWM) for as long as the process lives.
+func (p *Process) look() {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return // It has ended, or this is no Linux.
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			if kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64); err == nil {
+				p.peak = max(p.peak, kilobytes<<10)
+			}
+		}
 	}
 }
 
@@ -167,6 +184,7 @@ type Vitals struct {
 
 // Vitals reads the process's metrics.
 func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
+	p.look()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.status+"/metrics", http.NoBody)
@@ -196,7 +214,6 @@ func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
 			v.Goroutines = int(value)
 		case "process_resident_memory_bytes":
 			v.Resident = int64(value)
-			p.peak = max(p.peak, v.Resident)
 		case "jmpub_sessions_total":
 			v.Sessions = int(value)
 		}

@@ -18,6 +18,7 @@ import (
 var (
 	length = flag.Duration("soak.for", 3*time.Minute, "how long faults are injected")
 	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time")
+	keep   = flag.String("soak.keep", "", "a folder for the logs of what failed")
 )
 
 // epoch is how long one history is broken before it is looked at as a whole: the memory of a soak of hours is bounded by it.
@@ -32,6 +33,7 @@ func TestSoakOnApacheKafka(t *testing.T) {
 	t.Logf("seed %d, for %v", *seed, *length)
 	dice := soak.NewDice(*seed)
 	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
+	rig.Keep = *keep
 	var results []soak.Result
 	t.Cleanup(func() { soak.Print(os.Stdout, results) })
 	end := time.Now().Add(*length)
@@ -88,7 +90,8 @@ func breakSomething(tb testing.TB, dice soak.Dice, t *soak.Trial) {
 		weight int
 		fault  func()
 	}{
-		{8, func() { t.Kill(tb) }},
+		{5, func() { t.Kill(tb) }},
+		{3, func() { t.KillInTransaction(tb) }},
 		{3, func() { t.Restart(tb) }},
 		{2, func() { t.Replace(tb) }},
 		{2, func() { t.Wake(tb, while) }},
