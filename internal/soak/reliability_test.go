@@ -37,6 +37,9 @@ func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
 	trial.Start(t)
 	c.breaks(t, trial)
 	result := trial.Finish(t)
+	if len(result.Injected) == 0 {
+		t.Error("nothing was injected")
+	}
 	if result.GaveUp > 0 { // Each was started when everything could be reached.
 		t.Errorf("%d processes left by themselves", result.GaveUp)
 	}
@@ -123,10 +126,16 @@ func apiTrials() []trial {
 				t.Network(tb, "API replies cut", 2*time.Second, []*soak.Link{t.Link}, func(l *soak.Link) { l.Reset(tb, 20_000) })
 			}
 		}},
-		{name: "API slow", change: func(o *sim.Options) { o.Latency, o.LatencyJitter = 100*time.Millisecond, 200*time.Millisecond }, breaks: nothing},
+		{name: "API slow", change: func(o *sim.Options) {
+			o.Latency, o.LatencyJitter = 100*time.Millisecond, 200*time.Millisecond
+			o.Faults.Slow, o.Faults.SlowBy = 0.1, 2*time.Second
+		}, breaks: nothing},
 		{name: "API limits the rate", change: func(o *sim.Options) { o.PerMinute, o.QuotaHeader = 150, true }, breaks: nothing},
 		{name: "API limits the rate, no headers", change: func(o *sim.Options) { o.PerMinute, o.NoRateHeaders = 150, true }, breaks: nothing},
-		{name: "API's cursors expire", change: func(o *sim.Options) { o.CursorTTL, o.Latency = 300*time.Millisecond, 50*time.Millisecond }, breaks: nothing},
+		// One request in four takes longer than a cursor lives, so hardly any window of several pages can be read.
+		{name: "API's cursors expire", change: func(o *sim.Options) {
+			o.CursorTTL, o.LatencyJitter = 300*time.Millisecond, 400*time.Millisecond
+		}, breaks: nothing},
 		{name: "API lies and breaks", minutes: 10, change: hostile, breaks: nothing},
 		{name: "API by the sender's clock, strict bounds", minutes: 10, change: func(o *sim.Options) {
 			hostile(o)

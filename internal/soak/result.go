@@ -54,6 +54,7 @@ func (t *Trial) Finish(tb testing.TB) Result {
 	}
 	result.Injected["API: expired cursors"] = int(stats.Expired)
 	result.Injected["API: rate exceeded"] = int(stats.Limited)
+	maps.DeleteFunc(result.Injected, func(_ string, n int) bool { return n == 0 })
 	t.console(tb, v.End, &result)
 	return result
 }
@@ -126,9 +127,7 @@ func Print(out io.Writer, results []Result) {
 func injected(faults map[string]int) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(faults)) {
-		if faults[name] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", name, faults[name]))
-		}
+		parts = append(parts, fmt.Sprintf("%s %d", name, faults[name]))
 	}
 	return strings.Join(parts, ", ")
 }

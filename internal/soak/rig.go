@@ -41,6 +41,8 @@ func NewRig(tb testing.TB, o kafkatest.Options) *Rig {
 		// Few and small, so that a broker that was killed is soon back.
 		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "3", "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "3",
 		"KAFKA_LOG_INDEX_SIZE_MAX_BYTES": "1048576",
+		// A broker that is gone is soon missed.
+		"KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "1000", "KAFKA_BROKER_SESSION_TIMEOUT_MS": "6000",
 	}
 	r := On(tb, kafkatest.Start(tb, o))
 	for i, d := range r.Detours {

@@ -69,7 +69,7 @@ func unlike(dice soak.Dice, o *sim.Options) {
 	if dice.IntN(4) == 0 {
 		o.Clock, o.End = sim.SenderClock, time.Now() // A sender's clock that is slow makes a live row late.
 	}
-	o.CursorTTL = dice.Between(2*time.Second, 10*time.Second)
+	o.CursorTTL = dice.Between(200*time.Millisecond, 5*time.Second)
 	o.Latency, o.LatencyJitter = dice.Between(0, 20*time.Millisecond), dice.Between(0, 50*time.Millisecond)
 	o.Faults = sim.Faults{
 		RateLimited: rate(0.01), RateLimitedBare: rate(0.02), ServerError: rate(0.04), HTMLError: rate(0.02), HTMLPage: rate(0.02),
