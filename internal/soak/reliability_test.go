@@ -128,7 +128,7 @@ func apiTrials() []trial {
 		}},
 		{name: "API slow", change: func(o *sim.Options) {
 			o.Latency, o.LatencyJitter = 100*time.Millisecond, 200*time.Millisecond
-			o.Faults.Slow, o.Faults.SlowBy = 0.1, 2*time.Second
+			o.Slow, o.SlowBy = 0.1, 2*time.Second
 		}, breaks: nothing},
 		{name: "API limits the rate", change: func(o *sim.Options) { o.PerMinute, o.QuotaHeader = 150, true }, breaks: nothing},
 		{name: "API limits the rate, no headers", change: func(o *sim.Options) { o.PerMinute, o.NoRateHeaders = 150, true }, breaks: nothing},
