@@ -3,8 +3,11 @@ package checkpoint_test
 import (
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,3 +119,36 @@ func drawIDs(t *rapid.T) []int64 {
 
 // sortedKeys is nil for an empty map, as decoding has it.
 func sortedKeys(set map[int64]bool) []int64 { return slices.Sorted(maps.Keys(set)) }
+
+// Whatever a checkpoint's file holds is refused, naming the file, or is the checkpoint of the stream that the file is named
+// for.
+func FuzzFile(f *testing.F) {
+	dir := f.TempDir()
+	files, err := checkpoint.OpenFiles(dir, appKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = files.Close() })
+	stream := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "10055201"}
+	cp := pipeline.Checkpoint{AppKey: appKey, Stream: stream, End: time.Unix(1_700_000_000, 0).UTC()}
+	if err = files.Save(f.Context(), []*pipeline.Closed{{Checkpoint: cp}}); err != nil {
+		f.Fatal(err)
+	}
+	saved, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(saved) != 1 {
+		f.Fatalf("the files are %q, %v", saved, err)
+	}
+	f.Add([]byte(positionForm))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(saved[0], content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found, err := files.Load(t.Context())
+		switch _, there := found[stream]; {
+		case err != nil && !strings.Contains(err.Error(), saved[0]):
+			t.Errorf("the error does not name the file: %v", err)
+		case err == nil && (!there || len(found) != 1):
+			t.Errorf("%q is read as %+v", content, found)
+		}
+	})
+}

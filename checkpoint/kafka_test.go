@@ -79,7 +79,8 @@ func (s *kafkaStore) embed(t *testing.T) {
 func (s *kafkaStore) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	opts = append(opts, kgo.SeedBrokers(s.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.MetadataMinAge(10*time.Millisecond), kgo.ProducerLinger(0))
+		kgo.MetadataMinAge(10*time.Millisecond), kgo.ProducerLinger(0),
+		kgo.UnknownTopicRetries(-1)) // A broker learns of a topic a moment after the controller.
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		t.Fatal(err)

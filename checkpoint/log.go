@@ -49,7 +49,7 @@ func (l *log) read(ctx context.Context, partition int, keep func(key []byte) boo
 		if cause == nil && decided.end < all.end {
 			return l.undecided(ctx, op, partition, decided.end, all.end)
 		}
-		return kafkaconn.Fault(op, cause)
+		return kafkaconn.Needs(kafkaconn.Fault(op, cause), kafkaconn.Describe.On(l.topic)...)
 	})
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (l *log) bounds(ctx context.Context, partition int, level kafka.IsolationLe
 	op := fmt.Sprintf("look up the offsets of %s/%d", l.topic, partition)
 	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
 		b, err = l.offsets(ctx, partition, level)
-		return kafkaconn.Fault(op, err)
+		return kafkaconn.Needs(kafkaconn.Fault(op, err), kafkaconn.Describe.On(l.topic)...)
 	})
 	return b, err
 }
@@ -181,7 +181,7 @@ func (l *log) fetch(ctx context.Context, partition int, offset int64, level kafk
 			// What was there when the bounds were looked up has been deleted: the table has to be read anew.
 			return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 		}
-		return kafkaconn.Fault(op, err)
+		return kafkaconn.Needs(kafkaconn.Fault(op, err), kafkaconn.Read.On(l.topic)...)
 	})
 	return found, err
 }

@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// positions are the committed checkpoints of the streams that a session reads, and where those begin that have none yet.
-// Safe for concurrent use; the zero value is ready.
+// positions are checkpoints: those of the streams that a session reads, and where those begin that have none yet. Safe for concurrent use; the zero value is ready.
 type positions struct {
 	mu  sync.Mutex
 	all map[Stream]Checkpoint
@@ -27,6 +26,13 @@ func (p *positions) set(cp *Checkpoint) {
 		p.all = make(map[Stream]Checkpoint)
 	}
 	p.all[cp.Stream] = *cp
+}
+
+// forget takes out a stream.
+func (p *positions) forget(s Stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, s)
 }
 
 // listed are the streams of these kinds that a list once had and that were not removed, in a fixed order.

@@ -76,6 +76,9 @@ type Pipeline struct {
 	positioned map[Stream]bool
 	// refused are the statistics that the app has no right to.
 	refused refusals
+	// starts are where streams began that have committed nothing yet: told as a duration back, the start would move on with
+	// the clock from session to session.
+	starts positions
 }
 
 // New checks the configuration and fills in the defaults.

@@ -27,6 +27,7 @@ type session struct {
 	rechecks  rechecks
 	joints    joints
 	refused   *refusals
+	starts    *positions
 	// budget counts bytes of windows held; turns bound the windows being fetched.
 	budget *semaphore.Weighted
 	turns  *Turns
@@ -38,6 +39,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	s := &session{
 		cfg: &p.cfg, source: p.cfg.Source, sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints,
 		queue: make(chan *delivery), updates: make(chan *updating), refused: &p.refused,
+		starts: &p.starts,
 		budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
 		turns:  NewTurns(p.cfg.Parallel, p.cfg.pace()),
 	}
@@ -59,6 +61,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	err = s.work(ctx, pub)
 	for stream := range pub.moved {
 		p.positioned[stream] = true
+		p.starts.forget(stream)
 	}
 	return len(pub.moved) > 0, err
 }
@@ -184,6 +187,9 @@ func (s *session) rechecksOf(stream Stream) []time.Duration {
 func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, known bool) error {
 	if !known {
 		cp.Stream, cp.End = stream, s.cfg.Start.At
+		if begun, ok := s.starts.of(stream); ok {
+			cp.End = begun.End
+		}
 	}
 	ahead := s.cfg.LiveFirst && s.cfg.Until.IsZero()
 	if !cp.End.IsZero() && !ahead {
@@ -195,6 +201,7 @@ func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, know
 	}
 	if cp.End.IsZero() {
 		cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
+		s.starts.set(cp)
 	}
 	if ahead {
 		cp.split(now)

@@ -200,7 +200,13 @@ func (s *Sink) openFault(op string, err error) error {
 			Hint: "another jmpub with the same JMPUB_GROUP has taken over this app; this one leaves",
 		}
 	}
-	return kafkaconn.Fault(op, err)
+	return s.idFault(op, err)
+}
+
+// idFault is [kafkaconn.Fault] for requests that name the transactional id.
+func (s *Sink) idFault(op string, err error) error {
+	id := s.cfg.TransactionalID
+	return kafkaconn.Needs(kafkaconn.Fault(op, err), kafkaconn.Write.OnID(id))
 }
 
 // Begin starts a transaction. Nothing is sent: the broker opens it with the first partition.

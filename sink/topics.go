@@ -46,7 +46,9 @@ const (
 	rejectedMaxBytes   = 32 << 20
 )
 
-// names are all topics that are written to.
+// Names are all topics that are written to.
+func (s *Sink) Names() []string { return s.names() }
+
 func (s *Sink) names() []string {
 	var names []string
 	for t := range pipeline.TargetCount {
@@ -122,7 +124,7 @@ func (s *Sink) lookUp(ctx context.Context) ([]string, error) {
 				missing = append(missing, t.Name)
 				continue
 			case t.Error != nil:
-				return kafkaconn.Fault("look up the topic "+t.Name, t.Error)
+				return kafkaconn.Needs(kafkaconn.Fault("look up the topic "+t.Name, t.Error), kafkaconn.Describe.On(t.Name)...)
 			}
 			known := s.topics[t.Name]
 			known.partitions = known.partitions[:0]
@@ -187,12 +189,20 @@ func (s *Sink) create(ctx context.Context, names []string) error {
 		if err != nil {
 			return kafkaconn.Fault(op, err)
 		}
+		var refused []string
 		for _, name := range names {
-			if err := res.Errors[name]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			switch err := res.Errors[name]; {
+			case errors.Is(err, kafka.TopicAuthorizationFailed):
+				refused = append(refused, name)
+			case err != nil && !errors.Is(err, kafka.TopicAlreadyExists):
 				return kafkaconn.Fault("create the topic "+name, err)
 			}
 		}
-		return nil
+		if len(refused) == 0 {
+			return nil
+		}
+		denied := kafkaconn.Fault("create the topics "+strings.Join(refused, ", "), kafka.TopicAuthorizationFailed)
+		return kafkaconn.Needs(denied, kafkaconn.Create.On(refused...)...)
 	})
 }
 
@@ -228,9 +238,10 @@ func (s *Sink) readConfigs(ctx context.Context) error {
 		if err != nil {
 			return kafkaconn.Fault(op, err)
 		}
+		var hidden []string
 		for _, r := range res.Resources {
 			if errors.Is(r.Error, kafka.TopicAuthorizationFailed) {
-				s.cfg.Warn("the right DescribeConfigs on " + r.ResourceName + " is missing; its limits are taken to be the broker's defaults")
+				hidden = append(hidden, r.ResourceName)
 				continue
 			}
 			if r.Error != nil {
@@ -239,6 +250,10 @@ func (s *Sink) readConfigs(ctx context.Context) error {
 			if err := s.applyConfig(r); err != nil {
 				return err
 			}
+		}
+		if len(hidden) > 0 {
+			s.cfg.Warn("the right DescribeConfigs on " + strings.Join(hidden, ", ") +
+				" is missing; their limits are taken to be the broker's defaults")
 		}
 		return nil
 	})

@@ -47,9 +47,9 @@ func (t *transaction) join(ctx context.Context, places []place) error {
 			Topics: topics,
 		})
 		if err != nil {
-			return kafkaconn.Fault(op, err)
+			return t.idFault(op, err)
 		}
-		return joinFault(res, topics)
+		return t.joinFault(res, topics)
 	})
 	if err != nil {
 		for _, state := range added {
@@ -65,7 +65,7 @@ func (t *transaction) join(ctx context.Context, places []place) error {
 const errNotAttempted = kafka.Error(55)
 
 // joinFault finds the error that says most: OPERATION_NOT_ATTEMPTED (55) only says that another partition has one.
-func joinFault(res *kafka.AddPartitionsToTxnResponse, asked map[string][]kafka.AddPartitionToTxn) error {
+func (t *transaction) joinFault(res *kafka.AddPartitionsToTxnResponse, asked map[string][]kafka.AddPartitionToTxn) error {
 	var first error
 	for _, topic := range slices.Sorted(maps.Keys(asked)) {
 		results := res.Topics[topic]
@@ -76,7 +76,8 @@ func joinFault(res *kafka.AddPartitionsToTxnResponse, asked map[string][]kafka.A
 			}
 		}
 		for _, result := range results {
-			err := kafkaconn.Fault(fmt.Sprintf("add %s/%d to the transaction", topic, result.Partition), result.Error)
+			err := t.idFault(fmt.Sprintf("add %s/%d to the transaction", topic, result.Partition), result.Error)
+			err = kafkaconn.Needs(err, kafkaconn.Write.On(topic)...)
 			if err != nil && (first == nil || !errors.Is(result.Error, errNotAttempted)) {
 				first = err
 			}
@@ -110,6 +111,6 @@ func (t *transaction) end(ctx context.Context, commit bool) error {
 		if err == nil {
 			err = res.Error
 		}
-		return kafkaconn.Fault(op, err)
+		return t.idFault(op, err)
 	})
 }

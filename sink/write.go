@@ -241,7 +241,7 @@ func (t *transaction) sendFault(op string, p place, err error) error {
 	if errors.Is(err, kafka.DuplicateSequenceNumber) {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 	}
-	fault := kafkaconn.Fault(op, err)
+	fault := kafkaconn.Needs(t.idFault(op, err), kafkaconn.Write.On(p.topic)...)
 	tooLarge := errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
 	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
 		f.Class = pipeline.Permanent

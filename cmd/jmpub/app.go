@@ -42,6 +42,9 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	if err := a.openAll(ctx); err != nil {
 		return err
 	}
+	if err := a.checkRights(ctx); err != nil {
+		return err
+	}
 	if cfg.listen != "off" {
 		var lc net.ListenConfig
 		var err error
@@ -68,7 +71,7 @@ func (a *app) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer stop()
-		return a.pipeline.Run(ctx)
+		return a.runError(a.pipeline.Run(ctx))
 	})
 	return group.Wait()
 }

@@ -250,7 +250,7 @@ func (a *auditRun) open(ctx context.Context) error {
 		return err
 	}
 	if err := writer.Open(ctx); err != nil {
-		return err
+		return startError(err)
 	}
 	a.writer = writer
 	a.store = checkpoint.NewKafka(a.p.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.p.cfg.source.AppKey,

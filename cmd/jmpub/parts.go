@@ -28,12 +28,14 @@ type parts struct {
 	sink     *sink.Sink
 	store    pipeline.Checkpoints
 	archive  *checkpoint.Archive
+	// transactionalID is empty where delivery is at least once.
+	transactionalID string
 	// kafka and files are the store, whichever it is.
 	kafka *checkpoint.Kafka
 	files *checkpoint.Files
 	close []func()
-	// reached tells that the API has answered something.
-	reached atomic.Bool
+	// reached tells that the API has answered something, committed that something was published.
+	reached, committed atomic.Bool
 }
 
 // connectTimeout is how long the first contact with Kafka may take before the settings are blamed.
@@ -47,12 +49,15 @@ func newParts(cfg *config, log *slog.Logger) *parts {
 
 // observe lets these be told what happens. It comes before everything is opened.
 func (a *parts) observe(observers ...*pipeline.Observer) {
-	reached := &pipeline.Observer{Request: func(_ pipeline.Stream, class string, _ time.Duration) {
-		if class != "network" {
-			a.reached.Store(true)
-		}
-	}}
-	a.observer = pipeline.Observers(append(observers, reached)...)
+	milestones := &pipeline.Observer{
+		Request: func(_ pipeline.Stream, class string, _ time.Duration) {
+			if class != "network" {
+				a.reached.Store(true)
+			}
+		},
+		Committed: func(*pipeline.Closed, [pipeline.TargetCount]int) { a.committed.Store(true) },
+	}
+	a.observer = pipeline.Observers(append(observers, milestones)...)
 	a.retry = pipeline.Retry{Notify: a.observer.Retry}
 }
 
@@ -158,6 +163,9 @@ func (a *parts) openSink(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if err = kafkaconn.CheckDescribe(ctx, a.cfg.kafka, topics.Names()); err != nil {
+		return err
+	}
 	if err = topics.EnsureTopics(ctx); err != nil {
 		return err
 	}
@@ -176,10 +184,11 @@ func (a *parts) openSink(ctx context.Context) error {
 		return a.openFiles(topics)
 	}
 	// A replay is a writer of its own.
-	cfg.TransactionalID = fmt.Sprintf("%s-%d", a.cfg.group, checkpoint.ShardOf(a.cfg.source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
+	a.transactionalID = fmt.Sprintf("%s-%d", a.cfg.group, checkpoint.ShardOf(a.cfg.source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
 	if a.cfg.replay != "" {
-		cfg.TransactionalID += "-" + a.cfg.replay
+		a.transactionalID += "-" + a.cfg.replay
 	}
+	cfg.TransactionalID = a.transactionalID
 	if a.sink, err = sink.New(cfg); err != nil {
 		return usageError{err}
 	}
@@ -188,6 +197,36 @@ func (a *parts) openSink(ctx context.Context) error {
 	a.kafka.Replay = a.cfg.replay
 	a.store = a.kafka
 	return nil
+}
+
+// checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
+// may be publishing now. Where there are no transactions, only a write itself tells whether it is allowed.
+func (a *parts) checkRights(ctx context.Context) error {
+	names := a.sink.Names()
+	var read []string
+	if a.kafka != nil {
+		if err := a.conn.CheckWrite(ctx, a.retry, a.transactionalID, names); err != nil {
+			return err
+		}
+		read = append(read, a.cfg.sink.Prefix+"."+string(pipeline.TopicCheckpoints))
+	}
+	if len(a.cfg.recheck) > 0 { // What was published is read back to find which rows came late.
+		for t := range pipeline.TargetCount {
+			read = append(read, a.cfg.sink.Prefix+"."+t.String())
+		}
+		for _, t := range []pipeline.Topic{pipeline.TopicRejected, pipeline.TopicWindows} {
+			read = append(read, a.cfg.sink.Prefix+"."+string(t))
+		}
+	}
+	return a.conn.CheckRead(ctx, read)
+}
+
+// runError makes a mistake of the settings out of what ended a run that has published nothing.
+func (a *parts) runError(err error) error {
+	if a.committed.Load() {
+		return err
+	}
+	return startError(err)
 }
 
 func (a *parts) openFiles(topics *sink.Sink) error {

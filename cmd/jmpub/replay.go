@@ -145,6 +145,9 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	if err = p.openSink(ctx); err != nil {
 		return startError(err)
 	}
+	if err = p.checkRights(ctx); err != nil {
+		return startError(err)
+	}
 	before, err := p.store.Load(ctx)
 	if err != nil {
 		return startError(err)
@@ -164,7 +167,7 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	err = line.Run(ctx)
 	bar.end()
 	if err != nil {
-		return err
+		return p.runError(err)
 	}
 	after, err := p.store.Load(context.WithoutCancel(ctx))
 	if err != nil {

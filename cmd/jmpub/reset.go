@@ -139,14 +139,14 @@ func (a *parts) setPosition(ctx context.Context, cp *pipeline.Checkpoint) error 
 // write appends a record of jmpub's own in a transaction of its own.
 func (a *parts) write(ctx context.Context, record pipeline.Record) error {
 	if err := a.sink.Open(ctx); err != nil {
-		return err
+		return startError(err)
 	}
 	tx, err := a.sink.Begin(ctx)
 	if err != nil {
 		return err
 	}
 	if err := tx.Append(ctx, []pipeline.Record{record}); err != nil {
-		return err
+		return startError(err)
 	}
 	return tx.Commit(ctx)
 }

@@ -57,7 +57,7 @@ func classify(code kafka.Error) (pipeline.Class, string) {
 	case kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState:
 		return pipeline.Permanent, "the broker refused the credentials; check JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
 	case kafka.UnsupportedVersion:
-		return pipeline.Permanent, "the broker is too old or lacks transactions; jmpub needs Kafka 2.5, " +
+		return pipeline.Permanent, "the broker is too old or lacks transactions; jmpub needs Kafka 3.7, " +
 			"or JMPUB_CHECKPOINT=file:DIR for at-least-once delivery without transactions"
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
 		return pipeline.Abort, "the topic's max.message.bytes is smaller than it was"

@@ -238,9 +238,16 @@ func (c *Cluster) docker(tb testing.TB, verb string, i int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), stopTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "docker", verb, c.nodes[i].GetContainerID()).CombinedOutput() //nolint:gosec // Ours.
-	if err != nil {
-		tb.Fatalf("%s broker %d: %v: %s", verb, i, err, out)
+	for { // A busy kernel may need more than one try to freeze all threads of a broker.
+		out, err := exec.CommandContext(ctx, "docker", verb, c.nodes[i].GetContainerID()).CombinedOutput() //nolint:gosec // Ours.
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			tb.Fatalf("%s broker %d: %v: %s", verb, i, err, out)
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type Secure struct {
 	Username, Password string
 	// CertUser is the principal of the client's certificate.
 	CertUser string
+	given    []Right
 }
 
 // The listeners of a secure broker.

@@ -71,6 +71,7 @@ func wantRefused(t *testing.T, trial *soak.Trial, says []string, secrets ...stri
 	if hungUp := strings.Contains(log, "EOF"); code != exitUsage && (!hungUp || code != 1) {
 		t.Errorf("exit code %d, want %d; the log:\n%s", code, exitUsage, log)
 	}
+	t.Logf("it says: %s", trial.Process.Tail(3)) // What docs/security.md quotes.
 	for _, text := range says {
 		if !strings.Contains(log, text) {
 			t.Errorf("the log does not say %q:\n%s", text, log)

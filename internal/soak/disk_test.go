@@ -15,13 +15,12 @@ import (
 // log ends itself.
 func TestFullDiskOnApacheKafka(t *testing.T) {
 	name, volumes := kafkatest.SmallVolumes(t, 3, 300)
-	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3, Volume: name, Env: map[string]string{
-		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "3", "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "3",
-	}})
+	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3, Volume: name})
+	rig.Keep = *keep
 	started := time.Now()
 	trial := rig.NewTrial(t, "full disk", 3, nil)
 	trial.Start(t)
-	trial.Await(t, time.Now().Add(-2*time.Minute), time.Minute)
+	trial.Await(t, time.Now().Add(-2*time.Minute), patience)
 	for _, full := range [][]int{{1}, {0, 1, 2}} {
 		for _, i := range full {
 			volumes[i].Fill(t)

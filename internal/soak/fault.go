@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // exitFenced is how a process leaves that was replaced (`jmpub --help`).
@@ -32,6 +28,9 @@ func (t *Trial) Kill(tb testing.TB) {
 	tb.Helper()
 	t.Process.Kill(tb)
 	t.Inject("kill -9")
+	if t.inTransaction(tb) { // It stays open until the next process has its id.
+		t.Inject("kill -9 in an open transaction")
+	}
 	t.Start(tb)
 }
 
@@ -47,7 +46,7 @@ func (t *Trial) Restart(tb testing.TB) {
 }
 
 // takeover is how long a new process may take to commit something, and an old one to notice that it was replaced.
-const takeover = 90 * time.Second
+const takeover = 3 * time.Minute
 
 // Replace starts a second process; the first must leave as fenced.
 func (t *Trial) Replace(tb testing.TB) {
@@ -129,18 +128,12 @@ func (t *Trial) HangBroker(tb testing.TB, i int, d time.Duration) {
 // Coordinator is the index of the broker that coordinates the trial's transactions.
 func (t *Trial) Coordinator(tb testing.TB) int {
 	tb.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(t.Addrs...))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer client.Close()
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
-	admin := kadm.NewClient(client)
 	for { // A broker that has just started is known before it answers, or answers before it is known.
-		all, err := admin.ListTransactions(ctx, nil, nil)
+		all, err := t.admin.ListTransactions(ctx, nil, nil)
 		for _, txn := range all.Sorted() {
-			if strings.HasPrefix(txn.TxnID, t.Env["JMPUB_GROUP"]+"-") {
+			if txn.TxnID == t.transactionalID() {
 				return int(txn.Coordinator) - 1
 			}
 		}

@@ -36,7 +36,7 @@ type Process struct {
 	status string
 	done   chan struct{}
 	err    error
-	// peak is the most memory that was seen resident, in bytes.
+	// peak is the most memory that was resident when it was last looked at, in bytes.
 	peak int64
 }
 
@@ -77,9 +77,27 @@ func freeAddr(tb testing.TB) string {
 	return l.Addr().String()
 }
 
+// Command runs another of the command's subcommands with the trial's settings, and returns all that it prints and its exit
+// code.
+func (t *Trial) Command(tb testing.TB, args ...string) (said string, code int) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), t.binary, args...) //nolint:gosec // Ours.
+	cmd.Env = []string{"JMPUB_LISTEN=off"}
+	for name, value := range t.Env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	out, err := cmd.CombinedOutput()
+	var left *exec.ExitError
+	if err != nil && !errors.As(err, &left) {
+		tb.Fatalf("jmpub %v: %v", args, err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
 // Kill is kill -9. It returns when the process is gone; one that has ended already is no mistake.
 func (p *Process) Kill(tb testing.TB) {
 	tb.Helper()
+	p.look()
 	p.signal(tb, syscall.SIGKILL)
 	<-p.done
 }
@@ -93,6 +111,7 @@ func (p *Process) Resume(tb testing.TB) { tb.Helper(); p.signal(tb, syscall.SIGC
 // Terminate asks the process to leave, as an operator or an orchestrator does, and returns its exit code.
 func (p *Process) Terminate(tb testing.TB) int {
 	tb.Helper()
+	p.look()
 	p.signal(tb, syscall.SIGTERM)
 	return p.Exit(tb, time.Minute)
 }
@@ -101,6 +120,21 @@ func (p *Process) signal(tb testing.TB, s os.Signal) {
 	tb.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		tb.Fatalf("send %v to jmpub: %v", s, err)
+	}
+}
+
+// look reads the peak of the memory from the kernel, which keeps it (VmHWM) for as long as the process lives.
+func (p *Process) look() {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return // It has ended, or this is no Linux.
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			if kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64); err == nil {
+				p.peak = max(p.peak, kilobytes<<10)
+			}
+		}
 	}
 }
 
@@ -150,6 +184,7 @@ type Vitals struct {
 
 // Vitals reads the process's metrics.
 func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
+	p.look()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.status+"/metrics", http.NoBody)
@@ -179,7 +214,6 @@ func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
 			v.Goroutines = int(value)
 		case "process_resident_memory_bytes":
 			v.Resident = int64(value)
-			p.peak = max(p.peak, v.Resident)
 		case "jmpub_sessions_total":
 			v.Sessions = int(value)
 		}

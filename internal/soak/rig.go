@@ -7,12 +7,15 @@ import (
 	"iter"
 	"maps"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/jmpub/jmpub/internal/kafkatest"
 	"github.com/jmpub/jmpub/internal/sim"
@@ -24,14 +27,24 @@ type Rig struct {
 	*kafkatest.Cluster
 
 	Brokers []*Link
-	binary  string
+	// Keep, where it is not empty, is a folder that the logs of a trial that failed are copied to.
+	Keep   string
+	binary string
+	admin  *kadm.Client
 }
 
 // NewRig starts the cluster for the length of the test.
 func NewRig(tb testing.TB, o kafkatest.Options) *Rig {
 	tb.Helper()
 	o.Detour = true
-	r := &Rig{binary: Build(tb), Cluster: kafkatest.Start(tb, o)}
+	o.Env = map[string]string{
+		// Few and small, so that a broker that was killed is soon back.
+		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "3", "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "3",
+		"KAFKA_LOG_INDEX_SIZE_MAX_BYTES": "1048576",
+		// A broker that is gone is soon missed.
+		"KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "1000", "KAFKA_BROKER_SESSION_TIMEOUT_MS": "6000",
+	}
+	r := On(tb, kafkatest.Start(tb, o))
 	for i, d := range r.Detours {
 		r.Brokers = append(r.Brokers, NewLink(tb, fmt.Sprintf("broker %d", i+1), d.Announced, d.Real))
 	}
@@ -41,7 +54,7 @@ func NewRig(tb testing.TB, o kafkatest.Options) *Rig {
 // On makes a rig of a cluster that is reached directly.
 func On(tb testing.TB, cluster *kafkatest.Cluster) *Rig {
 	tb.Helper()
-	return &Rig{binary: Build(tb), Cluster: cluster}
+	return &Rig{binary: Build(tb), Cluster: cluster, admin: cluster.Admin(tb)}
 }
 
 // Trial is one history that is published under one prefix, by one process after another.
@@ -65,11 +78,15 @@ type Trial struct {
 	started int
 	// gaveUp counts the processes that left by themselves because something could not be reached.
 	gaveUp int
-	peak   int64
+	// peak is that of the processes before the last one.
+	peak int64
 }
 
 // trialBatch keeps windows small, so that there are many of them: pages of 100 rows.
 const trialPage = "100"
+
+// trialPartitions are those of each of a trial's topics.
+const trialPartitions = 3
 
 // NewTrial makes a history that began minutes ago and goes on, 100 rows a second unless change says otherwise.
 func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim.Options)) *Trial {
@@ -109,20 +126,39 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 	for _, d := range r.Detours {
 		brokers = append(brokers, d.Announced)
 	}
+	tb.Cleanup(func() { t.keep(tb) })
 	t.Env = map[string]string{
 		"JMPUB_APP_KEY": o.AppKey, "JMPUB_MASTER_SECRET": o.MasterSecret,
 		"JMPUB_API_URL": "http://" + t.Link.Addr() + "/v2", "JMPUB_API_RATE": "100000/m", "JMPUB_API_PAGE_SIZE": trialPage,
-		"JMPUB_START": strconv.Itoa(minutes+1) + "m", "JMPUB_POLL": "300ms",
+		// A time and not a duration: a process that starts before anything was committed must not begin later.
+		"JMPUB_START": o.Begin.Add(-time.Minute).Format(time.RFC3339), "JMPUB_POLL": "300ms",
 		"JMPUB_KAFKA_BROKERS": strings.Join(brokers, ","),
-		"JMPUB_TOPIC_PREFIX":  prefix, "JMPUB_GROUP": prefix, "JMPUB_TOPICS_PARTITIONS": "3",
+		"JMPUB_TOPIC_PREFIX":  prefix, "JMPUB_GROUP": prefix, "JMPUB_TOPICS_PARTITIONS": strconv.Itoa(trialPartitions),
 	}
 	return t
+}
+
+// keep copies the log of a trial that failed.
+func (t *Trial) keep(tb testing.TB) {
+	tb.Helper()
+	if !tb.Failed() || t.Keep == "" || t.Process == nil {
+		return
+	}
+	path := filepath.Join(t.Keep, t.Env["JMPUB_TOPIC_PREFIX"]+".log")
+	err := os.MkdirAll(t.Keep, 0o750)
+	if err == nil {
+		err = os.WriteFile(path, []byte(t.Process.Tail(1<<30)), 0o600)
+	}
+	tb.Logf("%s: its log is kept in %s (%v)", t.Name, path, err)
 }
 
 // Start starts a process beside those that run.
 func (t *Trial) Start(tb testing.TB) *Process {
 	tb.Helper()
 	t.started++
+	if t.Process != nil {
+		t.peak = max(t.peak, t.Process.peak)
+	}
 	t.Process = startProcess(tb, t.binary, t.log, maps.Clone(t.Env))
 	return t.Process
 }
@@ -151,7 +187,6 @@ func (t *Trial) Vitals(tb testing.TB) Vitals {
 	if err != nil {
 		return Vitals{}
 	}
-	t.peak = max(t.peak, v.Resident)
 	return v
 }
 

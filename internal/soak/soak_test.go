@@ -18,6 +18,7 @@ import (
 var (
 	length = flag.Duration("soak.for", 3*time.Minute, "how long faults are injected")
 	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time")
+	keep   = flag.String("soak.keep", "", "a folder for the logs of what failed")
 )
 
 // epoch is how long one history is broken before it is looked at as a whole: the memory of a soak of hours is bounded by it.
@@ -32,6 +33,7 @@ func TestSoakOnApacheKafka(t *testing.T) {
 	t.Logf("seed %d, for %v", *seed, *length)
 	dice := soak.NewDice(*seed)
 	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
+	rig.Keep = *keep
 	var results []soak.Result
 	t.Cleanup(func() { soak.Print(os.Stdout, results) })
 	end := time.Now().Add(*length)
@@ -67,7 +69,7 @@ func unlike(dice soak.Dice, o *sim.Options) {
 	if dice.IntN(4) == 0 {
 		o.Clock, o.End = sim.SenderClock, time.Now() // A sender's clock that is slow makes a live row late.
 	}
-	o.CursorTTL = dice.Between(2*time.Second, 10*time.Second)
+	o.CursorTTL = dice.Between(200*time.Millisecond, 5*time.Second)
 	o.Latency, o.LatencyJitter = dice.Between(0, 20*time.Millisecond), dice.Between(0, 50*time.Millisecond)
 	o.Faults = sim.Faults{
 		RateLimited: rate(0.01), RateLimitedBare: rate(0.02), ServerError: rate(0.04), HTMLError: rate(0.02), HTMLPage: rate(0.02),
@@ -88,7 +90,8 @@ func breakSomething(tb testing.TB, dice soak.Dice, t *soak.Trial) {
 		weight int
 		fault  func()
 	}{
-		{8, func() { t.Kill(tb) }},
+		{5, func() { t.Kill(tb) }},
+		{3, func() { t.KillInTransaction(tb) }},
 		{3, func() { t.Restart(tb) }},
 		{2, func() { t.Replace(tb) }},
 		{2, func() { t.Wake(tb, while) }},

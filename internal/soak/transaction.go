@@ -1,0 +1,62 @@
+package soak
+
+import (
+	"context"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/checkpoint"
+)
+
+// transactionalID is that of the trial's live run.
+func (t *Trial) transactionalID() string {
+	return t.Env["JMPUB_GROUP"] + "-" + strconv.Itoa(checkpoint.ShardOf(t.Env["JMPUB_APP_KEY"], trialPartitions))
+}
+
+// inTransaction tells whether the coordinator knows of an open transaction of the trial's. It does not while the coordinator
+// cannot be asked.
+func (t *Trial) inTransaction(tb testing.TB) bool {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Second)
+	defer cancel()
+	described, err := t.admin.DescribeTransactions(ctx, t.transactionalID())
+	return err == nil && described[t.transactionalID()].State == "Ongoing"
+}
+
+// awaitTransaction waits for an open transaction. Most are open for some milliseconds.
+func (t *Trial) awaitTransaction(tb testing.TB, within time.Duration) {
+	tb.Helper()
+	for deadline := time.Now().Add(within); !t.inTransaction(tb) && time.Now().Before(deadline); {
+		runtime.Gosched() // Asking takes long enough.
+	}
+}
+
+// KillInTransaction is [Trial.Kill] as soon as a transaction is open.
+func (t *Trial) KillInTransaction(tb testing.TB) {
+	tb.Helper()
+	t.awaitTransaction(tb, 5*time.Second)
+	t.Kill(tb)
+}
+
+// Expire stops the process in a transaction for so long that the broker ends it.
+func (t *Trial) Expire(tb testing.TB, d time.Duration) {
+	tb.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		t.awaitTransaction(tb, 10*time.Second)
+		t.Process.Pause(tb)
+		if !t.inTransaction(tb) { // It was over before the process stood still.
+			t.Process.Resume(tb)
+			continue
+		}
+		Wait(tb, d)
+		if t.inTransaction(tb) {
+			tb.Errorf("%s: the broker has not ended a transaction after %v", t.Name, d)
+		}
+		t.Process.Resume(tb)
+		t.Inject("transaction timed out")
+		return
+	}
+	tb.Fatalf("%s: the process could not be stopped in a transaction", t.Name)
+}

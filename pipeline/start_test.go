@@ -1,0 +1,73 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// TestStartStaysWhereItWasUntilSomethingIsCommitted fails the first commits of a run that begins now, and expects the rows
+// that came meanwhile: a start that is told as a duration back must not move on with the clock.
+func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
+	for _, liveFirst := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			rows := rowsFrom(time.Now().UTC().Add(time.Second), 60)
+			kafka := newFakeKafka()
+			commits := 0
+			kafka.fail = func(_ context.Context, op string) error {
+				if op != "commit" {
+					return nil
+				}
+				if commits++; commits > 3 {
+					return nil
+				}
+				return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("injected")}
+			}
+			cfg := configFor(newFakeSource(rows...), kafka, time.Time{})
+			cfg.LiveFirst = liveFirst
+			if err := runFor(t, cfg, 5*time.Minute); err != nil {
+				t.Fatalf("run: %v", err)
+			}
+			wantIDs(t, kafka, idsOf(rows))
+		})
+	}
+}
+
+// TestForgottenPositionBeginsAtTheStartAnew deletes a position while it is published from, and expects the start to be told
+// by the clock of then.
+func TestForgottenPositionBeginsAtTheStartAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rows := rowsFrom(time.Now().UTC(), 400)
+		kafka := newFakeKafka()
+		deleted := time.Time{}
+		kafka.fail = func(_ context.Context, op string) error {
+			if op != "begin" || !deleted.IsZero() || time.Since(rows[0].at) < 5*time.Minute {
+				return nil
+			}
+			deleted = time.Now()
+			delete(kafka.checkpoints, messages())
+			return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("injected")}
+		}
+		cfg := configFor(newFakeSource(rows...), kafka, time.Time{})
+		cfg.Start.Back = time.Minute
+		if err := runFor(t, cfg, 10*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		again := 0
+		for _, l := range kafka.ledger {
+			if !l.Started.Before(deleted) && l.Begin.Before(deleted.Add(-70*time.Second)) {
+				t.Errorf("a window that begins at %v was read after the position was forgotten at %v", l.Begin, deleted)
+			}
+			if !l.Started.Before(deleted) {
+				again++
+			}
+		}
+		if deleted.IsZero() || again == 0 {
+			t.Errorf("deleted at %v, %d windows after that", deleted, again)
+		}
+	})
+}
