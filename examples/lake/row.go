@@ -87,9 +87,11 @@ func optionalTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// identity is what makes two rows the same: each stream brings a message once.
+// identity is what makes two rows the same: each stream of an app brings a message once. A replay that brings it again adds
+// no row.
 type identity struct {
 	MsgID  int64  `parquet:"msgid"`
+	AppKey string `parquet:"app_key,dict"`
 	Stream string `parquet:"stream,dict"`
 }
 
@@ -100,7 +102,8 @@ type hour struct {
 }
 
 // hourOf places a row. A row without a time has no hour; neither has one whose only clock is a sender's that is in the
-// future, because that hour would not be complete for as long.
+// future, because that hour would not be complete for as long. When such a row is brought again after that time has come, it
+// is known from the folder of those that have no hour.
 func hourOf(target string, row *Row, now time.Time) hour {
 	if row.Time.IsZero() || row.Time.After(now.Add(time.Hour)) {
 		return hour{Target: target}
@@ -117,7 +120,7 @@ func (h hour) folder() string {
 	return fmt.Sprintf("target=%s/date=%s/hour=%s", h.Target, date, of)
 }
 
-// complete tells that nothing is expected for the hour once everything before until has been read.
-func (h hour) complete(until time.Time) bool {
-	return h.Begin.IsZero() || !h.Begin.Add(time.Hour).After(until)
+// complete tells that nothing is expected for the hour once everything of the settled time has been read.
+func (h hour) complete(settled spans) bool {
+	return h.Begin.IsZero() || settled.cover(window{h.Begin, h.Begin.Add(time.Hour)})
 }
