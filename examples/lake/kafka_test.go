@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -248,21 +249,21 @@ func (w *world) transaction(t *testing.T, id int64, at time.Time, commit bool) {
 
 // found is a row of the lake as DuckDB reads it.
 type found struct {
-	Target         string `json:"target"`
-	Date           string `json:"date"`
-	Hour           string `json:"hour"`
-	MsgID          int64  `json:"msgid"`
-	AppKey         string `json:"app_key"`
-	Stream         string `json:"stream"`
-	TargetType     string `json:"target_type"`
-	MsgType        string `json:"msg_type"`
-	ConversationID string `json:"conversation_id"`
-	Time           int64  `json:"time"`
-	FromID         string `json:"from_id"`
-	TargetID       string `json:"target_id"`
-	Text           string `json:"text"`
-	Event          string `json:"event"`
-	File           string `json:"file"`
+	Target         string  `json:"target"`
+	Date           string  `json:"date"`
+	Hour           string  `json:"hour"`
+	MsgID          int64   `json:"msgid"`
+	AppKey         string  `json:"app_key"`
+	Stream         string  `json:"stream"`
+	TargetType     *string `json:"target_type"`
+	MsgType        *string `json:"msg_type"`
+	ConversationID *string `json:"conversation_id"`
+	Time           int64   `json:"time"`
+	FromID         *string `json:"from_id"`
+	TargetID       *string `json:"target_id"`
+	Text           *string `json:"text"`
+	Event          string  `json:"event"`
+	File           string  `json:"file"`
 }
 
 // read reads the lake with DuckDB. None of its rows may be there twice.
@@ -356,11 +357,20 @@ func (*world) compareRow(t *testing.T, r *sim.Row, e *pipeline.Event, at time.Ti
 	}
 	want := found{
 		Target: e.Target.String(), Date: at.Format(time.DateOnly), Hour: at.Format("15"), MsgID: e.MsgID, Stream: "messages",
-		AppKey: columns.AppKey, TargetType: columns.TargetType, MsgType: columns.MsgType, ConversationID: string(e.Conversation),
+		AppKey: columns.AppKey, TargetType: columns.TargetType, MsgType: columns.MsgType, ConversationID: columns.ConversationID,
 		Time: at.UnixMilli(), FromID: columns.From.ID, TargetID: columns.Target.ID, Text: columns.Text,
 		Event: string(e.Value), File: got.File,
 	}
-	if *got != want {
-		t.Errorf("the lake has\n%+v, want\n%+v", *got, want)
+	if !reflect.DeepEqual(*got, want) {
+		t.Errorf("the lake has\n%s, want\n%s", asJSON(t, got), asJSON(t, want))
 	}
+}
+
+func asJSON(t *testing.T, value any) []byte {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

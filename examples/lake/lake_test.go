@@ -341,6 +341,29 @@ func TestAppsMayHaveTheSameMsgid(t *testing.T) {
 	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 1}})
 }
 
+// TestAbsentIsNotEmpty: what an event has not is null in its row, what is empty is empty.
+func TestAbsentIsNotEmpty(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.add("jmessage.group", 0, "1", fmt.Sprintf(`{"msgid":1,"app_key":%q,"time":%q,"text":""}`, app, clock(1)))
+	p.add("jmessage.group", 0, "2", fmt.Sprintf(`{"msgid":2,"app_key":%q,"time":%q}`, app, clock(1)))
+	p.window(0, 0, 60)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	err := readRows(filepath.Join(dir, day, "hour=12", "events.parquet"), func(rows []Row) error {
+		for _, row := range rows {
+			if (row.Text != nil) != (row.MsgID == 1) || row.TargetID != nil {
+				t.Errorf("the row of msgid %d has the text %v and the target %v", row.MsgID, row.Text, row.TargetID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestEventFromTheFutureThatComesAgain places an event whose clock was ahead, and again when that time has come.
 func TestEventFromTheFutureThatComesAgain(t *testing.T) {
 	const tomorrow = 26 * 60

@@ -10,20 +10,21 @@ import (
 )
 
 // Row is one event as a row of a Parquet file. What is often asked for has a column; Event is the event itself, unchanged,
-// so that nothing is lost: in DuckDB event->>'$.media[0].media_id', in Spark get_json_object.
+// so that nothing is lost: in DuckDB event->>'$.media[0].media_id', in Spark get_json_object. What the event has not is null,
+// which an empty text is not.
 type Row struct {
 	MsgID          int64     `parquet:"msgid"`
 	AppKey         string    `parquet:"app_key,dict"`
 	Stream         string    `parquet:"stream,dict"`
-	TargetType     string    `parquet:"target_type,optional,dict"`
-	MsgType        string    `parquet:"msg_type,optional,dict"`
-	ConversationID string    `parquet:"conversation_id,optional,dict"`
+	TargetType     *string   `parquet:"target_type,optional,dict"`
+	MsgType        *string   `parquet:"msg_type,optional,dict"`
+	ConversationID *string   `parquet:"conversation_id,optional,dict"`
 	Time           time.Time `parquet:"time,optional,timestamp(millisecond)"`
 	ClientTime     time.Time `parquet:"client_time,optional,timestamp(millisecond)"`
-	FromID         string    `parquet:"from_id,optional,dict"`
-	FromPlatform   string    `parquet:"from_platform,optional,dict"`
-	TargetID       string    `parquet:"target_id,optional,dict"`
-	Text           string    `parquet:"text,optional"`
+	FromID         *string   `parquet:"from_id,optional,dict"`
+	FromPlatform   *string   `parquet:"from_platform,optional,dict"`
+	TargetID       *string   `parquet:"target_id,optional,dict"`
+	Text           *string   `parquet:"text,optional"`
 	Event          string    `parquet:"event,json"`
 	KafkaPartition int32     `parquet:"kafka_partition"`
 	KafkaOffset    int64     `parquet:"kafka_offset,delta"`
@@ -31,20 +32,20 @@ type Row struct {
 
 // event is what is read from an event for the columns; docs/events.md has all of it.
 type event struct {
-	AppKey         string `json:"app_key"`
-	TargetType     string `json:"target_type"`
-	MsgType        string `json:"msg_type"`
-	ConversationID string `json:"conversation_id"`
-	Time           string `json:"time"`
-	ClientTime     string `json:"client_time"`
+	AppKey         string  `json:"app_key"`
+	TargetType     *string `json:"target_type"`
+	MsgType        *string `json:"msg_type"`
+	ConversationID *string `json:"conversation_id"`
+	Time           string  `json:"time"`
+	ClientTime     string  `json:"client_time"`
 	From           struct {
-		ID       string `json:"id"`
-		Platform string `json:"platform"`
+		ID       *string `json:"id"`
+		Platform *string `json:"platform"`
 	} `json:"from"`
 	Target struct {
-		ID string `json:"id"`
+		ID *string `json:"id"`
 	} `json:"target"`
-	Text string `json:"text"`
+	Text *string `json:"text"`
 }
 
 // newRow makes a row of a record of an event topic.

@@ -88,7 +88,7 @@ func TestExampleModerationOnApacheKafka(t *testing.T) {
 // transaction, but passes on the events of those that were aborted.
 func (w *world) kafkaGo(t *testing.T) {
 	r := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: w.Addrs, Topic: w.prefix() + ".group", Partition: 0, IsolationLevel: kafka.ReadCommitted,
+		Brokers: w.Addrs, Topic: w.prefix() + ".group", Partition: 0, IsolationLevel: kafka.ReadCommitted, MaxWait: time.Second,
 	})
 	defer r.Close() //nolint:errcheck // It was only read.
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
