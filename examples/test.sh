@@ -17,9 +17,12 @@ cleanup() {
 trap cleanup EXIT
 
 heading "what is needed"
-for tool in go java mvn python3 curl docker golangci-lint; do
+for tool in go java mvn python3 curl docker; do
   command -v "$tool" >/dev/null || { echo "$tool is missing"; exit 1; }
 done
+lint=$(sed -n 's/^lint=//p' "$root/.ci/run") # The release that the whole project is checked with.
+golangci-lint version 2>/dev/null | grep -q "${lint#v}" ||
+  go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$lint"
 docker version >/dev/null || { echo "no container engine answers"; exit 1; }
 (python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q --disable-pip-version-check -r requirements.txt) >"$work/pip.log" 2>&1 &
 installing=$!
@@ -27,7 +30,7 @@ installing=$!
 heading "lint"
 go mod tidy -diff
 go mod verify
-golangci-lint run ./...
+golangci-lint run ./... 2>"$work/lint.log" || { cat "$work/lint.log"; exit 1; } # It warns of exceptions that are for the other module.
 go vet -tags integration ./...
 
 heading "unit tests, with the race detector"
@@ -41,11 +44,11 @@ wait "$installing" || { cat "$work/pip.log"; exit 1; }
 
 heading "the walk-through of README.md"
 # Its ports may be taken on this machine, so it gets others.
+echo 'trap "kill \$(jobs -p)" EXIT' >"$work/walk.sh"
 sed -n '/^<!-- walk-through -->/,/^```$/p' README.md | sed '1,2d; $d' |
   sed "s/127.0.0.1:8080/127.0.0.1:38080/g; s/127.0.0.1:9092/127.0.0.1:39092/g; s/127.0.0.1:9464/127.0.0.1:39464/g;
-    s/ \.\/jmpub run/ JMPUB_LISTEN=127.0.0.1:39464&/" >"$work/walk.sh"
-[ -s "$work/walk.sh" ] || { echo "README.md has no walk-through"; exit 1; }
-echo 'kill $(jobs -p)' >>"$work/walk.sh"
+    s/ \.\/jmpub run/ JMPUB_LISTEN=127.0.0.1:39464&/" >>"$work/walk.sh"
+grep -q compare.sql "$work/walk.sh" || { echo "README.md has no walk-through"; exit 1; }
 (cd "$work" && JMPUB="$root" timeout 300 bash -euo pipefail walk.sh) >"$work/walk.log" 2>&1 ||
   { cat "$work/walk.log"; tail -n 5 "$work"/try/*.log; exit 1; }
 sed -n '/┌/,$p' "$work/walk.log"

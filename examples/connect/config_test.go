@@ -58,8 +58,9 @@ func TestConfigurationsLoseNothing(t *testing.T) {
 	}
 }
 
-// TestConnectorsShareNoControlTopic: each of Iceberg's needs its own.
-func TestConnectorsShareNoControlTopic(t *testing.T) {
+// TestConnectorsOfIceberg: each needs a control topic of its own, and must read it from the beginning. By its default it would
+// lose what was written before its first commit, when the worker is killed just then.
+func TestConnectorsOfIceberg(t *testing.T) {
 	seen := make(map[string]string)
 	for file, config := range configs(t) {
 		topic, ok := config["iceberg.control.topic"]
@@ -70,6 +71,9 @@ func TestConnectorsShareNoControlTopic(t *testing.T) {
 			t.Errorf("%s and %s share the control topic %s", file, other, topic)
 		}
 		seen[topic] = file
+		if reset := config["iceberg.kafka.auto.offset.reset"]; reset != "earliest" {
+			t.Errorf("%s: iceberg.kafka.auto.offset.reset is %q, want earliest", file, reset)
+		}
 	}
 	if len(seen) != 2 {
 		t.Errorf("%d connectors have a control topic, want 2", len(seen))
