@@ -9,18 +9,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// window is time of a stream that is settled: it was read whole and published, or it is known to be lost.
+// window is time that is settled, from Begin until just before End: it was read whole and published, or it is known to be
+// lost.
 type window struct {
-	Begin time.Time `json:"begin_time"`
-	End   time.Time `json:"end_time"`
+	Begin time.Time `json:"begin"`
+	End   time.Time `json:"end"`
 }
 
 // ledgerRecord is what is needed of a record of jmessage.windows; a notice of a gap has the same fields but no offsets.
 type ledgerRecord struct {
 	AppKey string `json:"app_key"`
 	Stream string `json:"stream"`
-	window
-	Kind    string `json:"kind"`
+	// Begin and End are the window's first and last second, both of it.
+	Begin   time.Time `json:"begin_time"`
+	End     time.Time `json:"end_time"`
+	Kind    string    `json:"kind"`
 	Offsets []struct {
 		Topic     string `json:"topic"`
 		Partition int32  `json:"partition"`
@@ -40,13 +43,42 @@ func parseLedger(r *kgo.Record) (ledgerRecord, error) {
 	return record, nil
 }
 
-// coverage has the settled time of each <app_key>/<stream>, in order and without overlaps. The ledger's records may come in
-// any order (the topic has several partitions), so a hole is a window that was not seen yet. A gap in the history is no
-// hole, because a notice tells of it.
-type coverage map[string][]window
+// settles is the time that the record settles; nothing where it is a notice that settles none.
+func (r *ledgerRecord) settles() (window, bool) {
+	switch r.Kind {
+	case "", "gap":
+		return window{r.Begin, r.End.Add(time.Second)}, true
+	case "removed": // The user, group or room is gone: nothing will come of it any more.
+		return window{r.Begin, endOfTime()}, true
+	default:
+		return window{}, false // Another notice: its window stands in the ledger too.
+	}
+}
 
-func (c coverage) add(key string, w window) {
-	all := append(slices.Clip(c[key]), w)
+func endOfTime() time.Time { return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }
+
+// coverage has the settled time of each <app_key>/<stream>. The ledger's records may come in any order: the topic has several
+// partitions, and while jmpub follows the head it publishes the history behind it too (JMPUB_CATCHUP=live-first). So a hole
+// is a window that was not seen yet, or that is still to come. A gap in the history is no hole, because a notice tells of it.
+type coverage map[string]spans
+
+func (c coverage) add(key string, w window) { c[key] = c[key].with(w) }
+
+// settled is the time that is settled in all of these streams.
+func (c coverage) settled(streams []string) spans {
+	all := c[streams[0]]
+	for _, key := range streams[1:] {
+		all = all.both(c[key])
+	}
+	return all
+}
+
+// spans are windows in order that neither overlap nor touch. They are never changed, only replaced.
+type spans []window
+
+// with has w too.
+func (s spans) with(w window) spans {
+	all := append(slices.Clip(s), w)
 	slices.SortFunc(all, func(a, b window) int { return a.Begin.Compare(b.Begin) })
 	merged := all[:1]
 	for _, next := range all[1:] {
@@ -58,22 +90,36 @@ func (c coverage) add(key string, w window) {
 			last.End = next.End
 		}
 	}
-	c[key] = merged
+	return merged
 }
 
-// until is the time before which everything of all these streams is settled; zero while one of them has nothing.
-func (c coverage) until(streams []string) time.Time {
-	var until time.Time
-	for i, key := range streams {
-		windows := c[key]
-		if len(windows) == 0 {
-			return time.Time{}
-		}
-		if end := windows[0].End; i == 0 || end.Before(until) {
-			until = end
+// both has the time that is in s and in other.
+func (s spans) both(other spans) spans {
+	var common spans
+	for _, a := range s {
+		for _, b := range other {
+			w := window{a.Begin, a.End}
+			if b.Begin.After(w.Begin) {
+				w.Begin = b.Begin
+			}
+			if b.End.Before(w.End) {
+				w.End = b.End
+			}
+			if w.Begin.Before(w.End) {
+				common = append(common, w)
+			}
 		}
 	}
-	return until
+	return common
+}
+
+// cover tells that all of the window is in s.
+func (s spans) cover(w window) bool {
+	return slices.ContainsFunc(s, func(have window) bool { return !have.Begin.After(w.Begin) && !have.End.Before(w.End) })
+}
+
+func (s spans) equal(other spans) bool {
+	return slices.EqualFunc(s, other, func(a, b window) bool { return a.Begin.Equal(b.Begin) && a.End.Equal(b.End) })
 }
 
 // offsets are positions by topic and partition.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,17 +21,20 @@ type lake struct {
 	prefix string
 	// streams are those that must cover an hour, as <app_key>/<stream>.
 	streams []string
-	now     func() time.Time
-	log     *slog.Logger
+	// from is where the history begins, if that is known: nothing is awaited for the time before.
+	from time.Time
+	now  func() time.Time
+	log  *slog.Logger
 
 	state *state
 	// rows are in no file yet.
 	rows  map[hour][]Row
 	count int
-	// goal is what the ledger said when the goal was set: once reading has come to need, the hours before until are complete.
+	// goal is what the ledger said when the goal was set: once reading has come to need, the hours of the settled time are
+	// complete.
 	goal struct {
-		until time.Time
-		need  offsets
+		settled spans
+		need    offsets
 	}
 }
 
@@ -49,6 +53,11 @@ func (l *lake) open() error {
 	l.rows, l.count = make(map[hour][]Row), 0
 	if l.state, err = l.disk.open(); err != nil {
 		return err
+	}
+	if !l.from.IsZero() {
+		for _, key := range l.streams {
+			l.state.Covered.add(key, window{End: l.from})
+		}
 	}
 	l.setGoal()
 	return nil
@@ -80,16 +89,18 @@ func (l *lake) cover(r *kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	if record.Kind != "" && record.Kind != "gap" {
-		return nil // Another notice: its window stands in the ledger too.
+	w, ok := record.settles()
+	if !ok {
+		return nil
 	}
-	l.state.Covered.add(record.AppKey+"/"+record.Stream, record.window)
+	l.state.Covered.add(record.AppKey+"/"+record.Stream, w)
 	for _, o := range record.Offsets {
-		if !slices.Contains(targets, strings.TrimPrefix(o.Topic, l.prefix+".")) {
-			continue // Rejected rows.
+		if name := strings.TrimPrefix(o.Topic, l.prefix+"."); name == "rejected" || strings.HasPrefix(name, "statistics.") {
+			continue // No events.
 		}
 		if _, known := l.state.Offsets.get(o.Topic, o.Partition); !known {
-			return fmt.Errorf("the partition %s/%d is new: start again to read it too", o.Topic, o.Partition)
+			return fmt.Errorf("events stand in %s/%d, which is not read: if the partition is new, start again; "+
+				"the topics that are read are %s.{%s}", o.Topic, o.Partition, l.prefix, strings.Join(targets, ","))
 		}
 		l.state.Need.raise(o.Topic, o.Partition, o.Last+1)
 	}
@@ -97,7 +108,7 @@ func (l *lake) cover(r *kgo.Record) error {
 }
 
 func (l *lake) setGoal() {
-	l.goal.until, l.goal.need = l.state.Covered.until(l.streams), l.state.Need.clone()
+	l.goal.settled, l.goal.need = l.state.Covered.settled(l.streams), l.state.Need.clone()
 }
 
 // commit brings everything that was taken to disk, and into the lake whatever hours are complete by that.
@@ -107,11 +118,11 @@ func (l *lake) commit() error {
 	}
 	l.state.Install = nil
 	for l.state.Offsets.reached(l.goal.need) {
-		if err := l.complete(l.goal.until); err != nil {
+		if err := l.complete(l.goal.settled); err != nil {
 			return err
 		}
-		before := l.goal.until
-		if l.setGoal(); l.goal.until.Equal(before) {
+		before := l.goal.settled
+		if l.setGoal(); l.goal.settled.equal(before) {
 			break
 		}
 	}
@@ -131,12 +142,12 @@ func (l *lake) stage() error {
 	return nil
 }
 
-// complete makes a file of each hour before until that has staged rows.
-func (l *lake) complete(until time.Time) error {
+// complete makes a file of each hour of the settled time that has staged rows.
+func (l *lake) complete(settled spans) error {
 	due := make(map[hour][]stagedFile)
 	var rest []stagedFile
 	for _, s := range l.state.Staged {
-		if s.complete(until) {
+		if s.complete(settled) {
 			due[s.hour] = append(due[s.hour], s)
 		} else {
 			rest = append(rest, s)
@@ -151,15 +162,27 @@ func (l *lake) complete(until time.Time) error {
 		}
 	}
 	l.state.Staged = rest
-	if until.After(l.state.CompleteUntil) {
-		l.state.CompleteUntil = until
+	for _, w := range settled {
+		l.state.Complete = l.state.Complete.with(w)
 	}
 	return nil
 }
 
 func (l *lake) compact(h hour, staged []stagedFile) error {
+	there, err := l.files(h)
+	if err != nil {
+		return err
+	}
+	known := slices.Collect(maps.Values(there))
+	if !h.Begin.IsZero() {
+		timeless, listErr := l.files(hour{Target: h.Target})
+		if listErr != nil {
+			return listErr
+		}
+		known = slices.AppendSeq(known, maps.Values(timeless))
+	}
 	name := fmt.Sprintf("%08d-%s-%s.new", l.state.Commit, h.Target, h.Begin.Format("20060102T15"))
-	written, repeated, err := l.disk.compact(h, staged, name)
+	written, repeated, err := l.disk.compact(staged, known, name)
 	if err != nil {
 		return err
 	}
@@ -169,22 +192,48 @@ func (l *lake) compact(h hour, staged []stagedFile) error {
 	if written == 0 {
 		return nil
 	}
-	file := "events.parquet"
-	if h.complete(l.state.CompleteUntil) {
-		files, err := l.disk.files(h)
-		if err != nil {
-			return err
-		}
-		late := 1
-		for slices.Contains(files, l.disk.path(path.Join(h.folder(), lateName(late)))) {
-			late++
-		}
-		file = lateName(late)
+	file := path.Join(h.folder(), "events.parquet")
+	if _, taken := there[file]; taken || h.complete(l.state.Complete) {
+		file = lateFile(h, there)
 	}
-	l.state.Install = append(l.state.Install, move{path.Join(stagingDir, name), path.Join(h.folder(), file)})
-	l.log.Info("wrote", slog.String("file", path.Join(h.folder(), file)), slog.Int("rows", written))
+	l.state.Install = append(l.state.Install, move{path.Join(stagingDir, name), file})
+	l.log.Info("wrote", slog.String("file", file), slog.Int("rows", written))
 	return nil
 }
 
-// lateName is the n-th file of rows that came after their hour was complete.
-func lateName(n int) string { return fmt.Sprintf("events-late-%d.parquet", n) }
+// files are the lake's files of an hour, each with where it can be read: those that this commit adds are not in place yet.
+func (l *lake) files(h hour) (map[string]string, error) {
+	in, err := l.disk.files(h)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string]string)
+	for _, file := range in {
+		files[path.Join(h.folder(), filepath.Base(file))] = file
+	}
+	for _, m := range l.state.Install {
+		if path.Dir(m.To) == h.folder() {
+			files[m.To] = l.disk.path(m.From)
+		}
+	}
+	return files, nil
+}
+
+// lateFile is the name of the next file of rows that came after their hour was complete.
+func lateFile(h hour, there map[string]string) string {
+	for n := 1; ; n++ {
+		file := path.Join(h.folder(), fmt.Sprintf("events-late-%d.parquet", n))
+		if _, taken := there[file]; !taken {
+			return file
+		}
+	}
+}
+
+// staged counts the rows of hours that are not complete.
+func (l *lake) staged() int {
+	n := 0
+	for _, s := range l.state.Staged {
+		n += s.Rows
+	}
+	return n
+}

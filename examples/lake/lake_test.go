@@ -49,11 +49,16 @@ func (p *topics) window(ledgerPartition int32, begin, end int, minutes ...int) {
 	}
 	p.add("jmessage.windows", ledgerPartition, "", fmt.Sprintf(
 		`{"app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q,"offsets":[%s]}`,
-		app, clock(begin), clock(end), strings.Join(ranges, ",")))
+		app, clock(begin), lastSecond(end), strings.Join(ranges, ",")))
 }
 
 func clock(minute int) string {
 	return noon().Add(time.Duration(minute) * time.Minute).Format(time.RFC3339)
+}
+
+// lastSecond is the last one before a minute.
+func lastSecond(minute int) string {
+	return noon().Add(time.Duration(minute)*time.Minute - time.Second).Format(time.RFC3339)
 }
 
 // untimed is a minute of an event that has no time.
@@ -175,7 +180,7 @@ func TestHourIsWrittenOnceItIsCovered(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, dir, nil)
-	p.window(0, 59, 61, 59, 60)
+	p.window(0, 59, 60, 59, 60)
 	if err := fill(l, p, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -200,13 +205,70 @@ func TestWindowThatWasNotSeenYetHoldsItsHourBack(t *testing.T) {
 	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2, 101}})
 }
 
+// TestHistoryBehindTheHead has the head published before the history behind it, as with JMPUB_CATCHUP=live-first.
+func TestHistoryBehindTheHead(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 90, 185, 100, 130) // 1 and 2, from half past one.
+	l := newLake(t, dir, nil)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=14/events.parquet": {2}})
+	p.window(1, 0, 80, 1, 70) // 3 and 4.
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {3}, day + "hour=14/events.parquet": {2}})
+	p.window(2, 80, 90, 85)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{
+		day + "hour=12/events.parquet": {3}, day + "hour=13/events.parquet": {1, 4, 5}, day + "hour=14/events.parquet": {2},
+	})
+}
+
+func TestHourInWhichTheHistoryBegins(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 20, 60, 25)
+	l := newLake(t, dir, nil)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, nil)
+	l = newLake(t, dir, nil)
+	l.from = noon().Add(20 * time.Minute)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1}})
+}
+
+func TestStreamThatWasRemovedIsNotAwaited(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 70, 1)
+	p.add("jmessage.windows", 1, "", fmt.Sprintf(
+		`{"app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q,"offsets":[]}`, app, clock(0), lastSecond(20)))
+	p.add("jmessage.notices", 0, "", fmt.Sprintf(
+		`{"kind":"removed","app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q}`, app, clock(20), lastSecond(30)))
+	l := newLake(t, dir, nil)
+	l.streams = append(l.streams, app+"/groups/10")
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1}})
+}
+
 func TestLostTimeDoesNotHoldItsHourBack(t *testing.T) {
 	dir := t.TempDir()
 	p := &topics{}
 	p.window(0, 0, 30, 1)
 	p.window(0, 50, 70, 55)
 	p.add("jmessage.notices", 0, "", fmt.Sprintf(
-		`{"kind":"gap","app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q}`, app, clock(30), clock(50)))
+		`{"kind":"gap","app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q}`, app, clock(30), lastSecond(50)))
 	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +286,7 @@ func TestEveryNamedStreamMustCoverTheHour(t *testing.T) {
 	}
 	want(t, dir, nil)
 	p.add("jmessage.windows", 1, "", fmt.Sprintf(
-		`{"app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q,"offsets":[]}`, app, clock(0), clock(60)))
+		`{"app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q,"offsets":[]}`, app, clock(0), lastSecond(60)))
 	if err := fill(l, p, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +329,84 @@ func TestEventThatComesAgainIsLeftOut(t *testing.T) {
 	})
 }
 
+func TestAppsMayHaveTheSameMsgid(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.add("jmessage.group", 0, "1", p.event(1, 1))
+	p.add("jmessage.group", 0, "1", strings.ReplaceAll(p.event(1, 2), app, "another"))
+	p.window(0, 0, 60)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 1}})
+}
+
+// TestAbsentIsNotEmpty: what an event has not is null in its row, what is empty is empty.
+func TestAbsentIsNotEmpty(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.add("jmessage.group", 0, "1", fmt.Sprintf(`{"msgid":1,"app_key":%q,"time":%q,"text":""}`, app, clock(1)))
+	p.add("jmessage.group", 0, "2", fmt.Sprintf(`{"msgid":2,"app_key":%q,"time":%q}`, app, clock(1)))
+	p.window(0, 0, 60)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	err := readRows(filepath.Join(dir, day, "hour=12", "events.parquet"), func(rows []Row) error {
+		for _, row := range rows {
+			if (row.Text != nil) != (row.MsgID == 1) || row.TargetID != nil {
+				t.Errorf("the row of msgid %d has the text %v and the target %v", row.MsgID, row.Text, row.TargetID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEventFromTheFutureThatComesAgain places an event whose clock was ahead, and again when that time has come.
+func TestEventFromTheFutureThatComesAgain(t *testing.T) {
+	const tomorrow = 26 * 60
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 60, tomorrow)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	placed := map[string][]int64{
+		"target=group/date=__HIVE_DEFAULT_PARTITION__/hour=__HIVE_DEFAULT_PARTITION__/events-late-1.parquet": {1},
+	}
+	want(t, dir, placed)
+	p.ids = 0
+	p.window(0, 60, tomorrow+60, tomorrow)
+	l := newLake(t, dir, nil)
+	l.now = func() time.Time { return noon().Add(48 * time.Hour) }
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, placed)
+}
+
+// TestLakeWhoseStateIsGone begins anew over the files that are there: none is overwritten, nothing comes twice.
+func TestLakeWhoseStateIsGone(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 60, 1, 2)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, stateName)); err != nil {
+		t.Fatal(err)
+	}
+	p.window(0, 0, 60, 3)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{
+		day + "hour=12/events.parquet": {1, 2}, day + "hour=12/events-late-1.parquet": {3},
+	})
+}
+
 func TestEventWithoutAnHourIsNotHeldBack(t *testing.T) {
 	dir := t.TempDir()
 	p := &topics{}
@@ -290,6 +430,14 @@ func TestNewPartitionIsNotPassedOver(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "start again") {
 		t.Errorf("an unread partition: %v, want an error that says what to do", err)
 	}
+	elsewhere := `{"app_key":"a","stream":"messages","begin_time":"2026-11-01T12:00:00Z","end_time":"2026-11-01T12:59:59Z",
+		"offsets":[{"topic":"jmessage.TOPIC","partition":0,"first":1,"last":2}]}`
+	for topic, read := range map[string]bool{"rejected": true, "statistics.users": true, "4f7a.group": false} {
+		r := &kgo.Record{Topic: "jmessage.windows", Value: []byte(strings.ReplaceAll(elsewhere, "TOPIC", topic))}
+		if err := l.take(r); (err == nil) != read {
+			t.Errorf("a window whose records stand in %s: %v", topic, err)
+		}
+	}
 }
 
 // errCut ends the program as kill -9 does.
@@ -305,12 +453,13 @@ func TestCutOffAtEachStep(t *testing.T) {
 	p.window(0, 200, 201, 3, untimed) // A late one, and one that has no hour.
 	p.window(0, 239, 250, 241)
 	events := int(p.ids)
-	const n = 2 // Records of a partition between two commits.
+	const n = 3 // Records of a partition between two commits.
 	steps := 0
 	whole := t.TempDir()
 	if err := fill(newLake(t, whole, func(string) error { steps++; return nil }), p, n); err != nil {
 		t.Fatal(err)
 	}
+	wanted := byHour(contents(t, whole))
 	for cut := 1; cut <= steps; cut++ {
 		dir := t.TempDir()
 		count, at := 0, ""
@@ -331,14 +480,11 @@ func TestCutOffAtEachStep(t *testing.T) {
 		}
 		got := contents(t, dir)
 		in := onceEach(t, got, "after "+at)
-		staged := 0
-		for _, s := range l.state.Staged {
-			staged += s.Rows
-		}
+		staged := l.staged()
 		if in+staged != events || staged != 1 {
 			t.Errorf("cut off at %s: %d of %d events are in the lake, %d are staged; want all but the last hour's", at, in, events, staged)
 		}
-		if hours, wanted := byHour(got), byHour(contents(t, whole)); fmt.Sprint(hours) != fmt.Sprint(wanted) {
+		if hours := byHour(got); fmt.Sprint(hours) != fmt.Sprint(wanted) {
 			t.Errorf("cut off at %s: the lake has %v, want %v", at, hours, wanted)
 		}
 		leftovers(t, dir, len(l.state.Staged))
@@ -387,6 +533,7 @@ func TestWrongUse(t *testing.T) {
 		{"", "-streams is missing"},
 		{"-streams messages", "-streams"},
 		{"-streams a/messages -every 0s", "-every"},
+		{"-streams a/messages -from noon", "-from"},
 		{"-streams a/messages more", `"more"`},
 		{"-colour red", "-colour"},
 	} {
@@ -431,7 +578,7 @@ func FuzzTake(f *testing.F) {
 		}
 		for key, windows := range l.state.Covered {
 			for i, w := range windows {
-				if w.End.Before(w.Begin) || i > 0 && !w.Begin.After(windows[i-1].End) {
+				if !w.End.After(w.Begin) || i > 0 && !w.Begin.After(windows[i-1].End) {
 					t.Errorf("%s is covered by %v", key, windows)
 				}
 			}

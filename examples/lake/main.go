@@ -2,8 +2,8 @@
 //
 //	lake -brokers 127.0.0.1:9092 -dir lake -streams 4f7aef34fb361292c566a1cd/messages
 //
-// An hour is complete when committed windows of every stream cover it, which the topic jmessage.windows tells. Events that
-// come after that are added in files of their own. Whatever happens to the process, each event is in the lake once.
+// An hour is complete when committed windows of every stream cover all of it, which the topic jmessage.windows tells. Events
+// that come after that are added in files of their own. Whatever happens to the process, each event is in the lake once.
 package main
 
 import (
@@ -52,6 +52,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	prefix := flags.String("prefix", "jmessage", "prefix of jmpub's topics")
 	dir := flags.String("dir", "lake", "folder of the lake")
 	streams := flags.String("streams", "", "`streams` that must cover an hour before it is written: APP_KEY/STREAM, comma-separated (a comma in a name is %2C)")
+	from := flags.String("from", "", "`time` at which jmpub's history begins (its JMPUB_START) as in 2026-11-01T12:20:00Z; without it "+
+		"the hour in which it begins is never complete")
 	every := flags.Duration("every", 10*time.Second, "time between two commits")
 	once := flags.Bool("once", false, "end when everything that is in the topics now has been read")
 	if err := flags.Parse(args); err != nil {
@@ -69,6 +71,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	case *every <= 0:
 		return usage("-every: %v is not above zero, as in 10s", *every)
 	}
+	start, err := optionalTime(*from)
+	if err != nil {
+		return usage("-from: %q is no time, as in 2026-11-01T12:20:00Z", *from)
+	}
 	if err := os.MkdirAll(*dir, 0o750); err != nil {
 		return fmt.Errorf("make the lake's folder: %w", err)
 	}
@@ -78,7 +84,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	defer lock.Unlock() //nolint:errcheck // The process ends.
 	l := &lake{
-		disk: &disk{root: *dir}, prefix: *prefix, streams: keys, now: time.Now,
+		disk: &disk{root: *dir}, prefix: *prefix, streams: keys, from: start, now: time.Now,
 		log: slog.New(slog.NewTextHandler(stderr, nil)),
 	}
 	if err := l.open(); err != nil {
@@ -88,7 +94,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := c.run(ctx, strings.Split(*brokers, ",")); err != nil {
 		return err
 	}
-	l.log.InfoContext(ctx, "stopped", slog.Time("complete_until", l.state.CompleteUntil), slog.Int("staged_files", len(l.state.Staged)))
+	l.log.InfoContext(ctx, "stopped", slog.Int("rows_of_hours_that_are_not_complete", l.staged()))
 	return nil
 }
 

@@ -33,13 +33,13 @@ func (d *disk) stage(name string, rows []Row) error {
 	})
 }
 
-// compact makes one file of an hour's staged files, without rows that the lake has already, and returns how many rows it
+// compact makes one file of an hour's staged files, without rows that are in the known files, and returns how many rows it
 // got and how many were left out. Only identities are held in memory.
-func (d *disk) compact(h hour, staged []stagedFile, name string) (written, repeated int, err error) {
+func (d *disk) compact(staged []stagedFile, known []string, name string) (written, repeated int, err error) {
 	if err = d.before("compact " + name); err != nil {
 		return 0, 0, err
 	}
-	seen, err := d.identities(h)
+	seen, err := identities(known)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -47,7 +47,7 @@ func (d *disk) compact(h hour, staged []stagedFile, name string) (written, repea
 		w := newWriter(f)
 		copied := func(rows []Row) error {
 			fresh := slices.DeleteFunc(rows, func(row Row) bool {
-				id := identity{row.MsgID, row.Stream}
+				id := identity{row.MsgID, row.AppKey, row.Stream}
 				_, again := seen[id]
 				seen[id] = struct{}{}
 				return again
@@ -66,12 +66,8 @@ func (d *disk) compact(h hour, staged []stagedFile, name string) (written, repea
 	return written, repeated, err
 }
 
-// identities are the rows that the lake has of an hour.
-func (d *disk) identities(h hour) (map[identity]struct{}, error) {
-	files, err := d.files(h)
-	if err != nil {
-		return nil, err
-	}
+// identities are those of the rows in some files.
+func identities(files []string) (map[identity]struct{}, error) {
 	seen := make(map[identity]struct{})
 	for _, file := range files {
 		err := readRows(file, func(rows []identity) error {

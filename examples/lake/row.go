@@ -10,20 +10,21 @@ import (
 )
 
 // Row is one event as a row of a Parquet file. What is often asked for has a column; Event is the event itself, unchanged,
-// so that nothing is lost: in DuckDB event->>'$.media[0].media_id', in Spark get_json_object.
+// so that nothing is lost: in DuckDB event->>'$.media[0].media_id', in Spark get_json_object. What the event has not is null,
+// which an empty text is not.
 type Row struct {
 	MsgID          int64     `parquet:"msgid"`
 	AppKey         string    `parquet:"app_key,dict"`
 	Stream         string    `parquet:"stream,dict"`
-	TargetType     string    `parquet:"target_type,optional,dict"`
-	MsgType        string    `parquet:"msg_type,optional,dict"`
-	ConversationID string    `parquet:"conversation_id,optional,dict"`
+	TargetType     *string   `parquet:"target_type,optional,dict"`
+	MsgType        *string   `parquet:"msg_type,optional,dict"`
+	ConversationID *string   `parquet:"conversation_id,optional,dict"`
 	Time           time.Time `parquet:"time,optional,timestamp(millisecond)"`
 	ClientTime     time.Time `parquet:"client_time,optional,timestamp(millisecond)"`
-	FromID         string    `parquet:"from_id,optional,dict"`
-	FromPlatform   string    `parquet:"from_platform,optional,dict"`
-	TargetID       string    `parquet:"target_id,optional,dict"`
-	Text           string    `parquet:"text,optional"`
+	FromID         *string   `parquet:"from_id,optional,dict"`
+	FromPlatform   *string   `parquet:"from_platform,optional,dict"`
+	TargetID       *string   `parquet:"target_id,optional,dict"`
+	Text           *string   `parquet:"text,optional"`
 	Event          string    `parquet:"event,json"`
 	KafkaPartition int32     `parquet:"kafka_partition"`
 	KafkaOffset    int64     `parquet:"kafka_offset,delta"`
@@ -31,20 +32,20 @@ type Row struct {
 
 // event is what is read from an event for the columns; docs/events.md has all of it.
 type event struct {
-	AppKey         string `json:"app_key"`
-	TargetType     string `json:"target_type"`
-	MsgType        string `json:"msg_type"`
-	ConversationID string `json:"conversation_id"`
-	Time           string `json:"time"`
-	ClientTime     string `json:"client_time"`
+	AppKey         string  `json:"app_key"`
+	TargetType     *string `json:"target_type"`
+	MsgType        *string `json:"msg_type"`
+	ConversationID *string `json:"conversation_id"`
+	Time           string  `json:"time"`
+	ClientTime     string  `json:"client_time"`
 	From           struct {
-		ID       string `json:"id"`
-		Platform string `json:"platform"`
+		ID       *string `json:"id"`
+		Platform *string `json:"platform"`
 	} `json:"from"`
 	Target struct {
-		ID string `json:"id"`
+		ID *string `json:"id"`
 	} `json:"target"`
-	Text string `json:"text"`
+	Text *string `json:"text"`
 }
 
 // newRow makes a row of a record of an event topic.
@@ -87,9 +88,11 @@ func optionalTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// identity is what makes two rows the same: each stream brings a message once.
+// identity is what makes two rows the same: each stream of an app brings a message once. A replay that brings it again adds
+// no row.
 type identity struct {
 	MsgID  int64  `parquet:"msgid"`
+	AppKey string `parquet:"app_key,dict"`
 	Stream string `parquet:"stream,dict"`
 }
 
@@ -100,7 +103,8 @@ type hour struct {
 }
 
 // hourOf places a row. A row without a time has no hour; neither has one whose only clock is a sender's that is in the
-// future, because that hour would not be complete for as long.
+// future, because that hour would not be complete for as long. When such a row is brought again after that time has come, it
+// is known from the folder of those that have no hour.
 func hourOf(target string, row *Row, now time.Time) hour {
 	if row.Time.IsZero() || row.Time.After(now.Add(time.Hour)) {
 		return hour{Target: target}
@@ -117,7 +121,7 @@ func (h hour) folder() string {
 	return fmt.Sprintf("target=%s/date=%s/hour=%s", h.Target, date, of)
 }
 
-// complete tells that nothing is expected for the hour once everything before until has been read.
-func (h hour) complete(until time.Time) bool {
-	return h.Begin.IsZero() || !h.Begin.Add(time.Hour).After(until)
+// complete tells that nothing is expected for the hour once everything of the settled time has been read.
+func (h hour) complete(settled spans) bool {
+	return h.Begin.IsZero() || settled.cover(window{h.Begin, h.Begin.Add(time.Hour)})
 }

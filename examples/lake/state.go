@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 )
 
 // state is everything that must survive a restart, in one file that is replaced atomically. To replace it is to commit:
@@ -21,8 +20,8 @@ type state struct {
 	// Covered and Need are what the ledger has told so far: which time is settled, and up to where its events stand.
 	Covered coverage `json:"covered"`
 	Need    offsets  `json:"need"`
-	// CompleteUntil is the time before which all hours are in the lake. A row of such an hour that comes now is late.
-	CompleteUntil time.Time `json:"complete_until"`
+	// Complete is the time whose hours are in the lake. A row of such an hour that comes now is late.
+	Complete spans `json:"complete"`
 	// Staged files hold the rows of hours that are not complete.
 	Staged []stagedFile `json:"staged"`
 	// Install are files that belong into the lake and may not have been moved there yet.
@@ -93,6 +92,9 @@ func (d *disk) save(s *state) error {
 		return fmt.Errorf("write the lake's state: %w", err)
 	}
 	if err = d.before("write state"); err != nil {
+		return err
+	}
+	if err = syncDir(d.path(stagingDir)); err != nil { // What the state names must be there whenever the state is.
 		return err
 	}
 	temporary := d.path(stateName + ".tmp")

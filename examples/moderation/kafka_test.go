@@ -84,11 +84,11 @@ func TestExampleModerationOnApacheKafka(t *testing.T) {
 	t.Run("the reader of kafka-go would look at them", w.kafkaGo)
 }
 
-// kafkaGo shows why the example does not use kafka-go's Reader: in read_committed it waits for the end of a transaction,
-// but passes on the events of those that were aborted.
+// kafkaGo shows why the example has a reading of its own: kafka-go's Reader waits in read_committed for the end of a
+// transaction, but passes on the events of those that were aborted.
 func (w *world) kafkaGo(t *testing.T) {
 	r := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: w.Addrs, Topic: w.prefix() + ".group", Partition: 0, IsolationLevel: kafka.ReadCommitted,
+		Brokers: w.Addrs, Topic: w.prefix() + ".group", Partition: 0, IsolationLevel: kafka.ReadCommitted, MaxWait: time.Second,
 	})
 	defer r.Close() //nolint:errcheck // It was only read.
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -20,9 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/segmentio/kafka-go"
 )
 
 func main() {
@@ -69,27 +67,50 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		return fmt.Errorf("-rules: %w (%w)", err, errUsage)
 	}
 	seeds := strings.Split(*brokers, ",")
-	if err := makeTopic(ctx, seeds, *to); err != nil {
+	client := &kafka.Client{
+		Addr: kafka.TCP(seeds...),
+		// Encryption and a password would go here, and into the dialer below.
+		Transport: &kafka.Transport{ClientID: clientID, MetadataTTL: metadataTTL},
+	}
+	if err := makeTopic(ctx, client, *to); err != nil {
 		return err
 	}
-	m := &moderator{rules: rules, flags: *to, log: slog.New(slog.NewTextHandler(stderr, nil))}
 	var topics []string
 	for _, target := range []string{"single", "group", "chatroom", "other"} {
 		topics = append(topics, *prefix+"."+target)
 	}
-	return m.run(ctx, group(seeds, *name, *session, topics...))
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	moderator := &moderator{rules: rules, flags: newFlags(client, *to), log: log}
+	m := &member{client: client, group: group(seeds, *name, *session, topics...), work: moderator.work, log: log}
+	return m.run(ctx)
+}
+
+const (
+	clientID = "moderation"
+	// metadataTTL bounds for how long a request can go to a partition's old leader.
+	metadataTTL = 2 * time.Second
+	dialTimeout = 5 * time.Second
+)
+
+// group is how a member reads: from the beginning where nothing was committed yet.
+func group(brokers []string, name string, session time.Duration, topics ...string) kafka.ConsumerGroupConfig {
+	return kafka.ConsumerGroupConfig{
+		ID: name, Brokers: brokers, Topics: topics, StartOffset: kafka.FirstOffset,
+		Dialer:         &kafka.Dialer{ClientID: clientID, Timeout: dialTimeout, DualStack: true},
+		SessionTimeout: session, HeartbeatInterval: session / 5, WatchPartitionChanges: true,
+	}
 }
 
 // makeTopic makes the topic of flags unless it is there.
-func makeTopic(ctx context.Context, brokers []string, name string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
-	if err != nil {
-		return fmt.Errorf("connect to Kafka: %w", err)
-	}
-	defer client.Close()
+func makeTopic(ctx context.Context, client *kafka.Client, name string) error {
 	const partitions, replication = 6, -1 // The broker's default.
-	_, err = kadm.NewClient(client).CreateTopic(ctx, partitions, replication, nil, name)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+	reply, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{
+		Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: replication}},
+	})
+	if err == nil {
+		err = reply.Errors[name]
+	}
+	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 		return fmt.Errorf("make the topic %s: %w (or make it by hand)", name, err)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/segmentio/kafka-go"
 )
 
 // finding is what is published of a message that breaks rules. It depends on nothing but the message and the rules, so that
@@ -21,7 +21,7 @@ type finding struct {
 	Rules          []string `json:"rules"`
 	// Topic, Partition and Offset are where the event stands.
 	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
+	Partition int    `json:"partition"`
 	Offset    int64  `json:"offset"`
 }
 
@@ -32,99 +32,64 @@ const unreadable = "unreadable"
 // member of the group.
 const batch = 500
 
-// moderator is a member of a consumer group.
+// workTimeout bounds the work on a batch; a Kafka that cannot be reached for longer ends the member.
+const workTimeout = 30 * time.Second
+
+// moderator looks at events and publishes flags.
 type moderator struct {
 	rules []rule
-	// flags is the topic that flags go to.
-	flags string
+	flags *kafka.Writer
 	log   *slog.Logger
 }
 
-// group is how a member reads. franz-go leaves out the events of aborted transactions; kafka-go's Reader does not.
-func group(brokers []string, name string, session time.Duration, topics ...string) []kgo.Opt {
-	return []kgo.Opt{
-		kgo.SeedBrokers(brokers...), kgo.ClientID("moderation"),
-		kgo.ConsumerGroup(name), kgo.ConsumeTopics(topics...), kgo.SessionTimeout(session), kgo.HeartbeatInterval(session / 5),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// Offsets are committed after the work. Until then no other member is given the partitions, so that the events of a
-		// conversation are looked at by one member at a time.
-		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(byConversation)),
+// newFlags is how flags are published to a topic.
+func newFlags(client *kafka.Client, topic string) *kafka.Writer {
+	return &kafka.Writer{
+		Addr: client.Addr, Transport: client.Transport, Topic: topic,
+		RequiredAcks: kafka.RequireAll, BatchSize: batch, BatchTimeout: 5 * time.Millisecond,
+		Balancer: kafka.BalancerFunc(byConversation),
 	}
 }
 
 // byConversation keeps the flags of a conversation in order too.
-func byConversation(string) func(r *kgo.Record, n int) int {
-	return func(r *kgo.Record, n int) int {
-		h := fnv.New32a()
-		for _, header := range r.Headers {
-			if header.Key == "ce_subject" {
-				h.Write(header.Value)
-			}
+func byConversation(m kafka.Message, partitions ...int) int {
+	h := fnv.New32a()
+	for _, header := range m.Headers {
+		if header.Key == "ce_subject" {
+			h.Write(header.Value)
 		}
-		return int(h.Sum32() % uint32(n)) //nolint:gosec // A topic has at least one partition, and not that many.
 	}
+	return partitions[h.Sum32()%uint32(len(partitions))] //nolint:gosec // A topic has at least one partition, and not that many.
 }
 
-// run looks at events until the context is done, and then leaves the group with all of its work committed.
-func (m *moderator) run(ctx context.Context, opts []kgo.Opt) error {
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return fmt.Errorf("connect to Kafka: %w", err)
-	}
-	// It leaves the group, so that the others take over at once.
-	defer client.CloseAllowingRebalance()
-	for {
-		fetches := client.PollRecords(ctx, batch)
-		if ctx.Err() != nil {
-			return nil
-		}
-		for _, e := range fetches.Errors() {
-			return fmt.Errorf("read %s/%d: %w", e.Topic, e.Partition, e.Err)
-		}
-		// What has been read is worked off whatever happens meanwhile; it takes a moment.
-		if err := m.work(context.WithoutCancel(ctx), client, fetches.Records()); err != nil {
-			return err
-		}
-		client.AllowRebalance()
-	}
-}
-
-// workTimeout bounds the work on a batch; a Kafka that cannot be reached for longer ends the member.
-const workTimeout = 30 * time.Second
-
-// work publishes the flags of a batch, and then commits its offsets.
-func (m *moderator) work(ctx context.Context, client *kgo.Client, events []*kgo.Record) error {
+// work publishes the flags of some events.
+func (m *moderator) work(ctx context.Context, events []kafka.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	var flags []*kgo.Record
-	for _, event := range events {
-		record, err := m.look(event)
+	var flags []kafka.Message
+	for i := range events {
+		flag, broken, err := m.look(&events[i])
 		if err != nil {
 			return err
 		}
-		if record != nil {
-			flags = append(flags, record)
+		if broken {
+			flags = append(flags, flag)
 		}
 	}
-	if err := client.ProduceSync(ctx, flags...).FirstErr(); err != nil {
-		return fmt.Errorf("publish flags to %s: %w", m.flags, err)
+	if len(flags) == 0 {
+		return nil
 	}
-	if err := client.CommitRecords(ctx, events...); err != nil {
-		return fmt.Errorf("commit offsets: %w", err)
+	if err := m.flags.WriteMessages(ctx, flags...); err != nil {
+		return fmt.Errorf("publish flags to %s: %w", m.flags.Topic, err)
 	}
-	if len(flags) > 0 {
-		m.log.InfoContext(ctx, "looked at", slog.Int("events", len(events)), slog.Int("flags", len(flags)))
-	}
+	m.log.InfoContext(ctx, "looked at", slog.Int("events", len(events)), slog.Int("flags", len(flags)))
 	return nil
 }
 
-// look returns the flag of an event, nil where there is none.
-func (m *moderator) look(event *kgo.Record) (*kgo.Record, error) {
+// look makes the flag of an event, if it breaks a rule.
+func (m *moderator) look(event *kafka.Message) (flag kafka.Message, broken bool, err error) {
 	f := finding{Topic: event.Topic, Partition: event.Partition, Offset: event.Offset}
 	var msg message
-	var err error
 	if f.MsgID, err = strconv.ParseInt(string(event.Key), 10, 64); err == nil {
 		err = json.Unmarshal(event.Value, &msg)
 	}
@@ -134,11 +99,11 @@ func (m *moderator) look(event *kgo.Record) (*kgo.Record, error) {
 		f.ConversationID, f.From, f.Rules = msg.ConversationID, msg.From.ID, flagged(m.rules, &msg)
 	}
 	if len(f.Rules) == 0 {
-		return nil, nil
+		return flag, false, nil
 	}
 	value, err := json.Marshal(f)
 	if err != nil {
-		return nil, fmt.Errorf("write the flag of %s/%d at offset %d: %w", event.Topic, event.Partition, event.Offset, err)
+		return flag, false, fmt.Errorf("write the flag of %s/%d at offset %d: %w", event.Topic, event.Partition, event.Offset, err)
 	}
-	return &kgo.Record{Topic: m.flags, Key: event.Key, Value: value, Headers: event.Headers}, nil
+	return kafka.Message{Key: event.Key, Value: value, Headers: event.Headers}, true, nil
 }

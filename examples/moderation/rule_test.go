@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/segmentio/kafka-go"
 )
 
 func TestRules(t *testing.T) {
@@ -26,14 +26,14 @@ func TestRules(t *testing.T) {
 		{`{"media":[{"kind":"image"},{"kind":"video"}]}`, "[video]"},
 		{`{"from":{"id":"user_00011"}}`, "[]"},
 	} {
-		m := &moderator{rules: rules, flags: "f"}
-		record, err := m.look(&kgo.Record{Key: []byte("7"), Value: []byte(test.event)})
+		m := &moderator{rules: rules}
+		flag, broken, err := m.look(&kafka.Message{Key: []byte("7"), Value: []byte(test.event)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		f := finding{Rules: []string{}}
-		if record != nil {
-			if err := json.Unmarshal(record.Value, &f); err != nil {
+		if broken {
+			if err := json.Unmarshal(flag.Value, &f); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,15 +45,15 @@ func TestRules(t *testing.T) {
 
 func TestEventThatCannotBeReadIsFlagged(t *testing.T) {
 	m := &moderator{}
-	for _, event := range []kgo.Record{
+	for _, event := range []kafka.Message{
 		{Key: []byte("7"), Value: []byte(`{"text":`)},
 		{Key: []byte("7"), Value: []byte(`{"text":1}`)},
 		{Key: []byte("x"), Value: []byte(`{}`)},
 		{},
 	} {
-		record, err := m.look(&event)
-		if err != nil || record == nil || !strings.Contains(string(record.Value), unreadable) {
-			t.Errorf("%s: %v, %v, want a flag that says unreadable", event.Value, record, err)
+		flag, broken, err := m.look(&event)
+		if err != nil || !broken || !strings.Contains(string(flag.Value), unreadable) {
+			t.Errorf("%s: %s, %v, want a flag that says unreadable", event.Value, flag.Value, err)
 		}
 	}
 }
@@ -93,19 +93,19 @@ func FuzzLook(f *testing.F) {
 	f.Add([]byte(""), []byte(`{"text":"\ud800"}`))
 	m := &moderator{rules: []rule{{Name: "r", Words: []string{"a"}, Senders: []string{"b"}, Media: []string{"video"}}}}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		event := &kgo.Record{Topic: "t", Partition: 3, Offset: 9, Key: key, Value: value}
-		once, err := m.look(event)
+		event := &kafka.Message{Topic: "t", Partition: 3, Offset: 9, Key: key, Value: value}
+		once, broken, err := m.look(event)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := m.look(event)
+		again, stillBroken, err := m.look(event)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (once == nil) != (again == nil) {
+		if broken != stillBroken {
 			t.Fatalf("%q is flagged once only", value)
 		}
-		if once == nil {
+		if !broken {
 			return
 		}
 		var got finding
