@@ -102,6 +102,8 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	if to.After(before.End) {
 		w = pipeline.Window{Begin: before.End, End: to}
 		does = "are SKIPPED and never published"
+	} else if past := before.Past; past != nil && to.Before(past.Until) {
+		does = "are read, and published again where they were published before"
 	}
 	if !w.Begin.Before(w.End) {
 		return fmt.Sprintf("%s stands at %s already; nothing changes.", before.Stream, at(to)), nil
@@ -117,7 +119,7 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	switch {
 	case past == nil:
 	case left == nil:
-		text += fmt.Sprintf("\nAmong them is %s to %s, behind the position, which is published for the first time.", at(past.End), at(past.Until))
+		text += fmt.Sprintf("\nAmong them, %s to %s is not published yet.", at(past.End), at(past.Until))
 	default:
 		text += fmt.Sprintf("\nBehind the position, %s to %s stays to be published once.", at(left.End), at(left.Until))
 	}
