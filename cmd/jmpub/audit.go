@@ -183,8 +183,8 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 func (a *auditRun) announce(totals, days int) {
 	rate := a.p.cfg.source.Rate
 	took := time.Duration(float64(totals+days) * rate.Per.Seconds() / float64(rate.Requests) * float64(time.Second))
-	fmt.Fprintf(a.cmd.ErrOrStderr(), "%d requests for totals and %d for statistics, at least %s at %d requests per %s; more where something differs\n",
-		totals, days, took.Round(time.Second), rate.Requests, rate.Per)
+	fmt.Fprintf(a.cmd.ErrOrStderr(), "%d requests for totals and %d for statistics, at least %s at %s; more where something differs\n",
+		totals, days, took.Round(time.Second), rate)
 }
 
 func (a *auditRun) view() *ledgerView {
@@ -270,7 +270,7 @@ func (a *auditRun) tell(v any, format string, args ...any) error {
 
 func (a *auditRun) end() error {
 	r := &a.result
-	err := a.tell(r, "%d rows in %d windows compared with %d requests: %d missing, %d too many, %d repaired, %s not read\n",
+	err := a.tell(r, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired, %s not read\n",
 		r.Rows, r.Windows, r.Requests, r.Missing, r.Extra, r.Repaired, counted(r.Holes, "stretch", "stretches"))
 	if err == nil && (int64(r.Missing) > r.Repaired || r.Extra > 0 || r.Holes > 0) {
 		return errors.Join(errReported, errIncomplete)

@@ -112,9 +112,9 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf("%s stands at %s. With %s, about %d rows of %s %s: %s to %s, %d requests, at least %s.",
-		before.Stream, at(before.End), at(to), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
-		at(w.Begin), at(w.End), cost.Requests, cost.took())
+	text := fmt.Sprintf("%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
+		before.Stream, at(before.End), at(w.Begin), at(w.End), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
+		cost.Requests, cost.took())
 	past, left := before.Past, before.ResetTo(to, nil).Past
 	switch {
 	case past == nil:
