@@ -125,7 +125,7 @@ func (a *auditRun) start(ctx context.Context) error {
 		fmt.Fprintf(a.cmd.ErrOrStderr(), "the API holds nothing before %s; the audit begins there\n", pipeline.FormatTime(oldest))
 		w.Begin = oldest
 	}
-	records, err := a.ledger(ctx, a.p, w)
+	records, err := a.neighbours(ctx, a.p, w)
 	if err != nil {
 		return err
 	}
@@ -144,9 +144,7 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 	all, totals := pipeline.Chains(slices.Clone(records)), 0
 	for _, c := range all {
 		// A window that began before what the API holds cannot be compared.
-		for len(c.Windows) > 0 && c.Windows[0].Begin.Before(a.oldest) {
-			c.Windows = c.Windows[1:]
-		}
+		c = c.Trim(func(l *pipeline.Ledger) bool { return overlap(l.Window, w) && !l.Begin.Before(a.oldest) })
 		if len(c.Windows) > 0 {
 			chains = append(chains, c)
 			totals += audit.Cost(&c)
