@@ -69,6 +69,18 @@ func (c *Chain) part(i, j int) Chain {
 	return p
 }
 
+// Trim is the chain without the windows at its ends that are not wanted. There may be none left.
+func (c *Chain) Trim(wanted func(*Ledger) bool) Chain {
+	i, j := 0, len(c.Windows)
+	for i < j && !wanted(&c.Windows[i]) {
+		i++
+	}
+	for i < j && !wanted(&c.Windows[j-1]) {
+		j--
+	}
+	return c.part(i, j)
+}
+
 // find looks for the window of a record with late rows, among windows in the order of their begin. One that was read again
 // after the late rows were found has them itself.
 func find(windows []Ledger, late *Ledger) (int, bool) {
@@ -92,6 +104,26 @@ type course struct {
 // oldJoint is how far before the end of a past windows may begin that were read before the past was: a position is split
 // only if it is further behind.
 const oldJoint = jointBack
+
+// sameCommit is how far apart the records of one transaction are at most, in several partitions that put their own time on
+// what they take.
+const sameCommit = 200 * time.Millisecond
+
+// inOrder puts a stream's windows into the order in which they were committed. A position moves forward within a transaction.
+func inOrder(windows []*Ledger) {
+	slices.SortStableFunc(windows, func(a, b *Ledger) int {
+		return cmp.Or(a.Committed.Compare(b.Committed), a.Begin.Compare(b.Begin))
+	})
+	for i := range windows {
+		for j := i; j > 0; j-- {
+			w, before := windows[j], windows[j-1]
+			if !w.Begin.Before(before.Begin) || !w.PastUntil.Equal(before.PastUntil) || w.Committed.Sub(before.Committed) > sameCommit {
+				break
+			}
+			windows[j], windows[j-1] = before, w
+		}
+	}
+}
 
 // move takes in the next window that was committed.
 func (c *course) move(w *Ledger) {
@@ -138,9 +170,7 @@ func (c *course) chains(s Stream) []Chain {
 // met the live position.
 func Chains(records []Ledger) []Chain {
 	byStream := make(map[Stream]*course)
-	slices.SortStableFunc(records, func(a, b Ledger) int {
-		return cmp.Or(a.Committed.Compare(b.Committed), a.Begin.Compare(b.Begin))
-	})
+	moves := make(map[Stream][]*Ledger)
 	for i := range records {
 		record := &records[i]
 		if record.Replay != "" {
@@ -155,11 +185,15 @@ func Chains(records []Ledger) []Chain {
 		if record.Late {
 			c.late = append(c.late, *record)
 		} else {
-			c.move(record)
+			moves[record.Stream] = append(moves[record.Stream], record)
 		}
 	}
 	var chains []Chain
 	for stream, c := range byStream {
+		inOrder(moves[stream])
+		for _, w := range moves[stream] {
+			c.move(w)
+		}
 		chains = append(chains, c.chains(stream)...)
 	}
 	slices.SortFunc(chains, func(a, b Chain) int {

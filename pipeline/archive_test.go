@@ -73,6 +73,19 @@ func TestChains(t *testing.T) {
 	}
 }
 
+// TestChainsOfOneTransaction does not take a transaction's records for a position that was set back, whichever partition was
+// quicker.
+func TestChainsOfOneTransaction(t *testing.T) {
+	records := ledgerOf([4]int{0, 100, 5}, [4]int{98, 200, 6}, [4]int{198, 300, 7}, [4]int{298, 400, 8})
+	for i := range records {
+		records[i].Committed = at(1_000_000).Add(time.Duration(-i) * time.Millisecond)
+	}
+	chains := pipeline.Chains(records)
+	if len(chains) != 1 || chains[0].Rows() != 26 {
+		t.Errorf("chains %+v, want one with 26 rows", chains)
+	}
+}
+
 // TestLateRowsBelongToTheWindowThatCounts leaves out late rows of a window that was read again afterwards.
 func TestLateRowsBelongToTheWindowThatCounts(t *testing.T) {
 	records := ledgerOf([4]int{0, 100, 5}, [4]int{98, 200, 6}, [4]int{98, 200, 1}, [4]int{0, 100, 1}, [4]int{98, 200, 7})

@@ -178,6 +178,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 
 // Append writes records of jmpub's own topics; see [pipeline.Transaction].
 func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
+	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
 	lists := make(map[place][]*pipeline.Record)
 	balancer := kafka.Murmur2Balancer{Consistent: true}
 	for i := range records {
@@ -194,7 +195,7 @@ func (t *transaction) Append(ctx context.Context, records []pipeline.Record) err
 		size := func(i int) int { return len(list[i].Key) + len(list[i].Value) + recordOverhead }
 		for first, end := range t.cuts(p, len(list), size) {
 			work[p] = append(work[p], chunk{end - first, func(i int, parts *recordParts) {
-				parts.key, parts.value = list[first+i].Key, list[first+i].Value
+				parts.key, parts.value, parts.Time = list[first+i].Key, list[first+i].Value, now
 			}})
 		}
 	}

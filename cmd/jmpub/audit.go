@@ -125,7 +125,7 @@ func (a *auditRun) start(ctx context.Context) error {
 		fmt.Fprintf(a.cmd.ErrOrStderr(), "the API holds nothing before %s; the audit begins there\n", pipeline.FormatTime(oldest))
 		w.Begin = oldest
 	}
-	records, err := a.ledger(ctx, a.p, w)
+	records, err := a.neighbours(ctx, a.p, w)
 	if err != nil {
 		return err
 	}
@@ -144,9 +144,7 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 	all, totals := pipeline.Chains(slices.Clone(records)), 0
 	for _, c := range all {
 		// A window that began before what the API holds cannot be compared.
-		for len(c.Windows) > 0 && c.Windows[0].Begin.Before(a.oldest) {
-			c.Windows = c.Windows[1:]
-		}
+		c = c.Trim(func(l *pipeline.Ledger) bool { return overlap(l.Window, w) && !l.Begin.Before(a.oldest) })
 		if len(c.Windows) > 0 {
 			chains = append(chains, c)
 			totals += audit.Cost(&c)
@@ -183,8 +181,8 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 func (a *auditRun) announce(totals, days int) {
 	rate := a.p.cfg.source.Rate
 	took := time.Duration(float64(totals+days) * rate.Per.Seconds() / float64(rate.Requests) * float64(time.Second))
-	fmt.Fprintf(a.cmd.ErrOrStderr(), "%d requests for totals and %d for statistics, at least %s at %d requests per %s; more where something differs\n",
-		totals, days, took.Round(time.Second), rate.Requests, rate.Per)
+	fmt.Fprintf(a.cmd.ErrOrStderr(), "%d requests for totals and %d for statistics, at least %s at %s; more where something differs\n",
+		totals, days, took.Round(time.Second), rate)
 }
 
 func (a *auditRun) view() *ledgerView {
@@ -270,7 +268,7 @@ func (a *auditRun) tell(v any, format string, args ...any) error {
 
 func (a *auditRun) end() error {
 	r := &a.result
-	err := a.tell(r, "%d rows in %d windows compared with %d requests: %d missing, %d too many, %d repaired, %s not read\n",
+	err := a.tell(r, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired, %s not read\n",
 		r.Rows, r.Windows, r.Requests, r.Missing, r.Extra, r.Repaired, counted(r.Holes, "stretch", "stretches"))
 	if err == nil && (int64(r.Missing) > r.Repaired || r.Extra > 0 || r.Holes > 0) {
 		return errors.Join(errReported, errIncomplete)

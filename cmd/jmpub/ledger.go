@@ -63,10 +63,32 @@ func (r *rangeFlags) check() error {
 func (r *rangeFlags) ledger(ctx context.Context, p *parts, w pipeline.Window) ([]pipeline.Ledger, error) {
 	var records []pipeline.Ledger
 	err := p.archive.Windows(ctx, w.Begin, func(l *pipeline.Ledger) error {
-		if r.wants(l.Stream) && l.End.After(w.Begin) && l.Begin.Before(w.End) {
+		if r.wants(l.Stream) && overlap(l.Window, w) {
 			records = append(records, *l)
 		}
 		return nil
 	})
 	return records, err
+}
+
+// overlap tells whether a window has time in common with a range.
+func overlap(l, w pipeline.Window) bool { return l.End.After(w.Begin) && l.Begin.Before(w.End) }
+
+// neighbours reads the records of those windows too that have time in common with one that overlaps the range: they published
+// what is near its edges.
+func (r *rangeFlags) neighbours(ctx context.Context, p *parts, w pipeline.Window) ([]pipeline.Ledger, error) {
+	records, err := r.ledger(ctx, p, w)
+	if err != nil {
+		return nil, err
+	}
+	wide := w
+	for i := range records {
+		if l := &records[i]; l.Begin.Before(wide.Begin) {
+			wide.Begin = l.Begin
+		} else if l.End.After(wide.End) {
+			wide.End = l.End
+		}
+	}
+	wide.Begin, wide.End = wide.Begin.Add(-time.Second), wide.End.Add(time.Second) // Bounds are inclusive.
+	return r.ledger(ctx, p, wide)
 }

@@ -29,7 +29,7 @@ func (p *progress) begin(rows int64) {
 	defer p.mu.Unlock()
 	p.bar = progressbar.NewOptions64(rows, progressbar.OptionSetWriter(p.screen), progressbar.OptionShowCount(),
 		progressbar.OptionShowIts(), progressbar.OptionSetItsString("rows"), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionFullWidth(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
+		progressbar.OptionFullWidth(), progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
 }
 
 func (p *progress) end() {
@@ -42,13 +42,34 @@ func (p *progress) end() {
 	}
 }
 
+// Write writes log lines above the bar.
+func (p *progress) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar == nil {
+		return p.screen.Write(text)
+	}
+	_ = p.bar.Clear() // A bar that cannot be drawn is no loss.
+	n, err := p.screen.Write(text)
+	_ = p.bar.RenderBlank()
+	return n, err
+}
+
+// form is that of log lines.
+func (p *progress) form(set string) string {
+	if set == "" && isTerminal(p.screen) {
+		return "text"
+	}
+	return set
+}
+
 func (p *progress) observer() *pipeline.Observer {
 	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.bar != nil {
-			p.bar.Describe(c.Ledger.End.In(p.zone).Format(time.DateTime))
 			_ = p.bar.Add64(c.Ledger.Published + c.Ledger.Rejected)
+			p.bar.Describe("up to " + c.Ledger.End.In(p.zone).Format(time.DateTime))
 		}
 	}}
 }

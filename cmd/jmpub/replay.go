@@ -124,9 +124,9 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	}
 	limitMemory(cfg.parallel)
 	ctx := cmd.Context()
-	p := newParts(cfg, newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat))
-	defer p.Close()
 	bar := &progress{screen: cmd.ErrOrStderr(), zone: cfg.source.TimeZone}
+	p := newParts(cfg, newLogger(bar, cfg.logLevel, bar.form(cfg.logFormat)))
+	defer p.Close()
 	count := &replayCount{}
 	p.observe(logObserver(p.log), count.observer(), bar.observer())
 	if err = p.openSource(ctx); err != nil {
@@ -268,7 +268,7 @@ func (r *replayCount) print(w io.Writer, cfg *config, after map[pipeline.Stream]
 	if !result.Complete {
 		state = "interrupted"
 	}
-	_, err := fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s.*, %d of the events by this run, in %d windows and %d requests, %s\n",
-		result.Replay, state, result.Published, result.Rejected, cfg.sink.Prefix, r.published, r.windows, r.requests, took.Round(time.Millisecond))
+	_, err := fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s.*\nthis run: %d events in %d windows and %d requests, %s\n",
+		result.Replay, state, result.Published, result.Rejected, cfg.sink.Prefix, r.published, r.windows, r.requests, took.Round(10*time.Millisecond))
 	return err
 }

@@ -102,6 +102,8 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	if to.After(before.End) {
 		w = pipeline.Window{Begin: before.End, End: to}
 		does = "are SKIPPED and never published"
+	} else if past := before.Past; past != nil && to.Before(past.Until) {
+		does = "are read, and published again where they were published before"
 	}
 	if !w.Begin.Before(w.End) {
 		return fmt.Sprintf("%s stands at %s already; nothing changes.", before.Stream, at(to)), nil
@@ -110,14 +112,14 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf("%s stands at %s. With %s, about %d rows of %s %s: %s to %s, %d requests, at least %s.",
-		before.Stream, at(before.End), at(to), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
-		at(w.Begin), at(w.End), cost.Requests, cost.took())
+	text := fmt.Sprintf("%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
+		before.Stream, at(before.End), at(w.Begin), at(w.End), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
+		cost.Requests, cost.took())
 	past, left := before.Past, before.ResetTo(to, nil).Past
 	switch {
 	case past == nil:
 	case left == nil:
-		text += fmt.Sprintf("\nAmong them is %s to %s, behind the position, which is published for the first time.", at(past.End), at(past.Until))
+		text += fmt.Sprintf("\nAmong them, %s to %s is not published yet.", at(past.End), at(past.Until))
 	default:
 		text += fmt.Sprintf("\nBehind the position, %s to %s stays to be published once.", at(left.End), at(left.Until))
 	}

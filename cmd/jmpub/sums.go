@@ -72,7 +72,7 @@ func (v *ledgerView) sums(records []pipeline.Ledger, every time.Duration) error 
 	out := json.NewEncoder(v.out)
 	table := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
 	if !v.asJSON {
-		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQUESTS\tRESTARTS")
+		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN")
 	}
 	line := func(name, begin string, s *shownSum) {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", name, begin, s.Windows, s.Rows,
@@ -85,7 +85,7 @@ func (v *ledgerView) sums(records []pipeline.Ledger, every time.Duration) error 
 			}
 			continue
 		}
-		line(sum.Stream, v.local(sum.Begin)[:len("2006-01-02 15:04")], sum)
+		line(sum.Stream, v.short(sum.Begin)[:len("01-02 15:04")], sum)
 	}
 	if !v.asJSON && len(list) > 1 {
 		line("all", "", &total)

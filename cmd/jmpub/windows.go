@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,9 +77,13 @@ func (v *ledgerView) windows(records []pipeline.Ledger) error {
 		return cmp.Or(strings.Compare(a.Stream.String(), b.Stream.String()), a.Begin.Compare(b.Begin), a.Started.Compare(b.Started))
 	})
 	out := json.NewEncoder(v.out)
-	table := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
+	widest := len("STREAM")
+	for i := range records {
+		widest = max(widest, len(records[i].Stream.String()))
+	}
 	if !v.asJSON {
-		fmt.Fprintln(table, "STREAM\tBEGIN\tEND\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tREQUESTS\tRESTARTS\tTOOK\tOFFSETS\t")
+		fmt.Fprintf(v.out, "%-*s  %-14s  %-14s  %6s  %9s  %7s  %8s  %4s  %5s  %6s\n", widest, "STREAM", "BEGIN", "END", "ROWS", "PUBLISHED",
+			"SKIPPED", "REJECTED", "REQ.", "AGAIN", "TOOK")
 	}
 	for i := range records {
 		l := &records[i]
@@ -89,38 +93,66 @@ func (v *ledgerView) windows(records []pipeline.Ledger) error {
 			}
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", l.Stream, v.local(l.Begin), v.local(l.End),
-			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond), offsets(l.Offsets), marks(l))
+		fmt.Fprintf(v.out, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", widest, l.Stream, v.short(l.Begin), v.short(l.End),
+			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
+		for line := range lines(append(offsets(l.Offsets), marks(l)...)) {
+			if _, err := fmt.Fprintf(v.out, "  %s\n", line); err != nil {
+				return err
+			}
+		}
 	}
-	return table.Flush()
+	return nil
+}
+
+// lines puts words into lines that are no longer than a terminal is wide.
+func lines(words []string) iter.Seq[string] {
+	const width = 96
+	return func(yield func(string) bool) {
+		line := ""
+		for _, word := range words {
+			if line != "" && len(line)+1+len(word) > width {
+				if !yield(line) {
+					return
+				}
+				line = ""
+			}
+			line = strings.TrimPrefix(line+" "+word, " ")
+		}
+		if line != "" {
+			yield(line)
+		}
+	}
 }
 
 func (v *ledgerView) local(t time.Time) string { return t.In(v.zone).Format(time.DateTime) }
 
+// short leaves the year out.
+func (v *ledgerView) short(t time.Time) string { return v.local(t)[len("2006-"):] }
+
 // marks tells what is special about a window.
-func marks(l *pipeline.Ledger) string {
+func marks(l *pipeline.Ledger) []string {
 	var all []string
 	if l.Replay != "" {
-		all = append(all, "replay "+l.Replay)
+		all = append(all, "(replay "+l.Replay+")")
 	}
 	if l.Late {
-		all = append(all, "late rows")
+		all = append(all, "(late rows)")
 	}
 	if !l.PastUntil.IsZero() {
-		all = append(all, "history behind the live position")
+		all = append(all, "(history behind the live position)")
 	}
 	if l.Mismatch {
-		all = append(all, fmt.Sprintf("mismatch: %d announced", l.Total))
+		all = append(all, fmt.Sprintf("(mismatch: %d announced)", l.Total))
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // offsets shows where a window stands, short: single/0:5-9.
-func offsets(ranges []pipeline.OffsetRange) string {
+func offsets(ranges []pipeline.OffsetRange) []string {
 	var all []string
 	for _, r := range ranges {
 		name := r.Topic[strings.LastIndexByte(r.Topic, '.')+1:]
 		all = append(all, fmt.Sprintf("%s/%d:%d-%d", name, r.Partition, r.First, r.Last))
 	}
-	return strings.Join(all, " ")
+	return all
 }
