@@ -9,6 +9,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/fetch"
@@ -175,30 +177,37 @@ func (c *Conn) CheckWrite(ctx context.Context, retry pipeline.Retry, id string, 
 	})
 }
 
+// checkTimeout bounds a check that asks every leader: one that does not answer is waited for where it is needed.
+const checkTimeout = 10 * time.Second
+
 // CheckRead finds topics that the user may not read. It reads nothing: what it asks for lies behind the end of any
 // partition. Other errors than missing rights are left to those who will meet them.
 func (c *Conn) CheckRead(ctx context.Context, topics []string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	denied := make([]bool, len(topics))
+	var asking sync.WaitGroup
+	for i, name := range topics {
+		asking.Go(func() { denied[i] = c.mayNotRead(ctx, name) })
+	}
+	asking.Wait()
 	var missing []Right
-	for _, name := range topics {
-		limited, cancel := context.WithTimeout(ctx, requestTimeout)
-		reply, err := c.Transport.RoundTrip(limited, c.Addr, &fetch.Request{
-			ReplicaID: -1, SessionEpoch: -1,
-			Topics: []fetch.RequestTopic{{Topic: name, Partitions: []fetch.RequestPartition{
-				{CurrentLeaderEpoch: -1, FetchOffset: math.MaxInt64, LogStartOffset: -1},
-			}}},
-		})
-		cancel()
-		page, ok := reply.(*fetch.Response)
-		if err != nil || !ok {
-			continue
-		}
-		for _, topic := range page.Topics {
-			for _, partition := range topic.Partitions {
-				if kafka.Error(partition.ErrorCode) == kafka.TopicAuthorizationFailed {
-					missing = append(missing, Read.On(name)...)
-				}
-			}
+	for i, name := range topics {
+		if denied[i] {
+			missing = append(missing, Read.On(name)...)
 		}
 	}
 	return missingFault(missing)
+}
+
+func (c *Conn) mayNotRead(ctx context.Context, topic string) bool {
+	reply, err := c.Transport.RoundTrip(ctx, c.Addr, &fetch.Request{
+		ReplicaID: -1, SessionEpoch: -1,
+		Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{
+			{CurrentLeaderEpoch: -1, FetchOffset: math.MaxInt64, LogStartOffset: -1},
+		}}},
+	})
+	page, ok := reply.(*fetch.Response)
+	return err == nil && ok && len(page.Topics) == 1 && len(page.Topics[0].Partitions) == 1 &&
+		kafka.Error(page.Topics[0].Partitions[0].ErrorCode) == kafka.TopicAuthorizationFailed
 }
