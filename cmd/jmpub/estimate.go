@@ -79,8 +79,8 @@ func (c *cost) print(w io.Writer, cfg *config, asJSON bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s to %s into %s.*: about %d rows in %d windows, %d requests, at least %s at %d requests per %s\n",
-		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.sink.Prefix, c.Rows, c.Windows, c.Requests,
+	_, err := fmt.Fprintf(w, "\n%s to %s into %s: about %d rows in %d windows, %d requests, at least %s at %d requests per %s\n",
+		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.topics(), c.Rows, c.Windows, c.Requests,
 		time.Duration(c.Seconds*float64(time.Second)).Round(time.Second), cfg.source.Rate.Requests, cfg.source.Rate.Per)
 	return err
 }
