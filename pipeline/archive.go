@@ -35,6 +35,9 @@ type Chain struct {
 	Windows []Ledger
 	// Late are records of rows that were published afterwards.
 	Late []Ledger
+
+	// nearby are records of the same stretch that are not looked at themselves, but have rows that lie in Windows too.
+	nearby []Ledger
 }
 
 // Window is what the chain covers.
@@ -76,12 +79,28 @@ func (c *Chain) part(i, j int) Chain {
 	return p
 }
 
+// From is the chain without the windows that begin before a time. What those have published near the rest is not forgotten:
+// windows overlap.
+func (c *Chain) From(begin time.Time) Chain {
+	i := 0
+	for i < len(c.Windows) && c.Windows[i].Begin.Before(begin) {
+		i++
+	}
+	if i == 0 || i == len(c.Windows) {
+		return Chain{Stream: c.Stream, Windows: c.Windows[i:], Late: c.Late}
+	}
+	rest := c.part(i, len(c.Windows))
+	rest.nearby = slices.Concat(c.Windows[:i], c.Late)
+	return rest
+}
+
 // Chains arranges a live run's ledger records. Where the position was set back, the windows that were read last count.
 // Between two chains of one stream nothing was read.
 func Chains(records []Ledger) []Chain {
 	byStream := make(map[Stream]*Chain)
+	// Windows are begun side by side, and begun again after a fault, but closed in the order in which they are published.
 	slices.SortStableFunc(records, func(a, b Ledger) int {
-		return cmp.Or(a.Started.Compare(b.Started), a.Begin.Compare(b.Begin))
+		return cmp.Or(a.Started.Add(a.Duration).Compare(b.Started.Add(b.Duration)), a.Begin.Compare(b.Begin))
 	})
 	for i := range records {
 		record := &records[i]
@@ -128,7 +147,7 @@ type known struct {
 func publishedBy(ctx context.Context, archive Archive, c *Chain, w Window) (*known, error) {
 	k := &known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
 	var ranges []OffsetRange
-	for _, records := range [][]Ledger{c.Windows, c.Late} {
+	for _, records := range [][]Ledger{c.nearby, c.Windows, c.Late} {
 		for i := range records {
 			if r := &records[i]; !r.Begin.After(w.End) && !r.End.Before(w.Begin) {
 				ranges = append(ranges, r.Offsets...)

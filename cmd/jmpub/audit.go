@@ -106,12 +106,9 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 	cost := 0
 	for _, c := range pipeline.Chains(records) {
 		// A window that began before what the API holds cannot be compared.
-		for len(c.Windows) > 0 && c.Windows[0].Begin.Before(w.Begin) {
-			c.Windows = c.Windows[1:]
-		}
-		if len(c.Windows) > 0 {
-			chains = append(chains, c)
-			cost += audit.Cost(&c)
+		if rest := c.From(w.Begin); len(rest.Windows) > 0 {
+			chains = append(chains, rest)
+			cost += audit.Cost(&rest)
 		}
 	}
 	fmt.Fprintf(a.cmd.ErrOrStderr(), "%d requests for totals, and more where something differs\n", cost)
