@@ -33,9 +33,16 @@ type station struct {
 
 func newStation(t *testing.T) *station {
 	t.Helper()
+	return newStationOf(t, func(*sim.Options) {})
+}
+
+// newStationOf is newStation with other options of the API.
+func newStationOf(t *testing.T, change func(*sim.Options)) *station {
+	t.Helper()
 	opts := sim.Defaults()
 	end := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
 	opts.Begin, opts.End, opts.Rate, opts.Users, opts.Groups, opts.Rooms = end.Add(-20*time.Minute), end.Add(time.Hour), 2, 20, 5, 3
+	change(&opts)
 	api, err := sim.New(opts)
 	if err != nil {
 		t.Fatal(err)
