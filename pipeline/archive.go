@@ -15,8 +15,8 @@ type Archive interface {
 	// Windows calls fn with the app's ledger records that were written since a time, in no order, with the time at which
 	// each was written. What fn is given is its own.
 	Windows(ctx context.Context, since time.Time, fn func(*Ledger) error) error
-	// Records calls fn with the records in the ranges, as far as they are still there. What fn is given is valid during the
-	// call.
+	// Records calls fn with the records in the ranges, as far as they are still there; key is nil where a record has none.
+	// What fn is given is valid during the call.
 	Records(ctx context.Context, ranges []OffsetRange, fn func(topic string, key, value []byte) error) error
 }
 
@@ -221,8 +221,8 @@ func publishedBy(ctx context.Context, archive Archive, c *Chain, w Window) (*kno
 // knownIn reads back the rows in ranges of offsets.
 func knownIn(ctx context.Context, archive Archive, ranges []OffsetRange) (*known, error) {
 	k := &known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
-	err := archive.Records(ctx, ranges, func(topic string, key, value []byte) error {
-		if !strings.HasSuffix(topic, "."+string(TopicRejected)) {
+	err := archive.Records(ctx, ranges, func(_ string, key, value []byte) error {
+		if key != nil { // Of an event the key tells all, whatever its form and its topic's name; a rejected row has none.
 			id, err := strconv.ParseInt(string(key), 10, 64)
 			if err == nil {
 				k.ids[id] = struct{}{}

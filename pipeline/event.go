@@ -61,6 +61,7 @@ const (
 	ReasonMsgIDAbsent     Reason = "msgid_absent"      // no msgid
 	ReasonMsgIDNotInteger Reason = "msgid_not_integer" // msgid is no integer of 64 bits
 	ReasonTooLarge        Reason = "too_large"         // the event exceeds the topic's max.message.bytes
+	ReasonNotEncodable    Reason = "not_encodable"     // the event cannot be written in the format that is set
 )
 
 // Rejection is a row that cannot become an event; it goes to the rejected topic, whole.

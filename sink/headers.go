@@ -19,7 +19,7 @@ func (s *Sink) headersOf(b *pipeline.Batch) eventHeaders {
 		{Key: "ce_specversion", Value: []byte("1.0")},
 		{Key: "ce_source", Value: []byte("urn:jmessage:app:" + b.AppKey)},
 		{Key: "ce_type", Value: []byte("jmpub.message.v1")},
-		{Key: "content-type", Value: []byte("application/json")},
+		{Key: "content-type", Value: []byte(s.cfg.Format.contentType())},
 		{Key: "jmpub_stream", Value: []byte(b.Stream.String())},
 	}
 	return eventHeaders{append(fixed, s.replayHeader()...)}

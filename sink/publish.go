@@ -30,8 +30,12 @@ type chunk struct {
 // Publish writes a batch; see [pipeline.Transaction].
 func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Published, error) {
 	var published pipeline.Published
-	work, tooLarge := t.split(b)
-	published.Rejected = tooLarge
+	if err := t.EnsureSchemas(ctx); err != nil {
+		return published, err
+	}
+	values, rejections := t.values(b)
+	work, tooLarge := t.split(b, values)
+	published.Rejected = slices.Concat(rejections, tooLarge)
 	ranges, err := t.write(ctx, work)
 	if err != nil {
 		return published, err
@@ -40,10 +44,10 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 	for i := range b.Events {
 		published.Events[b.Events[i].Target]++
 	}
-	for i := range tooLarge {
-		published.Events[targetOf(b, tooLarge[i].MsgID)]--
+	for i := range published.Rejected {
+		published.Events[targetOf(b, published.Rejected[i].MsgID)]--
 	}
-	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, tooLarge))
+	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, published.Rejected))
 	if err != nil {
 		return published, err
 	}
@@ -60,24 +64,28 @@ func targetOf(b *pipeline.Batch, id int64) pipeline.Target {
 	return pipeline.TargetOther
 }
 
-// split lays the events out by partition and batch, in their order. What fits into no batch is returned as rejected.
-func (t *transaction) split(b *pipeline.Batch) (map[place][]chunk, []pipeline.Rejection) {
+// split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
+// is returned as rejected.
+func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chunk, []pipeline.Rejection) {
 	headers := t.headersOf(b)
 	now := time.Now()
 	balancer := kafka.Murmur2Balancer{Consistent: true}
 	var tooLarge []pipeline.Rejection
 	lists := make(map[place][]int)
 	var key [20]byte
-	names := t.names()
 	for i := range b.Events {
-		e := &b.Events[i]
-		name := names[e.Target]
+		e, value := &b.Events[i], values[i]
+		if value == nil {
+			continue
+		}
+		name := t.routing.Event(e.Target)
 		from := strconv.AppendInt(key[:0], e.MsgID, 10)
 		if t.cfg.PartitionBy == ByConversation && len(e.Conversation) > 0 {
 			from = e.Conversation
 		}
-		if size := eventSize(e); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, &headers, name) {
-			tooLarge = append(tooLarge, rejection(e, t.topics[name].maxBytes))
+		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, &headers, name) {
+			tooLarge = append(tooLarge, rejection(e, pipeline.ReasonTooLarge, fmt.Sprintf(
+				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
 			continue
 		}
 		number := balancer.Balance(kafka.Message{Key: from}, t.topics[name].partitions...)
@@ -88,14 +96,14 @@ func (t *transaction) split(b *pipeline.Batch) (map[place][]chunk, []pipeline.Re
 		return func(i int, r *recordParts) {
 			e := &b.Events[list[i]]
 			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
-			r.value = e.Value
+			r.value = values[list[i]]
 			r.Headers = headers.append(r.Headers, e, r.key)
 			r.Time = t.timeOf(e, now)
 		}
 	}
 	work := make(map[place][]chunk, len(lists))
 	for p, list := range lists {
-		size := func(i int) int { return eventSize(&b.Events[list[i]]) }
+		size := func(i int) int { return eventSize(&b.Events[list[i]], values[list[i]]) }
 		for first, end := range t.cuts(p, len(list), size) {
 			work[p] = append(work[p], chunk{end - first, fill(list[first:end])})
 		}
@@ -123,31 +131,28 @@ func (t *transaction) cuts(p place, n int, sizeOf func(i int) int) iter.Seq2[int
 }
 
 // eventSize is at least what an event takes in a batch that is not compressed.
-func eventSize(e *pipeline.Event) int {
-	return len(e.Value) + len(e.Conversation) + len(e.Time) + recordOverhead
+func eventSize(e *pipeline.Event, value []byte) int {
+	return len(value) + len(e.Conversation) + len(e.Time) + recordOverhead
 }
 
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
-func (t *transaction) fits(e *pipeline.Event, headers *eventHeaders, name string) bool {
+func (t *transaction) fits(e *pipeline.Event, value []byte, headers *eventHeaders, name string) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
 	var buf bytes.Buffer
 	one := &source{n: 1, fill: func(_ int, r *recordParts) {
-		r.key, r.value, r.Headers = key, e.Value, headers.append(nil, e, key)
+		r.key, r.value, r.Headers = key, value, headers.append(nil, e, key)
 	}}
 	err := encode(&buf, one, t.compression, &t.producer, 0)
 	return err == nil && buf.Len()-sizePrefix <= t.topics[name].maxBytes
 }
 
-// rejection turns an event that Kafka cannot take back into its row.
-func rejection(e *pipeline.Event, limit int) pipeline.Rejection {
+// rejection turns an event that cannot be published back into its row.
+func rejection(e *pipeline.Event, reason pipeline.Reason, detail string) pipeline.Rejection {
 	row, err := pipeline.Rebuild(e.Value)
 	if err != nil {
 		row = e.Value // The event is JSON made here, so this cannot be; its content is what matters.
 	}
-	return pipeline.Rejection{
-		Row: bytes.Clone(row), Reason: pipeline.ReasonTooLarge, MsgID: e.MsgID, HasMsgID: true,
-		Detail: fmt.Sprintf("the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(e.Value), limit),
-	}
+	return pipeline.Rejection{Row: bytes.Clone(row), Reason: reason, MsgID: e.MsgID, HasMsgID: true, Detail: detail}
 }
 
 // reject writes rejected rows, whole. They have no key and go to the partition of their content, so that the same row

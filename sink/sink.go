@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -35,8 +34,8 @@ const (
 // Config is what the operator sets.
 type Config struct {
 	Client *kafka.Client
-	// Prefix begins every topic's name.
-	Prefix string
+	// Prefix begins the names of jmpub's own topics. Template names the event topics of the app; see [NewRouting].
+	Prefix, Template, AppKey string
 	// TransactionalID is unique to the writer of a shard; empty delivers at least once.
 	TransactionalID string
 	// Compression is none, gzip, snappy, lz4 or zstd.
@@ -48,6 +47,9 @@ type Config struct {
 	TransactionTimeout time.Duration
 	PartitionBy        PartitionBy
 	RecordTime         RecordTime
+	// Format is that of the events' values; JSON where empty. Avro needs Schemas.
+	Format  Format
+	Schemas Schemas
 	// ReplayID marks the events of a replay; empty otherwise.
 	ReplayID string
 	Topics   TopicsConfig
@@ -70,10 +72,12 @@ const (
 // Sink writes to Kafka. It is used by one goroutine at a time.
 type Sink struct {
 	cfg         Config
+	routing     *Routing
 	compression protocol.Attributes
-	// topics is known after EnsureTopics.
-	topics   map[string]topic
-	producer producer
+	// topics is known after EnsureTopics, schemaIDs by topic after EnsureSchemas.
+	topics    map[string]topic
+	schemaIDs map[string]int
+	producer  producer
 	// quick is the retry policy for the coordinator, which is often busy for a moment with the last transaction's end.
 	quick pipeline.Retry
 }
@@ -121,6 +125,12 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.RecordTime != TimePublish && cfg.RecordTime != TimeEvent {
 		errs = append(errs, fmt.Errorf("JMPUB_RECORD_TIME: %q is not publish or event", cfg.RecordTime))
 	}
+	if cfg.Format != "" && cfg.Format != FormatJSON && cfg.Format != FormatAvro {
+		errs = append(errs, fmt.Errorf("JMPUB_EVENT_FORMAT: %q is not json or avro", cfg.Format))
+	}
+	if cfg.Format == FormatAvro && cfg.Schemas == nil {
+		errs = append(errs, errors.New("JMPUB_EVENT_FORMAT is avro, so JMPUB_SCHEMA_REGISTRY_URL is needed"))
+	}
 	if cfg.TransactionTimeout == 0 {
 		cfg.TransactionTimeout = transactionTimeout
 	}
@@ -128,26 +138,20 @@ func New(cfg Config) (*Sink, error) {
 		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_TRANSACTION_TIMEOUT: %v is not between %v and %v",
 			d, shortestTransactionTimeout, longestTransactionTimeout))
 	}
-	errs = append(errs, checkPrefix(cfg.Prefix))
+	routing, err := NewRouting(cfg.Template, cfg.Prefix, cfg.AppKey)
+	errs = append(errs, err)
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
 	}
 	quick := cfg.Retry
 	quick.Initial, quick.Max = 20*time.Millisecond, 2*time.Second
-	s := &Sink{cfg: cfg, compression: compression, quick: quick, topics: make(map[string]topic)}
+	s := &Sink{cfg: cfg, routing: routing, compression: compression, quick: quick, topics: make(map[string]topic), schemaIDs: make(map[string]int)}
 	s.producer.partitions = make(map[place]*partition)
 	return s, errors.Join(errs...)
 }
 
-// checkPrefix refuses what cannot begin a topic's name (Kafka: letters, digits, dot, underscore and hyphen, 249 in all).
-func checkPrefix(prefix string) error {
-	const longest = 200
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-	if strings.Trim(prefix, ".") == "" || len(prefix) > longest || strings.Trim(prefix, allowed) != "" {
-		return fmt.Errorf("JMPUB_TOPIC_PREFIX: %q is no beginning of a topic's name: letters, digits, '.', '_' and '-'", prefix)
-	}
-	return nil
-}
+// Routing names the topics.
+func (s *Sink) Routing() *Routing { return s.routing }
 
 // ExactlyOnce tells whether the sink writes in transactions.
 func (s *Sink) ExactlyOnce() bool { return s.cfg.TransactionalID != "" }

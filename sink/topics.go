@@ -50,10 +50,7 @@ const (
 func (s *Sink) Names() []string { return s.names() }
 
 func (s *Sink) names() []string {
-	var names []string
-	for t := range pipeline.TargetCount {
-		names = append(names, s.cfg.Prefix+"."+t.String())
-	}
+	names := s.routing.Events()
 	for _, t := range []pipeline.Topic{
 		pipeline.TopicRejected, pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints,
 	} {
@@ -75,7 +72,7 @@ func (s *Sink) isStatistics(name string) bool {
 	return false
 }
 
-func (s *Sink) own(t pipeline.Topic) string { return s.cfg.Prefix + "." + string(t) }
+func (s *Sink) own(t pipeline.Topic) string { return s.routing.Own(t) }
 
 // Partitions is the number of partitions of one of jmpub's own topics, known after EnsureTopics.
 func (s *Sink) Partitions(t pipeline.Topic) int { return len(s.topics[s.own(t)].partitions) }
@@ -112,6 +109,9 @@ func (s *Sink) EnsureTopics(ctx context.Context) error {
 func (s *Sink) lookUp(ctx context.Context) ([]string, error) {
 	var missing []string
 	op := "look up the topics " + s.cfg.Prefix + ".*"
+	if s.cfg.Template != "" && s.cfg.Template != DefaultTemplate {
+		op += " and " + strings.Join(s.routing.Events(), ", ")
+	}
 	err := s.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
 		missing = missing[:0]
 		res, err := s.cfg.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: s.names()})
@@ -176,6 +176,9 @@ func (s *Sink) withInsync(entries []kafka.ConfigEntry) []kafka.ConfigEntry {
 }
 
 func (s *Sink) create(ctx context.Context, names []string) error {
+	if odd := s.routing.oddity(); odd != "" {
+		s.cfg.Warn(odd)
+	}
 	topics := make([]kafka.TopicConfig, 0, len(names))
 	for _, name := range names {
 		topics = append(topics, kafka.TopicConfig{
@@ -309,8 +312,7 @@ func (s *Sink) CheckRetention(oldest time.Time) error {
 	if s.cfg.RecordTime != TimeEvent {
 		return nil
 	}
-	for t := range pipeline.TargetCount {
-		name := s.cfg.Prefix + "." + t.String()
+	for _, name := range s.routing.Events() {
 		if keep := s.topics[name].retention; keep > 0 && time.Since(oldest) > keep {
 			return &pipeline.Fault{
 				Class: pipeline.Permanent, Op: "check the retention of " + name,

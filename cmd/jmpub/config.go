@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/registry"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -56,6 +57,16 @@ func (c *config) delivery() string {
 	return "at least once (checkpoints in files)"
 }
 
+// topics names where events and jmpub's own records go, for people.
+func (c *config) topics() string {
+	own := c.sink.Prefix + ".*"
+	routing, err := sink.NewRouting(c.sink.Template, c.sink.Prefix, c.sink.AppKey)
+	if err != nil || c.sink.Template == sink.DefaultTemplate { // The settings were checked.
+		return own
+	}
+	return strings.Join(append(routing.Events(), own), ", ")
+}
+
 // The bounds of what can be set, beside those that the adapters check.
 const (
 	maxPartitions  = 10_000
@@ -70,6 +81,7 @@ func (s *settings) parse() (*config, error) {
 	s.parseSource(p, c)
 	s.parseKafka(p, c)
 	s.parseTopics(p, c)
+	s.parseFormat(p, c)
 	s.parseRun(p, c)
 	return c, p.err()
 }
@@ -174,7 +186,7 @@ func (s *settings) parseKafka(p *parser, c *config) {
 }
 
 func (s *settings) parseTopics(p *parser, c *config) {
-	c.sink.Prefix = s.TopicPrefix
+	c.sink.Prefix, c.sink.Template, c.sink.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
 	c.sink.Topics = sink.TopicsConfig{
 		Create:            p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create),
 		Partitions:        p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions),
@@ -187,6 +199,33 @@ func (s *settings) parseTopics(p *parser, c *config) {
 	}
 	c.sink.PartitionBy = sink.PartitionBy(p.oneOf("JMPUB_PARTITION_BY", s.PartitionBy, "msgid", "conversation"))
 	c.sink.RecordTime = sink.RecordTime(p.oneOf("JMPUB_RECORD_TIME", s.RecordTime, "publish", "event"))
+}
+
+func (s *settings) parseFormat(p *parser, c *config) {
+	c.sink.Format = sink.Format(p.oneOf("JMPUB_EVENT_FORMAT", s.EventFormat, string(sink.FormatJSON), string(sink.FormatAvro)))
+	r := &s.SchemaRegistry
+	register := p.boolean("JMPUB_SCHEMA_REGISTRY_REGISTER", r.Register)
+	if c.sink.Format != sink.FormatAvro {
+		return
+	}
+	p.required("JMPUB_SCHEMA_REGISTRY_URL", r.URL, "the address of the schema registry; JMPUB_EVENT_FORMAT=avro needs it")
+	if r.URL == "" {
+		return
+	}
+	address := p.address("JMPUB_SCHEMA_REGISTRY_URL", r.URL, "http://registry:8081",
+		"JMPUB_SCHEMA_REGISTRY_USERNAME and JMPUB_SCHEMA_REGISTRY_PASSWORD")
+	if r.Username == "" && r.Password != "" {
+		p.addf("JMPUB_SCHEMA_REGISTRY_PASSWORD is set, but JMPUB_SCHEMA_REGISTRY_USERNAME is not")
+	}
+	schemas, err := registry.New(registry.Config{
+		URL: address, Username: r.Username, Password: func() string { return string(r.Password) },
+		CAFile: r.CaFile, Register: register,
+	})
+	if err != nil {
+		p.errs = append(p.errs, err)
+		return
+	}
+	c.sink.Schemas = schemas
 }
 
 func (s *settings) parseRun(p *parser, c *config) {

@@ -88,7 +88,7 @@ func (c *cost) print(w io.Writer, cfg *config, asJSON bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s to %s into %s.*:\nabout %d rows in %d windows, %d requests, at least %s at %s\n",
-		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.sink.Prefix, c.Rows, c.Windows, c.Requests, c.took(), cfg.source.Rate)
+	_, err := fmt.Fprintf(w, "\n%s to %s into %s:\nabout %d rows in %d windows, %d requests, at least %s at %s\n",
+		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.topics(), c.Rows, c.Windows, c.Requests, c.took(), cfg.source.Rate)
 	return err
 }

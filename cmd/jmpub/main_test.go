@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/jmpub/jmpub/internal/embedded"
 	"github.com/jmpub/jmpub/internal/sim"
@@ -89,6 +91,10 @@ func working(t *testing.T) map[string]string {
 // TestBadInput expects of each mistake exit code 2 and a message that names the setting.
 func TestBadInput(t *testing.T) {
 	good := working(t)
+	schemas := srfake.New(srfake.WithAuth("Basic " + base64.StdEncoding.EncodeToString([]byte("u:pass-phrase"))))
+	t.Cleanup(schemas.Close)
+	avro := with(good, "JMPUB_EVENT_FORMAT", "avro", "JMPUB_SCHEMA_REGISTRY_URL", schemas.URL(),
+		"JMPUB_SCHEMA_REGISTRY_USERNAME", "u", "JMPUB_SCHEMA_REGISTRY_PASSWORD", "pass-phrase")
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -126,6 +132,19 @@ func TestBadInput(t *testing.T) {
 			[]string{"JMPUB_TOPICS_MIN_INSYNC_REPLICAS"},
 		},
 		{"topic prefix", with(good, "JMPUB_TOPIC_PREFIX", "a b"), []string{"JMPUB_TOPIC_PREFIX"}},
+		{"topic template", with(good, "JMPUB_TOPIC_TEMPLATE", "{prefix}.{target}"), []string{"JMPUB_TOPIC_TEMPLATE", "{prefix}, {app_key} and {target_type}"}},
+		{"template of the ledger", with(good, "JMPUB_TOPIC_TEMPLATE", "jmessage.windows"), []string{"JMPUB_TOPIC_TEMPLATE", "jmessage.windows"}},
+		{"format", with(good, "JMPUB_EVENT_FORMAT", "protobuf"), []string{"JMPUB_EVENT_FORMAT", "json, avro"}},
+		{"no registry", with(good, "JMPUB_EVENT_FORMAT", "avro"), []string{"JMPUB_SCHEMA_REGISTRY_URL is not set"}},
+		{"registry without scheme", with(avro, "JMPUB_SCHEMA_REGISTRY_URL", "registry:8081"), []string{"JMPUB_SCHEMA_REGISTRY_URL", "http://registry:8081"}},
+		{"credentials in the address", with(avro, "JMPUB_SCHEMA_REGISTRY_URL", "http://u:pass-phrase@registry:8081"), []string{"JMPUB_SCHEMA_REGISTRY_USERNAME"}},
+		{"registry's password", with(avro, "JMPUB_SCHEMA_REGISTRY_PASSWORD", "wrong-phrase"), []string{"JMPUB_SCHEMA_REGISTRY_USERNAME", "_PASSWORD", "403"}},
+		{"password without user", with(avro, "JMPUB_SCHEMA_REGISTRY_USERNAME", ""), []string{"JMPUB_SCHEMA_REGISTRY_USERNAME"}},
+		{"registry's two passwords", with(avro, "JMPUB_SCHEMA_REGISTRY_PASSWORD_FILE", empty), []string{"JMPUB_SCHEMA_REGISTRY_PASSWORD_FILE"}},
+		{"registry's certificate", with(avro, "JMPUB_SCHEMA_REGISTRY_CA_FILE", empty), []string{"JMPUB_SCHEMA_REGISTRY_CA_FILE"}},
+		{"no registry there", with(avro, "JMPUB_SCHEMA_REGISTRY_URL", good["JMPUB_API_URL"]), []string{"JMPUB_SCHEMA_REGISTRY", "_URL"}},
+		{"schema is not registered", with(avro, "JMPUB_SCHEMA_REGISTRY_REGISTER", "false"), []string{"jmessage.single-value", "JMPUB_SCHEMA_REGISTRY_REGISTER"}},
+		{"register", with(good, "JMPUB_SCHEMA_REGISTRY_REGISTER", "maybe"), []string{"JMPUB_SCHEMA_REGISTRY_REGISTER"}},
 		{"checkpoint", with(good, "JMPUB_CHECKPOINT", "postgres"), []string{"JMPUB_CHECKPOINT", "file:DIR"}},
 		{"wrong secret", with(good, "JMPUB_MASTER_SECRET", "not-the-right-one"), []string{"JMPUB_MASTER_SECRET", "899008"}},
 		{"unknown app", with(good, "JMPUB_APP_KEY", "unknown"), []string{"JMPUB_APP_KEY", "899009"}},
@@ -150,8 +169,10 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("the message lacks %q:\n%s", want, got.stderr)
 				}
 			}
-			if secret := c.env["JMPUB_MASTER_SECRET"]; secret != "" && strings.Contains(got.stderr+got.stdout, secret) {
-				t.Errorf("the secret is shown:\n%s", got.stderr)
+			for _, name := range []string{"JMPUB_MASTER_SECRET", "JMPUB_SCHEMA_REGISTRY_PASSWORD"} {
+				if secret := c.env[name]; secret != "" && strings.Contains(got.stderr+got.stdout, secret) {
+					t.Errorf("the secret is shown:\n%s", got.stderr)
+				}
 			}
 		})
 	}
@@ -198,7 +219,7 @@ func TestSettingNames(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"JMPUB_API_TIME_ZONE", "JMPUB_KAFKA_TLS_CA_FILE", "JMPUB_KAFKA_SASL_PASSWORD_FILE", "JMPUB_TOPICS_PARTITIONS",
+		"JMPUB_API_TIME_ZONE", "JMPUB_TOPIC_TEMPLATE", "JMPUB_SCHEMA_REGISTRY_URL", "JMPUB_SCHEMA_REGISTRY_CA_FILE", "JMPUB_KAFKA_TLS_CA_FILE", "JMPUB_KAFKA_SASL_PASSWORD_FILE", "JMPUB_TOPICS_PARTITIONS",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is missing among %v", want, names)
@@ -208,7 +229,9 @@ func TestSettingNames(t *testing.T) {
 
 func TestConfigMasksSecrets(t *testing.T) {
 	for _, args := range [][]string{{"config"}, {"config", "--json"}} {
-		got := try(t, map[string]string{"JMPUB_MASTER_SECRET": "very-secret", "JMPUB_KAFKA_SASL_PASSWORD": "very-secret"}, args...)
+		got := try(t, map[string]string{
+			"JMPUB_MASTER_SECRET": "very-secret", "JMPUB_KAFKA_SASL_PASSWORD": "very-secret", "JMPUB_SCHEMA_REGISTRY_PASSWORD": "very-secret",
+		}, args...)
 		if strings.Contains(got.stdout+got.stderr, "very-secret") || !strings.Contains(got.stdout, mask) {
 			t.Errorf("jmpub %v: %s", args, got.stdout+got.stderr)
 		}

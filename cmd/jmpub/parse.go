@@ -141,13 +141,22 @@ func (p *parser) location(name, text string) *time.Location {
 }
 
 func (p *parser) baseURL(name, text string) string {
+	return p.address(name, text, "https://report.im.jpush.cn/v2", "JMPUB_APP_KEY and JMPUB_MASTER_SECRET")
+}
+
+// address is a URL such as the example, without what does not belong there; credentials names their own settings.
+func (p *parser) address(name, text, example, credentials string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		p.add(name, text, "an address such as https://report.im.jpush.cn/v2")
+	switch {
+	case err != nil: // The text is not repeated here, nor below: credentials may stand in it.
+		p.addf("%s is not an address such as %s", name, example)
 		return ""
-	}
-	if u.User != nil {
-		p.addf("%s: credentials do not belong in the address; use JMPUB_APP_KEY and JMPUB_MASTER_SECRET", name)
+	case u.User != nil:
+		p.addf("%s: credentials do not belong in the address; use %s", name, credentials)
+		return ""
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		p.add(name, text, "an address such as "+example)
+		return ""
 	}
 	return strings.TrimRight(text, "/")
 }

@@ -81,7 +81,10 @@ func (a *parts) openAll(ctx context.Context) error {
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	return a.openSink(ctx)
+	if err := a.openSink(ctx); err != nil {
+		return err
+	}
+	return a.greetRegistry(ctx)
 }
 
 // openSource makes the API's client and the first contact.

@@ -165,12 +165,17 @@ func (s *station) truth(base bool, again ...[2]time.Time) iter.Seq[verify.TruthR
 
 func (s *station) compare(prefix string, truth iter.Seq[verify.TruthRow]) {
 	s.t.Helper()
-	found, err := verify.Read(s.t.Context(), s.broker.Addrs(), prefix)
+	s.compareIn(&verify.Layout{Prefix: prefix}, truth)
+}
+
+func (s *station) compareIn(layout *verify.Layout, truth iter.Seq[verify.TruthRow]) {
+	s.t.Helper()
+	found, err := layout.Read(s.t.Context(), s.broker.Addrs())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if report := verify.Compare(truth, found); !report.OK() || report.Rows == 0 {
-		s.t.Errorf("%s: %s", prefix, report.String())
+		s.t.Errorf("%s: %s", layout.Prefix, report.String())
 	}
 }
 

@@ -67,6 +67,9 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 		s.Streams = strings.Join(o.streams, ",")
 	}
 	if o.prefix != "" {
+		if !strings.Contains(s.TopicTemplate, "{prefix}") {
+			return nil, usage("--to-topic-prefix: the events' topics have no prefix, because JMPUB_TOPIC_TEMPLATE is %q", s.TopicTemplate)
+		}
 		s.TopicPrefix = o.prefix
 	}
 	s.Listen, s.Recheck = "off", "off"
@@ -146,6 +149,9 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 		return startError(err)
 	}
 	if err = p.checkRights(ctx); err != nil {
+		return startError(err)
+	}
+	if err = p.greetRegistry(ctx); err != nil {
 		return startError(err)
 	}
 	before, err := p.store.Load(ctx)
@@ -268,7 +274,7 @@ func (r *replayCount) print(w io.Writer, cfg *config, after map[pipeline.Stream]
 	if !result.Complete {
 		state = "interrupted"
 	}
-	_, err := fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s.*\nthis run: %d events in %d windows and %d requests, %s\n",
-		result.Replay, state, result.Published, result.Rejected, cfg.sink.Prefix, r.published, r.windows, r.requests, took.Round(10*time.Millisecond))
+	_, err := fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s\nthis run: %d events in %d windows and %d requests, %s\n",
+		result.Replay, state, result.Published, result.Rejected, cfg.topics(), r.published, r.windows, r.requests, took.Round(10*time.Millisecond))
 	return err
 }

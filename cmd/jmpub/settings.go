@@ -86,13 +86,24 @@ type settings struct {
 		TransactionTimeout string `split_words:"true" default:"3m"`
 	}
 	TopicPrefix string `split_words:"true" default:"jmessage"`
-	Topics      struct {
+	// TopicTemplate names the event topics.
+	TopicTemplate string `split_words:"true" default:"{prefix}.{target_type}"`
+	Topics        struct {
 		Create            string `split_words:"true" default:"true"`
 		Partitions        string `split_words:"true" default:"6"`
 		Replication       string `split_words:"true" default:"-1"`
 		Retention         string `split_words:"true" default:"-1"`
 		MinInsyncReplicas string `split_words:"true" default:"-1"`
 	}
+	EventFormat    string `split_words:"true" default:"json"`
+	SchemaRegistry struct {
+		URL          string `split_words:"true"`
+		Username     string `split_words:"true"`
+		Password     secret `split_words:"true"`
+		PasswordFile string `split_words:"true"`
+		CaFile       string `split_words:"true"`
+		Register     string `split_words:"true" default:"true"`
+	} `split_words:"true"`
 	PartitionBy string `split_words:"true" default:"msgid"`
 	RecordTime  string `split_words:"true" default:"publish"`
 	Checkpoint  string `split_words:"true" default:"kafka"`
@@ -140,6 +151,7 @@ func readSettings() (*settings, error) {
 	return s, errors.Join(
 		fromFile(&s.MasterSecret, "JMPUB_MASTER_SECRET", s.MasterSecretFile),
 		fromFile(&s.Kafka.SASLPassword, "JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPasswordFile),
+		fromFile(&s.SchemaRegistry.Password, "JMPUB_SCHEMA_REGISTRY_PASSWORD", s.SchemaRegistry.PasswordFile),
 	)
 }
 

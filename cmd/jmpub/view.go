@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/internal/status"
-	"github.com/jmpub/jmpub/pipeline"
 )
 
 // view shows a running demo: a block of lines that is drawn over on a terminal, a line every few seconds elsewhere.
@@ -35,11 +34,7 @@ const (
 	textWidth = 60
 )
 
-func newView(out io.Writer, s *status.Status, brokers []string, prefix string) (*view, error) {
-	var topics []string
-	for t := range pipeline.TargetCount {
-		topics = append(topics, prefix+"."+t.String())
-	}
+func newView(out io.Writer, s *status.Status, brokers, topics []string) (*view, error) {
 	reader, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topics...),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.FetchMaxWait(500*time.Millisecond))

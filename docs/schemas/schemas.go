@@ -1,5 +1,6 @@
-// Package schemas holds the JSON Schemas (2020-12) of what jmpub publishes, as they are in docs/schemas. The folder
-// released/v1 has them as the last release had them; what may change between the two is said in docs/events.md.
+// Package schemas holds the JSON Schemas (2020-12) of what jmpub publishes, and the Avro schema of events, as they are in
+// docs/schemas. The folder released/v1 has them as the last release had them; what may change between the two is said in
+// docs/events.md.
 package schemas
 
 import "embed"
@@ -8,3 +9,11 @@ import "embed"
 //
 //go:embed *.json released/v1/*.json
 var Files embed.FS
+
+// MessageAvro is the Avro schema of an event, and ReleasedMessageAvro that of the last release.
+var (
+	//go:embed message.avsc
+	MessageAvro string
+	//go:embed released/v1/message.avsc
+	ReleasedMessageAvro string
+)

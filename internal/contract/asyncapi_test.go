@@ -52,8 +52,14 @@ type asyncAPI struct {
 }
 
 type apiMessage struct {
-	Headers  reference `yaml:"headers"`
-	Payload  reference `yaml:"payload"`
+	ContentType string    `yaml:"contentType"`
+	Headers     reference `yaml:"headers"`
+	Payload     struct {
+		reference `yaml:",inline"`
+
+		// Schema is where the payload is not in JSON Schema.
+		Schema reference `yaml:"schema"`
+	} `yaml:"payload"`
 	Bindings struct {
 		Kafka struct {
 			Key *struct {
@@ -196,24 +202,33 @@ func TestMessagesOfTheDocument(t *testing.T) {
 			sent[channel]++
 		}
 	}
-	event, none := [2]string{"message", "message-headers"}, ""
-	want := map[string][2]string{
-		"single": event, "group": event, "chatroom": event, "other": event, "rejected": {none, "rejected-headers"},
-		"windows": {"window"}, "notices": {"notice"}, "checkpoints": {"checkpoint"},
-		"statistics.users": {"statistics-users"}, "statistics.messages": {"statistics-messages"}, "statistics.groups": {"statistics-groups"},
+	event, none := []apiSchemas{{"message", "message-headers"}, {"message.avsc", "message-avro-headers"}}, ""
+	want := map[string][]apiSchemas{
+		"single": event, "group": event, "chatroom": event, "other": event, "rejected": {{none, "rejected-headers"}},
+		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}},
+		"statistics.users": {{value: "statistics-users"}}, "statistics.messages": {{value: "statistics-messages"}},
+		"statistics.groups": {{value: "statistics-groups"}},
 	}
 	used := make(map[string]bool)
 	for name, channel := range api.Channels {
-		if sent[name] != 1 || len(channel.Messages) != 1 {
-			t.Errorf("%s is sent by %d operations and has %d messages", name, sent[name], len(channel.Messages))
+		if sent[name] != 1 {
+			t.Errorf("%s is sent by %d operations", name, sent[name])
 		}
-		for _, ref := range channel.Messages {
-			message := api.Components.Messages[strings.TrimPrefix(ref.Ref, "#/components/messages/")]
-			got := [2]string{schemaOf(message.Payload), schemaOf(message.Headers)}
-			if got != want[name] {
-				t.Errorf("%s has the schemas %q, not %q", name, got, want[name])
+		var got []apiSchemas
+		for _, alias := range slices.Sorted(maps.Keys(channel.Messages)) {
+			message := api.Components.Messages[strings.TrimPrefix(channel.Messages[alias].Ref, "#/components/messages/")]
+			one := apiSchemas{schemaOf(message.Payload.reference) + schemaOf(message.Payload.Schema), schemaOf(message.Headers)}
+			used[one.value], used[one.headers] = true, true
+			got = append(got, one)
+			if headers := one.headers; strings.HasPrefix(headers, "message") {
+				form := object(object(document(t, headers)["properties"])["content-type"])["const"]
+				if form != message.ContentType {
+					t.Errorf("%s has the content type %s, its headers say %v", alias, message.ContentType, form)
+				}
 			}
-			used[got[0]], used[got[1]] = true, true
+		}
+		if !slices.Equal(got, want[name]) {
+			t.Errorf("%s has the schemas %q, not %q", name, got, want[name])
 		}
 	}
 	files, err := fs.Glob(schemas.Files, "*.json")
@@ -226,6 +241,9 @@ func TestMessagesOfTheDocument(t *testing.T) {
 		}
 	}
 }
+
+// apiSchemas are what a message's value and headers refer to.
+type apiSchemas struct{ value, headers string }
 
 func schemaOf(r reference) string {
 	return strings.TrimSuffix(strings.TrimPrefix(r.Ref, "./schemas/"), ".json")

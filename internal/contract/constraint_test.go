@@ -112,7 +112,7 @@ func validValues(t *testing.T, name string) []string {
 			all = append(all, string(event.Value))
 		}
 		all = append(all, `{"msgid":1,"app_key":"a","msg_type":"image","msg_body":{},"media":[{"kind":"image","width":1,"url":"u"}]}`)
-	case "message-headers":
+	case "message-headers", "message-avro-headers":
 		all = append(all, strings.Replace(all[0], "{", `{"jmpub_replay":"r-1",`, 1))
 	case "rejected-headers":
 		all = append(all, strings.Replace(all[0], "{", `{"jmpub_replay":"r-1","jmpub_msgid":"-5","jmpub_truncated":"100",`, 1))

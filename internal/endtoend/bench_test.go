@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/jmpub/jmpub/internal/sim"
 	"github.com/jmpub/jmpub/source"
@@ -23,16 +25,22 @@ func BenchmarkCatchUp(b *testing.B) {
 	for range w.api.Truth(sim.Range{Begin: w.begin, End: w.end}) {
 		rows++
 	}
-	i := 0
-	for b.Loop() {
-		i++
-		j := w.job("bench-" + string(rune('a'+i%26)))
-		j.pageSize = 1000
-		if err := j.run(b.Context(), nil); err != nil {
-			b.Fatal(err)
-		}
+	fake := srfake.New()
+	b.Cleanup(fake.Close)
+	for format, registry := range map[string]string{"json": "", "avro": fake.URL()} {
+		b.Run(format, func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				i++
+				j := w.job(fmt.Sprintf("bench-%s-%d-%d", format, b.N, i))
+				j.pageSize, j.registry = 1000, registry
+				if err := j.run(b.Context(), nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
 	}
-	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
 // BenchmarkLatency follows a live API with 100 rows a second at the default settings, and measures the time from a row's

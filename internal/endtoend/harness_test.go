@@ -21,8 +21,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/avrotest"
 	"github.com/jmpub/jmpub/internal/contract"
 	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/registry"
 	"github.com/jmpub/jmpub/internal/sim"
 	"github.com/jmpub/jmpub/internal/verify"
 	"github.com/jmpub/jmpub/pipeline"
@@ -84,6 +86,8 @@ type job struct {
 	// unchecked leaves out the contract, which takes longer than all the rest, where many rows are there for another reason.
 	unchecked bool
 	observer  *pipeline.Observer
+	// template names the event topics; registry is the address of the schema registry where events are in Avro.
+	template, registry string
 }
 
 func (w *world) job(prefix string) *job {
@@ -138,6 +142,16 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 		Client: client, Prefix: j.prefix, TransactionalID: j.prefix + "-0", Compression: "lz4",
 		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry,
 		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	}
+	sinkCfg.Template, sinkCfg.AppKey = j.template, j.api.AppKey
+	if j.registry != "" {
+		sinkCfg.Format = sink.FormatAvro
+		sinkCfg.Schemas, err = registry.New(registry.Config{
+			URL: j.registry, Password: func() string { return "" }, Register: true,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if j.dir != "" {
 		sinkCfg.TransactionalID = ""
@@ -212,7 +226,7 @@ func (j *job) compare(t *testing.T) verify.Report {
 	if !j.unchecked {
 		checks = append(checks, contractCheck(t))
 	}
-	found, err := verify.Read(ctx, j.brokers, j.prefix, checks...)
+	found, err := j.layout(t).Read(ctx, j.brokers, checks...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,6 +234,20 @@ func (j *job) compare(t *testing.T) verify.Report {
 		t.Error("there is no ledger")
 	}
 	return verify.Compare(j.truth(), found)
+}
+
+// layout is where and how a reader finds the job's events.
+func (j *job) layout(t *testing.T) *verify.Layout {
+	t.Helper()
+	routing, err := sink.NewRouting(j.template, j.prefix, j.api.AppKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &verify.Layout{Prefix: j.prefix, Topic: routing.Event}
+	if j.registry != "" {
+		l.Decode, l.ContentType = avrotest.NewReader(j.registry).Decode, "application/avro"
+	}
+	return l
 }
 
 func (j *job) truth() iter.Seq[verify.TruthRow] {

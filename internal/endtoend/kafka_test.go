@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/avrotest"
 	"github.com/jmpub/jmpub/internal/kafkatest"
 	"github.com/jmpub/jmpub/internal/sim"
 	"github.com/jmpub/jmpub/pipeline"
@@ -34,6 +35,15 @@ func TestOnApacheKafka(t *testing.T) {
 		j := w.job("hostile")
 		j.pageSize = 50
 		wantWhole(t, j)
+	})
+	t.Run("in Avro, with Apicurio Registry", func(t *testing.T) {
+		registry := avrotest.StartApicurio(t)
+		for i, template := range []string{"", "{prefix}.{app_key}.all"} {
+			w := onKafka(t, 20, hostile)
+			j := w.job(fmt.Sprintf("avro-%d", i))
+			j.pageSize, j.registry, j.template = 50, registry, template
+			wantWhole(t, j)
+		}
 	})
 	t.Run("killed at each step", func(t *testing.T) {
 		w := onKafka(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })

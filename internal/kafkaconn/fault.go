@@ -65,7 +65,7 @@ func classify(code kafka.Error) (pipeline.Class, string) {
 		return pipeline.Permanent, "lower JMPUB_KAFKA_TRANSACTION_TIMEOUT, or raise the broker's transaction.max.timeout.ms"
 	case kafka.PolicyViolation, kafka.InvalidTopic, kafka.InvalidReplicationFactor, kafka.InvalidPartitionNumber,
 		kafka.InvalidConfiguration:
-		return pipeline.Permanent, "see JMPUB_TOPIC_PREFIX, JMPUB_TOPICS_PARTITIONS, JMPUB_TOPICS_REPLICATION"
+		return pipeline.Permanent, "see JMPUB_TOPIC_PREFIX, JMPUB_TOPIC_TEMPLATE, JMPUB_TOPICS_PARTITIONS, JMPUB_TOPICS_REPLICATION"
 	case kafka.UnknownTopicOrPartition:
 		return pipeline.Transient, "the topic is gone or not known there yet"
 	case kafka.NotEnoughReplicas, kafka.NotEnoughReplicasAfterAppend:

@@ -145,6 +145,6 @@ func FuzzHash(f *testing.F) {
 		if canonical := pipeline.Canonical(data); sum != h.row(canonical) {
 			t.Errorf("%q and its canonical form %q have different hashes", data, canonical)
 		}
-		envelope(data)
+		envelopeOf(data)
 	})
 }

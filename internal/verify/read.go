@@ -15,8 +15,9 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Check tells what is wrong with a record by itself; nil if nothing is. topic is the name of its topic without the prefix.
-// It is called by several goroutines at a time.
+// Check tells what is wrong with a record by itself; nil if nothing is. topic is the name of its topic without the prefix, and
+// of an event its target; the event's value is JSON, in whatever form it stands in Kafka. It is called by several goroutines
+// at a time.
 type Check func(topic string, r *kgo.Record) error
 
 // Read reads the event topics and the rejected rows from their beginning to what is their end when it is called, as soon
@@ -24,8 +25,13 @@ type Check func(topic string, r *kgo.Record) error
 //
 // With checks, it reads jmpub's other topics too, and gives each record of any topic to each of them.
 func Read(ctx context.Context, brokers []string, prefix string, checks ...Check) (*Found, error) {
+	return (&Layout{Prefix: prefix}).Read(ctx, brokers, checks...)
+}
+
+// Read is [Read] of topics that are laid out so.
+func (l *Layout) Read(ctx context.Context, brokers []string, checks ...Check) (*Found, error) {
 	found := newFound()
-	w := newWitness(prefix, found.hash, checks)
+	w := newWitness(l, found.hash, checks)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.FetchMaxBytes(replyBytes), kgo.FetchMaxPartitionBytes(partitionBytes),

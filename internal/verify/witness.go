@@ -3,7 +3,6 @@ package verify
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,69 +31,76 @@ type witnessed struct {
 
 // witness looks at records. Safe for concurrent use.
 type witness struct {
-	prefix string
-	// topics are the event topics, rejected is that of rejected rows, own are the others that are read.
-	topics   map[string]pipeline.Target
+	*Layout
+	// events are the targets of the event topics, rejected is the topic of rejected rows, own are the others that are read.
+	events   map[string][]pipeline.Target
 	rejected string
 	own      []string
 	hash     hasher
 	checks   []Check
 }
 
-func newWitness(prefix string, hash hasher, checks []Check) *witness {
-	w := &witness{
-		prefix: prefix + ".", topics: make(map[string]pipeline.Target), rejected: prefix + "." + string(pipeline.TopicRejected),
-		hash: hash, checks: checks,
-	}
-	for target := range pipeline.TargetCount {
-		w.topics[w.prefix+target.String()] = target
-	}
+func newWitness(l *Layout, hash hasher, checks []Check) *witness {
+	w := &witness{Layout: l, events: l.events(), rejected: l.own(pipeline.TopicRejected), hash: hash, checks: checks}
 	if len(checks) > 0 {
-		for _, topic := range []string{
-			string(pipeline.TopicWindows), string(pipeline.TopicNotices), string(pipeline.TopicCheckpoints),
+		for _, topic := range []pipeline.Topic{
+			pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints,
 			"statistics.users", "statistics.messages", "statistics.groups",
 		} {
-			w.own = append(w.own, w.prefix+topic)
+			w.own = append(w.own, l.own(topic))
 		}
 	}
 	return w
 }
 
 // names are the topics to read.
-func (w *witness) names() []string {
-	return append(slices.Collect(maps.Keys(w.topics)), append(w.own, w.rejected)...)
-}
+func (w *witness) names() []string { return append(w.Topics(), w.own...) }
 
 func (w *witness) look(r *kgo.Record) witnessed {
-	seen := w.row(r)
+	targets, isEvent := w.events[r.Topic]
+	var seen witnessed
+	topic := strings.TrimPrefix(r.Topic, w.Prefix+".")
+	switch {
+	case isEvent:
+		plain, err := w.plain(r)
+		if err != nil {
+			return witnessed{lost: true, broken: fmt.Sprintf("%s: %v", place(r), err)}
+		}
+		r = plain
+		seen = w.event(r, targets)
+		topic = seen.target.String()
+	case r.Topic == w.rejected:
+		seen = witnessed{rejected: true, row: w.hash.bytes(r.Value), text: place(r) + ": " + shorten(r.Value)}
+	default:
+		seen = witnessed{own: true}
+	}
 	for _, check := range w.checks {
-		if err := check(strings.TrimPrefix(r.Topic, w.prefix), r); err != nil {
+		if err := check(topic, r); err != nil {
 			seen.invalid = fmt.Errorf("%s: %w", place(r), err)
 		}
 	}
 	return seen
 }
 
-// row finds out which row a record was made of.
-func (w *witness) row(r *kgo.Record) witnessed {
-	target, ok := w.topics[r.Topic]
-	switch {
-	case r.Topic == w.rejected:
-		return witnessed{rejected: true, row: w.hash.bytes(r.Value), text: place(r) + ": " + shorten(r.Value)}
-	case !ok:
-		return witnessed{own: true}
+// event finds out which row an event was made of.
+func (w *witness) event(r *kgo.Record, targets []pipeline.Target) witnessed {
+	said := envelopeOf(r.Value)
+	seen := witnessed{target: targets[0]}
+	if target := targetOf(string(said.targetType)); slices.Contains(targets, target) {
+		seen.target = target
 	}
-	seen := witnessed{target: target}
 	var err error
 	if seen.id, err = strconv.ParseInt(string(r.Key), 10, 64); err != nil || strconv.FormatInt(seen.id, 10) != string(r.Key) {
-		return witnessed{lost: true, broken: fmt.Sprintf("%s: the key %q is no msgid", place(r), r.Key)}
+		seen.lost, seen.broken = true, fmt.Sprintf("%s: the key %q is no msgid", place(r), r.Key)
+		return seen
 	}
 	row, err := pipeline.Rebuild(r.Value)
 	if err != nil {
-		return witnessed{lost: true, broken: fmt.Sprintf("%s: %v", place(r), err)}
+		seen.lost, seen.broken = true, fmt.Sprintf("%s: %v", place(r), err)
+		return seen
 	}
 	seen.row = w.hash.row(row)
-	if wrong := checkHeaders(r); wrong != "" {
+	if wrong := w.checkHeaders(r, &said); wrong != "" {
 		seen.broken = place(r) + ": " + wrong
 	}
 	return seen
@@ -108,7 +114,7 @@ func place(r *kgo.Record) string {
 const source = "urn:jmessage:app:"
 
 // checkHeaders says which header contradicts the key, the value or the contract; empty if none does.
-func checkHeaders(r *kgo.Record) string {
+func (w *witness) checkHeaders(r *kgo.Record, said *envelope) string {
 	var headers struct{ specversion, id, source, kind, time, subject, contentType, stream []byte }
 	for i := range r.Headers {
 		switch value := r.Headers[i].Value; r.Headers[i].Key {
@@ -130,24 +136,23 @@ func checkHeaders(r *kgo.Record) string {
 			headers.stream = value
 		}
 	}
-	appKey, time, conversation := envelope(r.Value)
 	for _, h := range []struct {
 		name      string
 		got, want []byte
 	}{
 		{"ce_specversion", headers.specversion, []byte("1.0")},
 		{"ce_type", headers.kind, []byte("jmpub.message.v1")},
-		{"content-type", headers.contentType, []byte("application/json")},
+		{"content-type", headers.contentType, []byte(w.contentType())},
 		{"ce_id", headers.id, r.Key},
-		{"ce_time", headers.time, time},
-		{"ce_subject", headers.subject, conversation},
+		{"ce_time", headers.time, said.time},
+		{"ce_subject", headers.subject, said.conversation},
 	} {
 		if !bytes.Equal(h.got, h.want) {
 			return fmt.Sprintf("%s is %q, not %q", h.name, h.got, h.want)
 		}
 	}
-	if name, ok := bytes.CutPrefix(headers.source, []byte(source)); !ok || !bytes.Equal(name, appKey) {
-		return fmt.Sprintf("ce_source is %q, but the app is %q", headers.source, appKey)
+	if name, ok := bytes.CutPrefix(headers.source, []byte(source)); !ok || !bytes.Equal(name, said.appKey) {
+		return fmt.Sprintf("ce_source is %q, but the app is %q", headers.source, said.appKey)
 	}
 	if _, err := pipeline.ParseStream(string(headers.stream)); err != nil {
 		return fmt.Sprintf("jmpub_stream: %v", err)
@@ -155,18 +160,23 @@ func checkHeaders(r *kgo.Record) string {
 	return ""
 }
 
-// envelope reads from an event what its headers repeat; nil is what it does not have.
-func envelope(event []byte) (appKey, time, conversation []byte) {
+// envelope is what an event says that its headers and its topic repeat; nil is what it does not have.
+type envelope struct{ appKey, time, conversation, targetType []byte }
+
+func envelopeOf(event []byte) envelope {
+	var said envelope
 	s := scanner{json: event}
 	for ok := s.enter('{', '}'); ok; ok = s.more('}') {
 		var field *[]byte
 		switch name := s.text(); string(name) {
 		case "app_key":
-			field = &appKey
+			field = &said.appKey
 		case "time":
-			field = &time
+			field = &said.time
 		case "conversation_id":
-			field = &conversation
+			field = &said.conversation
+		case "target_type":
+			field = &said.targetType
 		}
 		s.expect(':')
 		if field == nil || s.next() != '"' {
@@ -175,5 +185,5 @@ func envelope(event []byte) (appKey, time, conversation []byte) {
 		}
 		*field = unescaped(s.text())
 	}
-	return appKey, time, conversation
+	return said
 }

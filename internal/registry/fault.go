@@ -1,0 +1,101 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// fault says what an error asks for.
+func (c *Client) fault(ctx context.Context, subject string, err error) error {
+	op := "look up the schema " + subject
+	if c.cfg.Register {
+		op = "register the schema " + subject
+	}
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("%s: %w", op, errors.Join(cause, err))
+	}
+	f := &pipeline.Fault{Op: op + " at " + c.cfg.URL, Err: err, Class: pipeline.Permanent}
+	if said, ok := errors.AsType[*sr.ResponseError](err); ok {
+		f.Err = answer{said}
+		f.Class, f.Hint = classify(said)
+		return f
+	}
+	f.Class, f.Hint = classifyOther(err)
+	return f
+}
+
+// answer is an error that the registry told.
+type answer struct{ said *sr.ResponseError }
+
+// Error has the status and the beginning of what was said: it may be a page.
+func (a answer) Error() string {
+	const most = 200
+	text := []rune(a.said.Error())
+	if len(text) > most {
+		text = append(text[:most], '…')
+	}
+	return fmt.Sprintf("status %d: %s", a.said.StatusCode, string(text))
+}
+
+// Answered tells whether an error of [Client.ID] is something that the registry has answered.
+func Answered(err error) bool {
+	_, ok := errors.AsType[answer](err)
+	return ok
+}
+
+// The error codes of Confluent's API.
+const (
+	codeNoSubject = 40401
+	codeNoSchema  = 40403
+)
+
+// classify is for what a registry, or whatever answers there, has said.
+func classify(said *sr.ResponseError) (pipeline.Class, string) {
+	switch status := said.StatusCode; {
+	case said.ErrorCode == codeNoSubject || said.ErrorCode == codeNoSchema:
+		return pipeline.Permanent, "register docs/schemas/message.avsc under this subject, or let jmpub do it with JMPUB_SCHEMA_REGISTRY_REGISTER=true"
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return pipeline.Permanent, "the registry refused the credentials; check JMPUB_SCHEMA_REGISTRY_USERNAME, _PASSWORD and _URL, " +
+			"and that they may read and, with JMPUB_SCHEMA_REGISTRY_REGISTER=true, write subjects"
+	case status == http.StatusConflict:
+		return pipeline.Permanent, "another schema stands under this subject, and its compatibility rule refuses this one; " +
+			"give jmpub topics of its own, or change the rule"
+	case status == http.StatusUnprocessableEntity:
+		return pipeline.Permanent, "the registry does not take the schema, or is read only"
+	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
+		return pipeline.Transient, ""
+	default:
+		return pipeline.Permanent, noRegistry
+	}
+}
+
+const noRegistry = "there is no schema registry; check JMPUB_SCHEMA_REGISTRY_URL (of Apicurio Registry it ends in /apis/ccompat/v7)"
+
+// classifyOther is for what came instead of an answer.
+func classifyOther(err error) (pipeline.Class, string) {
+	var unknownCA x509.UnknownAuthorityError
+	var wrongHost x509.HostnameError
+	var verification *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &unknownCA), errors.As(err, &wrongHost), errors.As(err, &verification):
+		return pipeline.Permanent, "the registry's certificate is not trusted; check JMPUB_SCHEMA_REGISTRY_CA_FILE and the host in JMPUB_SCHEMA_REGISTRY_URL"
+	case errors.As(err, &notTLS):
+		return pipeline.Permanent, "the registry does not speak TLS there; check JMPUB_SCHEMA_REGISTRY_URL"
+	case errors.As(err, &syntax), errors.As(err, &kind), errors.Is(err, errNoID):
+		return pipeline.Permanent, noRegistry
+	default:
+		return pipeline.Transient, ""
+	}
+}

@@ -1,0 +1,99 @@
+// Package registry asks a schema registry for the ids of schemas. It speaks Confluent's API, which Apicurio Registry and
+// Karapace have too.
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+)
+
+// Config is what the operator sets.
+type Config struct {
+	// URL is the registry's address, without credentials.
+	URL string
+	// Username and Password are for basic authentication; none where both are empty. The password is a function, so that no
+	// print of the configuration can show it.
+	Username string
+	Password func() string
+	// CAFile has the certificates that the registry's is to be signed by; empty trusts the system's.
+	CAFile string
+	// Register adds a schema that the registry does not have; otherwise it is only looked up.
+	Register bool
+}
+
+// requestTimeout is how long one request may take.
+const requestTimeout = 10 * time.Second
+
+// Client asks for ids, and remembers them. It is used by one goroutine at a time.
+type Client struct {
+	cfg    Config
+	client *sr.Client
+	ids    map[string]int
+}
+
+// New checks the configuration. Nothing is sent yet.
+func New(cfg Config) (*Client, error) {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_CA_FILE: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_CA_FILE: %s has no certificate in PEM form", cfg.CAFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	opts := []sr.ClientOpt{
+		sr.URLs(cfg.URL), sr.UserAgent("jmpub"), sr.HTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}),
+	}
+	if password := cfg.Password(); cfg.Username != "" || password != "" {
+		opts = append(opts, sr.BasicAuth(cfg.Username, password))
+	}
+	client, err := sr.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_URL: %w", err)
+	}
+	return &Client{cfg: cfg, client: client, ids: make(map[string]int)}, nil
+}
+
+// ID is the id of an Avro schema under a subject, which is added where that is allowed. One that was answered is not asked
+// again. All errors are *[pipeline.Fault] or the context's.
+func (c *Client) ID(ctx context.Context, subject, schema string) (int, error) {
+	key := subject + "\n" + schema
+	if id, known := c.ids[key]; known {
+		return id, nil
+	}
+	id, err := c.ask(ctx, subject, sr.Schema{Schema: schema, Type: sr.TypeAvro})
+	if err != nil {
+		return 0, c.fault(ctx, subject, err)
+	}
+	c.ids[key] = id
+	return id, nil
+}
+
+// errNoID is an answer without an id, which begin at 1.
+var errNoID = errors.New("the answer has no id")
+
+func (c *Client) ask(ctx context.Context, subject string, schema sr.Schema) (id int, err error) {
+	if c.cfg.Register {
+		id, err = c.client.RegisterSchema(ctx, subject, schema, -1, -1)
+	} else {
+		var found sr.SubjectSchema
+		found, err = c.client.LookupSchema(ctx, subject, schema)
+		id = found.ID
+	}
+	if err == nil && id == 0 {
+		err = errNoID
+	}
+	return id, err
+}

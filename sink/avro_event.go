@@ -1,0 +1,57 @@
+package sink
+
+// avroMessage is the record of docs/schemas/message.avsc. A nil slice or pointer is null.
+type avroMessage struct {
+	MsgID          int64         `avro:"msgid"`
+	AppKey         []byte        `avro:"app_key"`
+	TargetType     []byte        `avro:"target_type"`
+	MsgType        []byte        `avro:"msg_type"`
+	ConversationID []byte        `avro:"conversation_id"`
+	Time           *int64        `avro:"time"`
+	TimeSource     []byte        `avro:"time_source"`
+	ClientTime     *int64        `avro:"client_time"`
+	ClientTimeUnit []byte        `avro:"client_time_unit"`
+	From           *avroSender   `avro:"from"`
+	Target         *avroPartner  `avro:"target"`
+	CrossApp       *bool         `avro:"cross_app"`
+	Text           []byte        `avro:"text"`
+	Media          []avroMedium  `avro:"media"`
+	Location       *avroLocation `avro:"location"`
+	MsgBody        []byte        `avro:"msg_body"`
+	Attributes     []byte        `avro:"attributes"`
+}
+
+type avroSender struct {
+	ID       []byte `avro:"id"`
+	Name     []byte `avro:"name"`
+	Type     []byte `avro:"type"`
+	Platform []byte `avro:"platform"`
+	AppKey   []byte `avro:"app_key"`
+}
+
+type avroPartner struct {
+	ID     []byte `avro:"id"`
+	Name   []byte `avro:"name"`
+	AppKey []byte `avro:"app_key"`
+}
+
+type avroMedium struct {
+	MediaID  []byte   `avro:"media_id"`
+	Kind     []byte   `avro:"kind"`
+	Format   []byte   `avro:"format"`
+	Size     *int64   `avro:"size"`
+	CRC32    *int64   `avro:"crc32"`
+	Width    *int64   `avro:"width"`
+	Height   *int64   `avro:"height"`
+	Duration *float64 `avro:"duration"`
+	Name     []byte   `avro:"name"`
+	Hash     []byte   `avro:"hash"`
+	URL      []byte   `avro:"url"`
+}
+
+type avroLocation struct {
+	Latitude  *float64 `avro:"latitude"`
+	Longitude *float64 `avro:"longitude"`
+	Scale     *float64 `avro:"scale"`
+	Label     []byte   `avro:"label"`
+}
