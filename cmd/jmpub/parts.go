@@ -121,6 +121,26 @@ func (a *parts) pipelineConfig() pipeline.Config {
 	return c
 }
 
+// expand reads the lists once and names every stream that they have, for work that comes to an end.
+func (a *parts) expand(ctx context.Context) error {
+	for _, kind := range a.cfg.discover {
+		listing, err := a.source.List(ctx, kind)
+		if err != nil {
+			return err
+		}
+		for _, s := range listing.Streams {
+			if !slices.Contains(a.cfg.streams, s) {
+				a.cfg.streams = append(a.cfg.streams, s)
+			}
+		}
+	}
+	a.cfg.discover = nil
+	if len(a.cfg.streams) == 0 {
+		return errors.New("the lists have no streams, so there is nothing to read")
+	}
+	return nil
+}
+
 // greet makes the first contact with the API. What an API that is busy or broken answers is waited for later on; one that
 // cannot be reached at all is most likely a wrong setting.
 func (a *parts) greet(ctx context.Context) error {

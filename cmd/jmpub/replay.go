@@ -96,6 +96,10 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 	case from.Before(oldest):
 		return nil, usage("--from %s is before what the API still holds; the oldest is %s", pipeline.FormatTime(from), pipeline.FormatTime(oldest))
 	}
+	cfg.statistics = nil // They have no past that could be published again.
+	if len(cfg.selected()) == 0 {
+		return nil, usage("--stream: JMPUB_STREAMS names statistics alone, of which there is nothing to replay; name a stream of messages")
+	}
 	cfg.source.Rate.Requests = max(1, cfg.source.Rate.Requests/2)
 	if o.rate != "" {
 		if cfg.source.Rate, err = source.ParseRate(o.rate); err != nil {
@@ -115,7 +119,7 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 
 // replayID is the same for the same replay, so that the same command goes on with it.
 func replayID(cfg *config) string {
-	what := sha256.Sum256([]byte(strings.Join(streamNames(cfg.streams), ",") + "\n" + cfg.sink.Prefix))
+	what := sha256.Sum256([]byte(strings.Join(cfg.selected(), ",") + "\n" + cfg.sink.Prefix))
 	const form, short = "20060102T150405Z", 3
 	return cfg.start.At.UTC().Format(form) + "-" + cfg.until.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
 }
@@ -133,6 +137,9 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	count := &replayCount{}
 	p.observe(logObserver(p.log), count.observer(), bar.observer())
 	if err = p.openSource(ctx); err != nil {
+		return startError(err)
+	}
+	if err = p.expand(ctx); err != nil {
 		return startError(err)
 	}
 	plan, err := estimate(ctx, p, pipeline.Window{Begin: cfg.start.At, End: cfg.until})

@@ -82,6 +82,24 @@ func TestListsAndStatistics(t *testing.T) {
 		"groups/"+sim.GroupID(4), "chatrooms/"+sim.RoomID(0), "chatrooms/"+sim.RoomID(1), "chatrooms/"+sim.RoomID(2)))
 }
 
+// TestReplayOfLists publishes a range of every group once more.
+func TestReplayOfLists(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_STREAMS"] = "groups/*,statistics/groups"
+	s.env["JMPUB_IM_URL"] = strings.TrimSuffix(s.env["JMPUB_API_URL"], "/v2") + "/v1"
+	out := try(t, s.env, "replay", "--from", s.begin.Add(-time.Minute).Format(time.RFC3339), "--to", s.end.Format(time.RFC3339), "--json")
+	var result replayResult
+	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != exitDone || !result.Complete || len(result.Streams) != 5 {
+		t.Fatalf("exit code %d, %v, %+v: %s", out.code, err, result, out.stderr)
+	}
+	s.compare("jmessage", s.truthOf("groups/"+sim.GroupID(0), "groups/"+sim.GroupID(1), "groups/"+sim.GroupID(2), "groups/"+sim.GroupID(3),
+		"groups/"+sim.GroupID(4)))
+	s.env["JMPUB_STREAMS"] = "statistics/groups"
+	if out := try(t, s.env, "replay", "--from", "36h", "--to", "12h"); out.code != exitUsage || !strings.Contains(out.stderr, "--stream") {
+		t.Errorf("a replay of statistics: exit code %d: %s", out.code, out.stderr)
+	}
+}
+
 // truthOf has the rows of these streams.
 func (s *station) truthOf(streams ...string) iter.Seq[verify.TruthRow] {
 	return func(yield func(verify.TruthRow) bool) {
