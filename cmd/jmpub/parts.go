@@ -178,10 +178,13 @@ func (a *parts) openSink(ctx context.Context) error {
 	return nil
 }
 
+// replayDir is the folder of a replay's positions, within that of the live ones.
+func replayDir(id string) string { return "replay-" + id }
+
 func (a *parts) openFiles(topics *sink.Sink) error {
 	dir := a.cfg.checkpointDir
 	if a.cfg.replay != "" { // A folder of its own, and so a lock of its own.
-		dir = filepath.Join(dir, "replay-"+a.cfg.replay)
+		dir = filepath.Join(dir, replayDir(a.cfg.replay))
 	}
 	files, err := checkpoint.OpenFiles(dir, a.cfg.source.AppKey)
 	if err != nil {
