@@ -2,18 +2,23 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -134,11 +139,31 @@ func (a *parts) positions(ctx context.Context) ([]pipeline.Checkpoint, error) {
 		return a.kafka.All(ctx)
 	}
 	live, err := a.files.Load(ctx)
-	var all []pipeline.Checkpoint
-	for _, cp := range live {
-		all = append(all, cp)
+	if err != nil {
+		return nil, err
 	}
+	all := slices.Collect(maps.Values(live))
+	dirs, err := filepath.Glob(filepath.Join(a.cfg.checkpointDir, replayDir("*")))
+	for _, dir := range dirs {
+		err = errors.Join(err, a.inReplay(dir, func(files *checkpoint.Files) error {
+			replayed, unread := files.Load(ctx)
+			all = slices.AppendSeq(all, maps.Values(replayed))
+			return unread
+		}))
+	}
+	slices.SortFunc(all, func(a, b pipeline.Checkpoint) int {
+		return cmp.Or(strings.Compare(a.Replay, b.Replay), strings.Compare(a.Stream.String(), b.Stream.String()))
+	})
 	return all, err
+}
+
+// inReplay opens the files of a replay.
+func (a *parts) inReplay(dir string, fn func(*checkpoint.Files) error) error {
+	files, err := checkpoint.OpenFiles(dir, a.cfg.source.AppKey)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(files), files.Close())
 }
 
 // shownPosition is a position as it is listed.
@@ -235,9 +260,12 @@ func forget(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Ch
 		return errNotConfirmed()
 	}
 	var err error
-	if p.files != nil {
+	switch {
+	case p.files != nil && replay != "":
+		err = p.inReplay(filepath.Join(p.cfg.checkpointDir, replayDir(replay)), func(files *checkpoint.Files) error { return files.Remove(s) })
+	case p.files != nil:
 		err = p.files.Remove(s)
-	} else {
+	default:
 		err = p.write(ctx, p.kafka.Tombstone(s, replay))
 	}
 	if err != nil {

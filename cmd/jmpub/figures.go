@@ -54,9 +54,10 @@ func (s *shownFigures) differ() bool {
 	return s.Single != s.SinglePublished || s.Group != s.GroupPublished
 }
 
-const figuresLimits = `Statistics are a hint, and no part of the verdict. The API counts messages some time after they were sent, and does not say by
-which clock it cuts days, nor whether it counts messages that were retracted, sent across apps or by its own interface.
-Messages to chatrooms are not among the figures. jmpub counts each message once, by the server's clock.
+const figuresLimits = `Statistics are a hint, and no part of the verdict. The API counts messages some time after they
+were sent, and does not say by which clock it cuts days, nor whether it counts messages that were
+retracted, sent across apps, or sent by its own interface. Messages to chatrooms are not among the
+figures. jmpub counts each message once, by the server's clock.
 `
 
 // compare asks for the figures of the days and prints them beside what was published. An app that has no statistics is told so.

@@ -42,6 +42,14 @@ func TestResetOfAFile(t *testing.T) {
 	if age := time.Since(after.End); age < 10*time.Minute || age > 11*time.Minute || after.Reset == "" || after.Published != before.Published {
 		t.Errorf("the position is %+v, it was %+v", after, before)
 	}
+	replay := try(t, s.env, "replay", "--from", s.begin.Format(time.RFC3339), "--to", s.end.Format(time.RFC3339), "--id", "once")
+	list := func() int { return len(objects(t, try(t, s.env, "checkpoint", "get", "messages", "--json").stdout)) }
+	if replay.code != exitDone || list() != 2 {
+		t.Errorf("with a replay: exit code %d, %d positions: %s", replay.code, list(), replay.stderr)
+	}
+	if out := try(t, s.env, "checkpoint", "delete", "messages", "--replay", "once", "--yes"); out.code != exitDone || list() != 1 {
+		t.Errorf("delete the replay's: exit code %d, %d positions: %s", out.code, list(), out.stderr)
+	}
 	if out := try(t, s.env, "checkpoint", "delete", "messages", "--yes"); out.code != exitDone {
 		t.Errorf("delete: exit code %d: %s", out.code, out.stderr)
 	}

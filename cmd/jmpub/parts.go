@@ -231,15 +231,11 @@ func (a *parts) checkRights(ctx context.Context) error {
 		if err := a.conn.CheckWrite(ctx, a.retry, a.transactionalID, names); err != nil {
 			return err
 		}
-		read = append(read, a.cfg.sink.Prefix+"."+string(pipeline.TopicCheckpoints))
+		read = append(read, a.sink.Routing().Own(pipeline.TopicCheckpoints))
 	}
 	if len(a.cfg.recheck) > 0 { // What was published is read back to find which rows came late.
-		for t := range pipeline.TargetCount {
-			read = append(read, a.cfg.sink.Prefix+"."+t.String())
-		}
-		for _, t := range []pipeline.Topic{pipeline.TopicRejected, pipeline.TopicWindows} {
-			read = append(read, a.cfg.sink.Prefix+"."+string(t))
-		}
+		read = append(read, a.sink.Routing().Events()...)
+		read = append(read, a.sink.Routing().Own(pipeline.TopicRejected), a.sink.Routing().Own(pipeline.TopicWindows))
 	}
 	return a.conn.CheckRead(ctx, read)
 }
@@ -252,10 +248,13 @@ func (a *parts) runError(err error) error {
 	return startError(err)
 }
 
+// replayDir is the folder of a replay's positions, within that of the live ones.
+func replayDir(id string) string { return "replay-" + id }
+
 func (a *parts) openFiles(topics *sink.Sink) error {
 	dir := a.cfg.checkpointDir
 	if a.cfg.replay != "" { // A folder of its own, and so a lock of its own.
-		dir = filepath.Join(dir, "replay-"+a.cfg.replay)
+		dir = filepath.Join(dir, replayDir(a.cfg.replay))
 	}
 	files, err := checkpoint.OpenFiles(dir, a.cfg.source.AppKey)
 	if err != nil {
