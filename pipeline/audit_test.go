@@ -75,7 +75,7 @@ func TestChainsKnowAPositionThatWasSetBack(t *testing.T) {
 	if chains := pipeline.Chains(slices.Clone(side)); len(chains) != 1 || len(chains[0].Windows) != 3 {
 		t.Errorf("windows begun side by side make the chains %+v", chains)
 	}
-	back := append(side, record(1, 30*time.Second, time.Second), record(2, 31*time.Second, time.Second))
+	back := slices.Concat(side, []pipeline.Ledger{record(1, 30*time.Second, time.Second), record(2, 31*time.Second, time.Second)})
 	chains := pipeline.Chains(back)
 	if len(chains) != 1 || len(chains[0].Windows) != 3 || !chains[0].Windows[1].Started.Equal(begin.Add(time.Hour+30*time.Second)) {
 		t.Errorf("after the position was set back the chains are %+v", chains)
