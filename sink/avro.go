@@ -96,7 +96,9 @@ func (a *avroEncoder) read(value []byte) error {
 		case "target":
 			a.readPartner()
 		case "cross_app":
-			a.crossApp = string(r.value()) == "true"
+			var err error
+			a.crossApp, err = strconv.ParseBool(string(r.value()))
+			r.fail(err)
 			e.CrossApp = &a.crossApp
 		case "text":
 			e.Text = unquoted(r.value())

@@ -111,7 +111,7 @@ func TestNoEventInAvro(t *testing.T) {
 		``, `[]`, `{`, `{}`, `{"msgid":1}`, `{"app_key":"a"}`, `{"msgid":1,"app_key":"a"}x`, `{"msgid":1.5,"app_key":"a"}`,
 		`{"msgid":1,"app_key":"a","new":1}`, `{"msgid":1,"app_key":"a","from":{"age":1}}`, `{"msgid":1,"app_key":"a","target":{"x":1}}`,
 		`{"msgid":1,"app_key":"a","media":[{"x":1}]}`, `{"msgid":1,"app_key":"a","location":{"x":1}}`, `{"msgid":1,"app_key":"a","from":[]}`,
-		`{"msgid":1,"app_key":"a","media":{}}`, `{"msgid":1,"app_key":"a","time":"noon"}`, "{\"msgid\":1,\"app_key\":\"\xff\"}",
+		`{"msgid":1,"app_key":"a","media":{}}`, `{"msgid":1,"app_key":"a","time":"noon"}`, `{"msgid":1,"app_key":"a","cross_app":null}`, "{\"msgid\":1,\"app_key\":\"\xff\"}",
 	} {
 		encoded, err := (&avroEncoder{}).append([]byte("before"), []byte(value), 7)
 		if err == nil || string(encoded) != "before" {

@@ -57,7 +57,7 @@ func TestKilledInAvro(t *testing.T) {
 	if err := made("count").run(t.Context(), counter); err != nil {
 		t.Fatal(err)
 	}
-	const every = 5 // Each exchange is tried in TestKilledAtEachStep.
+	const every = 10 // Each exchange is tried in TestKilledAtEachStep.
 	for n := int64(1); n <= counter.n.Load(); n += every {
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d lost %t", n, lost), func(t *testing.T) {
