@@ -40,19 +40,25 @@ func TestExampleConnectOnApacheKafka(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rig := soak.NewRig(t, kafkatest.Options{})
 	trial := rig.NewTrial(t, "connect", 20, func(o *sim.Options) {
-		o.Seed, o.Rate, o.OddRows, o.Latency, o.End = seed, 8, 0.03, 30*time.Millisecond, time.Now().UTC()
+		o.Seed, o.Rate, o.OddRows, o.Latency, o.End = seed, 8, 0.03, 50*time.Millisecond, time.Now().UTC()
 	})
 	trial.Env["JMPUB_TOPIC_PREFIX"] = "jmessage" // As the configurations have it.
 	w := newWorld(t, trial)
 	trial.Start(t)
-	w.makeTables(t)
 	w.makeTopics(t)
+	for kills := range 6 {
+		soak.Wait(t, time.Duration(100+50*kills)*time.Millisecond)
+		trial.Kill(t)
+		trial.Start(t)
+	}
 	w.transaction(t, foreign, true)
 	w.transaction(t, aborted, false)
+	w.makeTables(t)
 
 	w.worker = newWorker(
 		t, w.dir, "KAFKA_BROKERS="+strings.Join(w.Addrs, ","), "CONNECT_FILE="+w.file(), "ICEBERG_CATALOG_URI=jdbc:sqlite:"+w.catalog(),
 		"ICEBERG_WAREHOUSE="+w.warehouse(), "ICEBERG_COMMIT_MS=2000",
+		"CONNECT_FLUSH_MS=1000",
 	)
 	all := configs(t)
 	delete(all, "s3-aiven.json") // Its plugin is not to be had from Maven.
@@ -67,13 +73,9 @@ func TestExampleConnectOnApacheKafka(t *testing.T) {
 	for file := range all {
 		w.worker.create(t, strings.TrimSuffix(file, ".json"), configs(t)[file])
 	}
-	for kills := range 5 {
-		soak.Wait(t, time.Duration(100+100*kills)*time.Millisecond)
-		trial.Kill(t)
-		trial.Start(t)
-	}
 	trial.Await(t, time.Now().UTC().Add(-10*time.Second), time.Minute)
 	w.expect(t)
+	w.countAborted(t)
 	w.awaitFile(t)
 	w.worker.kill(t)
 	w.worker.start(t)
@@ -190,6 +192,26 @@ func (w *world) expect(t *testing.T) {
 	if len(w.events) < 5000 {
 		t.Fatal("too few to show anything")
 	}
+}
+
+// countAborted reads what was not committed too.
+func (w *world) countAborted(t *testing.T) {
+	t.Helper()
+	client := w.kafka(
+		t, kgo.ConsumeTopics("jmessage.single", "jmessage.group", "jmessage.chatroom", "jmessage.other"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
+	)
+	all := 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for all < len(w.events)+2 { // And the foreign value, and the aborted one.
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("%d values are in the topics, want %d at least", all, len(w.events)+2)
+		}
+		all += fetches.NumRecords()
+	}
+	t.Logf("values of aborted transactions: %d at least", all-len(w.events)-1)
 }
 
 // awaitFile waits until the file has as many lines as are expected, and compares them.

@@ -5,10 +5,11 @@
 #   KAFKA_BROKERS=127.0.0.1:9092 examples/connect/worker.sh FOLDER [ADDRESS]
 #
 # ADDRESS, by default http://127.0.0.1:8083, is where it is told what to do. Its environment has what the connectors need:
-# CONNECT_FILE; ICEBERG_CATALOG_URI, ICEBERG_WAREHOUSE and ICEBERG_COMMIT_MS (by default 60000).
+# CONNECT_FILE; ICEBERG_CATALOG_URI, ICEBERG_WAREHOUSE and ICEBERG_COMMIT_MS (by default 60000). CONNECT_FLUSH_MS (by default
+# 10000) is the time between two commits of offsets, and the longest that a sink which gets nothing is not called.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-[ $# -ge 1 ] && [ -n "${KAFKA_BROKERS:-}" ] || { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+[ $# -ge 1 ] && [ -n "${KAFKA_BROKERS:-}" ] || { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 export ICEBERG_COMMIT_MS="${ICEBERG_COMMIT_MS:-60000}"
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
@@ -27,6 +28,7 @@ collect iceberg "$folder/plugins/iceberg"
   echo "bootstrap.servers=$KAFKA_BROKERS"
   echo "plugin.path=$folder/plugins"
   echo "listeners=${2:-http://127.0.0.1:8083}"
+  echo "offset.flush.interval.ms=${CONNECT_FLUSH_MS:-10000}"
 } >"$folder/worker.properties"
 exec java -Xmx"${CONNECT_HEAP:-512m}" -Dlog4j2.configurationFile="file:$here/log4j2.properties" -cp "$folder/libs/*" \
   org.apache.kafka.connect.cli.ConnectDistributed "$folder/worker.properties"
