@@ -264,7 +264,7 @@ func (s *session) readers(ctx context.Context, positions map[Stream]Checkpoint) 
 		opens := s.cfg.Replay != "" && !ok
 		if opens {
 			var err error
-			if cp.Seen, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
+			if cp.Seen, cp.SeenRejected, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
 				return nil, nil, err
 			}
 		}
