@@ -27,7 +27,7 @@ func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at t
 		err = eachRow(ctx, source, s, plan.Window, func(row []byte) {
 			event, rejection := norm.Normalize(row)
 			switch {
-			case rejection == nil && (end.Before(at) || max(event.ServerTime, event.ClientTime) < at.UnixMilli()):
+			case rejection == nil && (end.Before(at) || bothBefore(at, event.ServerTime, event.ClientTime)):
 				found.ids[event.MsgID] = struct{}{}
 			case rejection == nil || !end.Before(at): // What is rejected has no clock that could be trusted.
 			case rejection.HasMsgID:
@@ -41,6 +41,12 @@ func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at t
 		}
 	}
 	return slices.Sorted(maps.Keys(found.ids)), slices.Sorted(maps.Keys(found.hashes)), nil
+}
+
+// bothBefore tells whether both clocks of a row are before a time. Of one that lacks one of them nobody knows: that may be the
+// one that the API goes by.
+func bothBefore(at time.Time, server, client int64) bool {
+	return min(server, client) > 0 && max(server, client) < at.UnixMilli()
 }
 
 // eachRow gives all rows of a window, some of them several times if it has to be read anew.
