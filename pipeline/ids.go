@@ -9,32 +9,44 @@ import (
 	"time"
 )
 
-// IDsBefore returns the msgids, ascending, of the rows that stand just before a time: those that the API counts to the seconds
-// before it, and those both of whose clocks are before it. A position that is set to that time, or begins there, has to know
-// them, because the window that follows reaches back by the overlap and would publish them. Where the API no longer holds
-// that time, there are none.
-func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at time.Time) ([]int64, error) {
+// IDsBefore returns, ascending, the msgids of the rows that stand just before a time, and the content hashes of those without
+// one: those that the API counts to the seconds before it, and those both of whose clocks are before it. A position that is set
+// to that time, or begins there, has to know them, because the window that follows reaches back by the overlap and would
+// publish them. Where the API no longer holds that time, there are none.
+func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at time.Time) (ids, hashes []int64, err error) {
 	norm := NewNormalizer(appKey)
-	ids := make(map[int64]struct{})
+	found := known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
 	for _, end := range []time.Time{at.Add(-time.Second), at} {
 		plan, err := source.Plan(ctx, s, Position{End: at.Add(-edgeMargin), Span: edgeMargin, Until: end})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if plan.Window.End.After(end) {
 			continue
 		}
 		err = eachRow(ctx, source, s, plan.Window, func(row []byte) {
 			event, rejection := norm.Normalize(row)
-			if rejection == nil && (end.Before(at) || max(event.ServerTime, event.ClientTime) < at.UnixMilli()) {
-				ids[event.MsgID] = struct{}{}
+			switch {
+			case rejection == nil && (end.Before(at) || bothBefore(at, event.ServerTime, event.ClientTime)):
+				found.ids[event.MsgID] = struct{}{}
+			case rejection == nil || !end.Before(at): // What is rejected has no clock that could be trusted.
+			case rejection.HasMsgID:
+				found.ids[rejection.MsgID] = struct{}{}
+			default:
+				found.hashes[contentHash(rejection.Row)] = struct{}{}
 			}
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return slices.Sorted(maps.Keys(ids)), nil
+	return slices.Sorted(maps.Keys(found.ids)), slices.Sorted(maps.Keys(found.hashes)), nil
+}
+
+// bothBefore tells whether both clocks of a row are before a time. Of one that lacks one of them nobody knows: that may be the
+// one that the API goes by.
+func bothBefore(at time.Time, server, client int64) bool {
+	return min(server, client) > 0 && max(server, client) < at.UnixMilli()
 }
 
 // eachRow gives all rows of a window, some of them several times if it has to be read anew.

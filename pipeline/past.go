@@ -52,12 +52,12 @@ func (c *Checkpoint) split(now time.Time) {
 	c.End, c.Seen, c.SeenRejected = joint, nil, nil
 }
 
-// ResetTo is the position once an operator has set it to a time; before are the rows that stand just before that, as
+// ResetTo is the position once an operator has set it to a time; ids and hashes are of the rows that stand just before that, as
 // [IDsBefore] gives them. What lies behind a position and is not published yet stays to be published: whole, if the time is
 // behind the joint; up to the time, if it is within the past; and from the time on by the position itself, if it is before it.
-func (c *Checkpoint) ResetTo(to time.Time, before []int64) Checkpoint {
+func (c *Checkpoint) ResetTo(to time.Time, ids, hashes []int64) Checkpoint {
 	next := *c
-	next.End, next.Seen, next.SeenRejected = to, before, nil
+	next.End, next.Seen, next.SeenRejected = to, ids, hashes
 	switch past := c.Past; {
 	case past == nil:
 	case !to.After(past.End):
@@ -67,13 +67,19 @@ func (c *Checkpoint) ResetTo(to time.Time, before []int64) Checkpoint {
 		cut.Until = to
 		next.Past = &cut
 		// Of what stands just before the time, only this is published.
-		published := setOf(slices.Concat(past.Seen, past.Joint))
-		next.Seen = slices.DeleteFunc(slices.Clone(before), func(id int64) bool {
-			_, is := published[id]
-			return !is
-		})
+		next.Seen = inBoth(ids, slices.Concat(past.Seen, past.Joint))
+		next.SeenRejected = inBoth(hashes, slices.Concat(past.SeenRejected, past.JointRejected))
 	}
 	return next
+}
+
+// inBoth keeps the order of the first list.
+func inBoth(a, b []int64) []int64 {
+	other := setOf(b)
+	return slices.DeleteFunc(slices.Clone(a), func(id int64) bool {
+		_, is := other[id]
+		return !is
+	})
 }
 
 // leftJoint tells that no further live window can bring what the past has to leave out.

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -15,12 +16,12 @@ import (
 // setBack does what `checkpoint reset` does.
 func setBack(t *testing.T, source *fakeSource, kafka *fakeKafka, to time.Time) {
 	t.Helper()
-	before, err := pipeline.IDsBefore(context.WithoutCancel(t.Context()), source, appKey, messages(), to)
+	ids, hashes, err := pipeline.IDsBefore(context.WithoutCancel(t.Context()), source, appKey, messages(), to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cp := kafka.checkpoints[messages()]
-	kafka.checkpoints[messages()] = cp.ResetTo(to, before)
+	kafka.checkpoints[messages()] = cp.ResetTo(to, ids, hashes)
 }
 
 // TestResetOfAPositionWithAPast sets the position anew while history behind it is being published: what lies before the time
@@ -37,6 +38,14 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			rows := slices.DeleteFunc(rowsFrom(begin, 24*3600+1200), func(r fakeRow) bool {
 				return r.at.Before(start.Add(-10*time.Minute)) && r.at.Second() != 0
 			})
+			for i := range rows {
+				switch i % 7 {
+				case 3:
+					rows[i].raw = fmt.Sprintf(`{"no_msgid":%d}`, rows[i].id)
+				case 5:
+					rows[i].raw = fmt.Sprintf(`{"msgid":%d,"msgid":%d}`, rows[i].id, rows[i].id)
+				}
+			}
 			source, kafka := newFakeSource(rows...), newFakeKafka()
 			source.pageSize, source.span = 500, 5*time.Minute
 			source.open = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
@@ -55,7 +64,7 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			times := make(map[int64]int)
 			to := time.Now().UTC().Add(-back)
 			again := make(map[int64]bool)
-			for _, id := range kafka.ids() {
+			for _, id := range everything(kafka) {
 				again[id] = true
 			}
 			setBack(t, source, kafka, to)
@@ -71,7 +80,7 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			if err := runFor(t, cfg, 20*time.Minute); err != nil {
 				t.Fatalf("run: %v", err)
 			}
-			for _, id := range kafka.ids() {
+			for _, id := range everything(kafka) {
 				times[id]--
 			}
 			for i, r := range rows {
@@ -105,7 +114,7 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 						kafka.mu.Lock()
 						defer kafka.mu.Unlock()
 						cp := kafka.checkpoints[messages()]
-						cp = cp.ResetTo(begin.Add(2*time.Minute), idsOf(rows[110:120]))
+						cp = cp.ResetTo(begin.Add(2*time.Minute), idsOf(rows[110:120]), nil)
 						cp.Reset = "reset-1"
 						kafka.checkpoints[messages()] = cp
 					})

@@ -154,7 +154,7 @@ func (s *session) follow(ctx context.Context, stream Stream) error {
 	opens := s.cfg.Replay != "" && !known
 	if opens {
 		var err error
-		if cp.Seen, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
+		if cp.Seen, cp.SeenRejected, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
 			return err
 		}
 	}

@@ -78,11 +78,11 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 	if !yes && !confirmed(cmd) {
 		return errNotConfirmed()
 	}
-	ids, err := pipeline.IDsBefore(ctx, p.source, p.cfg.source.AppKey, s, to)
+	ids, hashes, err := pipeline.IDsBefore(ctx, p.source, p.cfg.source.AppKey, s, to)
 	if err != nil {
 		return startError(err)
 	}
-	cp := before.ResetTo(to, ids)
+	cp := before.ResetTo(to, ids, hashes)
 	cp.AppKey, cp.Stream, cp.SavedAt, cp.Reset = p.cfg.source.AppKey, s, time.Now(), "reset-"+strings.ToLower(rand.Text())
 	if err = p.setPosition(ctx, &cp); err != nil {
 		return err
@@ -115,7 +115,7 @@ func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, ha
 	text := fmt.Sprintf("%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
 		before.Stream, at(before.End), at(w.Begin), at(w.End), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
 		cost.Requests, cost.took())
-	past, left := before.Past, before.ResetTo(to, nil).Past
+	past, left := before.Past, before.ResetTo(to, nil, nil).Past
 	switch {
 	case past == nil:
 	case left == nil:

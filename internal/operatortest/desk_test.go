@@ -109,7 +109,7 @@ func (d *desk) start(more map[string]string, args ...string) *command {
 	d.t.Cleanup(func() {
 		_ = c.Process.Kill() // It may be gone.
 		<-c.done
-		if d.t.Failed() {
+		if d.t.Failed() && c.said.Len() > 0 {
 			path := filepath.Join(os.TempDir(), strings.ReplaceAll(d.t.Name(), "/", "-")+"-"+args[0]+".log")
 			_ = os.WriteFile(path, c.said.Bytes(), 0o600)
 			d.t.Logf("%v: exit code %d; it said, in %s:\n%s", args, c.ProcessState.ExitCode(), path, tail(c.said.String()))

@@ -64,7 +64,7 @@ func resetWhileItRuns(t *testing.T, desk newDeskFunc) {
 		t.Errorf("run: exit code %d", code)
 	}
 	end := d.live()
-	d.compare("reset", []span{{d.begin, end.End}, {first, before.End}, {second, still.End}}, span{before.End.Add(time.Second), asked})
+	d.compare(d.env["JMPUB_TOPIC_PREFIX"], []span{{d.begin, end.End}, {first, before.End}, {second, still.End}}, span{before.End.Add(time.Second), asked})
 }
 
 // replayBesideIt replays elsewhere while the run works: killed, taken over by a second one, and finished; and then at home.
