@@ -72,8 +72,8 @@ type catchUp struct {
 
 const catchUpLatency = 150 * time.Millisecond
 
-// run holds rows, requests and time, which is faked, against what rate limit and parallelism allow. With a page of 100 rows, a
-// tenth of the rows takes as many requests and as long.
+// run holds rows, requests and time, which is faked, against what rate limit and parallelism allow. With a page of 50 rows, a
+// twentieth of the rows takes as many requests and as long.
 func (c *catchUp) run(t *testing.T) {
 	t.Helper()
 	const day = 24 * time.Hour
@@ -146,8 +146,8 @@ func byTheRate(rows float64, page int) *catchUp {
 
 func TestEfficiency(t *testing.T) {
 	for name, c := range map[string]*catchUp{
-		"four at a time": fourAtATime(1e5, 100),
-		"by the rate":    byTheRate(1e5, 100),
+		"four at a time": fourAtATime(5e4, 50),
+		"by the rate":    byTheRate(5e4, 50),
 		"a row a day":    {60, 1000, 4, 0, func(int) int { return 15 }},
 	} {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, c.run) })
