@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,7 +47,7 @@ func (s *session) figures(ctx context.Context, cfg *StatisticsConfig) error {
 		if err != nil {
 			return err
 		}
-		if err := s.commit(ctx, update); err != nil {
+		if err := s.commit(ctx, func() *Update { return update }); err != nil {
 			return err
 		}
 	}
@@ -64,7 +65,7 @@ type found struct {
 func (s *session) discover(ctx context.Context, all *crew) error {
 	own := *s.cfg.Discovery
 	own.Observer = s.cfg.Observer
-	before := s.positions.listed(own.Kinds)
+	before := slices.DeleteFunc(s.positions.listed(own.Kinds), s.named)
 	lists := NewDiscovery(own, before...)
 	reading := make(map[Stream]*found)
 	for _, stream := range before {
@@ -77,6 +78,9 @@ func (s *session) discover(ctx context.Context, all *crew) error {
 		}
 		for _, stream := range change.Removed {
 			f := reading[stream]
+			if f == nil {
+				continue // It is named, and read by itself.
+			}
 			delete(reading, stream)
 			f.cancel()
 			select {
@@ -91,7 +95,7 @@ func (s *session) discover(ctx context.Context, all *crew) error {
 				return err
 			}
 		}
-		for _, stream := range change.Added {
+		for _, stream := range slices.DeleteFunc(change.Added, s.named) {
 			if f := reading[stream]; f != nil {
 				<-f.done // The API knew it no longer when a list had it last.
 			}
@@ -101,6 +105,9 @@ func (s *session) discover(ctx context.Context, all *crew) error {
 		s.cfg.Observer.Discovered(lists.Streams(), s.turns.Sweep())
 	}
 }
+
+// named tells that a stream is read because it was named.
+func (s *session) named(stream Stream) bool { return slices.Contains(s.cfg.Streams, stream) }
 
 // read starts reading a stream that was found. If the API knows it no longer, that is told by a notice.
 func (s *session) read(ctx context.Context, all *crew, lists *Discovery, stream Stream) *found {
@@ -130,13 +137,15 @@ func (s *session) remove(ctx context.Context, stream Stream) error {
 	if err != nil {
 		return err
 	}
-	cp, known := s.positions.of(stream)
-	if !known {
-		cp.End = now.UTC().Truncate(time.Second)
-	}
-	if cp.Removed {
+	if cp, _ := s.positions.of(stream); cp.Removed {
 		return nil
 	}
-	cp.AppKey, cp.Stream = s.cfg.AppKey, stream
-	return s.commit(ctx, RemovedUpdate(&cp, now))
+	return s.commit(ctx, func() *Update { // Its last window may be being committed now.
+		cp, known := s.positions.of(stream)
+		if !known {
+			cp.End = now.UTC().Truncate(time.Second)
+		}
+		cp.AppKey, cp.Stream = s.cfg.AppKey, stream
+		return RemovedUpdate(&cp, now)
+	})
 }

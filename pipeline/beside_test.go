@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -135,6 +136,59 @@ func TestDiscoveredStreamsArePublished(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowKafka takes a while to commit what begins at some times.
+type slowKafka struct {
+	*fakeKafka
+
+	takes func() time.Duration
+}
+
+func (k *slowKafka) Begin(ctx context.Context) (pipeline.Transaction, error) {
+	_, err := k.fakeKafka.Begin(ctx)
+	return k, err
+}
+
+func (k *slowKafka) Commit(ctx context.Context) error {
+	time.Sleep(k.takes())
+	return k.fakeKafka.Commit(ctx)
+}
+
+// TestRemovedWhileItsWindowIsCommitted takes a user off the list, beside one that is named, while a window is on its way, and
+// back onto it: the position stays behind what was published.
+func TestRemovedWhileItsWindowIsCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		source, kafka := newFakeSource(), &slowKafka{fakeKafka: newFakeKafka()}
+		kafka.takes = func() time.Duration {
+			if since := time.Since(begin); since > 4*time.Minute && since < 6*time.Minute {
+				return 20 * time.Second
+			}
+			return 0
+		}
+		source.of = map[pipeline.Stream][]fakeRow{user("ann"): scattered(begin, 1, 500), user("vip"): scattered(begin, 2, 500)}
+		app := &lists{names: map[pipeline.StreamKind][]string{pipeline.StreamUsers: {"ann", "vip"}}}
+		time.AfterFunc(3*time.Minute+30*time.Second, func() { app.set(pipeline.StreamUsers) }) // The lists of minutes 4 and 5 lack both.
+		time.AfterFunc(8*time.Minute+30*time.Second, func() { app.set(pipeline.StreamUsers, "ann", "vip") })
+		cfg := configFor(source, nil, begin)
+		cfg.Sink, cfg.Checkpoints, cfg.Streams = kafka, kafka, []pipeline.Stream{user("vip")}
+		cfg.Discovery = &pipeline.DiscoveryConfig{Kinds: []pipeline.StreamKind{pipeline.StreamUsers}, Directory: app, Every: time.Minute}
+		if err := runFor(t, cfg, 70*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if err := runFor(t, cfg, 5*time.Minute); err != nil { // A process that finds both positions.
+			t.Fatal(err)
+		}
+		got := kafka.ids()
+		slices.Sort(got)
+		if want := slices.Concat(idsOf(source.of[user("ann")]), idsOf(source.of[user("vip")])); !slices.Equal(got, want) {
+			t.Errorf("%d rows were published, want %d", len(got), len(want))
+		}
+		if len(kafka.notices) != 1 || kafka.notices[0].Stream != user("ann") {
+			t.Errorf("notices %+v, want one of the user who was found", kafka.notices)
+		}
+	})
 }
 
 // TestManyStreamsDoNotHoldUpTheMessages reads the stream of all messages beside more streams than the quota can keep live.

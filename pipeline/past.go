@@ -99,7 +99,7 @@ func atJoint(joint time.Time, clocks ...int64) bool {
 // advanced is the checkpoint after a window of the past, which has made of its own what fresh says.
 func (c *Checkpoint) advanced(fresh *Checkpoint) Checkpoint {
 	next, past := *c, *c.Past
-	next.SavedAt = fresh.SavedAt
+	next.SavedAt, next.Removed = fresh.SavedAt, false
 	past.End, past.Span, past.Seen, past.SeenRejected = fresh.End, fresh.Span, fresh.Seen, fresh.SeenRejected
 	if next.Past = &past; !past.End.Before(past.Until) {
 		next.Past = nil

@@ -177,7 +177,7 @@ func (s *session) follow(ctx context.Context, stream Stream) error {
 // rechecksOf is after which delays a stream is asked for late rows. Each round takes a request a stream, so one of the many
 // that the lists have is asked after the longest alone.
 func (s *session) rechecksOf(stream Stream) []time.Duration {
-	if len(s.cfg.Recheck) == 0 || slices.Contains(s.cfg.Streams, stream) {
+	if len(s.cfg.Recheck) == 0 || s.named(stream) {
 		return s.cfg.Recheck
 	}
 	return []time.Duration{slices.Max(s.cfg.Recheck)}

@@ -43,16 +43,16 @@ func (u *Update) Commit(ctx context.Context, sink Sink, checkpoints Checkpoints)
 	return nil
 }
 
-// updating is an update on its way to the publisher.
+// updating is an update on its way to the publisher, which has it made when everything that was handed on before is
+// committed.
 type updating struct {
-	*Update
-
+	update    func() *Update
 	committed chan struct{}
 }
 
 // commit hands an update to the publisher and waits until it is committed: what comes after it builds on that.
-func (s *session) commit(ctx context.Context, u *Update) error {
-	on := &updating{Update: u, committed: make(chan struct{})}
+func (s *session) commit(ctx context.Context, update func() *Update) error {
+	on := &updating{update: update, committed: make(chan struct{})}
 	select {
 	case s.updates <- on:
 	case <-ctx.Done():
@@ -68,10 +68,11 @@ func (s *session) commit(ctx context.Context, u *Update) error {
 
 // update commits what is no window and tells of it.
 func (p *publisher) update(ctx context.Context, u *updating) error {
-	if err := u.Commit(ctx, p.sink, p.checkpoints); err != nil {
+	update := u.update()
+	if err := update.Commit(ctx, p.sink, p.checkpoints); err != nil {
 		return err
 	}
-	c := u.Closed
+	c := update.Closed
 	if c.Checkpoint.AppKey != "" {
 		p.moved[c.Checkpoint.Stream] = true
 		p.positions.set(&c.Checkpoint)
