@@ -77,23 +77,10 @@ func (s *session) discover(ctx context.Context, all *crew) error {
 			return err // Of a list that is dropped it has told.
 		}
 		for _, stream := range change.Removed {
-			f := reading[stream]
-			if f == nil {
-				continue // It is named, and read by itself.
-			}
-			delete(reading, stream)
-			f.cancel()
-			select {
-			case <-f.done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if f.gone {
-				continue
-			}
-			if err := s.remove(ctx, stream); err != nil {
+			if err := s.stop(ctx, reading[stream], stream); err != nil {
 				return err
 			}
+			delete(reading, stream)
 		}
 		for _, stream := range slices.DeleteFunc(change.Added, s.named) {
 			if f := reading[stream]; f != nil {
@@ -104,6 +91,23 @@ func (s *session) discover(ctx context.Context, all *crew) error {
 		s.turns.Share(lists.Streams())
 		s.cfg.Observer.Discovered(lists.Streams(), s.turns.Sweep())
 	}
+}
+
+// stop ends the reading of a stream that the lists have no longer, and tells of it; nothing if it is read because it was named.
+func (s *session) stop(ctx context.Context, f *found, stream Stream) error {
+	if f == nil {
+		return nil
+	}
+	f.cancel()
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if f.gone {
+		return nil
+	}
+	return s.remove(ctx, stream)
 }
 
 // named tells that a stream is read because it was named.
