@@ -132,9 +132,9 @@ func apiTrials() []trial {
 		}, breaks: nothing},
 		{name: "API limits the rate", change: func(o *sim.Options) { o.PerMinute, o.QuotaHeader = 150, true }, breaks: nothing},
 		{name: "API limits the rate, no headers", change: func(o *sim.Options) { o.PerMinute, o.NoRateHeaders = 150, true }, breaks: nothing},
-		// One request in four takes longer than a cursor lives, so hardly any window of several pages can be read.
+		// One request in eleven takes longer than a cursor lives, so most windows of several pages are read again.
 		{name: "API's cursors expire", change: func(o *sim.Options) {
-			o.CursorTTL, o.LatencyJitter = 300*time.Millisecond, 400*time.Millisecond
+			o.CursorTTL, o.LatencyJitter = 300*time.Millisecond, 330*time.Millisecond
 		}, breaks: nothing},
 		{name: "API lies and breaks", minutes: 10, change: hostile, breaks: nothing},
 		{name: "API by the sender's clock, strict bounds", minutes: 10, change: func(o *sim.Options) {
