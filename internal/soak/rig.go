@@ -37,13 +37,13 @@ type Rig struct {
 func NewRig(tb testing.TB, o kafkatest.Options) *Rig {
 	tb.Helper()
 	o.Detour = true
-	o.Env = map[string]string{
+	env := map[string]string{
 		// Few and small, so that a broker that was killed is soon back.
 		"KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "3", "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "3",
 		"KAFKA_LOG_INDEX_SIZE_MAX_BYTES": "1048576",
-		// A broker that is gone is soon missed.
-		"KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "1000", "KAFKA_BROKER_SESSION_TIMEOUT_MS": "6000",
 	}
+	maps.Copy(env, o.Env)
+	o.Env = env
 	r := On(tb, kafkatest.Start(tb, o))
 	for i, d := range r.Detours {
 		r.Brokers = append(r.Brokers, NewLink(tb, fmt.Sprintf("broker %d", i+1), d.Announced, d.Real))
