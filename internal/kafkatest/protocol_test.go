@@ -4,6 +4,7 @@ package kafkatest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -155,16 +156,34 @@ func (l *lab) writer(t *testing.T) *writer {
 	t.Helper()
 	l.n++
 	w := &writer{Client: l.client, id: fmt.Sprintf("id-%d", l.n), topic: fmt.Sprintf("topic-%d", l.n)}
-	res, err := l.client.CreateTopics(t.Context(), &kafka.CreateTopicsRequest{
-		Topics: []kafka.TopicConfig{{Topic: w.topic, NumPartitions: 1, ReplicationFactor: -1}},
-	})
-	if err != nil || res.Errors[w.topic] != nil {
-		t.Fatal(err, res)
-	}
+	l.create(t, w.topic)
 	if err := w.init(t, time.Minute, -1, -1); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// create makes a topic. While the brokers of a cluster come together, the client may know a controller that it cannot reach yet.
+func (l *lab) create(t *testing.T, topic string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		res, err := l.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{
+			Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: -1}},
+		})
+		switch {
+		case err == nil && res.Errors[topic] == nil:
+			return
+		case !errors.Is(err, kafka.BrokerNotAvailable):
+			t.Fatal(err, res)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
+	}
 }
 
 func ok(t *testing.T, err error) {
