@@ -251,7 +251,7 @@ func console(ctx context.Context, h *history, topics []string) ([]seen, error) {
 func consoleTopic(ctx context.Context, h *history, topic string) ([]seen, error) {
 	field, header, end, null := rand.Text(), rand.Text(), rand.Text(), rand.Text()
 	out, err := h.Exec(ctx, 0, "sh", "-c", fmt.Sprintf(`kafka-console-consumer.sh --bootstrap-server %s `+
-		`--topic %s --isolation-level read_committed --from-beginning --timeout-ms 15000 `+
+		`--topic %s --isolation-level read_committed --from-beginning --timeout-ms 45000 `+
 		`--property print.timestamp=true --property print.partition=true --property print.offset=true --property print.headers=true `+
 		`--property print.key=true --property print.value=true --property key.separator=%s --property headers.separator=%s `+
 		`--property line.separator=%s --property null.literal=%s 2>/tmp/console-%s; `+
