@@ -140,3 +140,26 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 		})
 	}
 }
+
+// TestAForgottenPositionExcusesOneFencing goes on after a position was deleted from outside, and leaves when it is replaced later.
+func TestAForgottenPositionExcusesOneFencing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		source, kafka := newFakeSource(rowsFrom(begin, 1200)...), newFakeKafka()
+		other := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "7"}
+		kafka.checkpoints[other] = pipeline.Checkpoint{AppKey: appKey, Stream: other, End: begin}
+		fencings := 0
+		kafka.fail = func(_ context.Context, op string) error {
+			if op != "begin" || time.Since(begin) < time.Duration(fencings+1)*4*time.Minute {
+				return nil
+			}
+			fencings++
+			delete(kafka.checkpoints, other)
+			return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("another has the id")}
+		}
+		err := runFor(t, configFor(source, kafka, begin), 20*time.Minute)
+		if pipeline.ClassOf(err) != pipeline.Fenced || fencings != 2 {
+			t.Errorf("after %d fencings: %v, want it fenced by the second", fencings, err)
+		}
+	})
+}
