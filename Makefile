@@ -33,10 +33,10 @@ fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 
 kafka: ## the protocol, the pipeline, and security and rights on Apache Kafka
 	$(on_kafka) -timeout 15m -run "TestProtocol|TestOnApacheKafka|TestSecurityOnApacheKafka|TestRightsOnApacheKafka" \
-		./checkpoint ./internal/kafkatest ./internal/endtoend ./internal/securitytest
+		./checkpoint ./internal/tests/kafkatest ./internal/tests/endtoend ./internal/tests/security
 
 reliability: ## each fault by itself on three brokers, and full disks; about ten minutes
-	$(on_kafka) -timeout 30m -parallel 5 -run "TestReliabilityOnApacheKafka|TestFullDiskOnApacheKafka" ./internal/soak -soak.keep="$(KEEP)"
+	$(on_kafka) -timeout 30m -parallel 5 -run "TestReliabilityOnApacheKafka|TestFullDiskOnApacheKafka" ./internal/tests/soak -soak.keep="$(KEEP)"
 
 soak: ## faults of all kinds in any order, for FOR=3m or hours, from SEED (0 is another each time)
-	$(on_kafka) -timeout 0 -run TestSoakOnApacheKafka ./internal/soak -soak.for=$(FOR) -soak.seed=$(SEED) -soak.keep="$(KEEP)"
+	$(on_kafka) -timeout 0 -run TestSoakOnApacheKafka ./internal/tests/soak -soak.for=$(FOR) -soak.seed=$(SEED) -soak.keep="$(KEEP)"

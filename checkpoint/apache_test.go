@@ -5,7 +5,7 @@ package checkpoint_test
 import (
 	"testing"
 
-	"github.com/jmpub/jmpub/internal/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 )
 
 // TestOnApacheKafka repeats on Apache Kafka what needs no control over the broker.

@@ -6,18 +6,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // Archive reads back what an app's windows have published: the ledger, and the records at the offsets that it names.
 // Only what is committed counts. It is used by one goroutine at a time.
 type Archive struct {
-	client *kafka.Client
+	client *kafkago.Client
 	prefix string
 	appKey string
 	// partitions gives the number of partitions of the ledger's topic.
@@ -28,7 +28,7 @@ type Archive struct {
 var _ pipeline.Archive = (*Archive)(nil)
 
 // NewArchive reads the topics that begin with a prefix. partitions gives the ledger topic's number of partitions.
-func NewArchive(client *kafka.Client, prefix, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
+func NewArchive(client *kafkago.Client, prefix, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
 	return &Archive{client: client, prefix: prefix, appKey: appKey, partitions: partitions, retry: retry}
 }
 
@@ -39,7 +39,7 @@ const ledgerSlack = time.Hour
 func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipeline.Ledger) error) error {
 	l := &log{client: a.client, topic: a.prefix + "." + string(pipeline.TopicWindows), retry: a.retry}
 	for partition := range a.partitions() {
-		b, err := l.bounds(ctx, partition, kafka.ReadCommitted)
+		b, err := l.bounds(ctx, partition, kafkago.ReadCommitted)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipelin
 func (a *Archive) Records(ctx context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
 	for _, r := range ranges {
 		l := &log{client: a.client, topic: r.Topic, retry: a.retry}
-		decided, err := l.bounds(ctx, int(r.Partition), kafka.ReadCommitted)
+		decided, err := l.bounds(ctx, int(r.Partition), kafkago.ReadCommitted)
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (l *log) each(ctx context.Context, partition int, b bounds, fn func(key, va
 		return fn(key, value, r.Time.UTC(), fmt.Sprintf("%s/%d at offset %d", l.topic, partition, r.Offset))
 	}
 	for offset := b.first; offset < b.end; {
-		reply, err := l.fetch(ctx, partition, offset, kafka.ReadCommitted)
+		reply, err := l.fetch(ctx, partition, offset, kafkago.ReadCommitted)
 		if err != nil {
 			return err
 		}
@@ -123,15 +123,15 @@ func (l *log) offsetAt(ctx context.Context, partition int, at time.Time, b bound
 			}}},
 		})
 		if failed != nil {
-			return kafkaconn.Fault(op, failed)
+			return kafka.Fault(op, failed)
 		}
 		list, ok := reply.(*listoffsets.Response)
 		if !ok || len(list.Topics) != 1 || len(list.Topics[0].Partitions) != 1 {
-			return kafkaconn.Fault(op, errNoAnswer)
+			return kafka.Fault(op, errNoAnswer)
 		}
 		found := list.Topics[0].Partitions[0]
 		if found.ErrorCode != 0 {
-			return kafkaconn.Fault(op, kafka.Error(found.ErrorCode))
+			return kafka.Fault(op, kafkago.Error(found.ErrorCode))
 		}
 		if offset = found.Offset; offset < 0 { // None is so young.
 			offset = b.end

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -31,7 +31,7 @@ var _ pipeline.Checkpoints = (*Kafka)(nil)
 
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
 // certain that the topic exists, and is at least 1 then.
-func NewKafka(client *kafka.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Kafka {
+func NewKafka(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Kafka {
 	return &Kafka{log: &log{client: client, topic: topic, retry: retry}, appKey: appKey, partitions: partitions}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/checkpoint"
-	"github.com/jmpub/jmpub/internal/embedded"
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -64,7 +64,7 @@ func newKafkaStore(t *testing.T, partitions int32) *kafkaStore {
 
 func (s *kafkaStore) embed(t *testing.T) {
 	t.Helper()
-	broker, err := embedded.Start(embedded.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
+	broker, err := broker.Start(broker.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func (s *kafkaStore) open(t *testing.T) pipeline.Checkpoints {
 
 func (s *kafkaStore) kafka(t *testing.T) *checkpoint.Kafka {
 	t.Helper()
-	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: s.brokers, ClientID: "test"})
+	conn, err := kafka.Open(kafka.Config{Brokers: s.brokers, ClientID: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

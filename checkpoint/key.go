@@ -1,7 +1,7 @@
 package checkpoint
 
 import (
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -29,5 +29,5 @@ func ShardOf(appKey string, partitions int) int {
 	for i := range all {
 		all[i] = i
 	}
-	return kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: []byte(appKey)}, all...)
+	return kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: []byte(appKey)}, all...)
 }

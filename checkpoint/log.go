@@ -5,18 +5,18 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // log reads a topic as a table: the newest committed value of each key.
 type log struct {
-	client *kafka.Client
+	client *kafkago.Client
 	topic  string
 	retry  pipeline.Retry
 }
@@ -39,17 +39,17 @@ const (
 // so at the call. A read_committed reader stops before the oldest open transaction: to take what it finds for all there is
 // would overlook newer values behind it.
 func (l *log) read(ctx context.Context, partition int, keep func(key []byte) bool) (map[string]value, error) {
-	all, err := l.bounds(ctx, partition, kafka.ReadUncommitted)
+	all, err := l.bounds(ctx, partition, kafkago.ReadUncommitted)
 	if err != nil {
 		return nil, err
 	}
 	op := fmt.Sprintf("read %s/%d", l.topic, partition)
 	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
-		decided, cause := l.offsets(ctx, partition, kafka.ReadCommitted)
+		decided, cause := l.offsets(ctx, partition, kafkago.ReadCommitted)
 		if cause == nil && decided.end < all.end {
 			return l.undecided(ctx, op, partition, decided.end, all.end)
 		}
-		return kafkaconn.Needs(kafkaconn.Fault(op, cause), kafkaconn.Describe.On(l.topic)...)
+		return kafka.Needs(kafka.Fault(op, cause), kafka.Describe.On(l.topic)...)
 	})
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (l *log) read(ctx context.Context, partition int, keep func(key []byte) boo
 
 // readDecided returns the table of a partition as far as it is decided now.
 func (l *log) readDecided(ctx context.Context, partition int, keep func(key []byte) bool) (map[string]value, error) {
-	decided, err := l.bounds(ctx, partition, kafka.ReadCommitted)
+	decided, err := l.bounds(ctx, partition, kafkago.ReadCommitted)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (l *log) scan(ctx context.Context, partition int, b bounds, keep func(key [
 		return nil
 	}
 	for offset := b.first; offset < b.end; {
-		reply, err := l.fetch(ctx, partition, offset, kafka.ReadCommitted)
+		reply, err := l.fetch(ctx, partition, offset, kafkago.ReadCommitted)
 		if err != nil {
 			return nil, err
 		}
@@ -104,24 +104,24 @@ func (l *log) scan(ctx context.Context, partition int, b bounds, keep func(key [
 type bounds struct{ first, end int64 }
 
 // bounds looks the bounds up: to the high watermark, or to the last stable offset.
-func (l *log) bounds(ctx context.Context, partition int, level kafka.IsolationLevel) (b bounds, err error) {
+func (l *log) bounds(ctx context.Context, partition int, level kafkago.IsolationLevel) (b bounds, err error) {
 	op := fmt.Sprintf("look up the offsets of %s/%d", l.topic, partition)
 	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
 		b, err = l.offsets(ctx, partition, level)
-		return kafkaconn.Needs(kafkaconn.Fault(op, err), kafkaconn.Describe.On(l.topic)...)
+		return kafka.Needs(kafka.Fault(op, err), kafka.Describe.On(l.topic)...)
 	})
 	return b, err
 }
 
 // offsets asks once. It goes below kafka-go's Client.ListOffsets, which takes a partition that is not in the reply for an
 // empty one.
-func (l *log) offsets(ctx context.Context, partition int, level kafka.IsolationLevel) (bounds, error) {
+func (l *log) offsets(ctx context.Context, partition int, level kafkago.IsolationLevel) (bounds, error) {
 	number := int32(partition) //nolint:gosec // A partition's number.
 	reply, err := l.roundTrip(ctx, &listoffsets.Request{
 		ReplicaID: -1, IsolationLevel: int8(level),
 		Topics: []listoffsets.RequestTopic{{Topic: l.topic, Partitions: []listoffsets.RequestPartition{
-			{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafka.FirstOffset},
-			{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafka.LastOffset},
+			{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafkago.FirstOffset},
+			{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafkago.LastOffset},
 		}}},
 	})
 	if err != nil {
@@ -135,11 +135,11 @@ func (l *log) offsets(ctx context.Context, partition int, level kafka.IsolationL
 	for _, p := range list.Topics[0].Partitions {
 		switch {
 		case p.ErrorCode != 0:
-			return bounds{}, kafka.Error(p.ErrorCode)
+			return bounds{}, kafkago.Error(p.ErrorCode)
 		case p.Partition != number:
-		case p.Timestamp == kafka.FirstOffset:
+		case p.Timestamp == kafkago.FirstOffset:
 			b.first = p.Offset
-		case p.Timestamp == kafka.LastOffset:
+		case p.Timestamp == kafkago.LastOffset:
 			b.end = p.Offset
 		}
 	}
@@ -159,7 +159,7 @@ func (l *log) undecided(ctx context.Context, op string, partition int, decided, 
 		Hint: "it ends when its writer ends it or at its transaction.timeout.ms; " +
 			"kafka-transactions.sh find-hanging shows one that does not",
 	}
-	reply, err := l.fetch(ctx, partition, decided, kafka.ReadUncommitted)
+	reply, err := l.fetch(ctx, partition, decided, kafkago.ReadUncommitted)
 	if err != nil {
 		return fault // What matters is known.
 	}
@@ -171,22 +171,22 @@ func (l *log) undecided(ctx context.Context, op string, partition int, decided, 
 
 // fetch reads from an offset. It goes below kafka-go's Client.Fetch, which passes the records of aborted transactions on:
 // filtering them is the reader's task (KIP-98, consumer), and it needs the list that only the raw reply has.
-func (l *log) fetch(ctx context.Context, partition int, offset int64, level kafka.IsolationLevel) (*fetch.ResponsePartition, error) {
+func (l *log) fetch(ctx context.Context, partition int, offset int64, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
 	op := fmt.Sprintf("read %s/%d from %d", l.topic, partition, offset)
 	var found *fetch.ResponsePartition
 	err := l.retry.Do(ctx, op, func(ctx context.Context) error {
 		var err error
 		found, err = l.fetchOnce(ctx, partition, offset, level)
-		if errors.Is(err, kafka.OffsetOutOfRange) {
+		if errors.Is(err, kafkago.OffsetOutOfRange) {
 			// What was there when the bounds were looked up has been deleted: the table has to be read anew.
 			return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 		}
-		return kafkaconn.Needs(kafkaconn.Fault(op, err), kafkaconn.Read.On(l.topic)...)
+		return kafka.Needs(kafka.Fault(op, err), kafka.Read.On(l.topic)...)
 	})
 	return found, err
 }
 
-func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level kafka.IsolationLevel) (*fetch.ResponsePartition, error) {
+func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
 	reply, err := l.roundTrip(ctx, &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: fetchWaitMs, MinBytes: 1, MaxBytes: replyBytes,
 		IsolationLevel: int8(level), SessionEpoch: -1,
@@ -200,14 +200,14 @@ func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level 
 	}
 	page, ok := reply.(*fetch.Response)
 	if ok && page.ErrorCode != 0 {
-		return nil, kafka.Error(page.ErrorCode)
+		return nil, kafkago.Error(page.ErrorCode)
 	}
 	if !ok || len(page.Topics) != 1 || len(page.Topics[0].Partitions) != 1 {
 		return nil, errNoAnswer
 	}
 	found := &page.Topics[0].Partitions[0]
 	if found.ErrorCode != 0 {
-		return nil, kafka.Error(found.ErrorCode)
+		return nil, kafkago.Error(found.ErrorCode)
 	}
 	if found.RecordSet.Records == nil {
 		return nil, errors.New("nothing came, although the end is further on")
@@ -216,7 +216,7 @@ func (l *log) fetchOnce(ctx context.Context, partition int, offset int64, level 
 }
 
 // roundTrip sends a request, to the partition's leader.
-func (l *log) roundTrip(ctx context.Context, request kafka.Request) (kafka.Response, error) {
+func (l *log) roundTrip(ctx context.Context, request kafkago.Request) (kafkago.Response, error) {
 	if l.client.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, l.client.Timeout)

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
@@ -31,11 +31,11 @@ type fakeBroker struct {
 	first, stable, end int64
 	batches            []extent
 	// answer, where set, may answer the n-th request, counted from 1, in its place.
-	answer   func(n int, request kafka.Request) (kafka.Response, error)
+	answer   func(n int, request kafkago.Request) (kafkago.Response, error)
 	requests int
 }
 
-func (b *fakeBroker) RoundTrip(_ context.Context, _ net.Addr, request kafka.Request) (kafka.Response, error) {
+func (b *fakeBroker) RoundTrip(_ context.Context, _ net.Addr, request kafkago.Request) (kafkago.Response, error) {
 	b.requests++
 	if b.answer != nil {
 		if response, err := b.answer(b.requests, request); response != nil || err != nil {
@@ -48,9 +48,9 @@ func (b *fakeBroker) RoundTrip(_ context.Context, _ net.Addr, request kafka.Requ
 		for _, p := range r.Topics[0].Partitions {
 			offset := b.end
 			switch {
-			case p.Timestamp == kafka.FirstOffset:
+			case p.Timestamp == kafkago.FirstOffset:
 				offset = b.first
-			case r.IsolationLevel == int8(kafka.ReadCommitted):
+			case r.IsolationLevel == int8(kafkago.ReadCommitted):
 				offset = b.stable
 			}
 			response.Topics[0].Partitions = append(response.Topics[0].Partitions,
@@ -97,7 +97,7 @@ func (e extent) reader() protocol.RecordReader {
 
 func (b *fakeBroker) log(notify func(string, error, time.Duration)) *log {
 	return &log{
-		client: &kafka.Client{Addr: kafka.TCP("fake:9092"), Transport: b, Timeout: time.Second}, topic: "checkpoints",
+		client: &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: b, Timeout: time.Second}, topic: "checkpoints",
 		retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond, Notify: notify},
 	}
 }
@@ -134,19 +134,19 @@ func TestCompactionGaps(t *testing.T) {
 
 // TestPassingFaults repeats what may succeed later, and finds the same then.
 func TestPassingFaults(t *testing.T) {
-	failures := map[string]func(kafka.Request) (kafka.Response, error){
-		"network": func(kafka.Request) (kafka.Response, error) { return nil, errors.New("connection reset") },
-		"moved": func(request kafka.Request) (kafka.Response, error) {
+	failures := map[string]func(kafkago.Request) (kafkago.Response, error){
+		"network": func(kafkago.Request) (kafkago.Response, error) { return nil, errors.New("connection reset") },
+		"moved": func(request kafkago.Request) (kafkago.Response, error) {
 			if r, ok := request.(*listoffsets.Request); ok {
 				return &listoffsets.Response{Topics: []listoffsets.ResponseTopic{{
 					Topic: r.Topics[0].Topic, Partitions: []listoffsets.ResponsePartition{{
-						Timestamp: kafka.LastOffset, Offset: -1, ErrorCode: int16(kafka.NotLeaderForPartition),
+						Timestamp: kafkago.LastOffset, Offset: -1, ErrorCode: int16(kafkago.NotLeaderForPartition),
 					}},
 				}}}, nil
 			}
-			return fetched(fetch.ResponsePartition{ErrorCode: int16(kafka.NotLeaderForPartition)}), nil
+			return fetched(fetch.ResponsePartition{ErrorCode: int16(kafkago.NotLeaderForPartition)}), nil
 		},
-		"empty": func(request kafka.Request) (kafka.Response, error) {
+		"empty": func(request kafkago.Request) (kafkago.Response, error) {
 			if _, ok := request.(*listoffsets.Request); ok {
 				return &listoffsets.Response{}, nil
 			}
@@ -160,7 +160,7 @@ func TestPassingFaults(t *testing.T) {
 			b := &fakeBroker{stable: 4, end: 4, batches: []extent{
 				{first: 0, last: 1, left: []int64{0, 1}}, {first: 2, last: 2, left: []int64{2}}, {first: 3, last: 3, marker: true},
 			}}
-			b.answer = func(n int, request kafka.Request) (kafka.Response, error) {
+			b.answer = func(n int, request kafkago.Request) (kafkago.Response, error) {
 				if n != failAt {
 					return nil, nil
 				}
@@ -177,9 +177,9 @@ func TestPassingFaults(t *testing.T) {
 
 // TestDeletedMeanwhile begins anew from the session when the beginning of the log has moved.
 func TestDeletedMeanwhile(t *testing.T) {
-	b := &fakeBroker{stable: 4, end: 4, answer: func(_ int, request kafka.Request) (kafka.Response, error) {
+	b := &fakeBroker{stable: 4, end: 4, answer: func(_ int, request kafkago.Request) (kafkago.Response, error) {
 		if _, ok := request.(*fetch.Request); ok {
-			return fetched(fetch.ResponsePartition{ErrorCode: int16(kafka.OffsetOutOfRange)}), nil
+			return fetched(fetch.ResponsePartition{ErrorCode: int16(kafkago.OffsetOutOfRange)}), nil
 		}
 		return nil, nil
 	}}
@@ -192,9 +192,9 @@ func TestDeletedMeanwhile(t *testing.T) {
 func TestNotAllowed(t *testing.T) {
 	for _, failAt := range []int{1, 2, 3} {
 		b := &fakeBroker{stable: 1, end: 1, batches: []extent{{first: 0, last: 0, left: []int64{0}}}}
-		b.answer = func(n int, _ kafka.Request) (kafka.Response, error) {
+		b.answer = func(n int, _ kafkago.Request) (kafkago.Response, error) {
 			if n == failAt {
-				return nil, kafka.TopicAuthorizationFailed
+				return nil, kafkago.TopicAuthorizationFailed
 			}
 			return nil, nil
 		}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Archive reads back what was committed. It is used by one goroutine at a time. All errors are *[Fault] or the context's;
@@ -236,9 +238,9 @@ func knownIn(ctx context.Context, archive Archive, ranges []OffsetRange) (*known
 }
 
 // has tells whether a row is known, as event or as rejected row.
-func (k *known) has(event *Event, rejection *Rejection) bool {
+func (k *known) has(e *event.Event, rejection *event.Rejection) bool {
 	if rejection == nil {
-		_, ok := k.ids[event.MsgID]
+		_, ok := k.ids[e.MsgID]
 		return ok
 	}
 	_, ok := k.hashes[contentHash(rejection.Row)]

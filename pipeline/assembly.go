@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // assembly collects one window: it normalizes rows, drops what came already, and counts.
@@ -14,7 +16,7 @@ type assembly struct {
 	// edge is what earlier windows published near this one's begin. It is nil until this one's turn has come; then rows are
 	// left out whenever a batch is taken.
 	edge  *edge
-	norm  *Normalizer
+	norm  *event.Normalizer
 	batch *Batch
 	// ids and hashes are all rows of this window; near* are those that its checkpoint has to carry.
 	ids, hashes         map[int64]struct{}
@@ -37,7 +39,7 @@ const eventOverhead = 192
 
 func newAssembly(w Window, overlap time.Duration, appKey string, s Stream) *assembly {
 	a := &assembly{
-		window: w, overlap: overlap, norm: NewNormalizer(appKey),
+		window: w, overlap: overlap, norm: event.NewNormalizer(appKey),
 		ids: make(map[int64]struct{}), hashes: make(map[int64]struct{}),
 		nearIDs: make(map[int64]int64), nearHashes: make(map[int64]int64),
 		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
@@ -61,18 +63,18 @@ func (a *assembly) take() *Batch {
 }
 
 // leaveOut drops from the batch what earlier windows published.
-func (a *assembly) leaveOut(e *edge) {
-	a.batch.Events = slices.DeleteFunc(a.batch.Events, func(event Event) bool {
-		published := a.foreign || e.has(event.MsgID)
+func (a *assembly) leaveOut(before *edge) {
+	a.batch.Events = slices.DeleteFunc(a.batch.Events, func(e event.Event) bool {
+		published := a.foreign || before.has(e.MsgID)
 		if published {
 			a.ledger.Skipped++
 			a.ledger.Published--
-			a.batch.Bytes -= len(event.Value) + eventOverhead
+			a.batch.Bytes -= len(e.Value) + eventOverhead
 		}
 		return published
 	})
-	a.batch.Rejected = slices.DeleteFunc(a.batch.Rejected, func(r Rejection) bool {
-		published := a.foreign || r.HasMsgID && e.has(r.MsgID) || !r.HasMsgID && e.hasRejected(contentHash(r.Row))
+	a.batch.Rejected = slices.DeleteFunc(a.batch.Rejected, func(r event.Rejection) bool {
+		published := a.foreign || r.HasMsgID && before.has(r.MsgID) || !r.HasMsgID && before.hasRejected(contentHash(r.Row))
 		if published {
 			a.ledger.Skipped++
 			a.ledger.Rejected--
@@ -89,38 +91,38 @@ func (a *assembly) add(page Page) {
 	a.ledger.Total = page.Total
 	for _, row := range page.Rows {
 		a.ledger.Rows++
-		event, rejection := a.norm.Normalize(row)
+		e, rejection := a.norm.Normalize(row)
 		if rejection != nil {
 			a.reject(rejection)
 			continue
 		}
-		a.addEvent(event)
+		a.addEvent(e)
 	}
 }
 
-func (a *assembly) addEvent(event Event) {
-	if _, again := a.ids[event.MsgID]; again {
+func (a *assembly) addEvent(e event.Event) {
+	if _, again := a.ids[e.MsgID]; again {
 		a.ledger.Repeated++
 		return
 	}
-	a.ids[event.MsgID] = struct{}{}
-	a.set += mixed(event.MsgID)
-	a.zone.see(a.window, event.ServerTime, event.ClientTime)
-	clock := clockOf(a.window.End, event.ServerTime, event.ClientTime)
+	a.ids[e.MsgID] = struct{}{}
+	a.set += mixed(e.MsgID)
+	a.zone.see(a.window, e.ServerTime, e.ClientTime)
+	clock := clockOf(a.window.End, e.ServerTime, e.ClientTime)
 	if nearEnd(a.window.End, a.overlap, clock) {
-		a.nearIDs[event.MsgID] = clock
+		a.nearIDs[e.MsgID] = clock
 	}
-	if !a.joint.IsZero() && atJoint(a.joint, event.ServerTime, event.ClientTime) {
-		a.jointIDs = append(a.jointIDs, event.MsgID)
+	if !a.joint.IsZero() && atJoint(a.joint, e.ServerTime, e.ClientTime) {
+		a.jointIDs = append(a.jointIDs, e.MsgID)
 	}
 	a.ledger.Published++
-	a.batch.Events = append(a.batch.Events, event)
-	a.batch.Bytes += len(event.Value) + eventOverhead
+	a.batch.Events = append(a.batch.Events, e)
+	a.batch.Bytes += len(e.Value) + eventOverhead
 }
 
 // reject takes in a row that is no event. Without a msgid it is known by its bytes; it has no clock that could be
 // trusted, so it stays in the edge until a window has passed that does not bring it again.
-func (a *assembly) reject(rejection *Rejection) {
+func (a *assembly) reject(rejection *event.Rejection) {
 	key, all, near := rejection.MsgID, a.ids, a.nearIDs
 	if !rejection.HasMsgID {
 		key, all, near = contentHash(rejection.Row), a.hashes, a.nearHashes

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Audit holds what was published against what the API has. It is used by one goroutine at a time.
@@ -123,20 +125,20 @@ func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Differe
 	if a.found.ids == nil {
 		a.found = known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
 	}
-	norm := NewNormalizer(a.AppKey)
+	norm := event.NewNormalizer(a.AppKey)
 	d := &Difference{Stream: part.Stream, Window: w, Total: total, Known: part.Rows()}
 	batch := &Batch{AppKey: a.AppKey, Stream: part.Stream, Window: w}
 	rows := int64(0)
 	present := make(map[int64]struct{})
 	err = eachRow(ctx, a.Source, part.Stream, w, func(row []byte) {
-		event, rejection := norm.Normalize(row)
+		e, rejection := norm.Normalize(row)
 		rows++
 		if rejection == nil {
-			present[event.MsgID] = struct{}{}
+			present[e.MsgID] = struct{}{}
 		} else if rejection.HasMsgID {
 			present[rejection.MsgID] = struct{}{}
 		}
-		if there.has(&event, rejection) || a.found.has(&event, rejection) {
+		if there.has(&e, rejection) || a.found.has(&e, rejection) {
 			return
 		}
 		if rejection != nil {
@@ -147,14 +149,14 @@ func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Differe
 			d.Missing = append(d.Missing, Missing{MsgID: rejection.MsgID})
 			return
 		}
-		a.found.ids[event.MsgID] = struct{}{}
-		batch.Events = append(batch.Events, event)
-		batch.Bytes += len(event.Value) + eventOverhead
-		missing := Missing{MsgID: event.MsgID}
-		if clock := max(event.ServerTime, 0); clock > 0 {
+		a.found.ids[e.MsgID] = struct{}{}
+		batch.Events = append(batch.Events, e)
+		batch.Bytes += len(e.Value) + eventOverhead
+		missing := Missing{MsgID: e.MsgID}
+		if clock := max(e.ServerTime, 0); clock > 0 {
 			missing.Time = time.UnixMilli(clock).UTC()
-		} else if event.ClientTime > 0 {
-			missing.Time = time.UnixMilli(event.ClientTime).UTC()
+		} else if e.ClientTime > 0 {
+			missing.Time = time.UnixMilli(e.ClientTime).UTC()
 		}
 		d.Missing = append(d.Missing, missing)
 	})

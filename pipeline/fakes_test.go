@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 const appKey = "4f7aef34fb361292c566a1cd"
@@ -183,16 +184,16 @@ type fakeKafka struct {
 
 	mu          sync.Mutex
 	opens       int
-	committed   []pipeline.Event
-	rejected    []pipeline.Rejection
+	committed   []event.Event
+	rejected    []event.Rejection
 	checkpoints map[pipeline.Stream]pipeline.Checkpoint
 	ledger      []pipeline.Ledger
 	notices     []pipeline.Notice
 	peak        int
 	// tx is what the open transaction holds.
 	tx struct {
-		events   []pipeline.Event
-		rejected []pipeline.Rejection
+		events   []event.Event
+		rejected []event.Rejection
 		closed   []*pipeline.Closed
 	}
 	transactions int
@@ -247,7 +248,7 @@ func (k *fakeKafka) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Pu
 	k.tx.events = append(k.tx.events, b.Events...)
 	k.tx.rejected = append(k.tx.rejected, b.Rejected...)
 	published := pipeline.Published{}
-	published.Events[pipeline.TargetGroup] = len(b.Events)
+	published.Events[event.TargetGroup] = len(b.Events)
 	if n := int64(len(b.Events)); n > 0 {
 		published.Offsets = []pipeline.OffsetRange{{Topic: "group", First: first, Last: first + n - 1}}
 	}
@@ -396,9 +397,9 @@ func (k *fakeKafka) Records(_ context.Context, ranges []pipeline.OffsetRange, fn
 	for _, r := range ranges {
 		for at := r.First; at <= r.Last; at++ {
 			k.mu.Lock()
-			event := k.committed[at]
+			e := k.committed[at]
 			k.mu.Unlock()
-			if err := fn("x.group", strconv.AppendInt(nil, event.MsgID, 10), event.Value); err != nil {
+			if err := fn("x.group", strconv.AppendInt(nil, e.MsgID, 10), e.Value); err != nil {
 				return err
 			}
 		}

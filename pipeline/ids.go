@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // IDsBefore returns, ascending, the msgids of the rows that stand just before a time, and the content hashes of those without
@@ -14,7 +16,7 @@ import (
 // to that time, or begins there, has to know them, because the window that follows reaches back by the overlap and would
 // publish them. Where the API no longer holds that time, there are none.
 func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at time.Time) (ids, hashes []int64, err error) {
-	norm := NewNormalizer(appKey)
+	norm := event.NewNormalizer(appKey)
 	found := known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
 	for _, end := range []time.Time{at.Add(-time.Second), at} {
 		plan, err := source.Plan(ctx, s, Position{End: at.Add(-edgeMargin), Span: edgeMargin, Until: end})
@@ -25,10 +27,10 @@ func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at t
 			continue
 		}
 		err = eachRow(ctx, source, s, plan.Window, func(row []byte) {
-			event, rejection := norm.Normalize(row)
+			e, rejection := norm.Normalize(row)
 			switch {
-			case rejection == nil && (end.Before(at) || bothBefore(at, event.ServerTime, event.ClientTime)):
-				found.ids[event.MsgID] = struct{}{}
+			case rejection == nil && (end.Before(at) || bothBefore(at, e.ServerTime, e.ClientTime)):
+				found.ids[e.MsgID] = struct{}{}
 			case rejection == nil || !end.Before(at): // What is rejected has no clock that could be trusted.
 			case rejection.HasMsgID:
 				found.ids[rejection.MsgID] = struct{}{}

@@ -1,6 +1,10 @@
 package pipeline
 
-import "time"
+import (
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
+)
 
 // Observer is told what happens, so that logs, metrics and screens can show it. Every field may be nil. The functions are
 // called from several goroutines, must return quickly and must not call back.
@@ -19,9 +23,9 @@ type Observer struct {
 	// Head is told up to where a stream is read, also when nothing was there to commit.
 	Head func(s Stream, end time.Time)
 	// Committed is told of each window whose transaction committed, with its events by target.
-	Committed func(c *Closed, events [TargetCount]int)
+	Committed func(c *Closed, events [event.TargetCount]int)
 	// Rejected is told of each rejected row that was committed.
-	Rejected func(s Stream, r Rejection)
+	Rejected func(s Stream, r event.Rejection)
 	// Notice is told of each notice once it is committed.
 	Notice func(n Notice)
 	// Session is told when the position is read anew from the checkpoints, with the error that made it necessary;
@@ -60,10 +64,10 @@ func (o *Observer) Complete() *Observer {
 		c.Head = func(Stream, time.Time) {}
 	}
 	if c.Committed == nil {
-		c.Committed = func(*Closed, [TargetCount]int) {}
+		c.Committed = func(*Closed, [event.TargetCount]int) {}
 	}
 	if c.Rejected == nil {
-		c.Rejected = func(Stream, Rejection) {}
+		c.Rejected = func(Stream, event.Rejection) {}
 	}
 	if c.Notice == nil {
 		c.Notice = func(Notice) {}
@@ -120,12 +124,12 @@ func Observers(all ...*Observer) *Observer { //nolint:gocognit // One loop for e
 				o.Head(s, end)
 			}
 		},
-		Committed: func(c *Closed, events [TargetCount]int) {
+		Committed: func(c *Closed, events [event.TargetCount]int) {
 			for _, o := range each {
 				o.Committed(c, events)
 			}
 		},
-		Rejected: func(s Stream, r Rejection) {
+		Rejected: func(s Stream, r event.Rejection) {
 			for _, o := range each {
 				o.Rejected(s, r)
 			}

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Source reads one app's streams. Implementations are safe for concurrent use, also for one stream: several of its windows
@@ -65,9 +67,9 @@ type Published struct {
 	// Offsets are the ranges that the batch occupies, by topic and partition, sorted.
 	Offsets []OffsetRange
 	// Rejected are the events that Kafka could not take and that went to the rejected topic instead.
-	Rejected []Rejection
+	Rejected []event.Rejection
 	// Events counts the events by target topic, without those in Rejected.
-	Events [TargetCount]int
+	Events [event.TargetCount]int
 }
 
 // OffsetRange is the closed range of offsets [First, Last] that a window occupies in one partition.

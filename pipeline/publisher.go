@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // publisher commits windows, one transaction at a time.
@@ -185,8 +187,8 @@ func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery
 // written is what a window's batches became in Kafka.
 type written struct {
 	offsets  []OffsetRange
-	events   [TargetCount]int
-	rejected []Rejection
+	events   [event.TargetCount]int
+	rejected []event.Rejection
 	// tooLarge counts the events among the rejected.
 	tooLarge int64
 }

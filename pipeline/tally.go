@@ -7,12 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Tally is how many different messages were published of a day, by target.
 type Tally struct {
 	Day    Period
-	Counts [TargetCount]int64
+	Counts [event.TargetCount]int64
 }
 
 // Tallies counts what the chains of one stream have published of each of some days, which are in order. A window within a day
@@ -98,21 +100,21 @@ func (t *tally) record(topic string, key, value []byte) error {
 		return nil
 	}
 	t.seen[id] = struct{}{}
-	var event struct {
+	var e struct {
 		Time time.Time `json:"time"`
 	}
-	if err := json.Unmarshal(value, &event); err != nil {
+	if err := json.Unmarshal(value, &e); err != nil {
 		return fmt.Errorf("read the event %d of %s back: %w", id, topic, err)
 	}
-	if day := t.at(event.Time); day != nil {
+	if day := t.at(e.Time); day != nil {
 		day.Counts[target]++
 	}
 	return nil
 }
 
 // topicTarget is the target whose events stand in a topic.
-func topicTarget(topic string) (Target, bool) {
-	for target := range TargetCount {
+func topicTarget(topic string) (event.Target, bool) {
+	for target := range event.TargetCount {
 		if strings.HasSuffix(topic, "."+target.String()) {
 			return target, true
 		}

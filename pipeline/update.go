@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Update is what commits together, beside windows.
@@ -76,7 +78,7 @@ func (p *publisher) update(ctx context.Context, u *updating) error {
 	if c.Checkpoint.AppKey != "" {
 		p.moved[c.Checkpoint.Stream] = true
 		p.positions.set(&c.Checkpoint)
-		p.cfg.Observer.Committed(c, [TargetCount]int{})
+		p.cfg.Observer.Committed(c, [event.TargetCount]int{})
 	}
 	for _, n := range c.Notices {
 		p.cfg.Observer.Notice(n)

@@ -5,12 +5,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // BenchmarkAvro encodes an event of each known kind of row in turn; an operation is one event.
 func BenchmarkAvro(b *testing.B) {
-	files, err := filepath.Glob("../pipeline/testdata/normalize/row-*.json")
+	files, err := filepath.Glob("../pipeline/event/testdata/normalize/row-*.json")
 	if err != nil || len(files) == 0 {
 		b.Fatalf("no rows: %v", err)
 	}
@@ -21,12 +21,12 @@ func BenchmarkAvro(b *testing.B) {
 		if cause != nil {
 			b.Fatal(cause)
 		}
-		event, rejection := pipeline.Normalize("4f7aef34fb361292c566a1cd", row)
+		e, rejection := event.Normalize("4f7aef34fb361292c566a1cd", row)
 		if rejection != nil {
 			b.Fatal(rejection.Detail)
 		}
-		values = append(values, event.Value)
-		size += len(event.Value)
+		values = append(values, e.Value)
+		size += len(e.Value)
 	}
 	b.SetBytes(int64(size / len(values)))
 	b.ReportAllocs()

@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"github.com/jmpub/jmpub/docs/schemas"
-	"github.com/jmpub/jmpub/internal/avrotest"
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/tests/avrotest"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // throughAvro encodes a row's event and decodes it again; nil where the row is rejected.
-func throughAvro(t *testing.T, row []byte) (event *pipeline.Event, decoded []byte) {
+func throughAvro(t *testing.T, row []byte) (normalized *event.Event, decoded []byte) {
 	t.Helper()
-	e, rejection := pipeline.Normalize("4f7aef34fb361292c566a1cd", row)
+	e, rejection := event.Normalize("4f7aef34fb361292c566a1cd", row)
 	if rejection != nil {
 		return nil, nil
 	}
@@ -36,7 +36,7 @@ func throughAvro(t *testing.T, row []byte) (event *pipeline.Event, decoded []byt
 
 // TestStoredRowsInAvro holds that the record of each stored row says the same as the event, field for field.
 func TestStoredRowsInAvro(t *testing.T) {
-	files, err := filepath.Glob("../pipeline/testdata/normalize/*.json")
+	files, err := filepath.Glob("../pipeline/event/testdata/normalize/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no rows: %v", err)
 	}
@@ -45,11 +45,11 @@ func TestStoredRowsInAvro(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		event, decoded := throughAvro(t, row)
+		e, decoded := throughAvro(t, row)
 		switch name := filepath.Base(file); {
-		case event == nil:
-		case strings.HasPrefix(name, "row-") && !pipeline.SameRow(event.Value, decoded):
-			t.Errorf("%s: the record says\n%s, the event\n%s", name, decoded, event.Value)
+		case e == nil:
+		case strings.HasPrefix(name, "row-") && !event.SameRow(e.Value, decoded):
+			t.Errorf("%s: the record says\n%s, the event\n%s", name, decoded, e.Value)
 		default:
 			sameRow(t, row, decoded)
 		}
@@ -59,8 +59,8 @@ func TestStoredRowsInAvro(t *testing.T) {
 // sameRow holds that the row can be rebuilt from the record.
 func sameRow(t *testing.T, row, decoded []byte) {
 	t.Helper()
-	rebuilt, err := pipeline.Rebuild(decoded)
-	if err != nil || !pipeline.SameRow(row, rebuilt) {
+	rebuilt, err := event.Rebuild(decoded)
+	if err != nil || !event.SameRow(row, rebuilt) {
 		t.Errorf("%v: the row was\n%s, and is rebuilt as\n%s", err, row, rebuilt)
 	}
 }
@@ -98,7 +98,7 @@ func TestOddValuesInAvro(t *testing.T) {
 		},
 	} {
 		_, decoded := throughAvro(t, []byte(tc.row))
-		if !pipeline.SameRow(decoded, []byte(tc.want)) {
+		if !event.SameRow(decoded, []byte(tc.want)) {
 			t.Errorf("the record says\n%s, want\n%s", decoded, tc.want)
 		}
 		sameRow(t, []byte(tc.row), decoded)
@@ -122,7 +122,7 @@ func TestNoEventInAvro(t *testing.T) {
 
 // FuzzAvro holds that whatever becomes an event can be written in Avro, and that its row can be rebuilt from that.
 func FuzzAvro(f *testing.F) {
-	files, err := filepath.Glob("../pipeline/testdata/normalize/*.json")
+	files, err := filepath.Glob("../pipeline/event/testdata/normalize/*.json")
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no rows: %v", err)
 	}
@@ -135,7 +135,7 @@ func FuzzAvro(f *testing.F) {
 	}
 	f.Add([]byte(`{"msgid":1,"target_type":"\ud83d","msg_type":"video","msg_body":{"video":{"fsize":1e9},"duration":3.5}}`))
 	f.Fuzz(func(t *testing.T, row []byte) {
-		if event, decoded := throughAvro(t, row); event != nil {
+		if e, decoded := throughAvro(t, row); e != nil {
 			sameRow(t, row, decoded)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmpub/jmpub/docs/schemas"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Format is the form of the events' values. Everything else that is published is JSON in any case.
@@ -73,7 +74,7 @@ var encoders = sync.Pool{New: func() any { return new(avroEncoder) }} //nolint:g
 
 // values are the values of a batch's events in the sink's format, in the same order. One that cannot be made is nil, and its
 // row is among the rejected.
-func (t *transaction) values(b *pipeline.Batch) ([][]byte, []pipeline.Rejection) {
+func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
 	values := make([][]byte, len(b.Events))
 	if t.cfg.Format != FormatAvro {
 		for i := range b.Events {
@@ -89,11 +90,11 @@ func (t *transaction) values(b *pipeline.Batch) ([][]byte, []pipeline.Rejection)
 		working.Go(func() { t.encodeAvro(b.Events[first:end], values[first:end], errs[first:end]) })
 	}
 	working.Wait()
-	var rejected []pipeline.Rejection
+	var rejected []event.Rejection
 	for i, err := range errs {
 		if err != nil {
 			e := &b.Events[i]
-			rejected = append(rejected, rejection(e, pipeline.ReasonNotEncodable, "the event cannot be written in Avro: "+err.Error()))
+			rejected = append(rejected, rejection(e, event.ReasonNotEncodable, "the event cannot be written in Avro: "+err.Error()))
 		}
 	}
 	return values, rejected
@@ -101,7 +102,7 @@ func (t *transaction) values(b *pipeline.Batch) ([][]byte, []pipeline.Rejection)
 
 // encodeAvro fills in a value or an error for each event. What is encoded is smaller than the JSON, because the names are in
 // the schema, so one piece of memory holds all of it.
-func (t *transaction) encodeAvro(events []pipeline.Event, values [][]byte, errs []error) {
+func (t *transaction) encodeAvro(events []event.Event, values [][]byte, errs []error) {
 	encoder, _ := encoders.Get().(*avroEncoder)
 	defer encoders.Put(encoder)
 	size := 0

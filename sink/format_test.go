@@ -14,9 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/jmpub/jmpub/docs/schemas"
-	"github.com/jmpub/jmpub/internal/avrotest"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
 )
 
@@ -76,10 +77,10 @@ func TestEventThatIsNotEncodable(t *testing.T) {
 	batch := whole(events(0, 10))
 	batch.Events[4].Value = []byte(`{"msgid":4,"app_key":"a","of_later":1}`)
 	published := commit(t, s, batch)[0]
-	if len(published.Rejected) != 1 || published.Rejected[0].MsgID != 4 || published.Rejected[0].Reason != pipeline.ReasonNotEncodable {
+	if len(published.Rejected) != 1 || published.Rejected[0].MsgID != 4 || published.Rejected[0].Reason != event.ReasonNotEncodable {
 		t.Errorf("rejected are %+v", published.Rejected)
 	}
-	if want := [pipeline.TargetCount]int{2, 3, 2, 2}; published.Events != want {
+	if want := [event.TargetCount]int{2, 3, 2, 2}; published.Events != want {
 		t.Errorf("published are %v, want %v", published.Events, want)
 	}
 	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, []int{0, 1, 2, 3, 5, 6, 7, 8, 9}) {

@@ -7,6 +7,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // eventHeaders writes the headers of events: CloudEvents 1.0, Kafka protocol binding, binary content mode.
@@ -33,7 +34,7 @@ func (s *Sink) replayHeader() []protocol.Header {
 }
 
 // append adds an event's headers to dst; key is its msgid in decimal.
-func (h *eventHeaders) append(dst []protocol.Header, e *pipeline.Event, key []byte) []protocol.Header {
+func (h *eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
 	dst = append(dst, h.fixed...)
 	dst = append(dst, protocol.Header{Key: "ce_id", Value: key})
 	if len(e.Time) > 0 {
@@ -46,7 +47,7 @@ func (h *eventHeaders) append(dst []protocol.Header, e *pipeline.Event, key []by
 }
 
 // rejectedHeaders tell why a row was rejected and where it comes from.
-func (s *Sink) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *pipeline.Rejection, cutFrom int) []protocol.Header {
+func (s *Sink) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
 	add := func(key, value string) { dst = append(dst, protocol.Header{Key: key, Value: []byte(value)}) }
 	add("jmpub_reason", string(r.Reason))
 	add("jmpub_detail", r.Detail)
@@ -63,7 +64,7 @@ func (s *Sink) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *pipe
 }
 
 // timeOf is an event's record timestamp.
-func (s *Sink) timeOf(e *pipeline.Event, now time.Time) time.Time {
+func (s *Sink) timeOf(e *event.Event, now time.Time) time.Time {
 	if s.cfg.RecordTime != TimeEvent {
 		return now
 	}

@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 const (
@@ -55,22 +56,22 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 	return published, nil
 }
 
-func targetOf(b *pipeline.Batch, id int64) pipeline.Target {
+func targetOf(b *pipeline.Batch, id int64) event.Target {
 	for i := range b.Events {
 		if b.Events[i].MsgID == id {
 			return b.Events[i].Target
 		}
 	}
-	return pipeline.TargetOther
+	return event.TargetOther
 }
 
 // split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
 // is returned as rejected.
-func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chunk, []pipeline.Rejection) {
+func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chunk, []event.Rejection) {
 	headers := t.headersOf(b)
 	now := time.Now()
-	balancer := kafka.Murmur2Balancer{Consistent: true}
-	var tooLarge []pipeline.Rejection
+	balancer := kafkago.Murmur2Balancer{Consistent: true}
+	var tooLarge []event.Rejection
 	lists := make(map[place][]int)
 	var key [20]byte
 	for i := range b.Events {
@@ -84,11 +85,11 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chu
 			from = e.Conversation
 		}
 		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, &headers, name) {
-			tooLarge = append(tooLarge, rejection(e, pipeline.ReasonTooLarge, fmt.Sprintf(
+			tooLarge = append(tooLarge, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
 				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
 			continue
 		}
-		number := balancer.Balance(kafka.Message{Key: from}, t.topics[name].partitions...)
+		number := balancer.Balance(kafkago.Message{Key: from}, t.topics[name].partitions...)
 		p := place{name, int32(number)} //nolint:gosec // A partition's number.
 		lists[p] = append(lists[p], i)
 	}
@@ -131,12 +132,12 @@ func (t *transaction) cuts(p place, n int, sizeOf func(i int) int) iter.Seq2[int
 }
 
 // eventSize is at least what an event takes in a batch that is not compressed.
-func eventSize(e *pipeline.Event, value []byte) int {
+func eventSize(e *event.Event, value []byte) int {
 	return len(value) + len(e.Conversation) + len(e.Time) + recordOverhead
 }
 
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
-func (t *transaction) fits(e *pipeline.Event, value []byte, headers *eventHeaders, name string) bool {
+func (t *transaction) fits(e *event.Event, value []byte, headers *eventHeaders, name string) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
 	var buf bytes.Buffer
 	one := &source{n: 1, fill: func(_ int, r *recordParts) {
@@ -147,23 +148,23 @@ func (t *transaction) fits(e *pipeline.Event, value []byte, headers *eventHeader
 }
 
 // rejection turns an event that cannot be published back into its row.
-func rejection(e *pipeline.Event, reason pipeline.Reason, detail string) pipeline.Rejection {
-	row, err := pipeline.Rebuild(e.Value)
+func rejection(e *event.Event, reason event.Reason, detail string) event.Rejection {
+	row, err := event.Rebuild(e.Value)
 	if err != nil {
 		row = e.Value // The event is JSON made here, so this cannot be; its content is what matters.
 	}
-	return pipeline.Rejection{Row: bytes.Clone(row), Reason: reason, MsgID: e.MsgID, HasMsgID: true, Detail: detail}
+	return event.Rejection{Row: bytes.Clone(row), Reason: reason, MsgID: e.MsgID, HasMsgID: true, Detail: detail}
 }
 
 // reject writes rejected rows, whole. They have no key and go to the partition of their content, so that the same row
 // stands in the same one.
-func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []pipeline.Rejection) ([]pipeline.OffsetRange, error) {
+func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []event.Rejection) ([]pipeline.OffsetRange, error) {
 	if len(rejected) == 0 {
 		return nil, nil
 	}
 	name := t.own(pipeline.TopicRejected)
 	info := t.topics[name]
-	balancer := kafka.Murmur2Balancer{Consistent: true}
+	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	work := make(map[place][]chunk)
 	for i := range rejected {
 		r := &rejected[i]
@@ -171,7 +172,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 		if limit := info.maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
-		number := balancer.Balance(kafka.Message{Key: row}, info.partitions...)
+		number := balancer.Balance(kafkago.Message{Key: row}, info.partitions...)
 		p := place{name, int32(number)} //nolint:gosec // A partition's number.
 		work[p] = append(work[p], chunk{1, func(_ int, parts *recordParts) {
 			parts.value = row
@@ -185,12 +186,12 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
 	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
 	lists := make(map[place][]*pipeline.Record)
-	balancer := kafka.Murmur2Balancer{Consistent: true}
+	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	for i := range records {
 		r := &records[i]
 		p := place{t.own(r.Topic), r.Partition}
 		if r.Partition < 0 {
-			number := balancer.Balance(kafka.Message{Key: r.Key}, t.topics[p.topic].partitions...)
+			number := balancer.Balance(kafkago.Message{Key: r.Key}, t.topics[p.topic].partitions...)
 			p.partition = int32(number) //nolint:gosec // A partition's number.
 		}
 		lists[p] = append(lists[p], r)

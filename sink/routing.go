@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // DefaultTemplate gives each target_type a topic.
@@ -24,7 +25,7 @@ const (
 // change once it is made.
 type Routing struct {
 	prefix string
-	events [pipeline.TargetCount]string
+	events [event.TargetCount]string
 }
 
 // NewRouting checks the prefix, and every name that the template makes for the app. An empty template is [DefaultTemplate].
@@ -36,7 +37,7 @@ func NewRouting(template, prefix, appKey string) (*Routing, error) {
 		template = DefaultTemplate
 	}
 	r := &Routing{prefix: prefix}
-	for t := range pipeline.TargetCount {
+	for t := range event.TargetCount {
 		name := strings.NewReplacer(placePrefix, prefix, placeAppKey, appKey, placeTarget, t.String()).Replace(template)
 		if err := r.check(name); err != nil {
 			return nil, fmt.Errorf("JMPUB_TOPIC_TEMPLATE: %q: %w", template, err)
@@ -47,7 +48,7 @@ func NewRouting(template, prefix, appKey string) (*Routing, error) {
 }
 
 // Event is the topic of a target's events.
-func (r *Routing) Event(t pipeline.Target) string { return r.events[t] }
+func (r *Routing) Event(t event.Target) string { return r.events[t] }
 
 // Events are the event topics, each once.
 func (r *Routing) Events() []string {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
 )
 
@@ -33,7 +34,7 @@ func TestRouting(t *testing.T) {
 		if got := r.Events(); !slices.Equal(got, want) {
 			t.Errorf("%q makes %q, want %q", template, got, want)
 		}
-		for target := range pipeline.TargetCount {
+		for target := range event.TargetCount {
 			if got, want := r.Event(target), want[min(int(target), len(want)-1)]; got != want {
 				t.Errorf("%q sends %s to %q, want %q", template, target, got, want)
 			}

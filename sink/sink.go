@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -33,7 +33,7 @@ const (
 
 // Config is what the operator sets.
 type Config struct {
-	Client *kafka.Client
+	Client *kafkago.Client
 	// Prefix begins the names of jmpub's own topics. Template names the event topics of the app; see [NewRouting].
 	Prefix, Template, AppKey string
 	// TransactionalID is unique to the writer of a shard; empty delivers at least once.
@@ -174,7 +174,7 @@ func (s *Sink) Open(ctx context.Context) error {
 	}
 	op := "take the transactional id " + s.cfg.TransactionalID
 	return s.quick.Do(ctx, op, func(ctx context.Context) error {
-		res, err := s.cfg.Client.InitProducerID(ctx, &kafka.InitProducerIDRequest{
+		res, err := s.cfg.Client.InitProducerID(ctx, &kafkago.InitProducerIDRequest{
 			TransactionalID:      s.cfg.TransactionalID,
 			TransactionTimeoutMs: int(s.cfg.TransactionTimeout.Milliseconds()),
 			ProducerID:           int(own.id), ProducerEpoch: int(own.epoch),
@@ -198,7 +198,7 @@ func (s *Sink) Forget() { s.producer = producer{partitions: make(map[place]*part
 
 // openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
 func (s *Sink) openFault(op string, err error) error {
-	if s.producer.known && (errors.Is(err, kafka.ProducerFenced) || errors.Is(err, kafka.InvalidProducerEpoch)) {
+	if s.producer.known && (errors.Is(err, kafkago.ProducerFenced) || errors.Is(err, kafkago.InvalidProducerEpoch)) {
 		return &pipeline.Fault{
 			Class: pipeline.Fenced, Op: op, Err: err,
 			Hint: "another jmpub with the same JMPUB_GROUP has taken over this app; this one leaves",
@@ -207,10 +207,10 @@ func (s *Sink) openFault(op string, err error) error {
 	return s.idFault(op, err)
 }
 
-// idFault is [kafkaconn.Fault] for requests that name the transactional id.
+// idFault is [kafka.Fault] for requests that name the transactional id.
 func (s *Sink) idFault(op string, err error) error {
 	id := s.cfg.TransactionalID
-	return kafkaconn.Needs(kafkaconn.Fault(op, err), kafkaconn.Write.OnID(id))
+	return kafka.Needs(kafka.Fault(op, err), kafka.Write.OnID(id))
 }
 
 // Begin starts a transaction. Nothing is sent: the broker opens it with the first partition.

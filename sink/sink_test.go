@@ -12,15 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
 )
 
@@ -29,7 +30,7 @@ const appKey = "4f7aef34fb361292c566a1cd"
 // bench is a broker with a sink on it.
 type bench struct {
 	cluster *kfake.Cluster
-	conn    *kafkaconn.Conn
+	conn    *kafka.Conn
 	cfg     sink.Config
 }
 
@@ -40,7 +41,7 @@ func newBench(tb testing.TB) *bench {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(cluster.Close)
-	conn, err := kafkaconn.Open(kafkaconn.Config{Brokers: cluster.ListenAddrs(), ClientID: "test"})
+	conn, err := kafka.Open(kafka.Config{Brokers: cluster.ListenAddrs(), ClientID: "test"})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,8 +71,8 @@ func events(first, n int) *pipeline.Batch {
 		Begin: time.Unix(1553222780, 0).UTC(), End: time.Unix(1553222790, 0).UTC(),
 	}}
 	for i := first; i < first+n; i++ {
-		b.Events = append(b.Events, pipeline.Event{
-			MsgID: int64(i), Target: pipeline.Target(i % int(pipeline.TargetCount)),
+		b.Events = append(b.Events, event.Event{
+			MsgID: int64(i), Target: event.Target(i % int(event.TargetCount)),
 			Conversation: fmt.Appendf(nil, "group:%d", i%2), Time: []byte("2019-03-22T02:46:25.613Z"), ServerTime: 1553222785613,
 			Value: fmt.Appendf(nil, `{"msgid":%d,"text":%q}`, i, strings.Repeat("x", i%300)),
 		})
@@ -184,7 +185,7 @@ func TestEventsArriveWithKeysHeadersAndOffsets(t *testing.T) {
 			last := make(map[string]int)
 			for _, r := range records {
 				id, _ := strconv.Atoi(string(r.Key))
-				if want := "t." + pipeline.Target(id%4).String(); r.Topic != want {
+				if want := "t." + event.Target(id%4).String(); r.Topic != want {
 					t.Errorf("msgid %d is in %s, want %s", id, r.Topic, want)
 				}
 				place := fmt.Sprintf("%s/%d", r.Topic, r.Partition)
@@ -230,7 +231,7 @@ func TestPartitionsAsTheJavaClient(t *testing.T) {
 		"abc": 479470107,
 	} {
 		want := int(hash&0x7fffffff) % len(all)
-		if got := (kafka.Murmur2Balancer{Consistent: true}).Balance(kafka.Message{Key: []byte(key)}, all...); got != want {
+		if got := (kafkago.Murmur2Balancer{Consistent: true}).Balance(kafkago.Message{Key: []byte(key)}, all...); got != want {
 			t.Errorf("%q goes to partition %d, want %d", key, got, want)
 		}
 	}
@@ -410,7 +411,7 @@ func TestRenewedProducerThatIsFenced(t *testing.T) {
 
 // lossy loses the reply of every n-th request, after the broker has done what it asked.
 type lossy struct {
-	next kafka.RoundTripper
+	next kafkago.RoundTripper
 	n    int
 
 	mu    sync.Mutex
@@ -419,8 +420,8 @@ type lossy struct {
 
 var errLost = errors.New("the reply was lost")
 
-// RoundTrip implements kafka.RoundTripper.
-func (l *lossy) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
+// RoundTrip implements kafkago.RoundTripper.
+func (l *lossy) RoundTrip(ctx context.Context, addr net.Addr, req kafkago.Request) (kafkago.Response, error) {
 	res, err := l.next.RoundTrip(ctx, addr, req)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -432,7 +433,7 @@ func (l *lossy) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request)
 
 func TestLostReplies(t *testing.T) {
 	b := newBench(t)
-	b.cfg.Client = &kafka.Client{
+	b.cfg.Client = &kafkago.Client{
 		Addr: b.conn.Addr, Timeout: b.conn.Timeout, Transport: &lossy{next: b.conn.Transport, n: 3},
 	}
 	s := b.open(t)
@@ -466,15 +467,15 @@ func TestTooLargeForItsTopic(t *testing.T) {
 	s := b.open(t)
 	batch := events(0, 8)
 	row := `{"msgid":4,"msg_body":{"text":"` + strings.Repeat("big ", 400_000) + `"}}`
-	event, rejection := pipeline.Normalize(appKey, []byte(row))
+	e, rejection := event.Normalize(appKey, []byte(row))
 	if rejection != nil {
 		t.Fatal(rejection.Detail)
 	}
-	event.Target = batch.Events[4].Target
-	batch.Events[4] = event
-	batch.Rejected = []pipeline.Rejection{{Row: []byte("null"), Reason: pipeline.ReasonNotObject, Detail: "null"}}
+	e.Target = batch.Events[4].Target
+	batch.Events[4] = e
+	batch.Rejected = []event.Rejection{{Row: []byte("null"), Reason: event.ReasonNotObject, Detail: "null"}}
 	published := commit(t, s, batch)[0]
-	if len(published.Rejected) != 1 || published.Rejected[0].Reason != pipeline.ReasonTooLarge || published.Rejected[0].MsgID != 4 {
+	if len(published.Rejected) != 1 || published.Rejected[0].Reason != event.ReasonTooLarge || published.Rejected[0].MsgID != 4 {
 		t.Fatalf("rejected %d, want msgid 4 as too large", len(published.Rejected))
 	}
 	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, []int{0, 1, 2, 3, 5, 6, 7}) {
@@ -485,7 +486,7 @@ func TestTooLargeForItsTopic(t *testing.T) {
 		t.Fatalf("%d rejected records, want 2", len(found))
 	}
 	for _, r := range found {
-		if string(r.Value) != "null" && !pipeline.SameRow(r.Value, []byte(row)) || r.Key != nil {
+		if string(r.Value) != "null" && !event.SameRow(r.Value, []byte(row)) || r.Key != nil {
 			t.Errorf("a rejected record of %d bytes with key %q is not the row", len(r.Value), r.Key)
 		}
 	}
@@ -506,9 +507,9 @@ func TestMissingTopicsAreReported(t *testing.T) {
 
 func TestCheckpointsMustBeCompacted(t *testing.T) {
 	b := newBench(t)
-	_, err := b.conn.CreateTopics(t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+	_, err := b.conn.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
 		Topic: "t.checkpoints", NumPartitions: 1, ReplicationFactor: -1,
-		ConfigEntries: []kafka.ConfigEntry{{ConfigName: "cleanup.policy", ConfigValue: "delete"}},
+		ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "cleanup.policy", ConfigValue: "delete"}},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -531,17 +532,17 @@ func BenchmarkTransaction(b *testing.B) {
 			bench.cfg.Topics.Partitions = 6
 			s := bench.open(b)
 			batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
-			n := pipeline.NewNormalizer(appKey)
+			n := event.NewNormalizer(appKey)
 			for i := range 10_000 {
 				row := fmt.Appendf(nil, `{"set_from_name":0,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"user_%04d",`+
 					`"from_appkey":"%s","from_name":"user_%04d","from_id":"user_%04d","msg_body":{"text":"请问这个订单什么时候发货?订单号 %d","extras":{}},`+
 					`"create_time":%d,"from_type":"user","target_appkey":"%s","target_type":"single","msgid":%d,"msg_ctime":%d,"msg_level":0}`,
 					i%977, appKey, i%733, i%733, i*7919, 1553222785+i/50, appKey, int64(i)*7919*65537, 1553222785613+i*20)
-				event, rejection := n.Normalize(row)
+				e, rejection := n.Normalize(row)
 				if rejection != nil {
 					b.Fatal(rejection.Detail)
 				}
-				batch.Events = append(batch.Events, event)
+				batch.Events = append(batch.Events, e)
 			}
 			for b.Loop() {
 				commit(b, s, batch)

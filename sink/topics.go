@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -114,17 +114,17 @@ func (s *Sink) lookUp(ctx context.Context) ([]string, error) {
 	}
 	err := s.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
 		missing = missing[:0]
-		res, err := s.cfg.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: s.names()})
+		res, err := s.cfg.Client.Metadata(ctx, &kafkago.MetadataRequest{Topics: s.names()})
 		if err != nil {
-			return kafkaconn.Fault(op, err)
+			return kafka.Fault(op, err)
 		}
 		for _, t := range res.Topics {
 			switch {
-			case errors.Is(t.Error, kafka.UnknownTopicOrPartition):
+			case errors.Is(t.Error, kafkago.UnknownTopicOrPartition):
 				missing = append(missing, t.Name)
 				continue
 			case t.Error != nil:
-				return kafkaconn.Needs(kafkaconn.Fault("look up the topic "+t.Name, t.Error), kafkaconn.Describe.On(t.Name)...)
+				return kafka.Needs(kafka.Fault("look up the topic "+t.Name, t.Error), kafka.Describe.On(t.Name)...)
 			}
 			known := s.topics[t.Name]
 			known.partitions = known.partitions[:0]
@@ -142,18 +142,18 @@ func (s *Sink) lookUp(ctx context.Context) ([]string, error) {
 }
 
 // configOf is the configuration of a topic that is made here.
-func (s *Sink) configOf(name string) []kafka.ConfigEntry {
-	var entries []kafka.ConfigEntry
+func (s *Sink) configOf(name string) []kafkago.ConfigEntry {
+	var entries []kafkago.ConfigEntry
 	if s.isStatistics(name) { // Retention would take away what is never published again, because it does not change.
-		entries = append(entries, kafka.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		return s.withInsync(entries)
 	}
 	add := func(key string, value int64) {
-		entries = append(entries, kafka.ConfigEntry{ConfigName: key, ConfigValue: strconv.FormatInt(value, 10)})
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: key, ConfigValue: strconv.FormatInt(value, 10)})
 	}
 	switch name {
 	case s.own(pipeline.TopicCheckpoints):
-		entries = append(entries, kafka.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		add("max.message.bytes", checkpointMaxBytes)
 		add("segment.ms", time.Hour.Milliseconds()) // The segment that is written to is not compacted, and is read at each start.
 	case s.own(pipeline.TopicRejected):
@@ -168,9 +168,9 @@ func (s *Sink) configOf(name string) []kafka.ConfigEntry {
 }
 
 // withInsync adds what is the same for every topic.
-func (s *Sink) withInsync(entries []kafka.ConfigEntry) []kafka.ConfigEntry {
+func (s *Sink) withInsync(entries []kafkago.ConfigEntry) []kafkago.ConfigEntry {
 	if n := s.cfg.Topics.MinInsyncReplicas; n > 0 {
-		entries = append(entries, kafka.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(n)})
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(n)})
 	}
 	return entries
 }
@@ -179,33 +179,33 @@ func (s *Sink) create(ctx context.Context, names []string) error {
 	if odd := s.routing.oddity(); odd != "" {
 		s.cfg.Warn(odd)
 	}
-	topics := make([]kafka.TopicConfig, 0, len(names))
+	topics := make([]kafkago.TopicConfig, 0, len(names))
 	for _, name := range names {
-		topics = append(topics, kafka.TopicConfig{
+		topics = append(topics, kafkago.TopicConfig{
 			Topic: name, NumPartitions: s.cfg.Topics.Partitions, ReplicationFactor: s.cfg.Topics.Replication,
 			ConfigEntries: s.configOf(name),
 		})
 	}
 	op := "create the topics " + strings.Join(names, ", ")
 	return s.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-		res, err := s.cfg.Client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: topics})
+		res, err := s.cfg.Client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: topics})
 		if err != nil {
-			return kafkaconn.Fault(op, err)
+			return kafka.Fault(op, err)
 		}
 		var refused []string
 		for _, name := range names {
 			switch err := res.Errors[name]; {
-			case errors.Is(err, kafka.TopicAuthorizationFailed):
+			case errors.Is(err, kafkago.TopicAuthorizationFailed):
 				refused = append(refused, name)
-			case err != nil && !errors.Is(err, kafka.TopicAlreadyExists):
-				return kafkaconn.Fault("create the topic "+name, err)
+			case err != nil && !errors.Is(err, kafkago.TopicAlreadyExists):
+				return kafka.Fault("create the topic "+name, err)
 			}
 		}
 		if len(refused) == 0 {
 			return nil
 		}
-		denied := kafkaconn.Fault("create the topics "+strings.Join(refused, ", "), kafka.TopicAuthorizationFailed)
-		return kafkaconn.Needs(denied, kafkaconn.Create.On(refused...)...)
+		denied := kafka.Fault("create the topics "+strings.Join(refused, ", "), kafkago.TopicAuthorizationFailed)
+		return kafka.Needs(denied, kafka.Create.On(refused...)...)
 	})
 }
 
@@ -228,27 +228,27 @@ func (s *Sink) missingFault(names []string) error {
 // readConfigs learns the limits of the topics. Where that is not allowed, the broker's defaults are assumed.
 func (s *Sink) readConfigs(ctx context.Context) error {
 	names := s.names()
-	resources := make([]kafka.DescribeConfigRequestResource, 0, len(names))
+	resources := make([]kafkago.DescribeConfigRequestResource, 0, len(names))
 	for _, name := range names {
-		resources = append(resources, kafka.DescribeConfigRequestResource{
-			ResourceType: kafka.ResourceTypeTopic, ResourceName: name,
+		resources = append(resources, kafkago.DescribeConfigRequestResource{
+			ResourceType: kafkago.ResourceTypeTopic, ResourceName: name,
 			ConfigNames: []string{"max.message.bytes", "cleanup.policy", "retention.ms"},
 		})
 	}
 	const op = "read the topics' configuration"
 	return s.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-		res, err := s.cfg.Client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: resources})
+		res, err := s.cfg.Client.DescribeConfigs(ctx, &kafkago.DescribeConfigsRequest{Resources: resources})
 		if err != nil {
-			return kafkaconn.Fault(op, err)
+			return kafka.Fault(op, err)
 		}
 		var hidden []string
 		for _, r := range res.Resources {
-			if errors.Is(r.Error, kafka.TopicAuthorizationFailed) {
+			if errors.Is(r.Error, kafkago.TopicAuthorizationFailed) {
 				hidden = append(hidden, r.ResourceName)
 				continue
 			}
 			if r.Error != nil {
-				return kafkaconn.Fault("read the configuration of "+r.ResourceName, r.Error)
+				return kafka.Fault("read the configuration of "+r.ResourceName, r.Error)
 			}
 			if err := s.applyConfig(r); err != nil {
 				return err
@@ -262,7 +262,7 @@ func (s *Sink) readConfigs(ctx context.Context) error {
 	})
 }
 
-func (s *Sink) applyConfig(r kafka.DescribeConfigResponseResource) error {
+func (s *Sink) applyConfig(r kafkago.DescribeConfigResponseResource) error {
 	t := s.topics[r.ResourceName]
 	for _, entry := range r.ConfigEntries {
 		switch entry.ConfigName {

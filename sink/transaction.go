@@ -7,9 +7,9 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -25,7 +25,7 @@ func (t *transaction) join(ctx context.Context, places []place) error {
 	if !t.ExactlyOnce() {
 		return nil
 	}
-	topics := make(map[string][]kafka.AddPartitionToTxn)
+	topics := make(map[string][]kafkago.AddPartitionToTxn)
 	var added []*partition
 	for _, p := range places {
 		state := t.at(p)
@@ -34,14 +34,14 @@ func (t *transaction) join(ctx context.Context, places []place) error {
 		}
 		state.joined = true // Taken back below if it fails; until then it guards against naming it twice.
 		added = append(added, state)
-		topics[p.topic] = append(topics[p.topic], kafka.AddPartitionToTxn{Partition: int(p.partition)})
+		topics[p.topic] = append(topics[p.topic], kafkago.AddPartitionToTxn{Partition: int(p.partition)})
 	}
 	if len(added) == 0 {
 		return nil
 	}
 	const op = "add partitions to the transaction"
 	err := t.quick.Do(ctx, op, func(ctx context.Context) error {
-		res, err := t.cfg.Client.AddPartitionsToTxn(ctx, &kafka.AddPartitionsToTxnRequest{
+		res, err := t.cfg.Client.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{
 			TransactionalID: t.cfg.TransactionalID,
 			ProducerID:      int(t.producer.id), ProducerEpoch: int(t.producer.epoch),
 			Topics: topics,
@@ -62,10 +62,10 @@ func (t *transaction) join(ctx context.Context, places []place) error {
 }
 
 // errNotAttempted is OPERATION_NOT_ATTEMPTED; kafka-go has that code under a wrong name.
-const errNotAttempted = kafka.Error(55)
+const errNotAttempted = kafkago.Error(55)
 
 // joinFault finds the error that says most: OPERATION_NOT_ATTEMPTED (55) only says that another partition has one.
-func (t *transaction) joinFault(res *kafka.AddPartitionsToTxnResponse, asked map[string][]kafka.AddPartitionToTxn) error {
+func (t *transaction) joinFault(res *kafkago.AddPartitionsToTxnResponse, asked map[string][]kafkago.AddPartitionToTxn) error {
 	var first error
 	for _, topic := range slices.Sorted(maps.Keys(asked)) {
 		results := res.Topics[topic]
@@ -77,7 +77,7 @@ func (t *transaction) joinFault(res *kafka.AddPartitionsToTxnResponse, asked map
 		}
 		for _, result := range results {
 			err := t.idFault(fmt.Sprintf("add %s/%d to the transaction", topic, result.Partition), result.Error)
-			err = kafkaconn.Needs(err, kafkaconn.Write.On(topic)...)
+			err = kafka.Needs(err, kafka.Write.On(topic)...)
 			if err != nil && (first == nil || !errors.Is(result.Error, errNotAttempted)) {
 				first = err
 			}
@@ -103,7 +103,7 @@ func (t *transaction) end(ctx context.Context, commit bool) error {
 		op = "commit the transaction"
 	}
 	return t.quick.Do(ctx, op, func(ctx context.Context) error {
-		res, err := t.cfg.Client.EndTxn(ctx, &kafka.EndTxnRequest{
+		res, err := t.cfg.Client.EndTxn(ctx, &kafkago.EndTxnRequest{
 			TransactionalID: t.cfg.TransactionalID,
 			ProducerID:      int(t.producer.id), ProducerEpoch: int(t.producer.epoch),
 			Committed: commit,

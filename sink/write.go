@@ -10,13 +10,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -132,9 +132,9 @@ func worst(errs []error) error {
 
 // byLeader groups the lanes whose batch is not taken yet by their partition's leader, as far as it is known.
 func (t *transaction) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
-	res, err := t.cfg.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: t.names()})
+	res, err := t.cfg.Client.Metadata(ctx, &kafkago.MetadataRequest{Topics: t.names()})
 	if err != nil {
-		return nil, kafkaconn.Fault(op, err)
+		return nil, kafka.Fault(op, err)
 	}
 	leaders := make(map[place]int)
 	for _, topic := range res.Topics {
@@ -162,7 +162,7 @@ func (t *transaction) send(ctx context.Context, lanes []*lane) error {
 	defer cancel()
 	res, err := t.cfg.Client.Transport.RoundTrip(ctx, t.cfg.Client.Addr, t.request(lanes))
 	if err != nil {
-		return kafkaconn.Fault(op, err)
+		return kafka.Fault(op, err)
 	}
 	answer, ok := res.(*produce.Response)
 	if !ok {
@@ -188,7 +188,7 @@ const timeoutShare = 2
 func (t *transaction) request(lanes []*lane) *rawproduce.Request {
 	req := &rawproduce.Request{
 		TransactionalID: t.cfg.TransactionalID,
-		Acks:            int16(kafka.RequireAll),
+		Acks:            int16(kafkago.RequireAll),
 		Timeout:         int32(t.cfg.Client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
 	}
 	index := make(map[string]int)
@@ -228,7 +228,7 @@ func (t *transaction) settle(l *lane, answer *produce.ResponsePartition) error {
 }
 
 func brokerError(answer *produce.ResponsePartition) error {
-	err := kafka.Error(answer.ErrorCode)
+	err := kafkago.Error(answer.ErrorCode)
 	if answer.ErrorMessage == "" {
 		return err
 	}
@@ -238,11 +238,11 @@ func brokerError(answer *produce.ResponsePartition) error {
 // sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
 // where; the ledger needs to know, so the transaction is given up.
 func (t *transaction) sendFault(op string, p place, err error) error {
-	if errors.Is(err, kafka.DuplicateSequenceNumber) {
+	if errors.Is(err, kafkago.DuplicateSequenceNumber) {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 	}
-	fault := kafkaconn.Needs(t.idFault(op, err), kafkaconn.Write.On(p.topic)...)
-	tooLarge := errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge)
+	fault := kafka.Needs(t.idFault(op, err), kafka.Write.On(p.topic)...)
+	tooLarge := errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
 	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
 		f.Class = pipeline.Permanent
 		f.Hint = fmt.Sprintf("raise max.message.bytes of %s to %d: a checkpoint holds the ids near its end", p.topic, checkpointMaxBytes)

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/sim"
+	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/pipeline"
 )
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/verify"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
 )
 
 // publish runs until everything before the station's end is out.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jmpub/jmpub/internal/embedded"
+	"github.com/jmpub/jmpub/internal/lab/broker"
 )
 
 const brokerHelp = `Run an embedded Kafka broker, for trying things out. It speaks the protocol as a broker does, with transactions and
@@ -16,12 +16,12 @@ const brokerExamples = `  jmpub broker --listen 127.0.0.1:9092 --data ./kafka-da
   kcat -b 127.0.0.1:9092 -L`
 
 func newBroker() *cobra.Command {
-	o := embedded.Options{Brokers: 1, Listen: "127.0.0.1:9092"}
+	o := broker.Options{Brokers: 1, Listen: "127.0.0.1:9092"}
 	cmd := &cobra.Command{
 		Use: "broker", Short: "Run an embedded Kafka broker", Long: brokerHelp, Example: brokerExamples, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Log = newLogger(cmd.ErrOrStderr(), 0, "")
-			broker, err := embedded.Start(o)
+			broker, err := broker.Start(o)
 			if err != nil {
 				return usageError{err}
 			}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/registry"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
@@ -16,7 +16,7 @@ import (
 // config is the settings, parsed.
 type config struct {
 	source  source.Config
-	kafka   kafkaconn.Config
+	kafka   kafka.Config
 	sink    sink.Config
 	streams []pipeline.Stream
 	// statistics are streams of figures, discover the kinds of which every stream is read that the lists have.
@@ -159,7 +159,7 @@ func (c *config) contact() pipeline.Stream {
 
 func (s *settings) parseKafka(p *parser, c *config) {
 	p.required("JMPUB_KAFKA_BROKERS", s.Kafka.Brokers, "the brokers' host:port, comma-separated")
-	c.kafka = kafkaconn.Config{
+	c.kafka = kafka.Config{
 		Brokers: p.hostPorts("JMPUB_KAFKA_BROKERS", s.Kafka.Brokers),
 		TLS:     p.boolean("JMPUB_KAFKA_TLS", s.Kafka.TLS),
 		CAFile:  s.Kafka.TLSCaFile, CertFile: s.Kafka.TLSCertFile, KeyFile: s.Kafka.TLSKeyFile,
@@ -174,7 +174,7 @@ func (s *settings) parseKafka(p *parser, c *config) {
 	}
 	if s.Kafka.SASL != "" {
 		c.kafka.Mechanism = p.oneOf("JMPUB_KAFKA_SASL", s.Kafka.SASL,
-			kafkaconn.Plain, kafkaconn.ScramSHA256, kafkaconn.ScramSHA512)
+			kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512)
 		p.required("JMPUB_KAFKA_SASL_USERNAME", s.Kafka.SASLUsername, "JMPUB_KAFKA_SASL needs it")
 		p.required("JMPUB_KAFKA_SASL_PASSWORD", string(s.Kafka.SASLPassword), "JMPUB_KAFKA_SASL needs it, or its _FILE")
 	} else if s.Kafka.SASLUsername != "" || s.Kafka.SASLPassword != "" {
@@ -262,7 +262,7 @@ func (p *parser) complete(c *config) {
 	if _, err := sink.New(c.sink); err != nil {
 		p.errs = append(p.errs, err)
 	}
-	if conn, err := kafkaconn.Open(c.kafka); err != nil {
+	if conn, err := kafka.Open(c.kafka); err != nil {
 		p.errs = append(p.errs, err)
 	} else {
 		conn.Close()

@@ -18,9 +18,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jmpub/jmpub/internal/embedded"
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/verify"
+	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -64,7 +64,7 @@ func newDemo() *cobra.Command {
 type demo struct {
 	opts   *demoOptions
 	api    *sim.Server
-	broker *embedded.Broker
+	broker *broker.Broker
 	app    *app
 	begin  time.Time
 	heads  demoHeads
@@ -148,7 +148,7 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 	server := &http.Server{Handler: d.api, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	go func() { _ = server.Serve(listener) }() // It ends with Close.
 	d.close = append(d.close, func() { _ = server.Close() })
-	if d.broker, err = embedded.Start(embedded.Options{Brokers: 3}); err != nil {
+	if d.broker, err = broker.Start(broker.Options{Brokers: 3}); err != nil {
 		return err
 	}
 	d.close = append(d.close, func() { _ = d.broker.Close() }) // It kept nothing.

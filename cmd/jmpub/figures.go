@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // figuresAudit holds what was published of whole days against the API's statistics of messages.
@@ -98,8 +99,8 @@ func (f *figuresAudit) compare(ctx context.Context) error {
 			continue
 		}
 		shown = append(shown, shownFigures{
-			Statistics: true, Day: tally.Day.String(), Single: row.Single, SinglePublished: tally.Counts[pipeline.TargetSingle],
-			Group: row.Group, GroupPublished: tally.Counts[pipeline.TargetGroup],
+			Statistics: true, Day: tally.Day.String(), Single: row.Single, SinglePublished: tally.Counts[event.TargetSingle],
+			Group: row.Group, GroupPublished: tally.Counts[event.TargetGroup],
 		})
 	}
 	return f.print(shown)

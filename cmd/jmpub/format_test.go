@@ -10,10 +10,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"github.com/jmpub/jmpub/internal/avrotest"
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/verify"
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/tests/avrotest"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // TestAvroInOneTopic runs, audits, repairs and replays where events are in Avro and all in one topic: what reads back what was
@@ -29,7 +29,7 @@ func TestAvroInOneTopic(t *testing.T) {
 	s.env = with(s.env, "JMPUB_EVENT_FORMAT", "avro", "JMPUB_SCHEMA_REGISTRY_URL", schemas.URL(), "JMPUB_TOPIC_TEMPLATE", "{prefix}.all")
 	layout := func(prefix string) *verify.Layout {
 		return &verify.Layout{
-			Prefix: prefix, Topic: func(pipeline.Target) string { return prefix + ".all" },
+			Prefix: prefix, Topic: func(event.Target) string { return prefix + ".all" },
 			Decode: avrotest.NewReader(schemas.URL()).Decode, ContentType: "application/avro",
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // isTerminal tells whether what is written to w is seen by a person.
@@ -97,14 +98,14 @@ func logObserver(log *slog.Logger) *pipeline.Observer {
 					slog.String("window", w.String()), slog.Int("not_logged", suppressed), slog.Any("error", err))
 			}
 		},
-		Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) {
+		Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
 			log.DebugContext(ctx, "window committed",
 				slog.String("stream", c.Ledger.Stream.String()), slog.Any("window", c.Ledger.Window),
 				slog.Int64("rows", c.Ledger.Rows), slog.Int64("published", c.Ledger.Published),
 				slog.Int64("skipped", c.Ledger.Skipped), slog.Int64("rejected", c.Ledger.Rejected),
 				slog.Int("requests", c.Ledger.Requests), slog.Duration("took", c.Ledger.Duration))
 		},
-		Rejected: func(s pipeline.Stream, r pipeline.Rejection) {
+		Rejected: func(s pipeline.Stream, r event.Rejection) {
 			if told, suppressed := trouble.allow("rejected " + string(r.Reason)); told {
 				log.WarnContext(ctx, "row rejected", slog.String("stream", s.String()), slog.String("reason", string(r.Reason)),
 					slog.String("detail", r.Detail), slog.Int64("msgid", r.MsgID), slog.Int("not_logged", suppressed))

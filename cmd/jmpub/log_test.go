@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // TestLogIsNotFlooded repeats the same trouble for an hour and expects a line a minute, which counts the others.
@@ -20,7 +21,7 @@ func TestLogIsNotFlooded(t *testing.T) {
 		for range 3600 {
 			o.Retry("produce to jmessage.single", errors.New("no leader"), time.Second)
 			o.Retry("commit the transaction", errors.New("busy"), 20*time.Millisecond) // Everyday business.
-			o.Rejected(pipeline.Stream{Kind: pipeline.StreamMessages}, pipeline.Rejection{Reason: pipeline.ReasonMsgIDAbsent})
+			o.Rejected(pipeline.Stream{Kind: pipeline.StreamMessages}, event.Rejection{Reason: event.ReasonMsgIDAbsent})
 			time.Sleep(time.Second)
 		}
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -17,8 +17,8 @@ import (
 	"github.com/kelseyhightower/envconfig"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"github.com/jmpub/jmpub/internal/embedded"
-	"github.com/jmpub/jmpub/internal/sim"
+	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/lab/sim"
 )
 
 // outcome is what a command line did.
@@ -77,7 +77,7 @@ func working(t *testing.T) map[string]string {
 	}
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	broker, err := embedded.Start(embedded.Options{})
+	broker, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

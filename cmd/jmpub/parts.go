@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/checkpoint"
-	"github.com/jmpub/jmpub/internal/kafkaconn"
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -23,7 +24,7 @@ type parts struct {
 	log      *slog.Logger
 	observer *pipeline.Observer
 	retry    pipeline.Retry
-	conn     *kafkaconn.Conn
+	conn     *kafka.Conn
 	source   *source.Client
 	sink     *sink.Sink
 	store    pipeline.Checkpoints
@@ -55,7 +56,7 @@ func (a *parts) observe(observers ...*pipeline.Observer) {
 				a.reached.Store(true)
 			}
 		},
-		Committed: func(*pipeline.Closed, [pipeline.TargetCount]int) { a.committed.Store(true) },
+		Committed: func(*pipeline.Closed, [event.TargetCount]int) { a.committed.Store(true) },
 	}
 	a.observer = pipeline.Observers(append(observers, milestones)...)
 	a.retry = pipeline.Retry{Notify: a.observer.Retry}
@@ -164,10 +165,10 @@ func (a *parts) greet(ctx context.Context) error {
 func (a *parts) connect(ctx context.Context) error {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := kafkaconn.Check(check, a.cfg.kafka); err != nil {
+	if err := kafka.Check(check, a.cfg.kafka); err != nil {
 		return err
 	}
-	conn, err := kafkaconn.Open(a.cfg.kafka)
+	conn, err := kafka.Open(a.cfg.kafka)
 	if err != nil {
 		return usageError{err}
 	}
@@ -186,7 +187,7 @@ func (a *parts) openSink(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err = kafkaconn.CheckDescribe(ctx, a.cfg.kafka, topics.Names()); err != nil {
+	if err = kafka.CheckDescribe(ctx, a.cfg.kafka, topics.Names()); err != nil {
 		return err
 	}
 	if err = topics.EnsureTopics(ctx); err != nil {

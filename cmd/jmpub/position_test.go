@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/embedded"
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/verify"
+	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
 )
 
 // station is an API and a broker, for commands that work on what a run has published. The first half of the history is
@@ -24,7 +24,7 @@ import (
 type station struct {
 	t          *testing.T
 	api        *sim.Server
-	broker     *embedded.Broker
+	broker     *broker.Broker
 	env        map[string]string
 	begin, end time.Time
 	// asked is called at each request to the API.
@@ -56,7 +56,7 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	broker, err := embedded.Start(embedded.Options{})
+	broker, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // progress is a bar by rows, with rate and time left. It is drawn for people only.
@@ -64,7 +65,7 @@ func (p *progress) form(set string) string {
 }
 
 func (p *progress) observer() *pipeline.Observer {
-	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) {
+	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.bar != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/source"
 )
 
@@ -235,7 +236,7 @@ type replayCount struct {
 }
 
 func (r *replayCount) observer() *pipeline.Observer {
-	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [pipeline.TargetCount]int) { // By one goroutine at a time.
+	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) { // By one goroutine at a time.
 		r.windows++
 		r.published += c.Ledger.Published
 		r.rejected += c.Ledger.Rejected

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jmpub/jmpub/internal/sim"
+	"github.com/jmpub/jmpub/internal/lab/sim"
 )
 
 const simHelp = `Serve a simulated Report API: strict where the real one is strict, with switches for everything that its documents

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/sim"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/status"
-	"github.com/jmpub/jmpub/internal/verify"
 )
 
 // ready is the body of /readyz.

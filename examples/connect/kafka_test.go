@@ -20,10 +20,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/jmpub/jmpub/internal/kafkatest"
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/soak"
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/soak"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // foreign is a value that is no event, in a committed transaction, and aborted one in another that is not.
@@ -180,7 +180,7 @@ func (w *world) transaction(t *testing.T, value string, commit bool) {
 // expect lists the events of what the API held.
 func (w *world) expect(t *testing.T) {
 	t.Helper()
-	norm := pipeline.NewNormalizer(w.Sim.AppKey)
+	norm := event.NewNormalizer(w.Sim.AppKey)
 	for r := range w.Sim.Truth(sim.Range{Begin: w.Sim.Begin, End: time.Now()}) {
 		e, rejection := norm.Normalize(r.Raw)
 		if rejection == nil {
@@ -331,12 +331,12 @@ func (w *world) compareEvents(t *testing.T, rows []json.RawMessage) {
 			t.Errorf("jmessage.events has msgid %d twice", id)
 		}
 		seen[id] = true
-		event, there := w.events[id]
+		e, there := w.events[id]
 		if !there {
 			t.Errorf("jmessage.events has %s, which the API had not", text)
 			continue
 		}
-		want := decode(t, []byte(event))
+		want := decode(t, []byte(e))
 		for _, column := range []string{"media", "location", "msg_body", "attributes"} {
 			if inner, isText := got[column].(string); isText {
 				got[column] = decode(t, []byte(`{"in":`+inner+`}`))["in"]

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/soak"
+	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
 // worker is a Kafka Connect worker, as worker.sh runs it.

@@ -22,10 +22,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/jmpub/jmpub/internal/kafkatest"
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/soak"
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/soak"
+	normalized "github.com/jmpub/jmpub/pipeline/event"
 )
 
 // TestExampleLakeOnApacheKafka publishes a history of more than three hours with jmpub, its last minutes first, writes it to
@@ -308,7 +308,7 @@ func (w *world) read(t *testing.T) map[int64]found {
 // compare holds the lake against what the API held in the hours up to the world's end.
 func (w *world) compare(t *testing.T, rows map[int64]found) {
 	t.Helper()
-	norm := pipeline.NewNormalizer(w.Sim.AppKey)
+	norm := normalized.NewNormalizer(w.Sim.AppKey)
 	wanted, rejected := 0, 0
 	expected := make(map[int64]bool)
 	for r := range w.Sim.Truth(sim.Range{Begin: w.begin, End: time.Now()}) {
@@ -345,10 +345,10 @@ func (w *world) compare(t *testing.T, rows map[int64]found) {
 }
 
 // compareRow holds a row of the lake against the row that the API held and the event that it becomes.
-func (*world) compareRow(t *testing.T, r *sim.Row, e *pipeline.Event, at time.Time, got *found) {
+func (*world) compareRow(t *testing.T, r *sim.Row, e *normalized.Event, at time.Time, got *found) {
 	t.Helper()
-	rebuilt, err := pipeline.Rebuild([]byte(got.Event))
-	if err != nil || !pipeline.SameRow(rebuilt, r.Raw) {
+	rebuilt, err := normalized.Rebuild([]byte(got.Event))
+	if err != nil || !normalized.SameRow(rebuilt, r.Raw) {
 		t.Errorf("msgid %d: the lake's event gives the row %s, want %s (%v)", r.MsgID, rebuilt, r.Raw, err)
 	}
 	var columns event

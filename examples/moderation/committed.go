@@ -7,7 +7,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
@@ -17,7 +17,7 @@ import (
 // Kafka sends the messages of aborted transactions too, with a list of these transactions: a producer, and the offset at
 // which its transaction begins. To leave out what that producer wrote from there to its next marker is the reader's task,
 // which kafka-go's Reader does not do.
-func committed(topic string, page *fetch.ResponsePartition, from int64) (messages []kafka.Message, next int64, err error) {
+func committed(topic string, page *fetch.ResponsePartition, from int64) (messages []kafkago.Message, next int64, err error) {
 	r := &reply{
 		topic: topic, partition: int(page.Partition), from: from, next: from, aborted: make(map[int64]bool),
 		pending: slices.SortedFunc(slices.Values(page.AbortedTransactions), func(a, b fetch.ResponseTransaction) int {
@@ -39,7 +39,7 @@ type reply struct {
 	// pending are aborted transactions that begin further on; aborted are the producers of those that have begun.
 	pending  []fetch.ResponseTransaction
 	aborted  map[int64]bool
-	messages []kafka.Message
+	messages []kafkago.Message
 }
 
 func (r *reply) batches(reader protocol.RecordReader) error {
@@ -101,7 +101,7 @@ func (r *reply) message(record *protocol.Record) error {
 	if err != nil {
 		return err
 	}
-	r.messages = append(r.messages, kafka.Message{
+	r.messages = append(r.messages, kafkago.Message{
 		Topic: r.topic, Partition: r.partition, Offset: record.Offset, Key: key, Value: value, Headers: record.Headers,
 	})
 	return nil

@@ -17,13 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/jmpub/jmpub/internal/kafkatest"
-	"github.com/jmpub/jmpub/internal/sim"
-	"github.com/jmpub/jmpub/internal/soak"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
 // TestExampleModerationOnApacheKafka has jmpub publish a history while two members look at it. One is killed, a third
@@ -87,8 +87,8 @@ func TestExampleModerationOnApacheKafka(t *testing.T) {
 // kafkaGo shows why the example has a reading of its own: kafka-go's Reader waits in read_committed for the end of a
 // transaction, but passes on the events of those that were aborted.
 func (w *world) kafkaGo(t *testing.T) {
-	r := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: w.Addrs, Topic: w.prefix() + ".group", Partition: 0, IsolationLevel: kafka.ReadCommitted, MaxWait: time.Second,
+	r := kafkago.NewReader(kafkago.ReaderConfig{
+		Brokers: w.Addrs, Topic: w.prefix() + ".group", Partition: 0, IsolationLevel: kafkago.ReadCommitted, MaxWait: time.Second,
 	})
 	defer r.Close() //nolint:errcheck // It was only read.
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

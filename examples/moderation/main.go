@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 func main() {
@@ -67,10 +67,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		return fmt.Errorf("-rules: %w (%w)", err, errUsage)
 	}
 	seeds := strings.Split(*brokers, ",")
-	client := &kafka.Client{
-		Addr: kafka.TCP(seeds...),
+	client := &kafkago.Client{
+		Addr: kafkago.TCP(seeds...),
 		// Encryption and a password would go here, and into the dialer below.
-		Transport: &kafka.Transport{ClientID: clientID, MetadataTTL: metadataTTL},
+		Transport: &kafkago.Transport{ClientID: clientID, MetadataTTL: metadataTTL},
 	}
 	if err := makeTopic(ctx, client, *to); err != nil {
 		return err
@@ -93,24 +93,24 @@ const (
 )
 
 // group is how a member reads: from the beginning where nothing was committed yet.
-func group(brokers []string, name string, session time.Duration, topics ...string) kafka.ConsumerGroupConfig {
-	return kafka.ConsumerGroupConfig{
-		ID: name, Brokers: brokers, Topics: topics, StartOffset: kafka.FirstOffset,
-		Dialer:         &kafka.Dialer{ClientID: clientID, Timeout: dialTimeout, DualStack: true},
+func group(brokers []string, name string, session time.Duration, topics ...string) kafkago.ConsumerGroupConfig {
+	return kafkago.ConsumerGroupConfig{
+		ID: name, Brokers: brokers, Topics: topics, StartOffset: kafkago.FirstOffset,
+		Dialer:         &kafkago.Dialer{ClientID: clientID, Timeout: dialTimeout, DualStack: true},
 		SessionTimeout: session, HeartbeatInterval: session / 5, WatchPartitionChanges: true,
 	}
 }
 
 // makeTopic makes the topic of flags unless it is there.
-func makeTopic(ctx context.Context, client *kafka.Client, name string) error {
+func makeTopic(ctx context.Context, client *kafkago.Client, name string) error {
 	const partitions, replication = 6, -1 // The broker's default.
-	reply, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{
-		Topics: []kafka.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: replication}},
+	reply, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{
+		Topics: []kafkago.TopicConfig{{Topic: name, NumPartitions: partitions, ReplicationFactor: replication}},
 	})
 	if err == nil {
 		err = reply.Errors[name]
 	}
-	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+	if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
 		return fmt.Errorf("make the topic %s: %w (or make it by hand)", name, err)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
@@ -24,10 +24,10 @@ const (
 
 // member is a member of a consumer group that reads committed events.
 type member struct {
-	client *kafka.Client
-	group  kafka.ConsumerGroupConfig
+	client *kafkago.Client
+	group  kafkago.ConsumerGroupConfig
 	// work works on events of one partition, in order. They are committed when it returns nil; its error ends the member.
-	work func(ctx context.Context, events []kafka.Message) error
+	work func(ctx context.Context, events []kafkago.Message) error
 	log  *slog.Logger
 
 	// mu lets one batch be in work at a time, so that after a crash no more than one is looked at again.
@@ -36,7 +36,7 @@ type member struct {
 
 // run works until the context is done, and then leaves the group with all of its work committed.
 func (m *member) run(ctx context.Context) error {
-	group, err := kafka.NewConsumerGroup(m.group)
+	group, err := kafkago.NewConsumerGroup(m.group)
 	if err != nil {
 		return fmt.Errorf("set up the consumer group: %w", err)
 	}
@@ -74,10 +74,10 @@ func (m *member) run(ctx context.Context) error {
 type share struct {
 	*member
 
-	generation *kafka.Generation
+	generation *kafkago.Generation
 	topic      string
 	partition  int
-	// next is the offset to read from; kafka.FirstOffset where nothing was committed yet.
+	// next is the offset to read from; kafkago.FirstOffset where nothing was committed yet.
 	next int64
 }
 
@@ -85,16 +85,16 @@ type share struct {
 func (s *share) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		page, err := s.fetch(ctx)
-		var events []kafka.Message
+		var events []kafkago.Message
 		next := s.next
 		if err == nil {
 			events, next, err = committed(s.topic, page, s.next)
 		}
-		var refused kafka.Error
+		var refused kafkago.Error
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // The partitions are shared out anew; what was read is read again.
-		case errors.Is(err, kafka.OffsetOutOfRange):
+		case errors.Is(err, kafkago.OffsetOutOfRange):
 			return fmt.Errorf("read %s/%d: events were deleted before they were looked at: set the group's offsets (%w)",
 				s.topic, s.partition, err)
 		case errors.As(err, &refused) && !refused.Temporary():
@@ -113,7 +113,7 @@ func (s *share) run(ctx context.Context) error {
 
 // batches works on events and commits up to next. Where a commit is refused, the partition may be another member's by now,
 // so it is read no further; whoever is given it next goes on from the last commit.
-func (s *share) batches(ctx context.Context, events []kafka.Message, next int64) (proceed bool, err error) {
+func (s *share) batches(ctx context.Context, events []kafkago.Message, next int64) (proceed bool, err error) {
 	for len(events) > 0 && ctx.Err() == nil {
 		n := min(batch, len(events))
 		upTo := next
@@ -130,7 +130,7 @@ func (s *share) batches(ctx context.Context, events []kafka.Message, next int64)
 	return ctx.Err() == nil, nil
 }
 
-func (s *share) batch(ctx context.Context, events []kafka.Message, next int64) (proceed bool, err error) {
+func (s *share) batch(ctx context.Context, events []kafkago.Message, next int64) (proceed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err = s.work(ctx, events); err != nil {
@@ -146,14 +146,14 @@ func (s *share) batch(ctx context.Context, events []kafka.Message, next int64) (
 
 // fetch reads once. It goes below kafka-go's Client.Fetch, whose reply lacks the list of aborted transactions.
 func (s *share) fetch(ctx context.Context) (*fetch.ResponsePartition, error) {
-	if s.next == kafka.FirstOffset {
+	if s.next == kafkago.FirstOffset {
 		if err := s.first(ctx); err != nil {
 			return nil, err
 		}
 	}
 	reply, err := s.client.Transport.RoundTrip(ctx, s.client.Addr, &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: fetchWait, MinBytes: 1, MaxBytes: fetchBytes,
-		IsolationLevel: int8(kafka.ReadCommitted), SessionEpoch: -1,
+		IsolationLevel: int8(kafkago.ReadCommitted), SessionEpoch: -1,
 		Topics: []fetch.RequestTopic{{Topic: s.topic, Partitions: []fetch.RequestPartition{{
 			Partition: int32(s.partition), CurrentLeaderEpoch: -1, FetchOffset: s.next, LogStartOffset: -1, //nolint:gosec // A partition's number.
 			PartitionMaxBytes: fetchBytes,
@@ -164,26 +164,26 @@ func (s *share) fetch(ctx context.Context) (*fetch.ResponsePartition, error) {
 	}
 	page, ok := reply.(*fetch.Response)
 	if !ok || len(page.Topics) != 1 || len(page.Topics[0].Partitions) != 1 {
-		return nil, kafka.UnknownTopicOrPartition
+		return nil, kafkago.UnknownTopicOrPartition
 	}
 	found := &page.Topics[0].Partitions[0]
 	if code := cmp.Or(page.ErrorCode, found.ErrorCode); code != 0 {
-		return nil, kafka.Error(code)
+		return nil, kafkago.Error(code)
 	}
 	return found, nil
 }
 
 // first finds the partition's beginning.
 func (s *share) first(ctx context.Context) error {
-	reply, err := s.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{s.topic: {kafka.FirstOffsetOf(s.partition)}},
+	reply, err := s.client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{
+		Topics: map[string][]kafkago.OffsetRequest{s.topic: {kafkago.FirstOffsetOf(s.partition)}},
 	})
 	if err != nil {
 		return err
 	}
 	found := reply.Topics[s.topic]
 	if len(found) != 1 {
-		return kafka.UnknownTopicOrPartition
+		return kafkago.UnknownTopicOrPartition
 	}
 	if found[0].Error != nil {
 		return found[0].Error

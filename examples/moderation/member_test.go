@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,7 +23,7 @@ import (
 // stage is an embedded broker with events of a sender that the only rule is about.
 type stage struct {
 	cluster *kfake.Cluster
-	client  *kafka.Client
+	client  *kafkago.Client
 	reader  *kgo.Client
 }
 
@@ -36,9 +36,9 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	transport := &kafka.Transport{}
+	transport := &kafkago.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	w := &stage{cluster: cluster, client: &kafka.Client{Addr: kafka.TCP(cluster.ListenAddrs()...), Transport: transport}}
+	w := &stage{cluster: cluster, client: &kafkago.Client{Addr: kafkago.TCP(cluster.ListenAddrs()...), Transport: transport}}
 	w.reader = w.kafka(t, kgo.ConsumeTopics("flags"))
 	return w
 }
@@ -129,7 +129,7 @@ func TestWorkThatFailsEndsTheMember(t *testing.T) {
 	w.publish(t)
 	m := w.member(t)
 	broken := errors.New("broken")
-	m.work = func(context.Context, []kafka.Message) error { return broken }
+	m.work = func(context.Context, []kafkago.Message) error { return broken }
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := m.run(ctx); !errors.Is(err, broken) {
@@ -170,7 +170,7 @@ func TestAbortedEventsAreNotLookedAt(t *testing.T) {
 	defer cancel()
 	var got []string
 	m := w.member(t)
-	m.work = func(_ context.Context, events []kafka.Message) error {
+	m.work = func(_ context.Context, events []kafkago.Message) error {
 		for _, e := range events {
 			got = append(got, string(e.Value))
 		}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 // finding is what is published of a message that breaks rules. It depends on nothing but the message and the rules, so that
@@ -38,21 +38,21 @@ const workTimeout = 30 * time.Second
 // moderator looks at events and publishes flags.
 type moderator struct {
 	rules []rule
-	flags *kafka.Writer
+	flags *kafkago.Writer
 	log   *slog.Logger
 }
 
 // newFlags is how flags are published to a topic.
-func newFlags(client *kafka.Client, topic string) *kafka.Writer {
-	return &kafka.Writer{
+func newFlags(client *kafkago.Client, topic string) *kafkago.Writer {
+	return &kafkago.Writer{
 		Addr: client.Addr, Transport: client.Transport, Topic: topic,
-		RequiredAcks: kafka.RequireAll, BatchSize: batch, BatchTimeout: 5 * time.Millisecond,
-		Balancer: kafka.BalancerFunc(byConversation),
+		RequiredAcks: kafkago.RequireAll, BatchSize: batch, BatchTimeout: 5 * time.Millisecond,
+		Balancer: kafkago.BalancerFunc(byConversation),
 	}
 }
 
 // byConversation keeps the flags of a conversation in order too.
-func byConversation(m kafka.Message, partitions ...int) int {
+func byConversation(m kafkago.Message, partitions ...int) int {
 	h := fnv.New32a()
 	for _, header := range m.Headers {
 		if header.Key == "ce_subject" {
@@ -63,10 +63,10 @@ func byConversation(m kafka.Message, partitions ...int) int {
 }
 
 // work publishes the flags of some events.
-func (m *moderator) work(ctx context.Context, events []kafka.Message) error {
+func (m *moderator) work(ctx context.Context, events []kafkago.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	var flags []kafka.Message
+	var flags []kafkago.Message
 	for i := range events {
 		flag, broken, err := m.look(&events[i])
 		if err != nil {
@@ -87,7 +87,7 @@ func (m *moderator) work(ctx context.Context, events []kafka.Message) error {
 }
 
 // look makes the flag of an event, if it breaks a rule.
-func (m *moderator) look(event *kafka.Message) (flag kafka.Message, broken bool, err error) {
+func (m *moderator) look(event *kafkago.Message) (flag kafkago.Message, broken bool, err error) {
 	f := finding{Topic: event.Topic, Partition: event.Partition, Offset: event.Offset}
 	var msg message
 	if f.MsgID, err = strconv.ParseInt(string(event.Key), 10, 64); err == nil {
@@ -105,5 +105,5 @@ func (m *moderator) look(event *kafka.Message) (flag kafka.Message, broken bool,
 	if err != nil {
 		return flag, false, fmt.Errorf("write the flag of %s/%d at offset %d: %w", event.Topic, event.Partition, event.Offset, err)
 	}
-	return kafka.Message{Key: event.Key, Value: value, Headers: event.Headers}, true, nil
+	return kafkago.Message{Key: event.Key, Value: value, Headers: event.Headers}, true, nil
 }

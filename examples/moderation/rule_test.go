@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 func TestRules(t *testing.T) {
@@ -27,7 +27,7 @@ func TestRules(t *testing.T) {
 		{`{"from":{"id":"user_00011"}}`, "[]"},
 	} {
 		m := &moderator{rules: rules}
-		flag, broken, err := m.look(&kafka.Message{Key: []byte("7"), Value: []byte(test.event)})
+		flag, broken, err := m.look(&kafkago.Message{Key: []byte("7"), Value: []byte(test.event)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestRules(t *testing.T) {
 
 func TestEventThatCannotBeReadIsFlagged(t *testing.T) {
 	m := &moderator{}
-	for _, event := range []kafka.Message{
+	for _, event := range []kafkago.Message{
 		{Key: []byte("7"), Value: []byte(`{"text":`)},
 		{Key: []byte("7"), Value: []byte(`{"text":1}`)},
 		{Key: []byte("x"), Value: []byte(`{}`)},
@@ -93,7 +93,7 @@ func FuzzLook(f *testing.F) {
 	f.Add([]byte(""), []byte(`{"text":"\ud800"}`))
 	m := &moderator{rules: []rule{{Name: "r", Words: []string{"a"}, Senders: []string{"b"}, Media: []string{"video"}}}}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		event := &kafka.Message{Topic: "t", Partition: 3, Offset: 9, Key: key, Value: value}
+		event := &kafkago.Message{Topic: "t", Partition: 3, Offset: 9, Key: key, Value: value}
 		once, broken, err := m.look(event)
 		if err != nil {
 			t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/jmpub/jmpub/docs/schemas"
-	"github.com/jmpub/jmpub/internal/avrotest"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/pipeline"
 )
 

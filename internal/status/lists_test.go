@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // TestStreamsOfAListAreOneLine shows where the one stands that is furthest behind, and counts for all of them.
@@ -23,7 +24,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 		c.Ledger.Stream, c.Checkpoint.Stream = user(name), user(name)
 		o.Begun(user(name), &c.Checkpoint)
 		o.Head(user(name), c.Checkpoint.End)
-		o.Committed(c, [pipeline.TargetCount]int{})
+		o.Committed(c, [event.TargetCount]int{})
 	}
 	o.Discovered(2, 90*time.Second)
 	expect := func(streams int, lag float64) {

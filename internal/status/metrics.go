@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // registry serves the status as metrics, beside those of the process.
@@ -108,7 +108,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		count("jmpub_gap_seconds_total", t.gapSeconds, name)
 	}
 	for target, n := range s.totals.events {
-		count("jmpub_events_total", n, pipeline.Target(target).String())
+		count("jmpub_events_total", n, event.Target(target).String())
 	}
 	for _, reason := range sortedKeys(s.totals.rejected) {
 		count("jmpub_rejected_total", s.totals.rejected[reason], string(reason))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Snapshot is the status at one moment. It shares nothing with the status.
@@ -73,7 +74,7 @@ func (s *Status) Snapshot() Snapshot {
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 	}
 	for target, n := range s.totals.events {
-		snap.Events[pipeline.Target(target).String()] = n
+		snap.Events[event.Target(target).String()] = n
 	}
 	for class, r := range s.totals.requests {
 		snap.Requests[class] = int64(r.count) //nolint:gosec // A count.

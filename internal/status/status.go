@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Options describe the app that is observed.
@@ -73,8 +74,8 @@ type streamTotals struct {
 }
 
 type totals struct {
-	events   [pipeline.TargetCount]int64
-	rejected map[pipeline.Reason]int64
+	events   [event.TargetCount]int64
+	rejected map[event.Reason]int64
 	requests map[string]requestTotals
 	retries  int64
 	restarts map[pipeline.Class]int64
@@ -113,7 +114,7 @@ func New(o Options) *Status {
 	s := &Status{
 		opts: o, started: o.Now(), streams: make(map[pipeline.Stream]*streamState),
 		totals: totals{
-			rejected: make(map[pipeline.Reason]int64), requests: make(map[string]requestTotals),
+			rejected: make(map[event.Reason]int64), requests: make(map[string]requestTotals),
 			restarts: make(map[pipeline.Class]int64), notices: make(map[pipeline.NoticeKind]int64),
 		},
 	}
@@ -144,7 +145,7 @@ func (s *Status) Observer() *pipeline.Observer {
 		},
 		Head:      s.head,
 		Committed: s.committed,
-		Rejected: func(_ pipeline.Stream, r pipeline.Rejection) {
+		Rejected: func(_ pipeline.Stream, r event.Rejection) {
 			s.locked(func() { s.totals.rejected[r.Reason]++ })
 		},
 		Notice: func(n pipeline.Notice) {
@@ -248,7 +249,7 @@ func (s *Status) head(stream pipeline.Stream, end time.Time) {
 	})
 }
 
-func (s *Status) committed(c *pipeline.Closed, events [pipeline.TargetCount]int) {
+func (s *Status) committed(c *pipeline.Closed, events [event.TargetCount]int) {
 	s.locked(func() {
 		ledger := c.Ledger
 		state, p := s.at(ledger.Stream), s.place(ledger.Stream)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 func messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMessages} }
@@ -54,8 +55,8 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 	o.Retry("get page", errors.New("boom"), time.Second)
 	o.Restart(messages(), pipeline.Window{}, &pipeline.Fault{Class: pipeline.Restart})
 	o.Head(messages(), now.Add(-10*time.Second))
-	o.Committed(closed(now.Add(-10*time.Second), 100), [pipeline.TargetCount]int{60, 30, 7, 0})
-	o.Rejected(messages(), pipeline.Rejection{Reason: pipeline.ReasonMsgIDAbsent})
+	o.Committed(closed(now.Add(-10*time.Second), 100), [event.TargetCount]int{60, 30, 7, 0})
+	o.Rejected(messages(), event.Rejection{Reason: event.ReasonMsgIDAbsent})
 	o.Notice(pipeline.Notice{Kind: pipeline.NoticeGap, Stream: messages(), Window: pipeline.Window{Begin: now.Add(-time.Hour), End: now}})
 	o.Notice(pipeline.Notice{Kind: pipeline.NoticeMismatch, Stream: messages()})
 	o.Session(nil)
@@ -121,9 +122,9 @@ func TestRetentionClock(t *testing.T) {
 		shows(55*day, 5*day, true)
 		later := closed(now.Add(-time.Minute), 10)
 		later.Checkpoint.Past = &pipeline.Past{End: now.Add(-50 * day), Until: now.Add(-time.Hour)}
-		o.Committed(later, [pipeline.TargetCount]int{})
+		o.Committed(later, [event.TargetCount]int{})
 		shows(50*day, 10*day, false)
-		o.Committed(closed(now.Add(-time.Minute), 10), [pipeline.TargetCount]int{})
+		o.Committed(closed(now.Add(-time.Minute), 10), [event.TargetCount]int{})
 		shows(time.Minute, 60*day-time.Minute, false)
 		o.Head(messages(), now)
 		shows(0, 60*day, false)
@@ -155,7 +156,7 @@ func TestReadiness(t *testing.T) {
 		ready(true)
 		time.Sleep(2 * time.Minute)
 		ready(false)
-		s.Observer().Committed(closed(time.Now(), 10), [pipeline.TargetCount]int{})
+		s.Observer().Committed(closed(time.Now(), 10), [event.TargetCount]int{})
 		ready(true)
 		if code, _ := get(t, h, "/healthz"); code != http.StatusOK {
 			t.Errorf("/healthz is %d", code)

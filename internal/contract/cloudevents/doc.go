@@ -1,3 +1,0 @@
-// Package cloudevents reads what jmpub publishes with the CloudEvents SDK. It is a module of its own, so that the SDK and its
-// Kafka client are no dependency of jmpub: go test -C internal/contract/cloudevents ./...
-package cloudevents

@@ -1,0 +1,188 @@
+// Package kafka connects to Kafka and says of each of its errors what it asks for. Sink and checkpoint share it.
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Config tells how to reach the brokers.
+type Config struct {
+	// Brokers are host:port.
+	Brokers []string
+	// TLS encrypts; CAFile, where set, replaces the system's certificate authorities; CertFile and KeyFile are the
+	// client's own.
+	TLS                       bool
+	CAFile, CertFile, KeyFile string
+	// Mechanism is empty, "plain", "scram-sha-256" or "scram-sha-512".
+	Mechanism, Username string
+	// Password is given out once, when the connection is made.
+	Password func() string
+	// ClientID names jmpub in the brokers' logs and quotas.
+	ClientID string
+}
+
+// The mechanisms of SASL.
+const (
+	Plain       = "plain"
+	ScramSHA256 = "scram-sha-256"
+	ScramSHA512 = "scram-sha-512"
+)
+
+const (
+	// metadataTTL bounds for how long a request can go to a partition's old leader: kafka-go's transport learns of a new
+	// one only by refreshing.
+	metadataTTL = 2 * time.Second
+	dialTimeout = 5 * time.Second
+	idleTimeout = time.Minute
+	// requestTimeout bounds one request; kafka-go's transport would otherwise wait for a broker that never answers.
+	requestTimeout = 30 * time.Second
+)
+
+// Conn is a connection to a cluster. Safe for concurrent use.
+type Conn struct {
+	*kafkago.Client
+	transport *kafkago.Transport
+}
+
+// Open makes a connection. Nothing is sent yet, but files are read.
+func Open(cfg Config) (*Conn, error) {
+	transport := &kafkago.Transport{
+		DialTimeout: dialTimeout, IdleTimeout: idleTimeout, MetadataTTL: metadataTTL, ClientID: cfg.ClientID,
+	}
+	var err error
+	if transport.TLS, err = cfg.tls(); err != nil {
+		return nil, err
+	}
+	if transport.SASL, err = cfg.mechanism(); err != nil {
+		return nil, err
+	}
+	return &Conn{
+		Client:    &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: transport},
+		transport: transport,
+	}, nil
+}
+
+// Close lets go of idle connections.
+func (c *Conn) Close() { c.transport.CloseIdleConnections() }
+
+func (cfg *Config) tls() (*tls.Config, error) {
+	if !cfg.TLS {
+		return nil, nil //nolint:nilnil // No TLS is a configuration too.
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CA_FILE: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CA_FILE: %s holds no certificate in PEM form", cfg.CAFile)
+		}
+	}
+	if cfg.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CERT_FILE and JMPUB_KAFKA_TLS_KEY_FILE: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	}
+	return conf, nil
+}
+
+func (cfg *Config) mechanism() (sasl.Mechanism, error) {
+	algorithms := map[string]scram.Algorithm{ScramSHA256: scram.SHA256, ScramSHA512: scram.SHA512}
+	switch cfg.Mechanism {
+	case "":
+		return nil, nil //nolint:nilnil // No authentication is a configuration too.
+	case Plain:
+		return plain.Mechanism{Username: cfg.Username, Password: cfg.Password()}, nil
+	case ScramSHA256, ScramSHA512:
+		mechanism, err := scram.Mechanism(algorithms[cfg.Mechanism], cfg.Username, cfg.Password())
+		if err != nil {
+			return nil, fmt.Errorf("JMPUB_KAFKA_SASL_USERNAME and JMPUB_KAFKA_SASL_PASSWORD: %w", err)
+		}
+		return mechanism, nil
+	default:
+		return nil, fmt.Errorf("JMPUB_KAFKA_SASL: %q is not plain, scram-sha-256 or scram-sha-512", cfg.Mechanism)
+	}
+}
+
+// Check reaches for every broker by itself and reports, if none can be used, what was wrong with each: kafka-go's pool
+// tells only that it has no connection.
+func Check(ctx context.Context, cfg Config) error {
+	var errs []error
+	for _, broker := range cfg.Brokers {
+		if err := checkOne(ctx, cfg, broker); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+func checkOne(ctx context.Context, cfg Config, broker string) error {
+	op := "connect to Kafka at " + broker
+	tlsConfig, err := cfg.tls()
+	if err != nil {
+		return err
+	}
+	if tlsConfig != nil {
+		if tlsConfig.ServerName, _, err = net.SplitHostPort(broker); err != nil {
+			return fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
+		}
+	}
+	mechanism, err := cfg.mechanism()
+	if err != nil {
+		return err
+	}
+	dialer := &kafkago.Dialer{Timeout: dialTimeout, TLS: tlsConfig, SASLMechanism: mechanism, ClientID: cfg.ClientID}
+	conn, err := dialer.DialContext(ctx, "tcp", broker)
+	if err != nil {
+		return connectFault(op, err)
+	}
+	defer conn.Close() //nolint:errcheck // It was only looked at.
+	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+		return connectFault(op, err)
+	}
+	if _, err := conn.ApiVersions(); err != nil {
+		return connectFault(op, err)
+	}
+	// A broker that wants credentials tells its versions without them, and hangs up at anything else.
+	if _, err := conn.Brokers(); err != nil {
+		return connectFault(op, err)
+	}
+	return nil
+}
+
+// connectFault is Fault with hints that fit the first contact.
+func connectFault(op string, err error) error {
+	var dns *net.DNSError
+	fault, ok := errors.AsType[*pipeline.Fault](Fault(op, err))
+	if !ok {
+		return err
+	}
+	switch {
+	case fault.Hint != "":
+	case errors.As(err, &dns):
+		fault.Hint = "the host name is not known; check JMPUB_KAFKA_BROKERS"
+	default:
+		fault.Hint = "no broker answers there as expected; check JMPUB_KAFKA_BROKERS, JMPUB_KAFKA_TLS and JMPUB_KAFKA_SASL"
+	}
+	return fault
+}

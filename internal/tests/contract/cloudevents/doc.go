@@ -1,0 +1,3 @@
+// Package cloudevents reads what jmpub publishes with the CloudEvents SDK. It is a module of its own, so that the SDK and its
+// Kafka client are no dependency of jmpub: go test -C internal/tests/contract/cloudevents ./...
+package cloudevents

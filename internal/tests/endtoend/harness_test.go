@@ -1,0 +1,382 @@
+// Package endtoend holds the promises of the whole against a hostile simulated API and the embedded broker.
+package endtoend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/tests/avrotest"
+	"github.com/jmpub/jmpub/internal/tests/contract"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// world is a simulated API and a broker that several runs of the pipeline share.
+type world struct {
+	api     *sim.Server
+	url     string
+	brokers []string
+	// begin and end bound the history; all of it has settled.
+	begin, end time.Time
+}
+
+// newWorld starts both. The history ended a minute ago.
+func newWorld(tb testing.TB, minutes int, change func(*sim.Options)) *world {
+	tb.Helper()
+	end := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
+	w := &world{begin: end.Add(-time.Duration(minutes) * time.Minute), end: end}
+	opts := sim.Defaults()
+	opts.Begin, opts.End = w.begin, w.end
+	opts.Users, opts.Groups, opts.Rooms = 30, 8, 4
+	if change != nil {
+		change(&opts)
+	}
+	api, err := sim.New(opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server := httptest.NewServer(api)
+	tb.Cleanup(server.Close)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(cluster.Close)
+	w.api, w.url, w.brokers = api, server.URL+"/v2", cluster.ListenAddrs()
+	return w
+}
+
+// job is one pipeline on a world: what an operator would start.
+type job struct {
+	*world
+	prefix  string
+	streams []pipeline.Stream
+	// discover are the kinds of which the streams are found by the lists; of streams, only the others are named then.
+	discover []pipeline.StreamKind
+	dir      string // file checkpoints
+	// liveFirst follows the head and reads the history behind it.
+	liveFirst bool
+	// change adapts the source's settings.
+	change func(*source.Config)
+	// until is where the run ends; the history's end unless set.
+	until time.Time
+	// pageSize is small, so that little history has many pages and windows.
+	pageSize int
+	// unchecked leaves out the contract, which takes longer than all the rest, where many rows are there for another reason.
+	unchecked bool
+	observer  *pipeline.Observer
+	// template names the event topics; registry is the address of the schema registry where events are in Avro.
+	template, registry string
+}
+
+func (w *world) job(prefix string) *job {
+	return &job{
+		world: w, prefix: prefix, pageSize: 10, until: w.end,
+		streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}},
+	}
+}
+
+// run works until all of the history is read, or until cut cuts it off. It returns the pipeline's error.
+func (j *job) run(ctx context.Context, cut *cut) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if cut != nil {
+		cut.cancel = cancel
+	}
+	conn, err := kafka.Open(kafka.Config{Brokers: j.brokers, ClientID: "test"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := conn.Client
+	client.Transport = cut.kafka(client.Transport)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+
+	heads := newHeads(j.streams, j.until.Add(time.Second), cancel)
+	end := &pipeline.Observer{Head: heads.see}
+	if j.liveFirst { // The end is reached when no history is left behind the head.
+		end = &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
+			if c.Checkpoint.Past == nil {
+				heads.see(c.Checkpoint.Stream, c.Checkpoint.End)
+			}
+		}}
+	}
+	observer := pipeline.Observers(j.observer, end)
+	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
+	cfg := source.Config{
+		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
+		ListsURL: strings.TrimSuffix(j.url, "/v2") + "/v1", TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
+		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
+		Retry: retry, Observer: observer, Transport: cut.http(transport),
+	}
+	if j.change != nil {
+		j.change(&cfg)
+	}
+	api, err := source.New(cfg)
+	if err != nil {
+		return err
+	}
+	sinkCfg := sink.Config{
+		Client: client, Prefix: j.prefix, TransactionalID: j.prefix + "-0", Compression: "lz4",
+		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry,
+		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	}
+	sinkCfg.Template, sinkCfg.AppKey = j.template, j.api.AppKey
+	if j.registry != "" {
+		sinkCfg.Format = sink.FormatAvro
+		sinkCfg.Schemas, err = registry.New(registry.Config{
+			URL: j.registry, Password: func() string { return "" }, Register: true,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if j.dir != "" {
+		sinkCfg.TransactionalID = ""
+	}
+	out, err := sink.New(sinkCfg)
+	if err != nil {
+		return err
+	}
+	var store pipeline.Checkpoints = checkpoint.NewKafka(client, j.prefix+".checkpoints", j.api.AppKey,
+		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	if j.dir != "" {
+		files, openErr := checkpoint.OpenFiles(j.dir, j.api.AppKey)
+		if openErr != nil {
+			return openErr
+		}
+		defer files.Close() //nolint:errcheck // Only the lock.
+		store = files
+	}
+	grace := time.Duration(0) // The default.
+	if cut != nil {
+		grace = time.Millisecond // A killed process finishes nothing.
+	}
+	p, err := pipeline.New(pipeline.Config{
+		Grace:  grace,
+		AppKey: j.api.AppKey, Streams: j.named(), Discovery: j.discovery(api), Source: api, Sink: out, Checkpoints: store,
+		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
+		Retry: retry, Observer: observer, LiveFirst: j.liveFirst,
+	})
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx)
+}
+
+// named are the streams that an operator would name.
+func (j *job) named() []pipeline.Stream {
+	return slices.DeleteFunc(slices.Clone(j.streams), func(s pipeline.Stream) bool { return slices.Contains(j.discover, s.Kind) })
+}
+
+func (j *job) discovery(lists pipeline.Directory) *pipeline.DiscoveryConfig {
+	if len(j.discover) == 0 {
+		return nil
+	}
+	return &pipeline.DiscoveryConfig{Kinds: j.discover, Directory: lists, Every: 300 * time.Millisecond}
+}
+
+// published is the contract that every record of every topic is held against.
+var published = sync.OnceValues(contract.Load)
+
+// contractCheck is a check of verify.Read.
+func contractCheck(t *testing.T) verify.Check {
+	t.Helper()
+	c, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(topic string, r *kgo.Record) error {
+		headers := make([]contract.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			headers[i] = contract.Header(h)
+		}
+		return c.Check(topic, r.Key, headers, r.Value)
+	}
+}
+
+// compare reads everything back and holds it against the contract, and against the truth of the job's streams.
+func (j *job) compare(t *testing.T) verify.Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var checks []verify.Check
+	if !j.unchecked {
+		checks = append(checks, contractCheck(t))
+	}
+	found, err := j.layout(t).Read(ctx, j.brokers, checks...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Checked == 0 && !j.unchecked {
+		t.Error("there is no ledger")
+	}
+	return verify.Compare(j.truth(), found)
+}
+
+// layout is where and how a reader finds the job's events.
+func (j *job) layout(t *testing.T) *verify.Layout {
+	t.Helper()
+	routing, err := sink.NewRouting(j.template, j.prefix, j.api.AppKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &verify.Layout{Prefix: j.prefix, Topic: routing.Event}
+	if j.registry != "" {
+		l.Decode, l.ContentType = avrotest.NewReader(j.registry).Decode, "application/avro"
+	}
+	return l
+}
+
+func (j *job) truth() iter.Seq[verify.TruthRow] {
+	return func(yield func(verify.TruthRow) bool) {
+		for _, s := range j.streams {
+			for r := range j.api.Truth(sim.Range{Begin: j.begin, End: time.Now(), Stream: s.String()}) {
+				row := verify.TruthRow{
+					MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: !r.Time.Before(j.until),
+				}
+				if !yield(row) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// heads stops a run when every stream has been read up to the end.
+type heads struct {
+	mu   sync.Mutex
+	left map[pipeline.Stream]bool
+	end  time.Time
+	stop func()
+}
+
+func newHeads(streams []pipeline.Stream, end time.Time, stop func()) *heads {
+	h := &heads{left: make(map[pipeline.Stream]bool), end: end, stop: stop}
+	for _, s := range streams {
+		h.left[s] = true
+	}
+	return h
+}
+
+func (h *heads) see(s pipeline.Stream, end time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if end.Before(h.end) {
+		return
+	}
+	delete(h.left, s)
+	if len(h.left) == 0 {
+		h.stop()
+	}
+}
+
+// errCut is what everything answers once a cut has happened, as if the process were gone.
+var errCut = errors.New("cut")
+
+// cut ends a run at its n-th exchange with the outside: as kill -9 would, nothing more goes out after it. The exchange
+// itself is not sent, or (lost) it is sent and the reply is lost. A nil cut cuts nothing.
+type cut struct {
+	at     int64
+	lost   bool
+	cancel func()
+	n      atomic.Int64
+	dead   atomic.Bool
+}
+
+// step counts an exchange; it tells whether the exchange may be sent and whether its reply may come.
+func (c *cut) step() (send, reply bool) {
+	if c.dead.Load() {
+		return false, false
+	}
+	if c.n.Add(1) != c.at {
+		return true, true
+	}
+	return c.lost, false
+}
+
+// die makes the rest of the run silent.
+func (c *cut) die() {
+	c.dead.Store(true)
+	c.cancel()
+}
+
+type httpCut struct {
+	*cut
+	next http.RoundTripper
+}
+
+func (c *cut) http(next http.RoundTripper) http.RoundTripper {
+	if c == nil {
+		return next
+	}
+	return httpCut{c, next}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c httpCut) RoundTrip(r *http.Request) (*http.Response, error) {
+	send, reply := c.step()
+	if !send {
+		c.die()
+		return nil, errCut
+	}
+	res, err := c.next.RoundTrip(r)
+	if reply {
+		return res, err
+	}
+	if err == nil {
+		_ = res.Body.Close() // Nobody is there to read it.
+	}
+	c.die()
+	return nil, errCut
+}
+
+type kafkaCut struct {
+	*cut
+	next kafkago.RoundTripper
+}
+
+func (c *cut) kafka(next kafkago.RoundTripper) kafkago.RoundTripper {
+	if c == nil {
+		return next
+	}
+	return kafkaCut{c, next}
+}
+
+// RoundTrip implements kafkago.RoundTripper.
+func (c kafkaCut) RoundTrip(ctx context.Context, addr net.Addr, req kafkago.Request) (kafkago.Response, error) {
+	send, reply := c.step()
+	if !send {
+		c.die()
+		return nil, errCut
+	}
+	res, err := c.next.RoundTrip(ctx, addr, req)
+	if reply {
+		return res, err
+	}
+	c.die()
+	return nil, fmt.Errorf("%w after %T", errCut, req)
+}

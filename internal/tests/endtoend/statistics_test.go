@@ -1,0 +1,244 @@
+package endtoend_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// almanac is a simulated API whose day goes by in seconds, and a broker.
+type almanac struct {
+	api     *sim.Server
+	url     string
+	brokers []string
+	stream  pipeline.Stream
+	// skipped is how much the simulator's clock is ahead, in nanoseconds.
+	skipped *atomic.Int64
+}
+
+func newAlmanac(t *testing.T, name string, change func(*sim.Options)) *almanac {
+	t.Helper()
+	a := &almanac{stream: pipeline.Stream{Kind: pipeline.StreamStatistics, Name: name}, skipped: new(atomic.Int64)}
+	o := sim.Defaults()
+	o.Rate, o.Zone = 0.002, time.FixedZone("Asia/Shanghai", 8*60*60)
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(a.skipped.Load())) }
+	change(&o)
+	var err error
+	if a.api, err = sim.New(o); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(a.api)
+	t.Cleanup(server.Close)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	a.url, a.brokers = server.URL, cluster.ListenAddrs()
+	return a
+}
+
+// follow does what a process does, until ctx ends.
+func (a *almanac) follow(ctx context.Context) error {
+	conn, err := kafka.Open(kafka.Config{Brokers: a.brokers, ClientID: "test"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	retry := pipeline.Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	cfg := source.Defaults()
+	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, source.Secret(a.api.MasterSecret), a.url+"/v2"
+	cfg.Rate, cfg.Retry, cfg.Transport = source.Rate{Requests: 100_000, Per: time.Minute}, retry, transport
+	api, err := source.New(cfg)
+	if err != nil {
+		return err
+	}
+	out, err := sink.New(sink.Config{
+		Client: conn.Client, Prefix: "t", TransactionalID: "t-0", Compression: "lz4",
+		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry, Statistics: []pipeline.Stream{a.stream},
+		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	})
+	if err != nil {
+		return err
+	}
+	if err = out.Open(ctx); err != nil {
+		return err
+	}
+	store := checkpoint.NewKafka(conn.Client, "t.checkpoints", a.api.AppKey,
+		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	checkpoints, err := store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	s := pipeline.NewStatistics(pipeline.StatisticsConfig{
+		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond,
+	}, checkpoints[a.stream])
+	for {
+		update, err := s.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := update.Commit(ctx, out, store); err != nil {
+			return err
+		}
+	}
+}
+
+// followFor cuts off what follows after a time.
+func (a *almanac) followFor(t *testing.T, d time.Duration) {
+	t.Helper()
+	ctx, cut := context.WithCancel(t.Context())
+	defer time.AfterFunc(d, cut).Stop()
+	defer cut()
+	if err := a.follow(ctx); ctx.Err() == nil {
+		t.Fatalf("it ended by itself: %v", err)
+	}
+}
+
+// published is what the compacted topic says at last of each period, and how many records there are.
+func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, records int) {
+	t.Helper()
+	topic := "t." + string(pipeline.StatisticsTopic(a.stream))
+	promised, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic, "t.windows", "t.checkpoints"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	last = make(map[string]json.RawMessage)
+	quiet, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	if _, err := kadm.NewClient(client).ListCommittedOffsets(quiet, topic); err != nil {
+		t.Fatal(err)
+	}
+	for quiet.Err() == nil {
+		client.PollFetches(quiet).EachRecord(func(r *kgo.Record) {
+			if err := promised.Check(strings.TrimPrefix(r.Topic, "t."), r.Key, nil, r.Value); err != nil {
+				t.Error(err)
+			}
+			if r.Topic != topic {
+				return
+			}
+			if bytes.Equal(last[string(r.Key)], r.Value) {
+				t.Errorf("%s was published twice in a row as %s", r.Key, r.Value)
+			}
+			last[string(r.Key)] = r.Value
+			records++
+		})
+	}
+	return last, records
+}
+
+// TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its figures
+// are late; at last the topic has what the API says.
+func TestStatisticsOfAKilledProcess(t *testing.T) {
+	t.Parallel()
+	killedStatistics(t, nil)
+}
+
+// killedStatistics is that on these brokers, or on an embedded one where there are none.
+func killedStatistics(t *testing.T, brokers []string) {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	a := newAlmanac(t, "messages", func(o *sim.Options) {
+		o.Seed, o.StatisticsLag = seed, time.Hour
+		o.ServerError, o.Truncated, o.Dropped, o.RateLimitedBare = 0.02, 0.02, 0.02, 0.001
+	})
+	if brokers != nil {
+		a.brokers = brokers
+	}
+	for range 15 {
+		a.followFor(t, time.Duration(100+r.IntN(300))*time.Millisecond)
+		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
+	}
+	for a.api.Now().In(a.api.Zone).Hour() < 2 { // The figures of a day that is just over are an hour late.
+		a.skipped.Add(int64(time.Hour))
+	}
+	// Long enough to read all that is to be read again.
+	a.followFor(t, 3*time.Second)
+	last, records := a.published(t)
+	for unit, n := range map[pipeline.Unit]int{pipeline.Day: 60, pipeline.Month: 2} {
+		for back := range n {
+			p := pipeline.PeriodOf(unit, a.api.Now().In(a.api.Zone)).Add(-back)
+			if _, ok := last[a.api.AppKey+"/"+p.String()]; !ok {
+				t.Errorf("the %s %s is missing", unit, p)
+			}
+		}
+	}
+	if refused := a.api.Stats().Codes[899003]; refused > 3 {
+		t.Errorf("%d requests were refused, want at most those of a midnight", refused)
+	}
+	t.Logf("%d periods, %d records, %d statistics", len(last), records, a.api.Stats().Statistics)
+	a.compare(t, last)
+}
+
+// compare holds the days that are over against the rows.
+func (a *almanac) compare(t *testing.T, last map[string]json.RawMessage) {
+	t.Helper()
+	for back := 1; back < 60; back++ {
+		p := pipeline.PeriodOf(pipeline.Day, a.api.Now().In(a.api.Zone)).Add(-back)
+		var group, single int64
+		for row := range a.api.Truth(sim.Range{Begin: p.Begin, End: p.End().Add(-time.Millisecond)}) {
+			switch row.Target {
+			case "group":
+				group++
+			case "single":
+				single++
+			default:
+			}
+		}
+		var event struct {
+			Data struct {
+				Group  int64            `json:"group_send_msg"`
+				Single int64            `json:"single_send_msg"`
+				Types  map[string]int64 `json:"group_msg_stat"`
+			} `json:"data"`
+		}
+		if err := json.Unmarshal(last[a.api.AppKey+"/"+p.String()], &event); err != nil {
+			t.Fatal(err)
+		}
+		types := int64(0)
+		for _, n := range event.Data.Types {
+			types += n
+		}
+		if event.Data.Group != group || event.Data.Single != single || types != group {
+			t.Errorf("%s: published %+v, want %d and %d", p, event.Data, group, single)
+		}
+	}
+}
+
+// TestStatisticsWithoutTheRight ends as what concerns that stream alone.
+func TestStatisticsWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	a := newAlmanac(t, "users", func(o *sim.Options) { o.NoStatistics = true })
+	err := a.follow(t.Context())
+	if fault, ok := errors.AsType[*pipeline.Fault](err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
+		t.Errorf("%v; want it dropped, with a hint", err)
+	}
+}

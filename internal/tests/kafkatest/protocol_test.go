@@ -1,0 +1,336 @@
+//go:build integration
+
+package kafkatest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+)
+
+// writer is a transactional producer made of single requests, so that each can be tried by itself.
+type writer struct {
+	*kafkago.Client
+	id       string
+	pid      kafkago.ProducerSession
+	topic    string
+	sequence int32
+}
+
+const partition = 0
+
+func (w *writer) init(t *testing.T, timeout time.Duration, pid, epoch int) error {
+	t.Helper()
+	for {
+		res, err := w.InitProducerID(t.Context(), &kafkago.InitProducerIDRequest{
+			TransactionalID: w.id, TransactionTimeoutMs: int(timeout.Milliseconds()), ProducerID: pid, ProducerEpoch: epoch,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if busy(res.Error) {
+			continue
+		}
+		if res.Error == nil {
+			w.pid, w.sequence = *res.Producer, 0
+		}
+		return res.Error
+	}
+}
+
+// busy tells that the coordinator is not there yet or still ending the last transaction.
+func busy(err error) bool {
+	return errors.Is(err, kafkago.ConcurrentTransactions) || errors.Is(err, kafkago.GroupLoadInProgress) ||
+		errors.Is(err, kafkago.GroupCoordinatorNotAvailable) || errors.Is(err, kafkago.NotCoordinatorForGroup)
+}
+
+func (w *writer) add(t *testing.T) error {
+	t.Helper()
+	for {
+		res, err := w.AddPartitionsToTxn(t.Context(), &kafkago.AddPartitionsToTxnRequest{
+			TransactionalID: w.id, ProducerID: w.pid.ProducerID, ProducerEpoch: w.pid.ProducerEpoch,
+			Topics: map[string][]kafkago.AddPartitionToTxn{w.topic: {{Partition: partition}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Topics[w.topic][0].Error; !busy(err) && !moving(err) {
+			return err
+		}
+	}
+}
+
+// batch makes a signed batch of one record.
+func (w *writer) batch(t *testing.T, value string, sequence int32) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	set := protocol.RecordSet{
+		Version: 2, Attributes: protocol.Lz4 | protocol.Transactional,
+		Records: protocol.NewRecordReader(protocol.Record{Value: protocol.NewBytes([]byte(value))}),
+	}
+	if _, err := set.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	b := buf.Bytes()[4:]
+	binary.BigEndian.PutUint64(b[43:], uint64(w.pid.ProducerID))
+	binary.BigEndian.PutUint16(b[51:], uint16(w.pid.ProducerEpoch))
+	binary.BigEndian.PutUint32(b[53:], uint32(sequence))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return buf.Bytes()
+}
+
+func (w *writer) send(t *testing.T, batch []byte) (int64, error) {
+	t.Helper()
+	for {
+		res, err := w.RawProduce(t.Context(), &kafkago.RawProduceRequest{
+			Topic: w.topic, Partition: partition, RequiredAcks: kafkago.RequireAll, TransactionalID: w.id,
+			RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(batch)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !moving(res.Error) {
+			return res.BaseOffset, res.Error
+		}
+	}
+}
+
+// moving tells that the topic is so new that not every broker knows it, or its leader, yet.
+func moving(err error) bool {
+	return errors.Is(err, kafkago.NotLeaderForPartition) || errors.Is(err, kafkago.LeaderNotAvailable) ||
+		errors.Is(err, kafkago.UnknownTopicOrPartition)
+}
+
+func (w *writer) write(t *testing.T, value string) (int64, error) {
+	t.Helper()
+	offset, err := w.send(t, w.batch(t, value, w.sequence))
+	if err == nil {
+		w.sequence++
+	}
+	return offset, err
+}
+
+func (w *writer) end(t *testing.T, commit bool) error {
+	t.Helper()
+	for {
+		res, err := w.EndTxn(t.Context(), &kafkago.EndTxnRequest{
+			TransactionalID: w.id, ProducerID: w.pid.ProducerID, ProducerEpoch: w.pid.ProducerEpoch, Committed: commit,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !busy(res.Error) {
+			return res.Error
+		}
+	}
+}
+
+// lab makes writers on one cluster.
+type lab struct {
+	cluster *kafkatest.Cluster
+	client  *kafkago.Client
+	n       int
+}
+
+func newLab(t *testing.T, brokers int) *lab {
+	t.Helper()
+	c := kafkatest.Start(t, kafkatest.Options{Brokers: brokers})
+	transport := &kafkago.Transport{MetadataTTL: time.Second}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &lab{cluster: c, client: &kafkago.Client{Addr: kafkago.TCP(c.Addrs...), Timeout: 30 * time.Second, Transport: transport}}
+}
+
+func (l *lab) writer(t *testing.T) *writer {
+	t.Helper()
+	l.n++
+	w := &writer{Client: l.client, id: fmt.Sprintf("id-%d", l.n), topic: fmt.Sprintf("topic-%d", l.n)}
+	l.create(t, w.topic)
+	if err := w.init(t, time.Minute, -1, -1); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// create makes a topic. While the brokers of a cluster come together, the client may know a controller that it cannot reach yet.
+func (l *lab) create(t *testing.T, topic string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		res, err := l.client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{
+			Topics: []kafkago.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: -1}},
+		})
+		switch {
+		case err == nil && res.Errors[topic] == nil:
+			return
+		case !errors.Is(err, kafkago.BrokerNotAvailable):
+			t.Fatal(err, res)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t *testing.T, what string, err error, codes ...kafka.Error) {
+	t.Helper()
+	for _, code := range codes {
+		if errors.Is(err, code) {
+			return
+		}
+	}
+	t.Errorf("%s: %v, want one of %v", what, err, codes)
+}
+
+// values are what a read_committed reader sees up to a record that is committed last.
+func (l *lab) values(t *testing.T, topic, last string) []string {
+	t.Helper()
+	r, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.Addrs...), kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	ok(t, err)
+	defer r.Close()
+	var values []string
+	for len(values) == 0 || values[len(values)-1] != last {
+		for _, record := range r.PollFetches(t.Context()).Records() {
+			values = append(values, string(record.Value))
+		}
+		ok(t, t.Context().Err())
+	}
+	return values
+}
+
+// TestProtocol holds what jmpub's transactions rely on, on one broker and on three.
+func TestProtocol(t *testing.T) {
+	for _, brokers := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d brokers", brokers), func(t *testing.T) {
+			l := newLab(t, brokers)
+			t.Run("committed is seen, aborted is not", l.commitAndAbort)
+			t.Run("a second writer fences the first", l.fencing)
+			t.Run("a transaction that timed out can be recovered from", l.timeout)
+			t.Run("a verdict can be asked again", l.verdict)
+			t.Run("sequences", l.sequences)
+		})
+	}
+}
+
+func (l *lab) commitAndAbort(t *testing.T) {
+	w := l.writer(t)
+	for i, commit := range []bool{true, false, true} {
+		ok(t, w.add(t))
+		_, err := w.write(t, strconv.Itoa(i))
+		ok(t, err)
+		ok(t, w.end(t, commit))
+	}
+	if got := fmt.Sprint(l.values(t, w.topic, "2")); got != "[0 2]" {
+		t.Errorf("read %s, want [0 2]", got)
+	}
+}
+
+func (l *lab) fencing(t *testing.T) {
+	first := l.writer(t)
+	ok(t, first.add(t))
+	_, err := first.write(t, "first")
+	ok(t, err)
+	second := &writer{Client: l.client, id: first.id, topic: first.topic}
+	ok(t, second.init(t, time.Minute, -1, -1))
+	if second.pid.ProducerID != first.pid.ProducerID || second.pid.ProducerEpoch <= first.pid.ProducerEpoch {
+		t.Errorf("the second writer has %v after %v, want a later epoch", second.pid, first.pid)
+	}
+	_, err = first.write(t, "zombie")
+	wantCode(t, "produce", err, kafkago.InvalidProducerEpoch)
+	wantCode(t, "add partition", first.add(t), kafkago.ProducerFenced)
+	wantCode(t, "commit", first.end(t, true), kafkago.ProducerFenced)
+	wantCode(t, "abort", first.end(t, false), kafkago.ProducerFenced)
+	wantCode(t, "renew", first.init(t, time.Minute, first.pid.ProducerID, first.pid.ProducerEpoch), kafkago.ProducerFenced)
+	ok(t, second.add(t))
+	_, err = second.write(t, "second")
+	ok(t, err)
+	ok(t, second.end(t, true))
+	if got := fmt.Sprint(l.values(t, first.topic, "second")); got != "[second]" {
+		t.Errorf("read %s, want [second]", got)
+	}
+}
+
+func (l *lab) timeout(t *testing.T) {
+	w := l.writer(t)
+	ok(t, w.init(t, time.Second, -1, -1))
+	old := w.pid
+	ok(t, w.add(t))
+	_, err := w.write(t, "late")
+	ok(t, err)
+	// The broker ends it by itself; until then adding the partition again is allowed.
+	deadline := time.Now().Add(time.Minute)
+	for err = w.add(t); err == nil && time.Now().Before(deadline); err = w.add(t) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	wantCode(t, "add partition", err, kafkago.ProducerFenced)
+	wantCode(t, "commit", w.end(t, true), kafkago.ProducerFenced)
+	// The same answers as to a writer that was replaced; from release 4.0 on, renewing tells the two apart.
+	err = w.init(t, time.Minute, old.ProducerID, old.ProducerEpoch)
+	if kafkatest.Release() < 4 {
+		wantCode(t, "renew", err, kafkago.ProducerFenced)
+		ok(t, w.init(t, time.Minute, -1, -1))
+	} else {
+		ok(t, err)
+	}
+	ok(t, w.add(t))
+	_, err = w.write(t, "again")
+	ok(t, err)
+	ok(t, w.end(t, true))
+	if got := fmt.Sprint(l.values(t, w.topic, "again")); got != "[again]" {
+		t.Errorf("read %s, want [again]", got)
+	}
+}
+
+func (l *lab) verdict(t *testing.T) {
+	w := l.writer(t)
+	ok(t, w.add(t))
+	_, err := w.write(t, "x")
+	ok(t, err)
+	ok(t, w.end(t, true))
+	ok(t, w.end(t, true))
+	wantCode(t, "the other verdict", w.end(t, false), kafkago.InvalidTransactionState)
+}
+
+func (l *lab) sequences(t *testing.T) {
+	w := l.writer(t)
+	ok(t, w.add(t))
+	batch := w.batch(t, "once", 0)
+	first, err := w.send(t, batch)
+	ok(t, err)
+	again, err := w.send(t, batch)
+	ok(t, err)
+	if again != first {
+		t.Errorf("the same batch came to offset %d, then to %d; want the same", first, again)
+	}
+	_, err = w.send(t, w.batch(t, "gap", 5))
+	wantCode(t, "a gap in the sequence", err, kafkago.OutOfOrderSequenceNumber)
+	_, err = w.send(t, w.batch(t, "twice", 1))
+	ok(t, err)
+	ok(t, w.end(t, true))
+	if got := fmt.Sprint(l.values(t, w.topic, "twice")); got != "[once twice]" {
+		t.Errorf("read %s, want [once twice]", got)
+	}
+}

@@ -1,0 +1,210 @@
+//go:build integration
+
+package soak_test
+
+import (
+	"maps"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/soak"
+)
+
+// trial is one kind of fault while history and live messages are published.
+type trial struct {
+	name    string
+	minutes int
+	change  func(*sim.Options)
+	env     map[string]string
+	breaks  func(tb testing.TB, t *soak.Trial)
+}
+
+// results are printed when all trials of a test are over.
+type results struct {
+	mu   sync.Mutex
+	list []soak.Result
+}
+
+func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
+	t.Helper()
+	started := time.Now()
+	trial := rig.NewTrial(t, c.name, max(3, c.minutes), c.change)
+	maps.Copy(trial.Env, c.env)
+	trial.Start(t)
+	c.breaks(t, trial)
+	result := trial.Finish(t)
+	if len(result.Injected) == 0 {
+		t.Error("nothing was injected")
+	}
+	if result.GaveUp > 0 { // Each was started when everything could be reached.
+		t.Errorf("%d processes left by themselves", result.GaveUp)
+	}
+	result.Took = time.Since(started)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, result)
+}
+
+// TestReliabilityOnApacheKafka injects each fault by itself while history and live messages are published through a cluster
+// of three brokers, and counts what arrives. Faults of processes and of the API do not touch each other, so those run side
+// by side.
+func TestReliabilityOnApacheKafka(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
+	rig.Keep = *keep
+	var r results
+	t.Cleanup(func() { soak.Print(os.Stdout, r.list) })
+	t.Run("side by side", func(t *testing.T) {
+		for _, c := range append(processTrials(soak.NewDice(seed)), apiTrials()...) {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				r.run(t, rig, &c)
+			})
+		}
+	})
+	for _, c := range clusterTrials(soak.NewDice(seed + 1)) {
+		t.Run(c.name, func(t *testing.T) { r.run(t, rig, &c) })
+	}
+}
+
+// patience bounds how long a trial waits until something is published; it is long for machines that do other things too.
+const patience = 3 * time.Minute
+
+// often repeats a fault after a wait of up to most.
+func often(tb testing.TB, dice soak.Dice, n int, most time.Duration, fault func()) {
+	tb.Helper()
+	for range n {
+		soak.Wait(tb, dice.Between(0, most))
+		fault()
+	}
+}
+
+func processTrials(dice soak.Dice) []trial {
+	// Each trial draws for itself: they run side by side.
+	own := func() soak.Dice { return soak.NewDice(dice.Uint64()) }
+	killing, ending, replacing, waking, expiring := own(), own(), own(), own(), own()
+	return []trial{
+		{name: "jmpub killed", minutes: 10, breaks: func(tb testing.TB, t *soak.Trial) {
+			often(tb, killing, 100, time.Second, func() { t.Kill(tb) })
+			often(tb, killing, 100, 500*time.Millisecond, func() { t.KillInTransaction(tb) })
+		}},
+		{name: "jmpub ended", breaks: func(tb testing.TB, t *soak.Trial) {
+			often(tb, ending, 20, 2*time.Second, func() { t.Restart(tb) })
+		}},
+		{name: "jmpub replaced", breaks: func(tb testing.TB, t *soak.Trial) {
+			often(tb, replacing, 10, time.Second, func() { t.Replace(tb) })
+		}},
+		{name: "old writer wakes up", breaks: func(tb testing.TB, t *soak.Trial) {
+			often(tb, waking, 6, time.Second, func() { t.Wake(tb, waking.Between(0, 3*time.Second)) })
+		}},
+		{
+			name: "transaction times out", env: map[string]string{"JMPUB_KAFKA_TRANSACTION_TIMEOUT": "10s"},
+			breaks: func(tb testing.TB, t *soak.Trial) {
+				often(tb, expiring, 4, 2*time.Second, func() { t.Expire(tb, 13*time.Second) })
+			},
+		},
+	}
+}
+
+func apiTrials() []trial {
+	// For as long as it takes to read all of it.
+	nothing := func(testing.TB, *soak.Trial) {}
+	return []trial{
+		{name: "API cut off", breaks: func(tb testing.TB, t *soak.Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			for range 5 {
+				soak.Wait(tb, time.Second)
+				t.Network(tb, "API cut off", 2*time.Second, []*soak.Link{t.Link}, func(l *soak.Link) { l.Cut(tb) })
+			}
+			for range 5 {
+				soak.Wait(tb, time.Second)
+				t.Network(tb, "API replies cut", 2*time.Second, []*soak.Link{t.Link}, func(l *soak.Link) { l.Reset(tb, 20_000) })
+			}
+		}},
+		{name: "API slow", change: func(o *sim.Options) {
+			o.Latency, o.LatencyJitter = 100*time.Millisecond, 200*time.Millisecond
+			o.Slow, o.SlowBy = 0.1, 2*time.Second
+		}, breaks: nothing},
+		{name: "API limits the rate", change: func(o *sim.Options) { o.PerMinute, o.QuotaHeader = 150, true }, breaks: nothing},
+		{name: "API limits the rate, no headers", change: func(o *sim.Options) { o.PerMinute, o.NoRateHeaders = 150, true }, breaks: nothing},
+		// One request in eleven takes longer than a cursor lives, so most windows of several pages are read again.
+		{name: "API's cursors expire", change: func(o *sim.Options) {
+			o.CursorTTL, o.LatencyJitter = 300*time.Millisecond, 330*time.Millisecond
+		}, breaks: nothing},
+		{name: "API lies and breaks", minutes: 10, change: hostile, breaks: nothing},
+		{name: "API by the sender's clock, strict bounds", minutes: 10, change: func(o *sim.Options) {
+			hostile(o)
+			o.End = time.Now() // A sender's clock that is slow makes a live row late.
+			o.Clock, o.BeginStrict, o.EndStrict, o.EndMillis, o.CursorAtEnd = sim.SenderClock, true, true, true, true
+		}, breaks: nothing},
+	}
+}
+
+// hostile is an API in which everything goes wrong now and then, a fifth of the time.
+func hostile(o *sim.Options) {
+	o.OddRows, o.Gzip = 0.03, true
+	o.Faults = sim.Faults{
+		RateLimited: 0.005, RateLimitedBare: 0.01, ServerError: 0.02, HTMLError: 0.01, HTMLPage: 0.01, Truncated: 0.02,
+		Malformed: 0.02, Dropped: 0.02, DroppedHeaders: 0.01, DroppedMidway: 0.02, Repeated: 0.02, Displaced: 0.02,
+		Shuffled: 0.02, WrongTotal: 0.02, ExpiredEarly: 0.02, Slow: 0.01, SlowBy: 500 * time.Millisecond,
+	}
+}
+
+func clusterTrials(dice soak.Dice) []trial {
+	others := func(i int) []int { return []int{(i + 1) % 3, (i + 2) % 3} }
+	return []trial{
+		{name: "coordinator killed", breaks: func(tb testing.TB, t *soak.Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			for range 3 {
+				t.KillBrokers(tb, dice.Between(time.Second, 4*time.Second), t.Coordinator(tb))
+				t.Inject("coordinator among them")
+			}
+		}},
+		{name: "leaders killed", breaks: func(tb testing.TB, t *soak.Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			for i := range 3 { // Each leads a third of the partitions.
+				t.KillBrokers(tb, dice.Between(time.Second, 4*time.Second), i)
+			}
+			t.KillBrokers(tb, 3*time.Second, others(dice.IntN(3))...)
+		}},
+		{
+			name: "all brokers down for longer than a cursor lives", change: func(o *sim.Options) { o.CursorTTL = 5 * time.Second },
+			breaks: func(tb testing.TB, t *soak.Trial) {
+				t.Await(tb, time.Now().Add(-170*time.Second), patience) // History is left to be read.
+				t.KillBrokers(tb, 12*time.Second, 0, 1, 2)
+			},
+		},
+		{
+			name: "min.insync.replicas not met", env: map[string]string{"JMPUB_TOPICS_MIN_INSYNC_REPLICAS": "3"},
+			breaks: func(tb testing.TB, t *soak.Trial) {
+				t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+				for range 2 {
+					t.KillBrokers(tb, 10*time.Second, dice.IntN(3))
+				}
+			},
+		},
+		{name: "brokers hang", breaks: func(tb testing.TB, t *soak.Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			for i := range 3 {
+				t.HangBroker(tb, i, dice.Between(time.Second, 12*time.Second))
+			}
+		}},
+		{name: "network to Kafka", breaks: func(tb testing.TB, t *soak.Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			all := t.Brokers
+			for i := range all {
+				t.Network(tb, "one broker cut off", dice.Between(time.Second, 4*time.Second), all[i:i+1], func(l *soak.Link) { l.Cut(tb) })
+				t.Network(tb, "packets to one broker swallowed", dice.Between(time.Second, 6*time.Second), all[i:i+1], func(l *soak.Link) { l.Swallow(tb) })
+			}
+			t.Network(tb, "all cut off", 3*time.Second, all, func(l *soak.Link) { l.Cut(tb) })
+			t.Network(tb, "all delayed by 300 ms", 6*time.Second, all, func(l *soak.Link) { l.Delay(tb, 300*time.Millisecond) })
+			t.Network(tb, "50 KB/s", 8*time.Second, all, func(l *soak.Link) { l.Narrow(tb, 50) })
+			t.Network(tb, "connections reset", 6*time.Second, all, func(l *soak.Link) { l.Reset(tb, 30_000) })
+		}},
+	}
+}

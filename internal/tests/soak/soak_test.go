@@ -1,0 +1,132 @@
+//go:build integration
+
+package soak_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/soak"
+)
+
+// The arguments of a soak; see `make soak`.
+var (
+	length = flag.Duration("soak.for", 3*time.Minute, "how long faults are injected")
+	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time")
+	keep   = flag.String("soak.keep", "", "a folder for the logs of what failed")
+)
+
+// epoch is how long one history is broken before it is looked at as a whole: the memory of a soak of hours is bounded by it.
+const epoch = 5 * time.Minute
+
+// TestSoakOnApacheKafka injects faults of all kinds in any order. Between faults all that is there is read: nothing may be
+// there twice, altered, or from nowhere. At the end of each epoch everything must be there.
+func TestSoakOnApacheKafka(t *testing.T) {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d, for %v", *seed, *length)
+	dice := soak.NewDice(*seed)
+	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
+	rig.Keep = *keep
+	var results []soak.Result
+	t.Cleanup(func() { soak.Print(os.Stdout, results) })
+	end := time.Now().Add(*length)
+	for n := 1; time.Now().Before(end) && !t.Failed(); n++ {
+		started := time.Now()
+		until := started.Add(min(epoch, time.Until(end)))
+		trial := rig.NewTrial(t, fmt.Sprintf("epoch %d", n), 5, func(o *sim.Options) { unlike(dice, o) })
+		trial.Env["JMPUB_KAFKA_TRANSACTION_TIMEOUT"] = "10s"
+		trial.Start(t)
+		for looked := started; time.Now().Before(until); {
+			soak.Wait(t, dice.Between(0, 3*time.Second))
+			trial.Revive(t)
+			breakSomething(t, dice, trial)
+			if time.Since(looked) > 30*time.Second {
+				// Every fault is over: what is committed by now is known, and nothing of it may be missing.
+				trial.Check(t, trial.Vitals(t).End)
+				looked = time.Now()
+			}
+		}
+		result := trial.Finish(t)
+		result.Took = time.Since(started)
+		results = append(results, result)
+	}
+}
+
+// unlike draws an API: every unknown one way or the other, every fault at some rate.
+func unlike(dice soak.Dice, o *sim.Options) {
+	coin := func() bool { return dice.IntN(2) == 0 }
+	rate := func(most float64) float64 { return most * dice.Float64() }
+	o.Seed, o.Rate, o.OddRows = dice.Uint64(), 20+rate(200), rate(0.05)
+	o.BeginStrict, o.EndStrict, o.EndMillis, o.CursorAtEnd, o.EmptyCursor = coin(), coin(), coin(), coin(), coin()
+	o.OldIsError, o.QuotaHeader, o.NoRateHeaders, o.RetryAfter, o.Gzip = coin(), coin(), coin(), coin(), coin()
+	if dice.IntN(4) == 0 {
+		o.Clock, o.End = sim.SenderClock, time.Now() // A sender's clock that is slow makes a live row late.
+	}
+	o.CursorTTL = dice.Between(200*time.Millisecond, 5*time.Second)
+	o.Latency, o.LatencyJitter = dice.Between(0, 20*time.Millisecond), dice.Between(0, 50*time.Millisecond)
+	o.Faults = sim.Faults{
+		RateLimited: rate(0.01), RateLimitedBare: rate(0.02), ServerError: rate(0.04), HTMLError: rate(0.02), HTMLPage: rate(0.02),
+		Truncated: rate(0.03), Malformed: rate(0.03), Dropped: rate(0.03), DroppedHeaders: rate(0.02), DroppedMidway: rate(0.03),
+		Repeated: rate(0.04), Displaced: rate(0.04), Shuffled: rate(0.04), WrongTotal: rate(0.03), ExpiredEarly: rate(0.03),
+		Slow: rate(0.02), SlowBy: 500 * time.Millisecond,
+	}
+}
+
+// breakSomething injects one fault and ends it.
+func breakSomething(tb testing.TB, dice soak.Dice, t *soak.Trial) {
+	tb.Helper()
+	broker := dice.IntN(3)
+	while := dice.Between(500*time.Millisecond, 5*time.Second)
+	one, all := t.Brokers[broker:broker+1], t.Brokers
+	api := []*soak.Link{t.Link}
+	faults := []struct {
+		weight int
+		fault  func()
+	}{
+		{5, func() { t.Kill(tb) }},
+		{3, func() { t.KillInTransaction(tb) }},
+		{3, func() { t.Restart(tb) }},
+		{2, func() { t.Replace(tb) }},
+		{2, func() { t.Wake(tb, while) }},
+		{2, func() { t.Freeze(tb, while) }},
+		{1, func() { t.Freeze(tb, 12*time.Second) }},
+		{3, func() { t.KillBrokers(tb, while, broker) }},
+		{1, func() { t.KillBrokers(tb, while, broker, (broker+1)%3) }},
+		{1, func() { t.KillBrokers(tb, while, 0, 1, 2) }},
+		{2, func() { t.HangBroker(tb, broker, while) }},
+		{2, func() { t.Network(tb, "one broker cut off", while, one, func(l *soak.Link) { l.Cut(tb) }) }},
+		{2, func() { t.Network(tb, "all brokers cut off", while, all, func(l *soak.Link) { l.Cut(tb) }) }},
+		{2, func() { t.Network(tb, "packets swallowed", while, one, func(l *soak.Link) { l.Swallow(tb) }) }},
+		{2, func() {
+			t.Network(tb, "connections reset", while, all, func(l *soak.Link) { l.Reset(tb, 1000+dice.IntN(100_000)) })
+		}},
+		{1, func() { t.Network(tb, "delayed", while, all, func(l *soak.Link) { l.Delay(tb, 200*time.Millisecond) }) }},
+		{1, func() { t.Network(tb, "narrow", while, all, func(l *soak.Link) { l.Narrow(tb, 50+dice.IntN(500)) }) }},
+		{1, func() { t.Network(tb, "API cut off", while, api, func(l *soak.Link) { l.Cut(tb) }) }},
+		{1, func() { t.Network(tb, "API swallowed", while, api, func(l *soak.Link) { l.Swallow(tb) }) }},
+		{1, func() {
+			t.Network(tb, "API replies cut", while, api, func(l *soak.Link) { l.Reset(tb, 1000+dice.IntN(50_000)) })
+		}},
+		{1, func() { // A death in the middle of another fault.
+			t.Network(tb, "killed while a broker is cut off", while, one, func(l *soak.Link) { l.Cut(tb); t.Kill(tb) })
+		}},
+	}
+	sum := 0
+	for _, f := range faults {
+		sum += f.weight
+	}
+	drawn := dice.IntN(sum)
+	for _, f := range faults {
+		if drawn -= f.weight; drawn < 0 {
+			f.fault()
+			return
+		}
+	}
+}

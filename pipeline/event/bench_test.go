@@ -1,0 +1,26 @@
+package event_test
+
+import (
+	"testing"
+
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+// BenchmarkNormalize takes the known kinds of row in turn; an operation is one row.
+func BenchmarkNormalize(b *testing.B) {
+	rows := sampleRows(b)
+	size := 0
+	for _, row := range rows {
+		size += len(row)
+	}
+	b.SetBytes(int64(size / len(rows)))
+	b.ReportAllocs()
+	n := event.NewNormalizer(appKey)
+	i := 0
+	for b.Loop() {
+		if _, rejection := n.Normalize(rows[i%len(rows)]); rejection != nil {
+			b.Fatal(rejection.Detail)
+		}
+		i++
+	}
+}

@@ -1,0 +1,100 @@
+package event
+
+import (
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Normalize turns a row of an app into an event, or into a rejection that says why it cannot be one. See
+// [Normalizer.Normalize]; many rows are cheaper through one [Normalizer].
+func Normalize(appKey string, row []byte) (Event, *Rejection) {
+	return NewNormalizer(appKey).Normalize(row)
+}
+
+// Normalizer turns the rows of one app into events. It owns the memory that it works in, so a row costs next to no
+// allocation. Not safe for concurrent use.
+type Normalizer struct {
+	// appKey is the event's member, ready to append.
+	appKey       []byte
+	row          row
+	conversation []byte
+	calendar     calendar
+	chunk        chunk
+}
+
+// NewNormalizer makes a normalizer for the rows of an app.
+func NewNormalizer(appKey string) *Normalizer {
+	// An app key that is not UTF-8 fits no app; the error means that it stands here with replacement characters.
+	member, _ := jsontext.AppendQuote([]byte(`"app_key":`), appKey)
+	return &Normalizer{appKey: append(member, ','), row: row{reader: newObjectReader()}}
+}
+
+// Normalize turns a row, as the API returned it, into an event or a rejection, never both and never neither. It accepts
+// any bytes, gives the same result for the same bytes, and never changes them. The event shares no memory with the row
+// and is the caller's to keep; the rejection's Row is the row itself.
+//
+// An event is made of every JSON object (RFC 8259, valid UTF-8, no deeper than jsontext reads) whose top-level names are
+// unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or odd: a field goes to its
+// place in the event only if its value has the expected type and form, so that [Rebuild] can give it back, and otherwise
+// into `attributes`, unchanged. What can still be told from such a field is told: a target_id that is a number gives
+// target.id too.
+func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
+	defer n.release()
+	reason, detail := n.row.split(row)
+	if reason != "" {
+		return Event{}, rejected(row, reason, detail)
+	}
+	msgid := n.row.values[fieldMsgID]
+	if msgid == nil {
+		return Event{}, rejected(row, ReasonMsgIDAbsent, "the row has no msgid")
+	}
+	id, ok := integer(msgid)
+	if !ok {
+		return Event{}, rejected(row, ReasonMsgIDNotInteger, "msgid is "+shorten(msgid)+", not an integer of 64 bits")
+	}
+	// What an event has more than its row: names, an app key, times, a conversation id, and some of its body twice.
+	return n.event(id, len(row)+len(n.appKey)+768), nil
+}
+
+func (n *Normalizer) release() {
+	const usualConversation = 1 << 10
+	n.row.release()
+	if cap(n.conversation) > usualConversation {
+		n.conversation = nil
+	}
+}
+
+// chunk is memory for events. Each piece is handed out once and never reused, because events are kept.
+type chunk struct {
+	free []byte
+	size int
+}
+
+// The sizes of a chunk: small for a stream that has few rows, doubling up to Go's largest size class (larger pieces
+// take the allocator's slow path).
+const (
+	minChunk = 4 << 10
+	maxChunk = 32 << 10
+)
+
+// open returns an empty slice to append to, with room for about size bytes.
+func (c *chunk) open(size int) []byte {
+	if size > maxChunk/4 {
+		return make([]byte, 0, size)
+	}
+	if len(c.free) < size {
+		c.size = min(max(2*c.size, minChunk), maxChunk)
+		c.free = make([]byte, max(c.size, size))
+	}
+	return c.free[:0]
+}
+
+// close takes what was appended to the slice that open returned out of the chunk. If it outgrew the chunk, append has moved
+// it to memory of its own, and the chunk is as it was.
+func (c *chunk) close(used []byte) []byte {
+	if len(c.free) > 0 && &used[0] == &c.free[0] {
+		c.free = c.free[len(used):]
+	}
+	return slices.Clip(used)
+}

@@ -1,0 +1,76 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// rejected makes a rejection, with the row's msgid where it can be known.
+func rejected(row []byte, reason Reason, detail string) *Rejection {
+	id, ok := findMsgID(row)
+	return &Rejection{Row: row, Reason: reason, Detail: detail, MsgID: id, HasMsgID: ok}
+}
+
+// findMsgID reads a row that may be broken as far as it goes. It takes a msgid that stands once, and only if something
+// follows it: in a row that was cut off within the number, what is left of it is another id. Where a second value follows
+// the object, which of them is the row is unknown.
+func findMsgID(row []byte) (msgID int64, found bool) {
+	times := 0
+	reader := newObjectReader()
+	reader.open(row)
+	for m := (member{}); reader.next(&m); {
+		if fieldOf(m.quoted) != fieldMsgID {
+			continue
+		}
+		times++
+		msgID, found = integer(m.value)
+		found = found && reader.decoder.InputOffset() < int64(len(row))
+	}
+	if times != 1 || !found || errors.Is(reader.err, errTrailer) {
+		return 0, false
+	}
+	return msgID, true
+}
+
+// describe names the type of a JSON value that is no object, for people.
+func describe(v []byte) string {
+	switch jsontext.Value(v).Kind() {
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '[':
+		return "an array"
+	default:
+		return string(v) // null, true or false
+	}
+}
+
+// describeSyntax says where the JSON is broken. The path that jsontext would add has names of any length in it.
+func describeSyntax(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "there is no value"
+	}
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) && syntax.Err != nil {
+		return "byte " + strconv.FormatInt(syntax.ByteOffset, 10) + ": " + syntax.Err.Error()
+	}
+	return err.Error()
+}
+
+// describeDuplicate says which field stands twice.
+func describeDuplicate(m *member) string { return "the field " + shorten(m.name()) + " stands twice" }
+
+// describeDepth says which field nests too deep.
+func describeDepth(m *member) string { return "the field " + shorten(m.name()) + " nests too deep" }
+
+// shorten quotes a piece of the row so that it is short and printable.
+func shorten(piece []byte) string {
+	const limit = 64
+	piece = bytes.TrimPrefix(piece, []byte(noText))
+	return strconv.QuoteToASCII(string(piece[:min(len(piece), limit)]))
+}

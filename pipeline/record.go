@@ -1,0 +1,43 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+// Batch is the content of one window, or of a part of one that is too large to be held whole. Events keep the order in
+// which the API returned their rows.
+type Batch struct {
+	AppKey   string
+	Stream   Stream
+	Window   Window
+	Events   []event.Event
+	Rejected []event.Rejection
+	// Bytes is about how much memory the batch holds.
+	Bytes int
+}
+
+// Topic names one of jmpub's own topics, without the prefix.
+type Topic string
+
+// The topics of jmpub's own records.
+const (
+	TopicRejected    Topic = "rejected"
+	TopicWindows     Topic = "windows"
+	TopicNotices     Topic = "notices"
+	TopicCheckpoints Topic = "checkpoints"
+)
+
+// Record is a record of one of jmpub's own topics.
+type Record struct {
+	Topic Topic
+	// Partition is fixed where the reader relies on it (checkpoints); -1 leaves it to the key.
+	Partition int32
+	Key       []byte
+	// Value is the record's JSON; nil is a tombstone.
+	Value []byte
+}
+
+// FormatTime writes a time as events, checkpoints and ledger records have it: RFC 3339 in UTC.
+func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
