@@ -17,8 +17,10 @@ type ledgerJSON struct {
 func EncodeLedger(l *pipeline.Ledger) ([]byte, error) {
 	record := ledgerJSON{Version: version, Ledger: *l, Took: seconds(l.Duration)}
 	record.Window, record.Started = utc(l.Window), l.Started.UTC()
-	if !l.PastUntil.IsZero() {
-		record.PastUntil = l.PastUntil.UTC()
+	for _, t := range []*time.Time{&record.PastUntil, &record.MovedFrom, &record.MovedTo} {
+		if !t.IsZero() {
+			*t = t.UTC()
+		}
 	}
 	if record.Offsets == nil {
 		record.Offsets = []pipeline.OffsetRange{} // A list that is empty, not one that is unknown.
@@ -38,6 +40,7 @@ func DecodeLedger(value []byte, where string) (pipeline.Ledger, error) {
 		return pipeline.Ledger{}, decodeFault("the ledger record", where, notOurs, err)
 	}
 	record.Window, record.Started, record.Duration = utc(record.Window), record.Started.UTC(), time.Duration(record.Took)
+	record.MovedFrom, record.MovedTo = record.MovedFrom.UTC(), record.MovedTo.UTC()
 	if len(record.Offsets) == 0 {
 		record.Offsets = nil
 	}
@@ -56,6 +59,9 @@ func (record *ledgerJSON) check() error {
 	}
 	if err := checkWindow(record.Window); err != nil {
 		return err
+	}
+	if record.Sequence < 0 || record.MovedTo.Before(record.MovedFrom) {
+		return damaged("sequence is %d, moved_from %s, moved_to %s", record.Sequence, record.MovedFrom, record.MovedTo)
 	}
 	for _, o := range record.Offsets {
 		if o.Topic == "" || o.Partition < 0 || o.First < 0 || o.Last < o.First {

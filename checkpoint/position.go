@@ -16,6 +16,7 @@ type positionJSON struct {
 	Span         *seconds         `json:"span_seconds"`
 	Seen         *ids             `json:"seen"`
 	SeenRejected *ids             `json:"seen_rejected"`
+	Sequence     int64            `json:"sequence,omitempty"`
 	Counts       *pipeline.Counts `json:"counts"`
 	SavedAt      *time.Time       `json:"saved_at"`
 	Rechecked    []recheckedJSON  `json:"rechecked,omitempty"`
@@ -86,7 +87,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
-		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Reset: cp.Reset,
+		Sequence: cp.Sequence, Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Reset: cp.Reset,
 		Past: encodePast(cp.Past), Removed: cp.Removed,
 	})
 }
@@ -118,6 +119,9 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	if err != nil {
 		return cp, err
 	}
+	if p.Sequence < 0 {
+		return cp, damaged("sequence is %d", p.Sequence)
+	}
 	if !wholeSecond(*p.End) {
 		return cp, damaged("end_time is not a whole second")
 	}
@@ -132,6 +136,6 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	return pipeline.Checkpoint{
 		Rechecked: rechecked, Past: past, Removed: p.Removed,
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
-		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
+		Sequence: p.Sequence, Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
 	}, nil
 }

@@ -15,6 +15,8 @@ type Checkpoint struct {
 	Seen []int64
 	// SeenRejected are content hashes of rejected rows without a msgid, for the same purpose, ascending.
 	SeenRejected []int64
+	// Sequence is the number of the stream's newest ledger record; 0 where it has none.
+	Sequence int64
 	// Counts are sums over the life of the stream.
 	Counts Counts
 	// SavedAt is when the checkpoint was made, by the local clock.
@@ -66,6 +68,12 @@ type Ledger struct {
 	AppKey string `json:"app_key"`
 	Stream Stream `json:"stream"`
 	Window
+	// Sequence is one more than that of the stream's record before this one; the first has 1. It is 0 in a replay.
+	Sequence int64 `json:"sequence,omitempty"`
+	// MovedFrom and MovedTo are the interval by which the window moved a position of the stream: MovedFrom is where the
+	// position stood, MovedTo where it stands now. Both are zero where no position moved (late rows, statistics, replays).
+	MovedFrom time.Time `json:"moved_from,omitzero"`
+	MovedTo   time.Time `json:"moved_to,omitzero"`
 	// Total is what the API said the window holds; Rows is what it sent, repeated ones too.
 	Total int64 `json:"total"`
 	Rows  int64 `json:"rows"`

@@ -173,6 +173,7 @@ func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery
 			d.closed.Checkpoint.Past = before.Past.joined(d.closed.joint, d.closed.jointRejected)
 		}
 		d.closed.Checkpoint.Rechecked = p.rechecks.of(d.stream)
+		d.closed.numberAfter(&before)
 		sum.enter(d.closed, before.Counts)
 		pending[d.stream] = d.closed.Checkpoint
 		closed = append(closed, d.closed)
@@ -182,6 +183,24 @@ func (p *publisher) write(ctx context.Context, tx Transaction, group []*delivery
 		return nil, nil, fmt.Errorf("make ledger and checkpoint records: %w", err)
 	}
 	return closed, sums, tx.Append(ctx, records)
+}
+
+// numberAfter gives the ledger record its number and the interval by which it moved a position. before is the position that
+// is committed.
+func (c *Closed) numberAfter(before *Checkpoint) {
+	c.Checkpoint.Sequence = before.Sequence
+	if c.Ledger.Replay != "" {
+		return
+	}
+	c.Checkpoint.Sequence++
+	c.Ledger.Sequence = c.Checkpoint.Sequence
+	if c.Ledger.Late {
+		return
+	}
+	c.Ledger.MovedFrom, c.Ledger.MovedTo = before.End, c.Checkpoint.End
+	if !c.Ledger.PastUntil.IsZero() {
+		c.Ledger.MovedFrom, c.Ledger.MovedTo = before.Past.End, c.Ledger.End
+	}
 }
 
 // written is what a window's batches became in Kafka.

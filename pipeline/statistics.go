@@ -50,6 +50,8 @@ type Statistics struct {
 	read   time.Time
 	marks  marks
 	counts Counts
+	// sequence is that of the newest ledger record.
+	sequence int64
 }
 
 // NewStatistics begins where a checkpoint says; the zero one is the beginning.
@@ -66,7 +68,7 @@ func NewStatistics(cfg StatisticsConfig, cp Checkpoint) *Statistics {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Statistics{cfg: cfg, read: cp.End, marks: marksOf(cp.Seen), counts: cp.Counts}
+	return &Statistics{cfg: cfg, read: cp.End, marks: marksOf(cp.Seen), counts: cp.Counts, sequence: cp.Sequence}
 }
 
 // Next waits for the time of the next reading and reads, again and again, until something is new or changed. What it returns
@@ -210,12 +212,14 @@ func (s *Statistics) compare(now time.Time, figures []Figures, ledger Ledger) (*
 	ledger.Pages = ledger.Requests
 	ledger.Duration = s.cfg.Now().Sub(ledger.Started)
 	s.counts.Windows++
+	s.sequence++
+	ledger.Sequence = s.sequence
 	s.counts.Rows += ledger.Rows
 	s.counts.Published += ledger.Published
 	s.counts.Skipped += ledger.Skipped
 	update.Closed = &Closed{Ledger: ledger, Checkpoint: Checkpoint{
 		AppKey: s.cfg.AppKey, Stream: s.cfg.Stream, End: now.UTC().Truncate(time.Second),
-		Seen: next.sorted(), Counts: s.counts, SavedAt: s.cfg.Now(),
+		Seen: next.sorted(), Sequence: s.sequence, Counts: s.counts, SavedAt: s.cfg.Now(),
 	}}
 	return update, nil
 }

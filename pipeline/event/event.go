@@ -71,4 +71,3 @@ type Rejection struct {
 	MsgID    int64
 	HasMsgID bool
 }
-
