@@ -4,24 +4,21 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// IDsBefore returns, ascending, the msgids of the rows that stand just before a time, and the content hashes of those without
-// one: those that the API counts to the seconds before it, and those both of whose clocks are before it. A position that is set
-// to that time, or begins there, has to know them, because the window that follows reaches back by the overlap and would
-// publish them. Where the API no longer holds that time, there are none.
-func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at time.Time) (ids, hashes []int64, err error) {
+// RowsBefore are the rows that stand just before a time: those that the API counts to the seconds before it, and those both of
+// whose clocks are before it. A position that is set to that time, or begins there, has to know them, because the window that
+// follows reaches back by the overlap and would publish them. Where the API no longer holds that time, there are none.
+func RowsBefore(ctx context.Context, source Source, appKey string, s Stream, at time.Time) (RowSet, error) {
 	norm := event.NewNormalizer(appKey)
-	found := known{ids: make(map[int64]struct{}), hashes: make(map[int64]struct{})}
+	found := make(RowSet)
 	for _, end := range []time.Time{at.Add(-time.Second), at} {
-		plan, err := source.Plan(ctx, s, Position{End: at.Add(-edgeMargin), Span: edgeMargin, Until: end})
+		plan, err := source.Plan(ctx, s, Position{End: at.Add(-overlapMargin), Span: overlapMargin, Until: end})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if plan.Window.End.After(end) {
 			continue
@@ -30,19 +27,16 @@ func IDsBefore(ctx context.Context, source Source, appKey string, s Stream, at t
 			e, rejection := norm.Normalize(row)
 			switch {
 			case rejection == nil && (end.Before(at) || bothBefore(at, e.ServerTime, e.ClientTime)):
-				found.ids[e.MsgID] = struct{}{}
-			case rejection == nil || !end.Before(at): // What is rejected has no clock that could be trusted.
-			case rejection.HasMsgID:
-				found.ids[rejection.MsgID] = struct{}{}
-			default:
-				found.hashes[contentHash(rejection.Row)] = struct{}{}
+				found.Add(EventKey(&e))
+			case rejection != nil && end.Before(at): // What is rejected has no clock that could be trusted.
+				found.Add(RejectedKey(rejection))
 			}
 		})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return slices.Sorted(maps.Keys(found.ids)), slices.Sorted(maps.Keys(found.hashes)), nil
+	return found, nil
 }
 
 // bothBefore tells whether both clocks of a row are before a time. Of one that lacks one of them nobody knows: that may be the

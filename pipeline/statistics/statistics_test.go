@@ -1,4 +1,4 @@
-package pipeline_test
+package statistics_test
 
 import (
 	"context"
@@ -51,12 +51,12 @@ func (f *fakeFigures) Statistics(_ context.Context, s pipeline.Stream, first pip
 
 // recordKafka is fakeKafka that keeps what is appended.
 type recordKafka struct {
-	*fakeKafka
+	*fakes.Kafka
 
 	pending, records []pipeline.Record
 }
 
-func newRecordKafka() *recordKafka { return &recordKafka{fakeKafka: newFakeKafka()} }
+func newRecordKafka() *recordKafka { return &recordKafka{fakeKafka: fakes.NewKafka()} }
 
 func (k *recordKafka) Begin(ctx context.Context) (pipeline.Transaction, error) {
 	k.pending = nil
@@ -90,7 +90,7 @@ func follow(t *testing.T, kafka *recordKafka, cfg pipeline.StatisticsConfig, d t
 		if err := kafka.Open(ctx); err != nil {
 			continue
 		}
-		s := pipeline.NewStatistics(cfg, kafka.checkpoints[cfg.Stream])
+		s := pipeline.NewStatistics(cfg, kafka.Checkpoints[cfg.Stream])
 		for {
 			update, err := s.Next(ctx)
 			if ctx.Err() != nil {
@@ -127,7 +127,7 @@ func TestStatisticsFollowWhatChanges(t *testing.T) {
 		source := &fakeFigures{zone: zone(), settle: 2 * time.Hour}
 		kafka := newRecordKafka()
 		begin := time.Now().In(zone())
-		cfg := pipeline.StatisticsConfig{AppKey: appKey, Stream: statistics("messages"), Zone: zone(), Source: source}
+		cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("messages"), Zone: zone(), Source: source}
 		if err := follow(t, kafka, cfg, 77*time.Hour+570*time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -135,9 +135,9 @@ func TestStatisticsFollowWhatChanges(t *testing.T) {
 		last := latest(t, kafka)
 		expect := func(p pipeline.Period, at time.Time) {
 			want := fmt.Sprintf(`{"app_key":%q,"kind":"messages","period":%q,"time":%q,"data":%s,"group_msg_stat":{"txt_msg":1}}}`,
-				appKey, p.Unit, p, strings.TrimSuffix(strings.ReplaceAll(source.at(p, at), `": `, `":`), "}"))
+				fakes.AppKey, p.Unit, p, strings.TrimSuffix(strings.ReplaceAll(source.at(p, at), `": `, `":`), "}"))
 			want = strings.ReplaceAll(want, `, "n"`, `,"n"`)
-			if got := last[appKey+"/"+p.String()]; got != want {
+			if got := last[fakes.AppKey+"/"+p.String()]; got != want {
 				t.Errorf("%s: got %s, want %s", p, got, want)
 			}
 		}
@@ -165,14 +165,14 @@ func TestStatisticsFollowWhatChanges(t *testing.T) {
 func checkLedger(t *testing.T, kafka *recordKafka, name string) {
 	t.Helper()
 	var published, rows int64
-	for _, l := range kafka.ledger {
+	for _, l := range kafka.Ledger {
 		if l.Rows != l.Published+l.Skipped || l.Total != l.Rows || l.Published == 0 || l.Requests == 0 || !l.Begin.Before(l.End) {
 			t.Errorf("ledger %+v", l)
 		}
 		published += l.Published
 		rows += l.Rows
 	}
-	cp := kafka.checkpoints[statistics(name)]
+	cp := kafka.Checkpoints[statistics(name)]
 	if published != int64(len(kafka.records)) || cp.Counts.Published != published || cp.Counts.Rows != rows {
 		t.Errorf("the ledger tells of %d records, the checkpoint of %d; there are %d", published, cp.Counts.Published, len(kafka.records))
 	}
@@ -187,15 +187,15 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &fakeFigures{zone: time.UTC} // In a bubble it is midnight, 2000-01-01.
 		kafka := newRecordKafka()
-		cfg := pipeline.StatisticsConfig{AppKey: appKey, Stream: statistics("users"), Zone: time.UTC, Source: source, Every: time.Hour, Recent: 2}
+		cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: time.UTC, Source: source, Every: time.Hour, Recent: 2}
 		if err := follow(t, kafka, cfg, 90*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if want := []string{"1999-11-03 60", "1999-12-30 3"}; !slices.Equal(source.asked, want) {
 			t.Errorf("asked %q, want %q", source.asked, want)
 		}
-		if len(kafka.records) != 61 || kafka.transactions != 2 {
-			t.Errorf("%d records in %d transactions, want 60 and then the present day", len(kafka.records), kafka.transactions)
+		if len(kafka.records) != 61 || kafka.Transactions != 2 {
+			t.Errorf("%d records in %d transactions, want 60 and then the present day", len(kafka.records), kafka.Transactions)
 		}
 		time.Sleep(5*24*time.Hour - 90*time.Minute)
 		source.asked = nil
@@ -207,12 +207,12 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 			t.Errorf("behind a pause asked %q, want %q", source.asked, want)
 		}
 		source.asked = nil
-		before := kafka.transactions
+		before := kafka.Transactions
 		source.at(pipeline.Period{Unit: pipeline.Day}, time.Now())
 		if err := follow(t, kafka, cfg, 20*time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		if len(source.asked) != 0 || kafka.transactions != before {
+		if len(source.asked) != 0 || kafka.Transactions != before {
 			t.Errorf("asked %q at once after a restart, want the interval to last", source.asked)
 		}
 	})
@@ -224,7 +224,7 @@ func TestStatisticsOfAnotherUnit(t *testing.T) {
 		source := &fakeFigures{zone: time.UTC}
 		kafka := newRecordKafka()
 		cfg := pipeline.StatisticsConfig{
-			AppKey: appKey, Stream: statistics("messages"), Zone: time.UTC, Source: source, Units: []pipeline.Unit{pipeline.Month}, Every: time.Hour,
+			AppKey: fakes.AppKey, Stream: statistics("messages"), Zone: time.UTC, Source: source, Units: []pipeline.Unit{pipeline.Month}, Every: time.Hour,
 		}
 		if err := follow(t, kafka, cfg, time.Minute); err != nil {
 			t.Fatal(err)
@@ -256,7 +256,7 @@ func TestStatisticsSurviveEveryFailure(t *testing.T) {
 			source := &fakeFigures{zone: zone(), settle: time.Hour}
 			kafka := newRecordKafka()
 			n, aborts := 0, 0
-			kafka.fail = func(_ context.Context, name string) error {
+			kafka.Fail = func(_ context.Context, name string) error {
 				if name == "abort" {
 					aborts++
 				}
@@ -268,7 +268,7 @@ func TestStatisticsSurviveEveryFailure(t *testing.T) {
 				}
 				return &pipeline.Fault{Class: c.class, Op: name, Err: errors.New("for the test")}
 			}
-			cfg := pipeline.StatisticsConfig{AppKey: appKey, Stream: statistics("groups"), Zone: zone(), Source: source}
+			cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("groups"), Zone: zone(), Source: source}
 			if err := follow(t, kafka, cfg, 50*time.Hour); err != nil {
 				t.Fatal(err)
 			}
@@ -289,7 +289,7 @@ func TestStatisticsFaults(t *testing.T) {
 			source := &fakeFigures{zone: zone(), fail: func(int) error {
 				return &pipeline.Fault{Class: class, Op: "ask", Err: errors.New("for the test")}
 			}}
-			s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: appKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
+			s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
 			_, err := s.Next(t.Context())
 			ends := class
 			if class == pipeline.Restart {
@@ -307,7 +307,7 @@ func TestStatisticsFaults(t *testing.T) {
 			}
 			return nil
 		}}
-		s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: appKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
+		s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
 		update, err := s.Next(t.Context())
 		if err != nil || len(update.Records) != 60 || update.Closed.Ledger.Restarts != 1 {
 			t.Errorf("%v, %+v", err, update)

@@ -1,4 +1,4 @@
-package pipeline
+package statistics
 
 import (
 	"crypto/sha256"
@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // marks tell what was last published of each period: a number each, in which the period and a hash of the value are. As
@@ -21,11 +23,11 @@ const (
 	hourMask = 1<<hourBits - 1
 )
 
-func unitNumber(u Unit) int64 {
+func unitNumber(u pipeline.Unit) int64 {
 	switch u {
-	case Hour:
+	case pipeline.Hour:
 		return 1
-	case Day:
+	case pipeline.Day:
 		return 2
 	default:
 		return 3
@@ -33,7 +35,7 @@ func unitNumber(u Unit) int64 {
 }
 
 // slot is the part of a mark that stands for the period.
-func slot(p Period) int64 {
+func slot(p pipeline.Period) int64 {
 	return unitNumber(p.Unit)<<hourBits | p.Begin.Unix()/int64(time.Hour/time.Second)&hourMask
 }
 
@@ -48,7 +50,7 @@ func marksOf(seen []int64) marks {
 func (m marks) clone() marks { return maps.Clone(m) }
 
 // have tells whether anything of a unit was ever published and is remembered.
-func (m marks) have(u Unit) bool {
+func (m marks) have(u pipeline.Unit) bool {
 	for s := range m {
 		if s>>hourBits == unitNumber(u) {
 			return true
@@ -58,7 +60,7 @@ func (m marks) have(u Unit) bool {
 }
 
 // set marks what is published of a period, and tells whether that is new.
-func (m marks) set(p Period, value []byte) bool {
+func (m marks) set(p pipeline.Period, value []byte) bool {
 	sum := sha256.Sum256(value)
 	at := slot(p)
 	mark := at<<hashBits | int64(binary.BigEndian.Uint64(sum[:8])&hashMask)
@@ -79,7 +81,7 @@ const (
 func (m marks) forget(now time.Time) {
 	maps.DeleteFunc(m, func(s, _ int64) bool {
 		keep := longest
-		if s>>hourBits == unitNumber(Hour) {
+		if s>>hourBits == unitNumber(pipeline.Hour) {
 			keep = shortest
 		}
 		return now.Sub(time.Unix((s&hourMask)*int64(time.Hour/time.Second), 0)) > keep

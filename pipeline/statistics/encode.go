@@ -1,18 +1,17 @@
-package pipeline
+package statistics
 
 import (
 	"bytes"
 	"errors"
 
 	"github.com/go-json-experiment/json/jsontext"
-)
 
-// StatisticsTopic is the topic of a stream of statistics.
-func StatisticsTopic(s Stream) Topic { return Topic(string(StreamStatistics) + "." + s.Name) }
+	"github.com/jmpub/jmpub/pipeline"
+)
 
 // encodeFigures makes an event of the statistics of a period. data is the row as received, without white space; the parts
 // that the reply has beside it are added under their names. Numbers stay as they are written.
-func encodeFigures(appKey string, s Stream, f *Figures) ([]byte, error) {
+func encodeFigures(appKey string, s pipeline.Stream, f *Figures) ([]byte, error) {
 	data, err := compact(f.Row)
 	if err != nil {
 		return nil, err
@@ -49,8 +48,8 @@ func addMember(object jsontext.Value, part FiguresPart) (jsontext.Value, error) 
 	if err != nil {
 		return nil, err
 	}
-	if bytes.Contains(object, []byte(`"`+part.Name+`":`)) {
-		return object, nil // The row tells it itself.
+	if has, err := hasMember(object, part.Name); has || err != nil {
+		return object, err // The row tells it itself.
 	}
 	separator := byte(',')
 	if len(object) == len("{}") {
@@ -64,4 +63,25 @@ func addMember(object jsontext.Value, part FiguresPart) (jsontext.Value, error) 
 		return nil, err
 	}
 	return append(append(append(object, ':'), value...), '}'), nil
+}
+
+// hasMember tells whether an object has a member of a name; what its members hold does not count.
+func hasMember(object jsontext.Value, name string) (bool, error) {
+	d := jsontext.NewDecoder(bytes.NewReader(object))
+	if _, err := d.ReadToken(); err != nil {
+		return false, err
+	}
+	for d.PeekKind() == '"' {
+		member, err := d.ReadToken()
+		if err != nil {
+			return false, err
+		}
+		if member.String() == name {
+			return true, nil
+		}
+		if err := d.SkipValue(); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }

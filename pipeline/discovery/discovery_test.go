@@ -1,4 +1,4 @@
-package pipeline_test
+package discovery_test
 
 import (
 	"context"
@@ -144,18 +144,18 @@ func TestRemovedUpdate(t *testing.T) {
 	s := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "1"}
 	kafka := newRecordKafka()
 	for _, at := range []time.Time{end.Add(90*time.Second + 5), end.Add(-time.Hour)} {
-		cp := pipeline.Checkpoint{AppKey: appKey, Stream: s, End: end, Seen: []int64{7}}
+		cp := pipeline.Checkpoint{AppKey: fakes.AppKey, Stream: s, End: end, Seen: []int64{7}}
 		if err := pipeline.RemovedUpdate(&cp, at).Commit(t.Context(), kafka, kafka); err != nil || cp.Removed {
 			t.Fatalf("%+v, %v", cp, err)
 		}
-		if saved := kafka.checkpoints[s]; !saved.Removed || !saved.End.Equal(end) || len(saved.Seen) != 1 {
+		if saved := kafka.Checkpoints[s]; !saved.Removed || !saved.End.Equal(end) || len(saved.Seen) != 1 {
 			t.Errorf("its position is %+v", saved)
 		}
 	}
-	if n := kafka.notices[0]; n.Kind != "removed" || n.Stream != s || n.String() != "[2026-11-01T02:00:00Z, 2026-11-01T02:01:30Z]" {
+	if n := kafka.Notices[0]; n.Kind != "removed" || n.Stream != s || n.String() != "[2026-11-01T02:00:00Z, 2026-11-01T02:01:30Z]" {
 		t.Errorf("got %+v", n)
 	}
-	if n := kafka.notices[1]; n.End.Before(n.Begin) {
+	if n := kafka.Notices[1]; n.End.Before(n.Begin) {
 		t.Errorf("got %+v", n)
 	}
 }
