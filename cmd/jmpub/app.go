@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -23,7 +25,7 @@ type app struct {
 }
 
 // newApp wires an app. Nothing has been published when it returns; with an error, nothing is left open.
-func newApp(ctx context.Context, cfg *config, log *slog.Logger, extra ...*pipeline.Observer) (*app, error) {
+func newApp(ctx context.Context, cfg *settings.Config, log *slog.Logger, extra ...*pipeline.Observer) (*app, error) {
 	a := &app{parts: newParts(cfg, log)}
 	if err := a.wire(ctx, extra); err != nil {
 		a.Close()
@@ -35,8 +37,8 @@ func newApp(ctx context.Context, cfg *config, log *slog.Logger, extra ...*pipeli
 func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	cfg := a.cfg
 	a.status = status.New(status.Options{
-		AppKey: cfg.source.AppKey, Delivery: cfg.delivery(), Streams: cfg.named(), Discover: cfg.discover,
-		Version: buildVersion(), Warn: cfg.retentionWarn, StatisticsStale: staleReadings * cfg.statisticsEvery,
+		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
+		Version: buildVersion(), Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
 	})
 	a.observe(append(extra, a.status.Observer(), logObserver(a.log))...)
 	if err := a.openAll(ctx); err != nil {
@@ -45,11 +47,11 @@ func (a *app) wire(ctx context.Context, extra []*pipeline.Observer) error {
 	if err := a.checkRights(ctx); err != nil {
 		return err
 	}
-	if cfg.listen != "off" {
+	if cfg.Listen != "off" {
 		var lc net.ListenConfig
 		var err error
-		if a.listener, err = lc.Listen(ctx, "tcp", cfg.listen); err != nil {
-			return usage("JMPUB_LISTEN: %w; choose another address, or off", err)
+		if a.listener, err = lc.Listen(ctx, "tcp", cfg.Listen); err != nil {
+			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 		}
 		a.close = append(a.close, func() { _ = a.listener.Close() }) // Serve may have closed it.
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -99,20 +101,20 @@ type auditRun struct {
 // check refuses flags that cannot be.
 func (a *auditRun) check() error {
 	var err error
-	if a.step, err = parseDuration(a.stepText); err != nil || a.step < time.Minute || a.step > source.MaxWindow {
-		return usage("--step: %q is not a duration from 1m to 7d", a.stepText)
+	if a.step, err = settings.ParseDuration(a.stepText); err != nil || a.step < time.Minute || a.step > source.MaxWindow {
+		return usage.Errorf("--step: %q is not a duration from 1m to 7d", a.stepText)
 	}
 	return a.rangeFlags.check()
 }
 
 // start opens the API and looks what there is to compare.
 func (a *auditRun) start(ctx context.Context) error {
-	cfg := &a.p.cfg.source
+	cfg := &a.p.cfg.Source
 	cfg.Rate.Requests, cfg.Reserve = max(1, cfg.Rate.Requests/2), liveShare
 	if err := a.p.openSource(ctx); err != nil {
 		return startError(err)
 	}
-	now, err := a.p.source.Now(ctx, a.p.cfg.contact())
+	now, err := a.p.source.Now(ctx, a.p.cfg.Contact())
 	if err != nil {
 		return startError(err)
 	}
@@ -120,7 +122,7 @@ func (a *auditRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	oldest := now.Add(-historyLength + time.Minute).Truncate(time.Second)
+	oldest := now.Add(-settings.HistoryLength + time.Minute).Truncate(time.Second)
 	if w.Begin.Before(oldest) {
 		fmt.Fprintf(a.cmd.ErrOrStderr(), "the API holds nothing before %s; the audit begins there\n", pipeline.FormatTime(oldest))
 		w.Begin = oldest
@@ -138,7 +140,7 @@ func (a *auditRun) start(ctx context.Context) error {
 // run compares. Windows that lie in the range in part are compared whole.
 func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipeline.Window) error {
 	audit := &pipeline.Audit{
-		AppKey: a.p.cfg.source.AppKey, Source: a.p.source, Totals: a.p.source, Archive: a.p.archive, Step: a.step,
+		AppKey: a.p.cfg.Source.AppKey, Source: a.p.source, Totals: a.p.source, Archive: a.p.archive, Step: a.step,
 	}
 	var chains []pipeline.Chain
 	all, totals := pipeline.Chains(slices.Clone(records)), 0
@@ -179,21 +181,21 @@ func (a *auditRun) run(ctx context.Context, records []pipeline.Ledger, w pipelin
 
 // announce tells what the audit takes.
 func (a *auditRun) announce(totals, days int) {
-	rate := a.p.cfg.source.Rate
+	rate := a.p.cfg.Source.Rate
 	took := time.Duration(float64(totals+days) * rate.Per.Seconds() / float64(rate.Requests) * float64(time.Second))
 	fmt.Fprintf(a.cmd.ErrOrStderr(), "%d requests for totals and %d for statistics, at least %s at %s; more where something differs\n",
 		totals, days, took.Round(time.Second), rate)
 }
 
 func (a *auditRun) view() *ledgerView {
-	return &ledgerView{out: a.cmd.OutOrStdout(), zone: a.p.cfg.source.TimeZone, asJSON: a.asJSON}
+	return &ledgerView{out: a.cmd.OutOrStdout(), zone: a.p.cfg.Source.TimeZone, asJSON: a.asJSON}
 }
 
 // found tells of a difference, and repairs it if that was asked for.
 func (a *auditRun) found(ctx context.Context, d *pipeline.Difference) error {
 	a.result.Missing += len(d.Missing)
 	a.result.Extra += max(0, d.Extra)
-	zone := a.p.cfg.source.TimeZone
+	zone := a.p.cfg.Source.TimeZone
 	err := a.tell(d, "%s, %s to %s: the API has %d rows, %d are known\n", d.Stream,
 		d.Begin.In(zone).Format(time.DateTime), d.End.In(zone).Format(time.DateTime), d.Total, d.Known)
 	if err != nil {
@@ -238,10 +240,10 @@ func (a *auditRun) open(ctx context.Context) error {
 	if a.writer != nil {
 		return nil
 	}
-	cfg := a.p.cfg.sink
+	cfg := a.p.cfg.Sink
 	cfg.Client, cfg.Retry, cfg.Warn = a.p.conn.Client, a.p.retry, a.p.warn
-	if a.p.cfg.exactlyOnce() {
-		cfg.TransactionalID = a.p.cfg.group + "-repair-" + a.p.cfg.source.AppKey
+	if a.p.cfg.ExactlyOnce() {
+		cfg.TransactionalID = a.p.cfg.Group + "-repair-" + a.p.cfg.Source.AppKey
 	}
 	writer, err := sink.New(cfg)
 	if err != nil {
@@ -251,7 +253,7 @@ func (a *auditRun) open(ctx context.Context) error {
 		return startError(err)
 	}
 	a.writer = writer
-	a.store = checkpoint.NewKafka(a.p.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.p.cfg.source.AppKey,
+	a.store = checkpoint.NewKafka(a.p.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.p.cfg.Source.AppKey,
 		func() int { return writer.Partitions(pipeline.TopicCheckpoints) }, a.p.retry)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/usage"
 )
 
 const brokerHelp = `Run an embedded Kafka broker, for trying things out. It speaks the protocol as a broker does, with transactions and
@@ -23,7 +24,7 @@ func newBroker() *cobra.Command {
 			o.Log = newLogger(cmd.ErrOrStderr(), 0, "")
 			broker, err := broker.Start(o)
 			if err != nil {
-				return usageError{err}
+				return usage.Wrap(err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "embedded broker at %s\n", strings.Join(broker.Addrs(), ","))
 			<-cmd.Context().Done()

@@ -19,6 +19,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -39,7 +41,7 @@ func newCheckpoint() *cobra.Command {
 		Use: "checkpoint", Short: "See, set and forget positions", Long: checkpointHelp, Example: checkpointExamples,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%q is no command of checkpoint; see `jmpub checkpoint --help`", args[0])
+				return usage.Errorf("%q is no command of checkpoint; see `jmpub checkpoint --help`", args[0])
 			}
 			return cmd.Help()
 		},
@@ -90,10 +92,10 @@ func newCheckpointGet() *cobra.Command {
 // oneStream wants the name of a stream.
 func oneStream(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usage("%s takes the name of one stream, such as messages or groups/10055201; got %q", cmd.CommandPath(), args)
+		return usage.Errorf("%s takes the name of one stream, such as messages or groups/10055201; got %q", cmd.CommandPath(), args)
 	}
 	if _, err := pipeline.ParseStream(args[0]); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	return nil
 }
@@ -111,17 +113,17 @@ func withPositions(cmd *cobra.Command, fn func(context.Context, *parts, []pipeli
 
 // withParts opens Kafka, or the files, for a command that works on positions.
 func withParts(cmd *cobra.Command, fn func(context.Context, *parts) error) error {
-	s, err := readSettings()
+	s, err := settings.Read()
 	if err != nil {
 		return err
 	}
-	cfg, err := s.parse()
+	cfg, err := s.Parse()
 	if err != nil {
 		return err
 	}
-	cfg.start = pipeline.Start{} // Nothing is read from there.
+	cfg.Start = pipeline.Start{} // Nothing is read from there.
 	ctx := cmd.Context()
-	p := newParts(cfg, newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat))
+	p := newParts(cfg, newLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat))
 	defer p.Close()
 	p.observe(logObserver(p.log))
 	if err := p.connect(ctx); err != nil {
@@ -143,7 +145,7 @@ func (a *parts) positions(ctx context.Context) ([]pipeline.Checkpoint, error) {
 		return nil, err
 	}
 	all := slices.Collect(maps.Values(live))
-	dirs, err := filepath.Glob(filepath.Join(a.cfg.checkpointDir, replayDir("*")))
+	dirs, err := filepath.Glob(filepath.Join(a.cfg.CheckpointDir, replayDir("*")))
 	for _, dir := range dirs {
 		err = errors.Join(err, a.inReplay(dir, func(files *checkpoint.Files) error {
 			replayed, unread := files.Load(ctx)
@@ -159,7 +161,7 @@ func (a *parts) positions(ctx context.Context) ([]pipeline.Checkpoint, error) {
 
 // inReplay opens the files of a replay.
 func (a *parts) inReplay(dir string, fn func(*checkpoint.Files) error) error {
-	files, err := checkpoint.OpenFiles(dir, a.cfg.source.AppKey)
+	files, err := checkpoint.OpenFiles(dir, a.cfg.Source.AppKey)
 	if err != nil {
 		return err
 	}
@@ -262,7 +264,7 @@ func forget(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Ch
 	var err error
 	switch {
 	case p.files != nil && replay != "":
-		err = p.inReplay(filepath.Join(p.cfg.checkpointDir, replayDir(replay)), func(files *checkpoint.Files) error { return files.Remove(s) })
+		err = p.inReplay(filepath.Join(p.cfg.CheckpointDir, replayDir(replay)), func(files *checkpoint.Files) error { return files.Remove(s) })
 	case p.files != nil:
 		err = p.files.Remove(s)
 	default:
@@ -276,7 +278,7 @@ func forget(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Ch
 }
 
 func errNotConfirmed() error {
-	return usage("nothing was changed: answer yes, or give --yes where nobody can answer")
+	return usage.Errorf("nothing was changed: answer yes, or give --yes where nobody can answer")
 }
 
 // confirmed asks on a terminal, and elsewhere reads an answer that somebody piped in.

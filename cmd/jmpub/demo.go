@@ -21,6 +21,8 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -91,10 +93,10 @@ func (h *demoHeads) last() time.Time {
 
 func runDemo(cmd *cobra.Command, o *demoOptions) error {
 	if o.history < time.Minute || o.history > 59*24*time.Hour {
-		return usage("--history: %s is not between 1m and 1416h", o.history)
+		return usage.Errorf("--history: %s is not between 1m and 1416h", o.history)
 	}
 	if o.length < 0 || o.length > 0 && o.length < 5*time.Second {
-		return usage("--for: %s is not at least 5s", o.length)
+		return usage.Errorf("--for: %s is not at least 5s", o.length)
 	}
 	d := &demo{opts: o}
 	defer d.Close()
@@ -123,10 +125,9 @@ func (d *demo) Close() {
 
 // start brings up the simulated API and the broker, and wires the app to them as `jmpub run` would.
 func (d *demo) start(ctx context.Context, screen io.Writer) error {
-	s := &settings{}
-	s.fillDefaults()
+	s := settings.Defaults()
 	d.begin = time.Now().Add(-d.opts.history).UTC().Truncate(time.Second)
-	s.AppKey, s.MasterSecret = "4f7aef34fb361292c566a1cd", secret(rand.Text())
+	s.AppKey, s.MasterSecret = "4f7aef34fb361292c566a1cd", settings.Secret(rand.Text())
 	api := sim.Defaults()
 	api.AppKey, api.MasterSecret, api.Seed, api.Rate, api.Begin = s.AppKey, string(s.MasterSecret), d.opts.seed, d.opts.rate, d.begin
 	api.OddRows = 0.001
@@ -138,7 +139,7 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 	}
 	var err error
 	if d.api, err = sim.New(api); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -156,7 +157,7 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 	s.API.URL, s.API.Rate = "http://"+listener.Addr().String()+"/v2", "1000000/m"
 	s.Kafka.Brokers = strings.Join(d.broker.Addrs(), ",")
 	s.Start, s.Listen = d.begin.Add(-time.Second).Format(time.RFC3339), "127.0.0.1:0"
-	cfg, err := s.parse()
+	cfg, err := s.Parse()
 	if err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 		return err
 	}
 	d.close = append(d.close, d.app.Close)
-	fmt.Fprintf(screen, "status page at http://%s, delivery: %s\n\n", d.app.listener.Addr(), cfg.delivery())
+	fmt.Fprintf(screen, "status page at http://%s, delivery: %s\n\n", d.app.listener.Addr(), cfg.Delivery())
 	return nil
 }
 
@@ -218,7 +219,7 @@ func (d *demo) summarize(cmd *cobra.Command, screen io.Writer) error {
 	// The command's context may be done: Ctrl-C ends the demo, not its summary.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), 2*time.Minute)
 	defer cancel()
-	layout := verify.Layout{Prefix: d.app.cfg.sink.Prefix, Topic: d.app.sink.Routing().Event}
+	layout := verify.Layout{Prefix: d.app.cfg.Sink.Prefix, Topic: d.app.sink.Routing().Event}
 	found, err := layout.Read(ctx, d.broker.Addrs())
 	if err != nil {
 		return err

@@ -8,12 +8,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/source"
 )
-
-// historyLength is how far back the API answers (API page: 60 days).
-const historyLength = 60 * 24 * time.Hour
 
 // cost is what reading a range would take. Rows are the API's totals; the rest follows from them.
 type cost struct {
@@ -37,10 +35,10 @@ type streamCost struct {
 // estimate asks for the totals of a range, a request for each week and stream.
 func estimate(ctx context.Context, p *parts, w pipeline.Window) (*cost, error) {
 	c := &cost{From: w.Begin, To: w.End}
-	page := int64(p.cfg.source.PageSize)
+	page := int64(p.cfg.Source.PageSize)
 	const pages = 10 // A window has about so many.
 	started := time.Now()
-	for _, s := range p.cfg.streams {
+	for _, s := range p.cfg.Streams {
 		one := streamCost{Stream: s.String()}
 		weeks := int64(0)
 		for begin := w.Begin; begin.Before(w.End); begin = begin.Add(source.MaxWindow) {
@@ -64,9 +62,9 @@ func estimate(ctx context.Context, p *parts, w pipeline.Window) (*cost, error) {
 		c.Streams = append(c.Streams, one)
 	}
 	// The rate is one limit; what the API takes for a reply, as this estimate saw it, is the other.
-	rate := p.cfg.source.Rate
+	rate := p.cfg.Source.Rate
 	byRate := rate.Per.Seconds() / float64(rate.Requests)
-	byReply := time.Since(started).Seconds() / float64(max(1, c.Asked)) / float64(p.cfg.parallel)
+	byReply := time.Since(started).Seconds() / float64(max(1, c.Asked)) / float64(p.cfg.Parallel)
 	c.Seconds = float64(c.Requests) * max(byRate, byReply)
 	return c, nil
 }
@@ -76,7 +74,7 @@ func (c *cost) took() time.Duration {
 	return time.Duration(c.Seconds * float64(time.Second)).Round(time.Second)
 }
 
-func (c *cost) print(w io.Writer, cfg *config, asJSON bool) error {
+func (c *cost) print(w io.Writer, cfg *settings.Config, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(c)
 	}
@@ -89,6 +87,6 @@ func (c *cost) print(w io.Writer, cfg *config, asJSON bool) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s to %s into %s:\nabout %d rows in %d windows, %d requests, at least %s at %s\n",
-		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.topics(), c.Rows, c.Windows, c.Requests, c.took(), cfg.source.Rate)
+		pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), cfg.TopicNames(), c.Rows, c.Windows, c.Requests, c.took(), cfg.Source.Rate)
 	return err
 }

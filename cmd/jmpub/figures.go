@@ -29,7 +29,7 @@ func (f *figuresAudit) plan(chains []pipeline.Chain, holes []shownHole, w pipeli
 	if len(f.chains) == 0 {
 		return
 	}
-	day := pipeline.PeriodOf(pipeline.Day, w.Begin.Add(24*time.Hour-time.Second).In(f.p.cfg.source.TimeZone))
+	day := pipeline.PeriodOf(pipeline.Day, w.Begin.Add(24*time.Hour-time.Second).In(f.p.cfg.Source.TimeZone))
 	for ; !day.End().After(w.End) && !day.End().After(f.now); day = day.Add(1) {
 		whole := true
 		for _, hole := range holes {

@@ -30,7 +30,7 @@ func settled(w pipeline.Window, now time.Time) pipeline.Window {
 // named are the streams that were asked for, or else the configured ones.
 func (r *rangeFlags) named(p *parts) []pipeline.Stream {
 	if len(r.streams) == 0 {
-		return p.cfg.streams
+		return p.cfg.Streams
 	}
 	var streams []pipeline.Stream
 	for _, name := range r.streams {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -26,16 +28,16 @@ func (r *rangeFlags) add(cmd *cobra.Command) {
 
 // window is the range that the flags name.
 func (r *rangeFlags) window(p *parts, now time.Time) (pipeline.Window, error) {
-	from, err := parseWhen("--from", r.from, now, p.cfg.source.TimeZone)
+	from, err := settings.ParseWhen("--from", r.from, now, p.cfg.Source.TimeZone)
 	if err != nil {
 		return pipeline.Window{}, err
 	}
-	to, err := parseWhen("--to", r.to, now, p.cfg.source.TimeZone)
+	to, err := settings.ParseWhen("--to", r.to, now, p.cfg.Source.TimeZone)
 	if err != nil {
 		return pipeline.Window{}, err
 	}
 	if !from.Before(to) {
-		return pipeline.Window{}, usage("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(to))
+		return pipeline.Window{}, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(to))
 	}
 	return pipeline.Window{Begin: from, End: to}, nil
 }
@@ -53,7 +55,7 @@ func (r *rangeFlags) wants(s pipeline.Stream) bool {
 func (r *rangeFlags) check() error {
 	for _, name := range r.streams {
 		if _, err := pipeline.ParseStream(name); err != nil {
-			return usage("--stream: %w", err)
+			return usage.Errorf("--stream: %w", err)
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
@@ -20,7 +22,7 @@ import (
 
 // parts are what commands that work on an app are made of. Each opens what it needs.
 type parts struct {
-	cfg      *config
+	cfg      *settings.Config
 	log      *slog.Logger
 	observer *pipeline.Observer
 	retry    pipeline.Retry
@@ -42,7 +44,7 @@ type parts struct {
 // connectTimeout is how long the first contact with Kafka may take before the settings are blamed.
 const connectTimeout = 15 * time.Second
 
-func newParts(cfg *config, log *slog.Logger) *parts {
+func newParts(cfg *settings.Config, log *slog.Logger) *parts {
 	p := &parts{cfg: cfg, log: log}
 	p.observe()
 	return p
@@ -90,11 +92,11 @@ func (a *parts) openAll(ctx context.Context) error {
 
 // openSource makes the API's client and the first contact.
 func (a *parts) openSource(ctx context.Context) error {
-	src := a.cfg.source
+	src := a.cfg.Source
 	src.Retry, src.Observer, src.Warn = a.retry, a.observer, a.warn
 	var err error
 	if a.source, err = source.New(src); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	a.close = append(a.close, a.source.Close)
 	return a.greet(ctx)
@@ -103,20 +105,20 @@ func (a *parts) openSource(ctx context.Context) error {
 // pipelineConfig is what a pipeline over these parts is made of.
 func (a *parts) pipelineConfig() pipeline.Config {
 	c := pipeline.Config{
-		AppKey: a.cfg.source.AppKey, Streams: a.cfg.streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
-		Start: a.cfg.start, Overlap: a.cfg.source.Overlap, Parallel: a.cfg.parallel, Retry: a.retry, Observer: a.observer,
-		Recheck: a.cfg.recheck, Archive: a.archive, Totals: a.source,
-		LiveFirst: a.cfg.liveFirst,
+		AppKey: a.cfg.Source.AppKey, Streams: a.cfg.Streams, Source: a.source, Sink: a.sink, Checkpoints: a.store,
+		Start: a.cfg.Start, Overlap: a.cfg.Source.Overlap, Parallel: a.cfg.Parallel, Retry: a.retry, Observer: a.observer,
+		Recheck: a.cfg.Recheck, Archive: a.archive, Totals: a.source,
+		LiveFirst: a.cfg.LiveFirst,
 	}
-	for _, stream := range a.cfg.statistics {
+	for _, stream := range a.cfg.Statistics {
 		c.Statistics = append(c.Statistics, pipeline.StatisticsConfig{
-			AppKey: c.AppKey, Stream: stream, Units: a.cfg.units, Zone: a.cfg.source.TimeZone, Source: a.source, Every: a.cfg.statisticsEvery,
+			AppKey: c.AppKey, Stream: stream, Units: a.cfg.Units, Zone: a.cfg.Source.TimeZone, Source: a.source, Every: a.cfg.StatisticsEvery,
 		})
 	}
-	if len(a.cfg.discover) > 0 {
-		rate := a.cfg.source.Rate
+	if len(a.cfg.Discover) > 0 {
+		rate := a.cfg.Source.Rate
 		c.Discovery = &pipeline.DiscoveryConfig{
-			Kinds: a.cfg.discover, Directory: a.source, Every: a.cfg.discoveryEvery, Pace: rate.Per / time.Duration(rate.Requests),
+			Kinds: a.cfg.Discover, Directory: a.source, Every: a.cfg.DiscoveryEvery, Pace: rate.Per / time.Duration(rate.Requests),
 		}
 	}
 	return c
@@ -124,19 +126,19 @@ func (a *parts) pipelineConfig() pipeline.Config {
 
 // expand reads the lists once and names every stream that they have, for work that comes to an end.
 func (a *parts) expand(ctx context.Context) error {
-	for _, kind := range a.cfg.discover {
+	for _, kind := range a.cfg.Discover {
 		listing, err := a.source.List(ctx, kind)
 		if err != nil {
 			return err
 		}
 		for _, s := range listing.Streams {
-			if !slices.Contains(a.cfg.streams, s) {
-				a.cfg.streams = append(a.cfg.streams, s)
+			if !slices.Contains(a.cfg.Streams, s) {
+				a.cfg.Streams = append(a.cfg.Streams, s)
 			}
 		}
 	}
-	a.cfg.discover = nil
-	if len(a.cfg.streams) == 0 {
+	a.cfg.Discover = nil
+	if len(a.cfg.Streams) == 0 {
 		return errors.New("the lists have no streams, so there is nothing to read")
 	}
 	return nil
@@ -147,7 +149,7 @@ func (a *parts) expand(ctx context.Context) error {
 func (a *parts) greet(ctx context.Context) error {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := a.source.Now(check, a.cfg.contact())
+	_, err := a.source.Now(check, a.cfg.Contact())
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -165,12 +167,12 @@ func (a *parts) greet(ctx context.Context) error {
 func (a *parts) connect(ctx context.Context) error {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := kafka.Check(check, a.cfg.kafka); err != nil {
+	if err := kafka.Check(check, a.cfg.Kafka); err != nil {
 		return err
 	}
-	conn, err := kafka.Open(a.cfg.kafka)
+	conn, err := kafka.Open(a.cfg.Kafka)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	a.conn = conn
 	a.close = append(a.close, conn.Close)
@@ -180,45 +182,45 @@ func (a *parts) connect(ctx context.Context) error {
 // openSink makes sink and checkpoints. The transactional id needs the app's shard, and so the number of partitions of the
 // checkpoint topic; that is why the topics come first.
 func (a *parts) openSink(ctx context.Context) error {
-	cfg := a.cfg.sink
+	cfg := a.cfg.Sink
 	cfg.Client, cfg.Retry, cfg.Warn = a.conn.Client, a.retry, a.warn
-	cfg.ReplayID = a.cfg.replay
+	cfg.ReplayID = a.cfg.Replay
 	topics, err := sink.New(cfg)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
-	if err = kafka.CheckDescribe(ctx, a.cfg.kafka, topics.Names()); err != nil {
+	if err = kafka.CheckDescribe(ctx, a.cfg.Kafka, topics.Names()); err != nil {
 		return err
 	}
 	if err = topics.EnsureTopics(ctx); err != nil {
 		return err
 	}
-	if !a.cfg.start.At.IsZero() || a.cfg.start.Back > 0 {
-		oldest := a.cfg.start.At
+	if !a.cfg.Start.At.IsZero() || a.cfg.Start.Back > 0 {
+		oldest := a.cfg.Start.At
 		if oldest.IsZero() {
-			oldest = time.Now().Add(-a.cfg.start.Back)
+			oldest = time.Now().Add(-a.cfg.Start.Back)
 		}
 		if err = topics.CheckRetention(oldest); err != nil {
-			return usageError{err}
+			return usage.Wrap(err)
 		}
 	}
-	a.archive = checkpoint.NewArchive(a.conn.Client, cfg.Prefix, a.cfg.source.AppKey,
+	a.archive = checkpoint.NewArchive(a.conn.Client, cfg.Prefix, a.cfg.Source.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, a.retry)
-	if !a.cfg.exactlyOnce() {
+	if !a.cfg.ExactlyOnce() {
 		return a.openFiles(topics)
 	}
 	// A replay is a writer of its own.
-	a.transactionalID = fmt.Sprintf("%s-%d", a.cfg.group, checkpoint.ShardOf(a.cfg.source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
-	if a.cfg.replay != "" {
-		a.transactionalID += "-" + a.cfg.replay
+	a.transactionalID = fmt.Sprintf("%s-%d", a.cfg.Group, checkpoint.ShardOf(a.cfg.Source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
+	if a.cfg.Replay != "" {
+		a.transactionalID += "-" + a.cfg.Replay
 	}
 	cfg.TransactionalID = a.transactionalID
 	if a.sink, err = sink.New(cfg); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
-	a.kafka = checkpoint.NewKafka(a.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.cfg.source.AppKey,
+	a.kafka = checkpoint.NewKafka(a.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.cfg.Source.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, a.retry)
-	a.kafka.Replay = a.cfg.replay
+	a.kafka.Replay = a.cfg.Replay
 	a.store = a.kafka
 	return nil
 }
@@ -234,7 +236,7 @@ func (a *parts) checkRights(ctx context.Context) error {
 		}
 		read = append(read, a.sink.Routing().Own(pipeline.TopicCheckpoints))
 	}
-	if len(a.cfg.recheck) > 0 { // What was published is read back to find which rows came late.
+	if len(a.cfg.Recheck) > 0 { // What was published is read back to find which rows came late.
 		read = append(read, a.sink.Routing().Events()...)
 		read = append(read, a.sink.Routing().Own(pipeline.TopicRejected), a.sink.Routing().Own(pipeline.TopicWindows))
 	}
@@ -253,13 +255,13 @@ func (a *parts) runError(err error) error {
 func replayDir(id string) string { return "replay-" + id }
 
 func (a *parts) openFiles(topics *sink.Sink) error {
-	dir := a.cfg.checkpointDir
-	if a.cfg.replay != "" { // A folder of its own, and so a lock of its own.
-		dir = filepath.Join(dir, replayDir(a.cfg.replay))
+	dir := a.cfg.CheckpointDir
+	if a.cfg.Replay != "" { // A folder of its own, and so a lock of its own.
+		dir = filepath.Join(dir, replayDir(a.cfg.Replay))
 	}
-	files, err := checkpoint.OpenFiles(dir, a.cfg.source.AppKey)
+	files, err := checkpoint.OpenFiles(dir, a.cfg.Source.AppKey)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	files.Retry = a.retry
 	a.close = append(a.close, func() { _ = files.Close() }) // Only the lock.
@@ -270,7 +272,7 @@ func (a *parts) openFiles(topics *sink.Sink) error {
 // startError makes a mistake of the settings out of what cannot mend itself.
 func startError(err error) error {
 	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	return err
 }

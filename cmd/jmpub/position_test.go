@@ -56,14 +56,14 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	broker, err := broker.Start(broker.Options{})
+	brokers, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = broker.Close() })
-	s.broker, s.env = broker, map[string]string{
+	t.Cleanup(func() { _ = brokers.Close() })
+	s.broker, s.env = brokers, map[string]string{
 		"JMPUB_APP_KEY": opts.AppKey, "JMPUB_MASTER_SECRET": opts.MasterSecret, "JMPUB_API_URL": server.URL + "/v2",
-		"JMPUB_KAFKA_BROKERS": broker.Addrs()[0], "JMPUB_LISTEN": "off", "JMPUB_START": "30m", "JMPUB_API_RATE": "100000/m",
+		"JMPUB_KAFKA_BROKERS": brokers.Addrs()[0], "JMPUB_LISTEN": "off", "JMPUB_START": "30m", "JMPUB_API_RATE": "100000/m",
 		"JMPUB_API_PAGE_SIZE": "50", "JMPUB_POLL": "100ms",
 	}
 	return s

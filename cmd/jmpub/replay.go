@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/source"
@@ -59,8 +61,8 @@ func newReplay() *cobra.Command {
 const liveShare = 0.2
 
 // settings reads the environment and lets the flags change it.
-func (o *replayOptions) settings(now time.Time) (*config, error) {
-	s, err := readSettings()
+func (o *replayOptions) settings(now time.Time) (*settings.Config, error) {
+	s, err := settings.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -69,60 +71,60 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 	}
 	if o.prefix != "" {
 		if !strings.Contains(s.TopicTemplate, "{prefix}") {
-			return nil, usage("--to-topic-prefix: the events' topics have no prefix, because JMPUB_TOPIC_TEMPLATE is %q", s.TopicTemplate)
+			return nil, usage.Errorf("--to-topic-prefix: the events' topics have no prefix, because JMPUB_TOPIC_TEMPLATE is %q", s.TopicTemplate)
 		}
 		s.TopicPrefix = o.prefix
 	}
 	s.Listen, s.Recheck = "off", "off"
-	cfg, err := s.parse()
+	cfg, err := s.Parse()
 	if err != nil {
 		return nil, err
 	}
-	from, err := parseWhen("--from", o.from, now, cfg.source.TimeZone)
+	from, err := settings.ParseWhen("--from", o.from, now, cfg.Source.TimeZone)
 	if err != nil {
 		return nil, err
 	}
-	until, err := parseWhen("--to", o.to, now, cfg.source.TimeZone)
+	until, err := settings.ParseWhen("--to", o.to, now, cfg.Source.TimeZone)
 	if err != nil {
 		return nil, err
 	}
-	cfg.start, cfg.until = pipeline.Start{At: from}, until
-	oldest := now.Add(-historyLength)
+	cfg.Start, cfg.Until = pipeline.Start{At: from}, until
+	oldest := now.Add(-settings.HistoryLength)
 	switch {
 	case !from.Before(until):
-		return nil, usage("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(until))
-	case until.After(now.Add(-cfg.source.Settle)):
-		return nil, usage("--to %s is not over yet; the latest is %s", pipeline.FormatTime(until),
-			pipeline.FormatTime(now.Add(-cfg.source.Settle).Truncate(time.Second)))
+		return nil, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(until))
+	case until.After(now.Add(-cfg.Source.Settle)):
+		return nil, usage.Errorf("--to %s is not over yet; the latest is %s", pipeline.FormatTime(until),
+			pipeline.FormatTime(now.Add(-cfg.Source.Settle).Truncate(time.Second)))
 	case from.Before(oldest):
-		return nil, usage("--from %s is before what the API still holds; the oldest is %s", pipeline.FormatTime(from), pipeline.FormatTime(oldest))
+		return nil, usage.Errorf("--from %s is before what the API still holds; the oldest is %s", pipeline.FormatTime(from), pipeline.FormatTime(oldest))
 	}
-	cfg.statistics = nil // They have no past that could be published again.
-	if len(cfg.selected()) == 0 {
-		return nil, usage("--stream: JMPUB_STREAMS names statistics alone, of which there is nothing to replay; name a stream of messages")
+	cfg.Statistics = nil // They have no past that could be published again.
+	if len(cfg.Selected()) == 0 {
+		return nil, usage.Errorf("--stream: JMPUB_STREAMS names statistics alone, of which there is nothing to replay; name a stream of messages")
 	}
-	cfg.source.Rate.Requests = max(1, cfg.source.Rate.Requests/2)
+	cfg.Source.Rate.Requests = max(1, cfg.Source.Rate.Requests/2)
 	if o.rate != "" {
-		if cfg.source.Rate, err = source.ParseRate(o.rate); err != nil {
-			return nil, usage("--rate: %q is not a rate such as 600/m or 10/s", o.rate)
+		if cfg.Source.Rate, err = source.ParseRate(o.rate); err != nil {
+			return nil, usage.Errorf("--rate: %q is not a rate such as 600/m or 10/s", o.rate)
 		}
 	}
-	cfg.source.Reserve = liveShare
-	if cfg.replay = o.id; o.id == "" {
-		cfg.replay = replayID(cfg)
+	cfg.Source.Reserve = liveShare
+	if cfg.Replay = o.id; o.id == "" {
+		cfg.Replay = replayID(cfg)
 	}
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-	if len(cfg.replay) > 100 || strings.Trim(cfg.replay, allowed) != "" {
-		return nil, usage("--id: %q is no name of up to 100 letters, digits, '.', '_' and '-'", cfg.replay)
+	if len(cfg.Replay) > 100 || strings.Trim(cfg.Replay, allowed) != "" {
+		return nil, usage.Errorf("--id: %q is no name of up to 100 letters, digits, '.', '_' and '-'", cfg.Replay)
 	}
 	return cfg, nil
 }
 
 // replayID is the same for the same replay, so that the same command goes on with it.
-func replayID(cfg *config) string {
-	what := sha256.Sum256([]byte(strings.Join(cfg.selected(), ",") + "\n" + cfg.sink.Prefix))
+func replayID(cfg *settings.Config) string {
+	what := sha256.Sum256([]byte(strings.Join(cfg.Selected(), ",") + "\n" + cfg.Sink.Prefix))
 	const form, short = "20060102T150405Z", 3
-	return cfg.start.At.UTC().Format(form) + "-" + cfg.until.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
+	return cfg.Start.At.UTC().Format(form) + "-" + cfg.Until.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
 }
 
 func (o *replayOptions) run(cmd *cobra.Command) error {
@@ -130,10 +132,10 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	limitMemory(cfg.parallel)
+	limitMemory(cfg.Parallel)
 	ctx := cmd.Context()
-	bar := &progress{screen: cmd.ErrOrStderr(), zone: cfg.source.TimeZone}
-	p := newParts(cfg, newLogger(bar, cfg.logLevel, bar.form(cfg.logFormat)))
+	bar := &progress{screen: cmd.ErrOrStderr(), zone: cfg.Source.TimeZone}
+	p := newParts(cfg, newLogger(bar, cfg.LogLevel, bar.form(cfg.LogFormat)))
 	defer p.Close()
 	count := &replayCount{}
 	p.observe(logObserver(p.log), count.observer(), bar.observer())
@@ -143,7 +145,7 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	if err = p.expand(ctx); err != nil {
 		return startError(err)
 	}
-	plan, err := estimate(ctx, p, pipeline.Window{Begin: cfg.start.At, End: cfg.until})
+	plan, err := estimate(ctx, p, pipeline.Window{Begin: cfg.Start.At, End: cfg.Until})
 	if err != nil {
 		return startError(err)
 	}
@@ -168,10 +170,10 @@ func (o *replayOptions) run(cmd *cobra.Command) error {
 	}
 	if replayed(cfg, before) {
 		return fmt.Errorf("the replay %s has been completed before, and every row of it is published; "+
-			"to publish the range once more, give it another name with --id", cfg.replay)
+			"to publish the range once more, give it another name with --id", cfg.Replay)
 	}
 	c := p.pipelineConfig()
-	c.Until, c.Replay = cfg.until, cfg.replay
+	c.Until, c.Replay = cfg.Until, cfg.Replay
 	line, err := pipeline.New(c)
 	if err != nil {
 		return err
@@ -209,8 +211,8 @@ func publishedBefore(positions map[pipeline.Stream]pipeline.Checkpoint) int64 {
 }
 
 // command is the command line that goes on with a replay.
-func (o *replayOptions) command(cfg *config) string {
-	words := []string{"jmpub replay --from", pipeline.FormatTime(cfg.start.At), "--to", pipeline.FormatTime(cfg.until), "--id", cfg.replay}
+func (o *replayOptions) command(cfg *settings.Config) string {
+	words := []string{"jmpub replay --from", pipeline.FormatTime(cfg.Start.At), "--to", pipeline.FormatTime(cfg.Until), "--id", cfg.Replay}
 	for _, s := range o.streams {
 		words = append(words, "--stream '"+s+"'")
 	}
@@ -221,9 +223,9 @@ func (o *replayOptions) command(cfg *config) string {
 }
 
 // replayed tells whether a replay has come to its end.
-func replayed(cfg *config, positions map[pipeline.Stream]pipeline.Checkpoint) bool {
-	for _, s := range cfg.streams {
-		if positions[s].End.Before(cfg.until) {
+func replayed(cfg *settings.Config, positions map[pipeline.Stream]pipeline.Checkpoint) bool {
+	for _, s := range cfg.Streams {
+		if positions[s].End.Before(cfg.Until) {
 			return false
 		}
 	}
@@ -264,12 +266,12 @@ type replayedStream struct {
 	End    time.Time `json:"end_time"`
 }
 
-func (r *replayCount) print(w io.Writer, cfg *config, after map[pipeline.Stream]pipeline.Checkpoint, took time.Duration, asJSON bool) error {
+func (r *replayCount) print(w io.Writer, cfg *settings.Config, after map[pipeline.Stream]pipeline.Checkpoint, took time.Duration, asJSON bool) error {
 	result := replayResult{
-		Replay: cfg.replay, Complete: replayed(cfg, after), ThisRun: r.published, Windows: r.windows, Requests: r.requests,
-		Seconds: took.Seconds(), Topics: cfg.sink.Prefix,
+		Replay: cfg.Replay, Complete: replayed(cfg, after), ThisRun: r.published, Windows: r.windows, Requests: r.requests,
+		Seconds: took.Seconds(), Topics: cfg.Sink.Prefix,
 	}
-	for _, s := range cfg.streams {
+	for _, s := range cfg.Streams {
 		cp := after[s]
 		result.Published += cp.Counts.Published
 		result.Rejected += cp.Counts.Rejected
@@ -283,6 +285,6 @@ func (r *replayCount) print(w io.Writer, cfg *config, after map[pipeline.Stream]
 		state = "interrupted"
 	}
 	_, err := fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s\nthis run: %d events in %d windows and %d requests, %s\n",
-		result.Replay, state, result.Published, result.Rejected, cfg.topics(), r.published, r.windows, r.requests, took.Round(10*time.Millisecond))
+		result.Replay, state, result.Published, result.Rejected, cfg.TopicNames(), r.published, r.windows, r.requests, took.Round(10*time.Millisecond))
 	return err
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -47,7 +49,7 @@ func live(all []pipeline.Checkpoint, s pipeline.Stream) (pipeline.Checkpoint, bo
 
 func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Checkpoint, s pipeline.Stream, text string, yes bool) error {
 	if s.Kind == pipeline.StreamStatistics {
-		return usage("%s has no time to go back to; `jmpub checkpoint delete %s` publishes all that the API has once more", s, s)
+		return usage.Errorf("%s has no time to go back to; `jmpub checkpoint delete %s` publishes all that the API has once more", s, s)
 	}
 	if err := p.openSource(ctx); err != nil {
 		return startError(err)
@@ -56,20 +58,20 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 	if err != nil {
 		return startError(err)
 	}
-	to, err := parseWhen("--to", text, now, p.cfg.source.TimeZone)
+	to, err := settings.ParseWhen("--to", text, now, p.cfg.Source.TimeZone)
 	if err != nil {
 		return err
 	}
-	oldest, newest := now.Add(-historyLength), now.Add(-p.cfg.source.Settle).Truncate(time.Second)
+	oldest, newest := now.Add(-settings.HistoryLength), now.Add(-p.cfg.Source.Settle).Truncate(time.Second)
 	if to.Before(oldest) || to.After(newest) {
-		return usage("--to %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
+		return usage.Errorf("--to %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
 			pipeline.FormatTime(to), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))
 	}
 	if err = p.sink.CheckRetention(to); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	before, had := live(all, s)
-	p.cfg.streams = []pipeline.Stream{s}
+	p.cfg.Streams = []pipeline.Stream{s}
 	question, err := resetQuestion(ctx, p, before, had, to)
 	if err != nil {
 		return startError(err)
@@ -78,12 +80,12 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 	if !yes && !confirmed(cmd) {
 		return errNotConfirmed()
 	}
-	ids, hashes, err := pipeline.IDsBefore(ctx, p.source, p.cfg.source.AppKey, s, to)
+	ids, hashes, err := pipeline.IDsBefore(ctx, p.source, p.cfg.Source.AppKey, s, to)
 	if err != nil {
 		return startError(err)
 	}
 	cp := before.ResetTo(to, ids, hashes)
-	cp.AppKey, cp.Stream, cp.SavedAt, cp.Reset = p.cfg.source.AppKey, s, time.Now(), "reset-"+strings.ToLower(rand.Text())
+	cp.AppKey, cp.Stream, cp.SavedAt, cp.Reset = p.cfg.Source.AppKey, s, time.Now(), "reset-"+strings.ToLower(rand.Text())
 	if err = p.setPosition(ctx, &cp); err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 func resetQuestion(ctx context.Context, p *parts, before pipeline.Checkpoint, had bool, to time.Time) (string, error) {
 	at := pipeline.FormatTime
 	if !had {
-		return fmt.Sprintf("%s has no position yet; it will begin at %s.", p.cfg.streams[0], at(to)), nil
+		return fmt.Sprintf("%s has no position yet; it will begin at %s.", p.cfg.Streams[0], at(to)), nil
 	}
 	w := pipeline.Window{Begin: to, End: before.End}
 	does := "are published again"

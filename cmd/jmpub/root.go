@@ -9,6 +9,9 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 )
 
 // version is set by the linker (-X main.version=v1.2.3); without that the module's own version stands in.
@@ -41,7 +44,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%q is no command; see `jmpub --help`", args[0])
+				return usage.Errorf("%q is no command; see `jmpub --help`", args[0])
 			}
 			return nil
 		},
@@ -51,7 +54,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see `%s --help`", err, cmd.CommandPath())
+		return usage.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
 	root.AddCommand(newDemo(), newRun(), newReplay(), newCheckpoint(), newWindows(), newAudit(), newSim(), newBroker(), newConfig(), newVersion())
 	return root
@@ -60,7 +63,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 // noArgs refuses arguments with the exit code of wrong use.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("%s takes no arguments, got %q", cmd.CommandPath(), args)
+		return usage.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args)
 	}
 	return nil
 }
@@ -98,14 +101,14 @@ A setting that the environment does not have shows its default.`,
 		Example: "  jmpub config\n  jmpub config --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := readSettings()
+			s, err := settings.Read()
 			if err != nil {
 				return err
 			}
-			if err = showSettings(cmd.OutOrStdout(), s.list(), asJSON); err != nil {
+			if err = showSettings(cmd.OutOrStdout(), s.List(), asJSON); err != nil {
 				return err
 			}
-			_, err = s.parse()
+			_, err = s.Parse()
 			return err
 		},
 	}
@@ -113,7 +116,7 @@ A setting that the environment does not have shows its default.`,
 	return cmd
 }
 
-func showSettings(w io.Writer, list []setting, asJSON bool) error {
+func showSettings(w io.Writer, list []settings.Setting, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/settings"
 )
 
 const runHelp = `Publish the streams of one app continuously, from their checkpoints on, until SIGTERM or Ctrl-C.
@@ -34,17 +34,17 @@ func newRun() *cobra.Command {
 		Example: runExamples,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := readSettings()
+			s, err := settings.Read()
 			if err != nil {
 				return err
 			}
-			cfg, err := s.parse()
+			cfg, err := s.Parse()
 			if err != nil {
 				return err
 			}
-			limitMemory(cfg.parallel)
+			limitMemory(cfg.Parallel)
 			ctx := cmd.Context()
-			log := newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat)
+			log := newLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
 			a, err := newApp(ctx, cfg, log)
 			switch {
 			case err != nil && ctx.Err() != nil:
@@ -55,15 +55,15 @@ func newRun() *cobra.Command {
 			}
 			defer a.Close()
 			attrs := []any{
-				slog.String("version", buildVersion()), slog.String("app_key", cfg.source.AppKey),
-				slog.Any("streams", cfg.selected()), slog.String("delivery", cfg.delivery()),
-				slog.String("api", cfg.source.BaseURL), slog.Any("brokers", cfg.kafka.Brokers),
+				slog.String("version", buildVersion()), slog.String("app_key", cfg.Source.AppKey),
+				slog.Any("streams", cfg.Selected()), slog.String("delivery", cfg.Delivery()),
+				slog.String("api", cfg.Source.BaseURL), slog.Any("brokers", cfg.Kafka.Brokers),
 			}
 			if a.listener != nil {
 				attrs = append(attrs, slog.String("status", "http://"+a.listener.Addr().String()))
 			}
 			log.InfoContext(ctx, "publishing", attrs...)
-			if overlapping(cfg) {
+			if cfg.StreamsOverlap() {
 				log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
 					"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")
 			}
@@ -88,27 +88,4 @@ func limitMemory(parallel int) {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
 		debug.SetMemoryLimit(softMemory + int64(parallel)*parallelMemory)
 	}
-}
-
-func streamNames(streams []pipeline.Stream) []string {
-	names := make([]string, len(streams))
-	for i, s := range streams {
-		names[i] = s.String()
-	}
-	return names
-}
-
-// overlapping tells whether a message can stand in more than one of the streams: a single chat stands with both of its users,
-// and a user's messages to a group stand with the group too.
-func overlapping(cfg *config) bool {
-	kinds := make(map[pipeline.StreamKind]int)
-	for _, s := range cfg.streams {
-		kinds[s.Kind]++
-	}
-	const many = 2
-	for _, kind := range cfg.discover {
-		kinds[kind] += many
-	}
-	return kinds[pipeline.StreamUsers] > 1 ||
-		kinds[pipeline.StreamUsers] > 0 && kinds[pipeline.StreamGroups]+kinds[pipeline.StreamChatrooms] > 0
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/usage"
 )
 
 const simHelp = `Serve a simulated Report API: strict where the real one is strict, with switches for everything that its documents
@@ -93,12 +94,12 @@ func newSim() *cobra.Command {
 		o.Clock, o.ChurnSince = sim.Clock(clock), time.Now()
 		api, err := sim.New(o)
 		if err != nil {
-			return usageError{err}
+			return usage.Wrap(err)
 		}
 		var lc net.ListenConfig
 		listener, err := lc.Listen(cmd.Context(), "tcp", listen)
 		if err != nil {
-			return usage("--listen: %w", err)
+			return usage.Errorf("--listen: %w", err)
 		}
 		base := "http://" + listener.Addr().String()
 		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, lists at %s/v1, app key %s, master secret %s\n"+

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -32,7 +33,7 @@ func newWindows() *cobra.Command {
 			step := map[string]time.Duration{"": 0, "hour": time.Hour, "day": 24 * time.Hour}
 			every, ok := step[by]
 			if !ok {
-				return usage("--by: %q is not hour or day", by)
+				return usage.Errorf("--by: %q is not hour or day", by)
 			}
 			if err := r.check(); err != nil {
 				return err
@@ -46,7 +47,7 @@ func newWindows() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				show := &ledgerView{out: cmd.OutOrStdout(), zone: p.cfg.source.TimeZone, asJSON: r.asJSON}
+				show := &ledgerView{out: cmd.OutOrStdout(), zone: p.cfg.Source.TimeZone, asJSON: r.asJSON}
 				if every > 0 {
 					err = show.sums(records, every)
 				} else {
