@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/view"
 )
 
 const brokerHelp = `Run an embedded Kafka broker, for trying things out. It speaks the protocol as a broker does, with transactions and
@@ -21,7 +22,7 @@ func newBroker() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "broker", Short: "Run an embedded Kafka broker", Long: brokerHelp, Example: brokerExamples, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Log = newLogger(cmd.ErrOrStderr(), 0, "")
+			o.Log = view.NewLogger(cmd.ErrOrStderr(), 0, "")
 			broker, err := broker.Start(o)
 			if err != nil {
 				return usage.Wrap(err)

@@ -17,6 +17,8 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/view"
 )
 
 // station is an API and a broker, for commands that work on what a run has published. The first half of the history is
@@ -70,14 +72,14 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 }
 
 // position is what `checkpoint list --json` tells of the app-wide stream's live position.
-func (s *station) position() (shownPosition, bool) {
+func (s *station) position() (view.Position, bool) {
 	s.t.Helper()
 	out := try(s.t, s.env, "checkpoint", "list", "--json")
 	if out.code != exitDone {
 		s.t.Fatalf("checkpoint list: exit code %d: %s", out.code, out.stderr)
 	}
 	for line := range strings.Lines(out.stdout) {
-		var p shownPosition
+		var p view.Position
 		if err := json.Unmarshal([]byte(line), &p); err != nil {
 			s.t.Fatal(err)
 		}
@@ -86,7 +88,7 @@ func (s *station) position() (shownPosition, bool) {
 			return p, true
 		}
 	}
-	return shownPosition{}, false
+	return view.Position{}, false
 }
 
 // run starts `jmpub run` and returns a function that stops it and gives its exit code.
@@ -196,7 +198,7 @@ func TestReplay(t *testing.T) {
 	for range s.truth(false, [2]time.Time{from, to}) {
 		rows++
 	}
-	var plan cost
+	var plan operate.Cost
 	if err := json.Unmarshal([]byte(dry.stdout), &plan); err != nil || dry.code != exitDone || plan.Rows != int64(rows) {
 		t.Errorf("dry run: exit code %d, %v, %+v, want %d rows", dry.code, err, plan, rows)
 	}
@@ -206,7 +208,7 @@ func TestReplay(t *testing.T) {
 			now = append(now, "--to-topic-prefix", "elsewhere")
 		}
 		out := try(t, s.env, now...)
-		var result replayResult
+		var result operate.ReplayResult
 		if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != exitDone {
 			t.Fatalf("replay %d: exit code %d, %v: %s", i, out.code, err, out.stderr)
 		}

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"log/slog"
-	"math"
-	"runtime/debug"
-
 	"github.com/spf13/cobra"
 
-	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/operate"
 )
 
 const runHelp = `Publish the streams of one app continuously, from their checkpoints on, until SIGTERM or Ctrl-C.
@@ -34,58 +30,12 @@ func newRun() *cobra.Command {
 		Example: runExamples,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := settings.Read()
-			if err != nil {
-				return err
-			}
-			cfg, err := s.Parse()
+			cfg, log, err := configure(cmd)
 			if err != nil {
 				return err
 			}
 			limitMemory(cfg.Parallel)
-			ctx := cmd.Context()
-			log := newLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
-			a, err := newApp(ctx, cfg, log)
-			switch {
-			case err != nil && ctx.Err() != nil:
-				log.InfoContext(ctx, "stopped before anything was read")
-				return nil
-			case err != nil:
-				return err
-			}
-			defer a.Close()
-			attrs := []any{
-				slog.String("version", buildVersion()), slog.String("app_key", cfg.Source.AppKey),
-				slog.Any("streams", cfg.Selected()), slog.String("delivery", cfg.Delivery()),
-				slog.String("api", cfg.Source.BaseURL), slog.Any("brokers", cfg.Kafka.Brokers),
-			}
-			if a.listener != nil {
-				attrs = append(attrs, slog.String("status", "http://"+a.listener.Addr().String()))
-			}
-			log.InfoContext(ctx, "publishing", attrs...)
-			if cfg.StreamsOverlap() {
-				log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
-					"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")
-			}
-			if err := a.Run(ctx); err != nil {
-				return err
-			}
-			log.InfoContext(ctx, "stopped")
-			return nil
+			return operate.Run(cmd.Context(), cfg, log, buildVersion())
 		},
-	}
-}
-
-// softMemory is where the garbage collector begins to work harder. What jmpub holds is bounded well below it; without the
-// limit, a catch-up at full speed leaves garbage beyond 128 MiB.
-const (
-	softMemory     = 64 << 20
-	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
-)
-
-// limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
-func limitMemory(parallel int) {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(softMemory + int64(parallel)*parallelMemory)
 	}
 }

@@ -28,10 +28,6 @@ type Config struct {
 	Start pipeline.Start
 	// CheckpointDir is the folder of file checkpoints; empty keeps them in Kafka.
 	CheckpointDir string
-	// Until is where a replay ends; zero for a live run.
-	Until time.Time
-	// Replay is the id of the replay that this is; empty for the live run.
-	Replay string
 	// Recheck is how long after they were closed windows are asked for late rows.
 	Recheck []time.Duration
 	// LiveFirst follows the head at once and publishes the backlog meanwhile.

@@ -67,17 +67,14 @@ func parseTime(text string, zone *time.Location) (at time.Time, back time.Durati
 	return time.Time{}, 0, fmt.Errorf("%q is not %s", text, timeForm)
 }
 
-// ParseWhen reads a flag's time: one of the forms of parseTime, the duration back from now. It is in whole seconds.
-func ParseWhen(flag, text string, now time.Time, zone *time.Location) (time.Time, error) {
+// ParseMoment reads a flag's time: RFC 3339, a local time in the zone, or how long ago.
+func ParseMoment(flag, text string, zone *time.Location) (Moment, error) {
 	if text == "" {
-		return time.Time{}, usage.Errorf("%s is missing: give it %s", flag, timeForm)
+		return Moment{}, usage.Errorf("%s is missing: give it %s", flag, timeForm)
 	}
 	at, back, err := parseTime(text, zone)
 	if err != nil {
-		return time.Time{}, usage.Errorf("%s: %w", flag, err)
+		return Moment{}, usage.Errorf("%s: %w", flag, err)
 	}
-	if at.IsZero() {
-		at = now.Add(-back)
-	}
-	return at.UTC().Truncate(time.Second), nil
+	return Moment{At: at, Back: back}, nil
 }
