@@ -15,7 +15,7 @@ import (
 
 const auditHelp = `Hold what was published against what the API has now.
 
-The ledger tells how many different rows each stretch of time has; the API is asked for its total of the same stretch, hour by
+The ledger says how many different rows each stretch of time has; the API is asked for its total of the same stretch, hour by
 hour (--step). Where the two differ, the stretch is halved until single windows are left; their rows are read and compared by
 id with the records that stand at the ledger's offsets, so that each missing row is known with its second. Time in which
 nothing was read is named too. A longer step costs fewer requests; but a row that is missing and one that the API has deleted
@@ -24,7 +24,7 @@ since cancel out within it.
 Where the app has statistics, whole days are compared with those as well (a request a day; --no-statistics leaves it out).
 That comparison is a hint: see what it prints.
 
-With --repair, rows that are missing are published, each once, marked in the ledger and told in a notice. The live position
+With --repair, rows that are missing are published, each once, marked in the ledger and announced in a notice. The live position
 does not move, and a running jmpub is not disturbed. An audit asks at half the configured rate, and leaves a fifth of what the
 API still allows to the live run.
 

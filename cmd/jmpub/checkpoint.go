@@ -94,7 +94,7 @@ func newCheckpointReset() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reset STREAM --to TIME", Short: "Read a stream again from an earlier time, or skip to a later one", Args: oneStream,
 		Long: `Set a stream's position. Rows from the time on are read again and published again, with the same keys; consumers that
-keep only the newest record of a key do not notice. Rows before it are not. What it takes is told before anything happens.
+keep only the newest record of a key do not notice. Rows before it are not. What it takes is shown before anything happens.
 
 Where history is being published behind a live position (JMPUB_CATCHUP=live-first), what of it lies before the time stays to be
 published, once.`,

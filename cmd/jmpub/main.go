@@ -71,5 +71,5 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// errReported is returned by commands that have already told what is wrong, as their result.
+// errReported is returned by commands that have already shown what is wrong, as their result.
 var errReported = errors.New("already reported")

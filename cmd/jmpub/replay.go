@@ -16,7 +16,7 @@ import (
 	"github.com/jmpub/jmpub/source"
 )
 
-const replayHelp = `Publish a range of time again, beside the live run and without touching its position.
+const replayHelp = `Publish a range of time again, while the live run goes on and without touching its position.
 
 Every event carries the replay's id in the header jmpub_replay. The replay has a position and a transactional id of its
 own: interrupted, the same command goes on where it was, and each row of the range is published once. Notices tell

@@ -145,8 +145,8 @@ func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditO
 	return &a.result, err
 }
 
-// within are the parts of the chains that lie in the range, and how many totals comparing them takes. Windows that lie in it in
-// part are compared whole.
+// within are the windows of the chains that overlap the range, and how many totals comparing them takes. A window that lies
+// in it only partly is compared whole.
 func (a *audit) within(all []pipeline.Chain, w pipeline.Window) (chains []pipeline.Chain, totals int) {
 	for _, c := range all {
 		// A window that began before what the API holds cannot be compared.

@@ -13,7 +13,7 @@ import (
 type Hole struct {
 	Stream string `json:"stream"`
 	pipeline.Window
-	// Hole is true: it tells holes from the windows that are listed with them.
+	// Hole is true: it distinguishes holes from the windows that are listed with them.
 	Hole bool `json:"hole"`
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/jmpub/jmpub/source"
 )
 
-// liveShare is the part of the API's quota that a replay or an audit leaves to the live run.
+// liveShare is the fraction of the API's quota that a replay or an audit leaves to the live run.
 const liveShare = 0.2
 
 // ReplayOptions say what is published again. The streams are those of the configuration.
@@ -43,14 +43,14 @@ type Replay struct {
 	windows, published, requests int64
 }
 
-// NewReplay checks what is asked for. The observers are told what happens.
+// NewReplay checks what is asked for, and opens nothing yet.
 func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observers ...*pipeline.Observer) (*Replay, error) {
 	own := *cfg
 	r := &Replay{cfg: &own, id: o.ID}
 	if err := r.setRange(o, time.Now()); err != nil {
 		return nil, err
 	}
-	own.Statistics = nil // They have no past that could be published again.
+	own.Statistics = nil // They have no history that could be published again.
 	own.Recheck = nil
 	if len(own.Selected()) == 0 {
 		return nil, usage.Errorf("--stream: JMPUB_STREAMS names statistics alone, of which there is nothing to replay; name a stream of messages")

@@ -12,7 +12,7 @@ import (
 
 // DayCounts are the API's statistics of a day's messages, and what was published of it.
 type DayCounts struct {
-	// Statistics is true: it tells days from the differences that are listed with them.
+	// Statistics is true: it distinguishes days from the differences that are listed with them.
 	Statistics      bool   `json:"statistics"`
 	Day             string `json:"day"`
 	Single          int64  `json:"single"`

@@ -31,7 +31,7 @@ type wiring struct {
 // connectTimeout is how long a first contact may take before the settings are blamed.
 const connectTimeout = 15 * time.Second
 
-// newWiring opens nothing yet. The observers are told what happens, and the log besides.
+// newWiring opens nothing yet. What happens goes to the observers and to the log.
 func newWiring(cfg *settings.Config, log *slog.Logger, observers ...*pipeline.Observer) *wiring {
 	w := &wiring{cfg: cfg, log: log}
 	milestones := &pipeline.Observer{

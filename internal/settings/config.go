@@ -18,7 +18,7 @@ type Config struct {
 	Kafka   kafka.Config
 	Sink    sink.Config
 	Streams []pipeline.Stream
-	// Statistics are streams of figures, Discover the kinds of which every stream is read that the lists have.
+	// Statistics are streams of statistics, Discover the kinds of which every stream is read that the lists have.
 	Statistics []pipeline.Stream
 	Discover   []pipeline.StreamKind
 	Units      []pipeline.Unit
@@ -86,8 +86,8 @@ func (c *Config) Contact() pipeline.Stream {
 	return pipeline.Stream{Kind: pipeline.StreamMessages}
 }
 
-// StreamsOverlap tells whether a message can stand in more than one of the streams: a single chat stands with both of its users,
-// and a user's messages to a group stand with the group too.
+// StreamsOverlap tells whether a message can be in more than one of the streams: a single chat is in those of both its users,
+// and a user's message to a group is in that of the group too.
 func (c *Config) StreamsOverlap() bool {
 	kinds := make(map[pipeline.StreamKind]int)
 	for _, s := range c.Streams {

@@ -12,7 +12,7 @@ import (
 	"github.com/jmpub/jmpub/source"
 )
 
-// The bounds of what can be set, beside those that the adapters check.
+// The bounds of what can be set. The adapters check theirs.
 const (
 	maxPartitions  = 10_000
 	maxReplication = 32
@@ -76,7 +76,7 @@ func (s *Settings) parseStreams(p *parser, c *Config) {
 			"groups and chat rooms. For both, run two jmpub, each with its own JMPUB_GROUP")
 	}
 	c.Units = p.units("JMPUB_STATISTICS_UNITS", s.Statistics.Units)
-	const often, seldom = time.Minute, 24 * time.Hour // The lists and figures do not change faster, and hours are told for a day.
+	const often, seldom = time.Minute, 24 * time.Hour // The lists and statistics do not change faster, and hours are kept for a day.
 	c.StatisticsEvery = p.between("JMPUB_STATISTICS_EVERY", s.Statistics.Every, often, seldom)
 	c.DiscoveryEvery = p.between("JMPUB_DISCOVERY_EVERY", s.Discovery.Every, often, seldom)
 	c.Source.ListsURL = p.baseURL("JMPUB_IM_URL", s.IM.URL)

@@ -12,7 +12,7 @@ import (
 // AuditReport shows what an audit finds, as it finds it.
 type AuditReport struct {
 	*Printer
-	// Notes is where remarks go, beside the results.
+	// Notes is where remarks go, apart from the results.
 	Notes io.Writer
 }
 

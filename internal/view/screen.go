@@ -12,7 +12,7 @@ import (
 
 // Screen shows a running pipeline: a block of lines that is drawn over on a terminal, a line at a time elsewhere.
 type Screen struct {
-	// Terminal tells whether a person looks.
+	// Terminal is set where a person looks.
 	Terminal bool
 
 	out io.Writer
