@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 func TestLogIsNotFlooded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		o := logObserver(newLogger(&out, slog.LevelInfo, "json"))
+		o := logObserver(slog.New(slog.NewJSONHandler(&out, nil)))
 		for range 3600 {
 			o.Retry("produce to jmessage.single", errors.New("no leader"), time.Second)
 			o.Retry("commit the transaction", errors.New("busy"), 20*time.Millisecond) // Everyday business.

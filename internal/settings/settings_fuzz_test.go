@@ -1,9 +1,11 @@
-package main
+package settings
 
 import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/jmpub/jmpub/internal/usage"
 )
 
 // Any settings are accepted, or refused as wrong use in words that name a setting and give no secret away. The files that
@@ -11,7 +13,7 @@ import (
 func FuzzSettings(f *testing.F) {
 	const password, master = "the-password-itself", "the-master-secret-itself"
 	f.Fuzz(func(t *testing.T, text string) {
-		s := &settings{}
+		s := &Settings{}
 		given := make(map[string]string)
 		for line := range strings.Lines(text) {
 			if name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), "="); ok && !strings.HasSuffix(name, "_FILE") {
@@ -21,10 +23,10 @@ func FuzzSettings(f *testing.F) {
 		s.fields(func(name, _ string, field reflect.Value) { field.SetString(given[name]) })
 		s.MasterSecret, s.Kafka.SASLPassword = master, password
 		s.fillDefaults()
-		cfg, err := s.parse()
+		cfg, err := s.Parse()
 		if err == nil {
-			if len(cfg.streams) == 0 || cfg.parallel < 1 || cfg.source.Rate.Requests < 1 {
-				t.Errorf("%q is accepted, but nothing could be done with %+v", text, cfg.streams)
+			if len(cfg.Streams) == 0 || cfg.Parallel < 1 || cfg.Source.Rate.Requests < 1 {
+				t.Errorf("%q is accepted, but nothing could be done with %+v", text, cfg.Streams)
 			}
 			return
 		}
@@ -39,6 +41,6 @@ func FuzzSettings(f *testing.F) {
 }
 
 func asUsage(err error) bool {
-	_, ok := err.(usageError) //nolint:errorlint // What parse returns, not what it may hold.
+	_, ok := err.(usage.Error) //nolint:errorlint // What parse returns, not what it may hold.
 	return ok
 }

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -29,11 +30,11 @@ func (p *parser) err() error {
 	if len(p.errs) == 0 {
 		return nil
 	}
-	return usageError{errors.Join(p.errs...)}
+	return usage.Wrap(errors.Join(p.errs...))
 }
 
 func (p *parser) duration(name, text string) time.Duration {
-	d, err := parseDuration(text)
+	d, err := ParseDuration(text)
 	if err != nil || d < 0 {
 		p.add(name, text, "a duration such as 2s, 10m or 7d")
 	}
@@ -42,7 +43,7 @@ func (p *parser) duration(name, text string) time.Duration {
 
 // between is a duration within bounds.
 func (p *parser) between(name, text string, shortest, longest time.Duration) time.Duration {
-	d, err := parseDuration(text)
+	d, err := ParseDuration(text)
 	if err != nil || d < shortest || d > longest {
 		p.add(name, text, fmt.Sprintf("a duration from %s to %s", shortest, longest))
 	}
@@ -65,8 +66,8 @@ func (p *parser) durations(name, text string) []time.Duration {
 		return nil
 	}
 	for item := range strings.SplitSeq(text, ",") {
-		d, err := parseDuration(strings.TrimSpace(item))
-		if err != nil || d < time.Minute || d > historyLength {
+		d, err := ParseDuration(strings.TrimSpace(item))
+		if err != nil || d < time.Minute || d > HistoryLength {
 			p.add(name, text, "durations from 1m to 60d such as 10m,24h, or off")
 			return nil
 		}
@@ -80,7 +81,7 @@ func (p *parser) durationOrBroker(name, text string) time.Duration {
 	if text == "-1" {
 		return -1
 	}
-	d, err := parseDuration(text)
+	d, err := ParseDuration(text)
 	if err != nil || d <= 0 {
 		p.add(name, text, "a duration such as 7d, or -1 for the broker's default")
 	}
@@ -187,59 +188,4 @@ func (p *parser) logLevel(name, text string) slog.Level {
 		p.add(name, text, "one of debug, info, warn, error")
 	}
 	return level
-}
-
-// parseDuration reads a Go duration or a number of days such as 60d or 1.5d.
-func parseDuration(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseFloat(days, 64)
-		if err != nil || !(n >= 0 && n <= 36500) { // The comparisons are false for NaN.
-			return 0, fmt.Errorf("%q is no number of days", text)
-		}
-		return time.Duration(n * 24 * float64(time.Hour)), nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, fmt.Errorf("%q is no duration", text)
-	}
-	return d, nil
-}
-
-// timeForms are the forms in which people give a time in the app's zone.
-func timeForms() []string {
-	return []string{time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly}
-}
-
-const timeForm = "a time such as 2026-11-01T10:00:00+08:00, 2026-11-01 10:00:00 (in the app's time zone), " +
-	"or a duration back such as 36h or 7d"
-
-// parseTime reads RFC 3339, a local time in the app's zone, or a duration back. Of the last it returns the duration.
-func parseTime(text string, zone *time.Location) (at time.Time, back time.Duration, err error) {
-	if d, err := parseDuration(text); err == nil && d >= 0 {
-		return time.Time{}, d, nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t.UTC(), 0, nil
-	}
-	for _, form := range timeForms() {
-		if t, err := time.ParseInLocation(form, text, zone); err == nil {
-			return t.UTC(), 0, nil
-		}
-	}
-	return time.Time{}, 0, fmt.Errorf("%q is not %s", text, timeForm)
-}
-
-// parseWhen reads a flag's time: one of the forms of parseTime, the duration back from now. It is in whole seconds.
-func parseWhen(flag, text string, now time.Time, zone *time.Location) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, usage("%s is missing: give it %s", flag, timeForm)
-	}
-	at, back, err := parseTime(text, zone)
-	if err != nil {
-		return time.Time{}, usage("%s: %w", flag, err)
-	}
-	if at.IsZero() {
-		at = now.Add(-back)
-	}
-	return at.UTC().Truncate(time.Second), nil
 }

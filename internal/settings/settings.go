@@ -1,48 +1,28 @@
-package main
+// Package settings reads the environment and makes a validated configuration of it. Nothing else reads the environment.
+package settings
 
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"reflect"
 	"strings"
 
 	"github.com/kelseyhightower/envconfig"
+
+	"github.com/jmpub/jmpub/internal/usage"
 )
 
 // envPrefix begins the name of every setting.
 const envPrefix = "JMPUB"
 
-// secret is a value that must never be shown. It prints as a mask in every format.
-type secret string
-
-const mask = "********"
-
-// String hides the value.
-func (s secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return mask
-}
-
-// GoString hides the value from %#v.
-func (s secret) GoString() string { return s.String() }
-
-// MarshalText hides the value from encoders.
-func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // encoding.TextMarshaler.
-
-// LogValue hides the value from logs.
-func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// settings are the environment variables as they stand, all of them text: they are parsed afterwards, so that every
+// Settings are the environment variables as they stand, all of them text: they are parsed afterwards, so that every
 // mistake is reported at once and in jmpub's words. The variable's name is the field's path in upper case,
 // JMPUB_KAFKA_TLS_CA_FILE for Kafka.TLSCaFile. No field has an explicit name, because envconfig would then also read the
 // variable without the prefix.
-type settings struct {
+type Settings struct {
 	AppKey           string `split_words:"true"`
-	MasterSecret     secret `split_words:"true"`
+	MasterSecret     Secret `split_words:"true"`
 	MasterSecretFile string `split_words:"true"`
 	Streams          string `split_words:"true" default:"messages"`
 	Start            string `split_words:"true" default:"60d"`
@@ -79,7 +59,7 @@ type settings struct {
 		TLSKeyFile       string `split_words:"true"`
 		SASL             string `split_words:"true"`
 		SASLUsername     string `split_words:"true"`
-		SASLPassword     secret `split_words:"true"`
+		SASLPassword     Secret `split_words:"true"`
 		SASLPasswordFile string `split_words:"true"`
 		Compression      string `split_words:"true" default:"zstd"`
 		// TransactionTimeout is given to the broker with the transactional id.
@@ -99,7 +79,7 @@ type settings struct {
 	SchemaRegistry struct {
 		URL          string `split_words:"true"`
 		Username     string `split_words:"true"`
-		Password     secret `split_words:"true"`
+		Password     Secret `split_words:"true"`
 		PasswordFile string `split_words:"true"`
 		CaFile       string `split_words:"true"`
 		Register     string `split_words:"true" default:"true"`
@@ -113,30 +93,14 @@ type settings struct {
 	LogFormat   string `split_words:"true"`
 }
 
-// setting is one variable with its effective text, for `jmpub config`.
-type setting struct {
-	Name    string `json:"name"`
-	Value   string `json:"value"`
-	Default string `json:"default,omitempty"`
-	// Set tells that the environment has it.
-	Set bool `json:"set"`
-}
-
-// usageError is a mistake of whoever called jmpub: exit code 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// readSettings reads the environment. A variable that begins with JMPUB_ and is no setting is an error: it is a misspelt
+// Read reads the environment. A variable that begins with JMPUB_ and is no setting is an error: it is a misspelt
 // one. A setting that is set to nothing has its default.
-func readSettings() (*settings, error) {
-	s := &settings{}
+func Read() (*Settings, error) {
+	s := &Settings{}
 	if err := envconfig.Process(envPrefix, s); err != nil {
-		return nil, usage("read the environment: %w", err)
+		return nil, usage.Errorf("read the environment: %w", err)
 	}
-	known := s.list()
+	known := s.List()
 	var errs []error
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
@@ -145,7 +109,7 @@ func readSettings() (*settings, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, usageError{errors.Join(errs...)}
+		return nil, usage.Wrap(errors.Join(errs...))
 	}
 	s.fillDefaults()
 	return s, errors.Join(
@@ -156,55 +120,25 @@ func readSettings() (*settings, error) {
 }
 
 // fromFile reads a secret from the file that the setting's _FILE twin names.
-func fromFile(value *secret, name, path string) error {
+func fromFile(value *Secret, name, path string) error {
 	if path == "" {
 		return nil
 	}
 	if *value != "" {
-		return usage("%s and %s_FILE are both set; keep one", name, name)
+		return usage.Errorf("%s and %s_FILE are both set; keep one", name, name)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return usage("%s_FILE: %w", name, err)
+		return usage.Errorf("%s_FILE: %w", name, err)
 	}
-	*value = secret(strings.TrimRight(string(data), "\r\n"))
+	*value = Secret(strings.TrimRight(string(data), "\r\n"))
 	if *value == "" {
-		return usage("%s_FILE: the file %s is empty", name, path)
+		return usage.Errorf("%s_FILE: the file %s is empty", name, path)
 	}
 	return nil
 }
 
-// fields calls fn with each setting's name, default and text.
-func (s *settings) fields(fn func(name, def string, field reflect.Value)) {
-	var walk func(prefix string, v reflect.Value)
-	walk = func(prefix string, v reflect.Value) {
-		for i := range v.NumField() {
-			name := prefix + "_" + envName(v.Type().Field(i).Name)
-			if v.Field(i).Kind() == reflect.Struct {
-				walk(name, v.Field(i))
-				continue
-			}
-			fn(name, v.Type().Field(i).Tag.Get("default"), v.Field(i))
-		}
-	}
-	walk(envPrefix, reflect.ValueOf(s).Elem())
-}
-
-// envName splits a field's name as envconfig does: SASLPasswordFile is SASL_PASSWORD_FILE.
-func envName(field string) string {
-	var b strings.Builder
-	upper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
-	for i := range len(field) {
-		begins := i > 0 && upper(field[i]) && (!upper(field[i-1]) || i+1 < len(field) && !upper(field[i+1]))
-		if begins {
-			b.WriteByte('_')
-		}
-		b.WriteByte(field[i])
-	}
-	return strings.ToUpper(b.String())
-}
-
-func (s *settings) fillDefaults() {
+func (s *Settings) fillDefaults() {
 	s.fields(func(_, def string, field reflect.Value) {
 		if field.String() == "" {
 			field.SetString(def)
@@ -212,60 +146,9 @@ func (s *settings) fillDefaults() {
 	})
 }
 
-// list is every setting in the order of the documents, secrets masked.
-func (s *settings) list() []setting {
-	var list []setting
-	s.fields(func(name, def string, field reflect.Value) {
-		entry := setting{Name: name, Default: def, Value: field.String()}
-		if hidden, ok := reflect.TypeAssert[secret](field); ok {
-			entry.Value = hidden.String()
-		}
-		value, set := os.LookupEnv(name)
-		entry.Set = set && value != ""
-		list = append(list, entry)
-	})
-	return list
-}
-
-func isKnown(known []setting, name string) bool {
-	for _, s := range known {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-// suggest names the setting that a misspelt one is closest to, if any is close.
-func suggest(known []setting, name string) string {
-	best, distance := "", 4
-	for _, s := range known {
-		if d := editDistance(s.Name, name); d < distance {
-			best, distance = s.Name, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
-}
-
-// editDistance is the Levenshtein distance between two names.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+// Defaults are the settings of an environment that has none of them.
+func Defaults() *Settings {
+	s := &Settings{}
+	s.fillDefaults()
+	return s
 }

@@ -1,4 +1,4 @@
-package main
+package view
 
 import (
 	"io"
@@ -11,8 +11,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// progress is a bar by rows, with rate and time left. It is drawn for people only.
-type progress struct {
+// Progress is a bar by rows, with rate and time left, for people only. What is written to it stands above the bar.
+type Progress struct {
 	screen io.Writer
 	// zone is that of the times that are shown.
 	zone *time.Location
@@ -21,8 +21,13 @@ type progress struct {
 	bar *progressbar.ProgressBar
 }
 
-// begin shows the bar of so many rows that are to come.
-func (p *progress) begin(rows int64) {
+// NewProgress draws on a screen, if that is a terminal.
+func NewProgress(screen io.Writer, zone *time.Location) *Progress {
+	return &Progress{screen: screen, zone: zone}
+}
+
+// Begin shows the bar of so many rows that are to come.
+func (p *Progress) Begin(rows int64) {
 	if !isTerminal(p.screen) {
 		return
 	}
@@ -33,7 +38,8 @@ func (p *progress) begin(rows int64) {
 		progressbar.OptionFullWidth(), progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
 }
 
-func (p *progress) end() {
+// End leaves the bar as it is.
+func (p *Progress) End() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
@@ -44,7 +50,7 @@ func (p *progress) end() {
 }
 
 // Write writes log lines above the bar.
-func (p *progress) Write(text []byte) (int, error) {
+func (p *Progress) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar == nil {
@@ -56,15 +62,16 @@ func (p *progress) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// form is that of log lines.
-func (p *progress) form(set string) string {
+// Form is that of log lines: what is set, or else the one for the screen.
+func (p *Progress) Form(set string) string {
 	if set == "" && isTerminal(p.screen) {
 		return "text"
 	}
 	return set
 }
 
-func (p *progress) observer() *pipeline.Observer {
+// Observer moves the bar on.
+func (p *Progress) Observer() *pipeline.Observer {
 	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
