@@ -117,7 +117,9 @@ func stageLedger(closed []*pipeline.Closed) ([]pipeline.Record, error) {
 			}
 			records = append(records, pipeline.Record{
 				Topic: pipeline.TopicWindows, Partition: -1,
-				Key: LedgerKey(c.Ledger.AppKey, c.Ledger.Stream, c.Ledger.Window), Value: value,
+				Key:          LedgerKey(c.Ledger.AppKey, c.Ledger.Stream, c.Ledger.Window),
+				PartitionKey: Key(c.Ledger.AppKey, c.Ledger.Stream), // All of a stream stand in one log, in the order of commits.
+				Value:        value,
 			})
 		}
 		for i := range c.Notices {
