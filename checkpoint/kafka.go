@@ -9,6 +9,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -18,7 +19,7 @@ type Kafka struct {
 	// Replay is the id of the replay whose positions these are; empty for the live ones. It is set before the first use.
 	Replay string
 
-	log    *log
+	log    *kafka.Log
 	appKey string
 	// partitions gives the topic's number of partitions, once it is known to exist.
 	partitions func() int
@@ -32,7 +33,7 @@ var _ pipeline.Checkpoints = (*Kafka)(nil)
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
 // certain that the topic exists, and is at least 1 then.
 func NewKafka(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Kafka {
-	return &Kafka{log: &log{client: client, topic: topic, retry: retry}, appKey: appKey, partitions: partitions}
+	return &Kafka{log: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
 }
 
 // Stage returns the ledger records, notices and checkpoints of windows; see [pipeline.Checkpoints].
@@ -91,7 +92,11 @@ func (k *Kafka) All(ctx context.Context) ([]pipeline.Checkpoint, error) {
 
 func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func(*pipeline.Checkpoint)) error {
 	shard := ShardOf(k.appKey, k.partitions())
-	values, err := k.log.read(ctx, shard, keep)
+	all, err := k.log.Complete(ctx, shard)
+	if err != nil {
+		return err
+	}
+	values, err := table(ctx, k.log, shard, all, keep)
 	if err != nil {
 		return err
 	}
@@ -132,7 +137,11 @@ func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) err
 		if partition == shard {
 			continue
 		}
-		others, err := k.log.readDecided(ctx, partition, k.isOurs)
+		decided, err := k.log.Decided(ctx, partition)
+		if err != nil {
+			return err
+		}
+		others, err := table(ctx, k.log, partition, decided, k.isOurs)
 		if err != nil {
 			return err
 		}

@@ -154,7 +154,8 @@ func (s *session) follow(ctx context.Context, stream Stream) error {
 	opens := s.cfg.Replay != "" && !known
 	if opens {
 		var err error
-		if cp.Seen, cp.SeenRejected, err = IDsBefore(ctx, s.source, s.cfg.AppKey, stream, cp.End); err != nil {
+		rows := RowReader{Source: s.source, Retry: s.cfg.Retry, Restarted: s.cfg.Observer.Restart}
+		if cp.Seen, cp.SeenRejected, err = rows.IDsBefore(ctx, s.cfg.AppKey, stream, cp.End); err != nil {
 			return err
 		}
 	}
