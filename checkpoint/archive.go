@@ -1,142 +1,237 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
-	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 // Archive reads back what an app's windows have published: the ledger, and the records at the offsets that it names.
 // Only what is committed counts. It is used by one goroutine at a time.
 type Archive struct {
 	client *kafkago.Client
-	prefix string
+	ledger *kafka.Log
 	appKey string
 	// partitions gives the number of partitions of the ledger's topic.
 	partitions func() int
-	retry      pipeline.Retry
 }
 
-var _ pipeline.Archive = (*Archive)(nil)
+var _ audit.Archive = (*Archive)(nil)
 
 // NewArchive reads the topics that begin with a prefix. partitions gives the ledger topic's number of partitions.
 func NewArchive(client *kafkago.Client, prefix, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
-	return &Archive{client: client, prefix: prefix, appKey: appKey, partitions: partitions, retry: retry}
+	return &Archive{
+		client: client, ledger: &kafka.Log{Client: client, Topic: prefix + "." + string(pipeline.TopicWindows), Retry: retry},
+		appKey: appKey, partitions: partitions,
+	}
 }
 
 // ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
 const ledgerSlack = time.Hour
 
-// Windows calls fn with the app's ledger records that were written since a time; see [pipeline.Archive].
-func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipeline.Ledger) error) error {
-	l := &log{client: a.client, topic: a.prefix + "." + string(pipeline.TopicWindows), retry: a.retry}
+// Ledger calls fn with the app's ledger records that a query asks for; see [audit.Archive]. Where the topic was given more
+// partitions, a stream's older records stand in another one than its newer ones. They are looked for, behind the newer ones, if
+// the sequence numbers do not show that all of them were found.
+func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.Ledger, audit.Place) error) (audit.Frontier, error) {
+	r := &ledgerReading{Archive: a, since: q.Since, frontier: make(audit.Frontier), fn: fn}
+	if q.Streams == nil {
+		for partition := range a.partitions() {
+			if err := r.read(ctx, partition, a.isOurs, fn); err != nil {
+				return nil, err
+			}
+		}
+		return r.frontier, nil
+	}
+	r.streams = make(map[string]*streamLog, len(q.Streams))
+	for _, s := range q.Streams {
+		r.streams[s.String()] = &streamLog{partition: PartitionOf(a.appKey, s, a.partitions())}
+	}
 	for partition := range a.partitions() {
-		b, err := l.bounds(ctx, partition, kafkago.ReadCommitted)
+		if err := r.own(ctx, partition); err != nil {
+			return nil, err
+		}
+	}
+	for partition := range a.partitions() {
+		if err := r.older(ctx, partition); err != nil {
+			return nil, err
+		}
+	}
+	return r.frontier, nil
+}
+
+// ledgerReading is one reading of the ledger since a time.
+type ledgerReading struct {
+	*Archive
+
+	since    time.Time
+	streams  map[string]*streamLog
+	frontier audit.Frontier
+	fn       func(*pipeline.Ledger, audit.Place) error
+}
+
+// own reads the records of the streams that belong to a partition.
+func (r *ledgerReading) own(ctx context.Context, partition int) error {
+	here := r.those(func(l *streamLog) bool { return l.partition == partition })
+	return r.read(ctx, partition, r.keysOf(here), func(l *pipeline.Ledger, p audit.Place) error {
+		here[l.Stream.String()].add(l, r.since)
+		return r.fn(l, p)
+	})
+}
+
+// older reads the records of streams that belong to another partition, as far as some are missing there.
+func (r *ledgerReading) older(ctx context.Context, partition int) error {
+	return r.read(ctx, partition, r.keysOf(r.those(func(l *streamLog) bool { return l.partition != partition && !l.whole })), r.fn)
+}
+
+func (r *ledgerReading) those(wanted func(*streamLog) bool) map[string]*streamLog {
+	some := make(map[string]*streamLog)
+	for name, l := range r.streams {
+		if wanted(l) {
+			some[name] = l
+		}
+	}
+	return some
+}
+
+// keysOf recognizes the keys of streams; nil if there is no stream.
+func (r *ledgerReading) keysOf(streams map[string]*streamLog) func(key []byte) bool {
+	if len(streams) == 0 {
+		return nil
+	}
+	return func(key []byte) bool { return streams[string(r.streamOf(key))] != nil }
+}
+
+// read reads a partition, as far as it is decided.
+func (r *ledgerReading) read(
+	ctx context.Context, partition int, wanted func(key []byte) bool, fn func(*pipeline.Ledger, audit.Place) error,
+) error {
+	if wanted == nil {
+		return nil
+	}
+	b, err := r.ledger.Decided(ctx, partition)
+	if err != nil {
+		return err
+	}
+	number := int32(partition) //nolint:gosec // A partition's number.
+	if _, read := r.frontier[number]; !read {
+		r.frontier[number] = b.End // What comes later was not read for every stream.
+	}
+	if !r.since.IsZero() {
+		if b.First, err = r.ledger.OffsetAt(ctx, partition, r.since.Add(-ledgerSlack), b); err != nil {
+			return err
+		}
+	}
+	return r.ledger.Committed(ctx, partition, b, ledgerRecords(wanted, fn))
+}
+
+// streamLog is what was found of a stream in the partition where its records stand now.
+type streamLog struct {
+	partition int
+	// whole tells that nothing is missing from the time on that was asked for: the first record is older, or the first of all,
+	// and each has the next number. next is the number that comes next.
+	whole bool
+	next  int64
+}
+
+func (s *streamLog) add(l *pipeline.Ledger, since time.Time) {
+	switch {
+	case l.Sequence == 0: // A replay's records are not numbered.
+		return
+	case l.Sequence == 1, s.next == 0 && l.Committed.Before(since):
+		s.whole = true
+	case l.Sequence != s.next:
+		s.whole = false
+	}
+	s.next = l.Sequence + 1
+}
+
+// Newer calls fn with a stream's ledger records behind a frontier; see [audit.Archive].
+func (a *Archive) Newer(ctx context.Context, s pipeline.Stream, behind audit.Frontier, fn func(*pipeline.Ledger, audit.Place) error) error {
+	from := make(audit.Frontier)
+	maps.Copy(from, behind)
+	own := int32(PartitionOf(a.appKey, s, a.partitions())) //nolint:gosec // A partition's number.
+	from[own] = behind[own]                                // From its begin on, where it was not read at all.
+	wanted := func(key []byte) bool { return string(a.streamOf(key)) == s.String() }
+	for _, partition := range slices.Sorted(maps.Keys(from)) {
+		b, err := a.ledger.Complete(ctx, int(partition))
 		if err != nil {
 			return err
 		}
-		if b.first, err = l.offsetAt(ctx, partition, since.Add(-ledgerSlack), b); err != nil {
-			return err
-		}
-		err = l.each(ctx, partition, b, func(key, value []byte, at time.Time, where string) error {
-			if value == nil || !strings.HasPrefix(string(key), a.appKey+"/") {
-				return nil
-			}
-			record, failed := DecodeLedger(value, where)
-			if failed != nil {
-				return failed
-			}
-			record.Committed = at
-			return fn(&record)
-		})
-		if err != nil {
+		b.First = max(b.First, from[partition])
+		if err := a.ledger.Committed(ctx, int(partition), b, ledgerRecords(wanted, fn)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Records calls fn with the committed records in the ranges; see [pipeline.Archive].
+// At reads the ledger record at a place again; see [audit.Archive].
+func (a *Archive) At(ctx context.Context, p audit.Place) (found *pipeline.Ledger, err error) {
+	b, err := a.ledger.All(ctx, int(p.Partition))
+	if err != nil {
+		return nil, err
+	}
+	if p.Offset < b.First {
+		return nil, nil //nolint:nilnil // Retention has deleted it.
+	}
+	take := ledgerRecords(a.isOurs, func(l *pipeline.Ledger, _ audit.Place) error {
+		found = l
+		return nil
+	})
+	return found, a.ledger.Known(ctx, int(p.Partition), kafka.Bounds{First: p.Offset, End: p.Offset + 1}, take)
+}
+
+// ledgerRecords decodes the records with the keys that are wanted.
+func ledgerRecords(wanted func(key []byte) bool, fn func(*pipeline.Ledger, audit.Place) error) func(*kafka.LogRecord) error {
+	return func(r *kafka.LogRecord) error {
+		if r.Value == nil || !wanted(r.Key) {
+			return nil
+		}
+		record, err := DecodeLedger(r.Value, r.Where())
+		if err != nil {
+			return err
+		}
+		record.Committed = r.Time
+		return fn(&record, audit.Place{Partition: int32(r.Partition), Offset: r.Offset}) //nolint:gosec // A partition's number.
+	}
+}
+
+func (a *Archive) isOurs(key []byte) bool { return a.streamOf(key) != nil }
+
+// streamOf is the stream that a ledger record's key names; nil where it is another app's.
+func (a *Archive) streamOf(key []byte) []byte {
+	rest, ours := bytes.CutPrefix(key, []byte(a.appKey+"/"))
+	end := bytes.LastIndexByte(rest, '/')
+	if !ours || end < 0 {
+		return nil
+	}
+	return rest[:end]
+}
+
+
+// Records calls fn with the records in the ranges; see [audit.Archive]. A range that a committed ledger record names is
+// committed, so that nobody's open transaction has to be waited for.
 func (a *Archive) Records(ctx context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
 	for _, r := range ranges {
-		l := &log{client: a.client, topic: r.Topic, retry: a.retry}
-		decided, err := l.bounds(ctx, int(r.Partition), kafkago.ReadCommitted)
+		l := &kafka.Log{Client: a.client, Topic: r.Topic, Retry: a.ledger.Retry}
+		there, err := l.All(ctx, int(r.Partition))
 		if err != nil {
 			return err
 		}
 		// What retention has deleted cannot be read; the caller finds it missing.
-		b := bounds{max(r.First, decided.first), min(r.Last+1, decided.end)}
-		err = l.each(ctx, int(r.Partition), b, func(key, value []byte, _ time.Time, _ string) error { return fn(r.Topic, key, value) })
+		b := kafka.Bounds{First: max(r.First, there.First), End: min(r.Last+1, there.End)}
+		err = l.Known(ctx, int(r.Partition), b, func(r *kafka.LogRecord) error { return fn(r.Topic, r.Key, r.Value) })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// each calls fn with every committed record within bounds, which are decided, and its timestamp.
-func (l *log) each(ctx context.Context, partition int, b bounds, fn func(key, value []byte, at time.Time, where string) error) error {
-	take := func(r *protocol.Record) error {
-		if r.Offset >= b.end {
-			return nil
-		}
-		key, err := protocol.ReadAll(r.Key)
-		if err != nil {
-			return err
-		}
-		value, err := protocol.ReadAll(r.Value)
-		if err != nil {
-			return err
-		}
-		return fn(key, value, r.Time.UTC(), fmt.Sprintf("%s/%d at offset %d", l.topic, partition, r.Offset))
-	}
-	for offset := b.first; offset < b.end; {
-		reply, err := l.fetch(ctx, partition, offset, kafkago.ReadCommitted)
-		if err != nil {
-			return err
-		}
-		next, err := eachCommitted(reply, offset, take)
-		if err != nil {
-			return fmt.Errorf("read %s/%d from %d: %w", l.topic, partition, offset, err)
-		}
-		offset = max(next, offset+1)
-	}
-	return nil
-}
-
-// offsetAt is the first offset within b whose record is not older than a time; b's end if all are.
-func (l *log) offsetAt(ctx context.Context, partition int, at time.Time, b bounds) (offset int64, err error) {
-	op := fmt.Sprintf("look up the offset of %s/%d at %s", l.topic, partition, pipeline.FormatTime(at))
-	err = l.retry.Do(ctx, op, func(ctx context.Context) error {
-		reply, failed := l.roundTrip(ctx, &listoffsets.Request{
-			ReplicaID: -1,
-			Topics: []listoffsets.RequestTopic{{Topic: l.topic, Partitions: []listoffsets.RequestPartition{
-				{Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at.UnixMilli()}, //nolint:gosec // A partition's number.
-			}}},
-		})
-		if failed != nil {
-			return kafka.Fault(op, failed)
-		}
-		list, ok := reply.(*listoffsets.Response)
-		if !ok || len(list.Topics) != 1 || len(list.Topics[0].Partitions) != 1 {
-			return kafka.Fault(op, errNoAnswer)
-		}
-		found := list.Topics[0].Partitions[0]
-		if found.ErrorCode != 0 {
-			return kafka.Fault(op, kafkago.Error(found.ErrorCode))
-		}
-		if offset = found.Offset; offset < 0 { // None is so young.
-			offset = b.end
-		}
-		return nil
-	})
-	return max(offset, b.first), err
 }

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -49,10 +48,10 @@ func (k *Kafka) Announce(ctx context.Context, c pipeline.Claim) error {
 	if err != nil {
 		return err
 	}
-	op := "announce the command in " + k.log.topic
-	return k.log.retry.Do(ctx, op, func(ctx context.Context) error {
-		res, err := k.log.client.Produce(ctx, &kafkago.ProduceRequest{
-			Topic: k.log.topic, Partition: ShardOf(k.appKey, k.partitions()), RequiredAcks: kafkago.RequireAll,
+	op := "announce the command in " + k.log.Topic
+	return k.log.Retry.Do(ctx, op, func(ctx context.Context) error {
+		res, err := k.log.Client.Produce(ctx, &kafkago.ProduceRequest{
+			Topic: k.log.Topic, Partition: ShardOf(k.appKey, k.partitions()), RequiredAcks: kafkago.RequireAll,
 			Records: kafkago.NewRecordReader(kafkago.Record{
 				Time: time.Now(), Key: kafkago.NewBytes(claimKey(k.appKey, k.Replay)), Value: kafkago.NewBytes(value),
 			}),
@@ -60,19 +59,27 @@ func (k *Kafka) Announce(ctx context.Context, c pipeline.Claim) error {
 		if err == nil {
 			err = res.Error
 		}
-		for _, refused := range res.RecordErrors {
-			err = fmt.Errorf("%w: %w", err, refused)
-		}
-		return kafka.Needs(kafka.Fault(op, err), kafka.Write.On(k.log.topic)...)
+		return kafka.Needs(kafka.Fault(op, err), kafka.Write.On(k.log.Topic)...)
 	})
 }
 
-// Newest is the newest claim; see [pipeline.Claims]. One that is announced behind an open transaction counts.
+// Newest is the newest claim; see [pipeline.Claims]. It is in no transaction, so those that are open do not matter.
 func (k *Kafka) Newest(ctx context.Context) (pipeline.Claim, error) {
-	key := string(claimKey(k.appKey, k.Replay))
-	table, err := k.log.readAnnounced(ctx, ShardOf(k.appKey, k.partitions()), func(found []byte) bool { return string(found) == key })
+	shard := ShardOf(k.appKey, k.partitions())
+	b, err := k.log.All(ctx, shard)
 	if err != nil {
 		return pipeline.Claim{}, err
 	}
-	return decodeClaim(table[key].bytes), nil
+	b.First = max(b.First, k.claimEnd)
+	key := string(claimKey(k.appKey, k.Replay))
+	err = k.log.Known(ctx, shard, b, func(r *kafka.LogRecord) error {
+		if string(r.Key) == key {
+			k.claim = decodeClaim(r.Value)
+		}
+		return nil
+	})
+	if err == nil {
+		k.claimEnd = b.End
+	}
+	return k.claim, err
 }

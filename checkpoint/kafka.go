@@ -9,6 +9,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -18,13 +19,16 @@ type Kafka struct {
 	// Replay is the id of the replay whose positions these are; empty for the live ones. It is set before the first use.
 	Replay string
 
-	log    *log
+	log    *kafka.Log
 	appKey string
 	// partitions gives the topic's number of partitions, once it is known to exist.
 	partitions func() int
 	// searched tells that the other partitions hold nothing that is in the way. Only another number of partitions puts
 	// something there, and this process keeps to the one it began with.
 	searched bool
+	// claim is the newest claim, as far as the shard was read for it.
+	claim    pipeline.Claim
+	claimEnd int64
 }
 
 var (
@@ -35,7 +39,7 @@ var (
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
 // certain that the topic exists, and is at least 1 then.
 func NewKafka(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Kafka {
-	return &Kafka{log: &log{client: client, topic: topic, retry: retry}, appKey: appKey, partitions: partitions}
+	return &Kafka{log: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
 }
 
 // Open has nothing to do: the transactional id fences.
@@ -100,7 +104,11 @@ func (k *Kafka) All(ctx context.Context) ([]pipeline.Checkpoint, error) {
 
 func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func(*pipeline.Checkpoint)) error {
 	shard := ShardOf(k.appKey, k.partitions())
-	values, err := k.log.read(ctx, shard, keep)
+	all, err := k.log.Complete(ctx, shard)
+	if err != nil {
+		return err
+	}
+	values, err := table(ctx, k.log, shard, all, keep)
 	if err != nil {
 		return err
 	}
@@ -128,7 +136,7 @@ func (k *Kafka) isOurs(key []byte) bool {
 
 func (k *Kafka) isOfApp(key []byte) bool {
 	rest, ok := strings.CutPrefix(string(key), k.appKey)
-	return ok && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "~"))
+	return ok && strings.Contains(rest, "/") && (rest[0] == '/' || rest[0] == '~') // A claim's key has no slash.
 }
 
 // search looks for checkpoints of the app in the other partitions. They come there when the topic is given more
@@ -141,7 +149,11 @@ func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) err
 		if partition == shard {
 			continue
 		}
-		others, err := k.log.readDecided(ctx, partition, k.isOurs)
+		decided, err := k.log.Decided(ctx, partition)
+		if err != nil {
+			return err
+		}
+		others, err := table(ctx, k.log, partition, decided, k.isOurs)
 		if err != nil {
 			return err
 		}

@@ -22,12 +22,19 @@ func LedgerKey(appKey string, s pipeline.Stream, w pipeline.Window) []byte {
 	return append(Key(appKey, s), "/"+pipeline.FormatTime(w.Begin)...)
 }
 
-// ShardOf is the partition of the checkpoint topic that an app belongs to: murmur2 of its key, as the Java client has it.
-// partitions is at least 1.
-func ShardOf(appKey string, partitions int) int {
+// ShardOf is the partition of the checkpoint topic that an app belongs to. partitions is at least 1.
+func ShardOf(appKey string, partitions int) int { return partitionOf([]byte(appKey), partitions) }
+
+// PartitionOf is the partition of the ledger's topic in which a stream's records stand. partitions is at least 1.
+func PartitionOf(appKey string, s pipeline.Stream, partitions int) int {
+	return partitionOf(Key(appKey, s), partitions)
+}
+
+// partitionOf is murmur2 of a key, as the Java client has it.
+func partitionOf(key []byte, partitions int) int {
 	all := make([]int, partitions)
 	for i := range all {
 		all[i] = i
 	}
-	return kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: []byte(appKey)}, all...)
+	return kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, all...)
 }

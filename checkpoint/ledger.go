@@ -114,7 +114,9 @@ func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
 			return nil, err
 		}
 		records = append(records, pipeline.Record{
-			Topic: pipeline.TopicWindows, Partition: -1, Key: LedgerKey(l.AppKey, l.Stream, l.Window), Value: value,
+			Topic: pipeline.TopicWindows, Partition: -1, Key: LedgerKey(l.AppKey, l.Stream, l.Window),
+			PartitionKey: Key(l.AppKey, l.Stream), // All of a stream stand in one log, in the order of commits.
+			Value:        value,
 		})
 	}
 	for i := range c.Notices {

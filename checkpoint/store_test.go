@@ -219,6 +219,9 @@ func TestStage(t *testing.T) {
 				if fixed := r.Topic == pipeline.TopicCheckpoints; fixed != (r.Partition >= 0) {
 					t.Errorf("a record of %s has the partition %d", r.Topic, r.Partition)
 				}
+				if want := appKey + "/groups/10055201"; r.Topic == pipeline.TopicWindows && string(r.PartitionKey) != want {
+					t.Errorf("the partition of a ledger record is that of %q, want that of %q", r.PartitionKey, want)
+				}
 			}
 			same(t, "keys of the ledger", keys[pipeline.TopicWindows], []string{
 				appKey + "/groups/10055201/2023-11-14T22:13:30Z", appKey + "/groups/10055201/2023-11-14T22:13:40Z",

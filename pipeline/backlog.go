@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -54,8 +55,8 @@ func (c *Checkpoint) split(now time.Time) {
 	c.End, c.OverlapIDs, c.OverlapHashes = at, nil, nil
 }
 
-// ResetTo is the position once an operator has set it to a time; before are the rows that stand just before that, as [RowsBefore]
-// gives them. Backlog that ends before the time stays. Of a range that the time lies in, what is before it stays, and what is
+// ResetTo is the position once an operator has set it to a time; before are the rows that stand just before that, as
+// [RowReader.RowsBefore] gives them. Backlog that ends before the time stays. Of a range that the time lies in, what is before it stays, and what is
 // behind it is read by the position itself, as are ranges behind the time.
 func (c *Checkpoint) ResetTo(to time.Time, before RowSet) Checkpoint {
 	next := *c
@@ -70,7 +71,7 @@ func (c *Checkpoint) ResetTo(to time.Time, before RowSet) Checkpoint {
 			b.Until = to
 			// Of what stands just before the time, only this is published.
 			published = b.published()
-			maps.DeleteFunc(published, func(key RowKey, _ struct{}) bool { return !before.Has(key) })
+			maps.DeleteFunc(published.keys, func(key RowKey, _ struct{}) bool { return !before.Has(key) })
 		}
 		next.Backlog = append(next.Backlog, b)
 	}
@@ -80,18 +81,19 @@ func (c *Checkpoint) ResetTo(to time.Time, before RowSet) Checkpoint {
 
 // Uncover is the position once an operator has asked for a range of published time, in whole seconds, to be published again: the
 // range joins the backlog, and the live position stays. Time behind the live position is left out. before are the rows that
-// stand just before the range, upTo those that stand before the second after it, as [RowsBefore] gives them.
-func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) Checkpoint {
+// stand just before the range, upTo those that stand before the second after it, as [RowReader.RowsBefore] gives them. Too many
+// ranges are an error.
+func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) (Checkpoint, error) {
 	next := *c
 	if w.End.After(c.End) {
 		w.End = c.End
 	}
 	if !w.Begin.Before(w.End) {
-		return next
+		return next, nil
 	}
 	fresh := Backlog{End: w.Begin, Until: w.End}
 	fresh.OverlapIDs, fresh.OverlapHashes = before.Sorted()
-	live := NewRowSet(nil, nil)
+	var live RowSet
 	next.Backlog = nil
 	var behind []Backlog
 	for _, b := range c.Backlog {
@@ -112,7 +114,7 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) Checkpoint {
 		if longer {
 			fresh.Until = b.Until
 		}
-		for key := range NewRowSet(b.LiveIDs, b.LiveHashes) {
+		for key := range NewRowSet(b.LiveIDs, b.LiveHashes).All() {
 			if before.Has(key) || longer && !upTo.Has(key) {
 				live.Add(key)
 			}
@@ -120,7 +122,10 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) Checkpoint {
 	}
 	fresh.LiveIDs, fresh.LiveHashes = live.Sorted()
 	next.Backlog = append(append(next.Backlog, fresh), behind...)
-	return next
+	if len(next.Backlog) > mostBacklogs {
+		return *c, fmt.Errorf("%s has %d ranges of history to publish already; wait until some are published", c.Stream, len(c.Backlog))
+	}
+	return next, nil
 }
 
 // published are the rows near the range that are published: by its windows, or by live ones.
@@ -167,7 +172,7 @@ func (c *Checkpoint) afterBacklog(read Backlog, overlap time.Duration) Checkpoin
 }
 
 // withLive is the backlog after a live window that published these rows near the ends of its ranges.
-func withLive(backlog []Backlog, near map[time.Time]RowSet) []Backlog {
+func withLive(backlog []Backlog, near map[time.Time]*RowSet) []Backlog {
 	if len(near) == 0 {
 		return backlog
 	}

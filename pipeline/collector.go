@@ -25,7 +25,7 @@ type rowCollector struct {
 	// backlogEnds are where ranges of the backlog end whose last windows could bring rows of this one; nearBacklog are those
 	// rows, as far as this window publishes them.
 	backlogEnds []time.Time
-	nearBacklog map[time.Time]RowSet
+	nearBacklog map[time.Time]*RowSet
 	// isLive tells that all rows are the live position's: it is a backlog's window of which the API holds nothing any more.
 	isLive bool
 	// checksum is a sum over the different rows, in any order: two readings that brought the same rows have the same.
@@ -153,10 +153,10 @@ func (c *rowCollector) addNearBacklog(key RowKey, clocks ...int64) {
 			continue
 		}
 		if c.nearBacklog == nil {
-			c.nearBacklog = make(map[time.Time]RowSet)
+			c.nearBacklog = make(map[time.Time]*RowSet)
 		}
 		if c.nearBacklog[end] == nil {
-			c.nearBacklog[end] = make(RowSet)
+			c.nearBacklog[end] = &RowSet{}
 		}
 		c.nearBacklog[end].Add(key)
 	}
@@ -165,7 +165,7 @@ func (c *rowCollector) addNearBacklog(key RowKey, clocks ...int64) {
 // dropNearBacklog takes out a row that this window does not publish.
 func (c *rowCollector) dropNearBacklog(key RowKey) {
 	for _, rows := range c.nearBacklog {
-		delete(rows, key)
+		delete(rows.keys, key)
 	}
 }
 
@@ -180,8 +180,8 @@ func mixed(id int64) uint64 {
 	return x ^ x>>31
 }
 
-// ContentHash is what a rejected row without a msgid is known by.
-func ContentHash(row []byte) int64 {
+// contentHash is what a rejected row without a msgid is known by.
+func contentHash(row []byte) int64 {
 	h := fnv.New64a()
 	h.Write(row)
 	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.

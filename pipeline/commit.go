@@ -125,6 +125,16 @@ func (d *Draft) CloseWindow(l Ledger, next Checkpoint, notices ...Notice) {
 	}
 }
 
+// CloseLate records rows that appeared in a window after it had been read, and were published now. They move no position; if
+// their stream has none any more, none is made.
+func (d *Draft) CloseLate(l Ledger, notice Notice) {
+	before, known := d.Position(l.Stream)
+	d.CloseWindow(l, before, notice)
+	if !known {
+		d.commit.Positions = slices.DeleteFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == l.Stream })
+	}
+}
+
 // publishedRows is what batches became in Kafka.
 type publishedRows struct {
 	offsets  []OffsetRange

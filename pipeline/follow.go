@@ -89,7 +89,8 @@ func (s *session) begin(ctx context.Context, cp *Checkpoint, committed bool) err
 	}
 	start := cp.End
 	if s.cfg.Replay != "" && !committed {
-		before, err := RowsBefore(ctx, s.res.source, s.cfg.AppKey, cp.Stream, cp.End)
+		rows := RowReader{Source: s.res.source, Retry: s.cfg.Retry, Observer: s.cfg.Observer}
+		before, err := rows.RowsBefore(ctx, s.cfg.AppKey, cp.Stream, cp.End)
 		if err != nil {
 			return err
 		}

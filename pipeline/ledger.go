@@ -40,7 +40,9 @@ type Ledger struct {
 	Backlog  bool          `json:"backlog,omitempty"`
 	Started  time.Time     `json:"started_at"`
 	Duration time.Duration `json:"-"`
-	Offsets  []OffsetRange `json:"offsets"`
+	// Committed is when the record was written, by the clock of the topic it was read back from; zero until then.
+	Committed time.Time     `json:"-"`
+	Offsets   []OffsetRange `json:"offsets"`
 }
 
 // OffsetRange is the closed range of offsets [First, Last] that a window occupies in one partition.

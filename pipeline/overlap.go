@@ -1,12 +1,9 @@
 package pipeline
 
 import (
-	"iter"
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // overlapMargin is how much further than the overlap the ids near a window's end are kept: one second because the API's
@@ -29,73 +26,11 @@ type overlapIDs struct {
 	live RowSet
 }
 
-// RowKey is what a row is known by: its msgid or, for a rejected row without one, a hash of its content.
-type RowKey struct {
-	// Value is the msgid, or the hash where IsHash is set.
-	Value  int64
-	IsHash bool
-}
-
-// EventKey is what an event is known by.
-func EventKey(e *event.Event) RowKey { return RowKey{Value: e.MsgID} }
-
-// RejectedKey is what a rejected row is known by.
-func RejectedKey(r *event.Rejection) RowKey {
-	if r.HasMsgID {
-		return RowKey{Value: r.MsgID}
-	}
-	return RowKey{ContentHash(r.Row), true}
-}
-
-// RowSet are rows by what they are known by.
-type RowSet map[RowKey]struct{}
-
-// NewRowSet makes a set of msgids and hashes.
-func NewRowSet(ids, hashes []int64) RowSet {
-	set := make(RowSet, len(ids)+len(hashes))
-	set.addAll(ids, hashes)
-	return set
-}
-
-func (r RowSet) addAll(ids, hashes []int64) {
-	for _, id := range ids {
-		r.Add(RowKey{Value: id})
-	}
-	for _, hash := range hashes {
-		r.Add(RowKey{hash, true})
-	}
-}
-
-// Add takes in a row.
-func (r RowSet) Add(key RowKey) { r[key] = struct{}{} }
-
-// Has tells whether a row is in the set.
-func (r RowSet) Has(key RowKey) bool {
-	_, has := r[key]
-	return has
-}
-
-// Sorted lists msgids and hashes, each in ascending order, as checkpoints have them.
-func (r RowSet) Sorted() (ids, hashes []int64) { return sortedKeys(maps.Keys(r)) }
-
-func sortedKeys(keys iter.Seq[RowKey]) (ids, hashes []int64) {
-	for key := range keys {
-		if key.IsHash {
-			hashes = append(hashes, key.Value)
-		} else {
-			ids = append(ids, key.Value)
-		}
-	}
-	slices.Sort(ids)
-	slices.Sort(hashes)
-	return ids, hashes
-}
-
 // newOverlapIDs starts from what a checkpoint has, which has no clocks: its rows are taken to stand at its end.
 func newOverlapIDs(overlap time.Duration, end time.Time, ids, hashes []int64) *overlapIDs {
 	o := &overlapIDs{overlap: overlap, rows: make(map[RowKey]int64, len(ids)+len(hashes))}
 	clock := end.UnixMilli() + time.Second.Milliseconds()
-	for key := range NewRowSet(ids, hashes) {
+	for key := range NewRowSet(ids, hashes).All() {
 		o.rows[key] = clock
 	}
 	return o

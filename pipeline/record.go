@@ -35,9 +35,11 @@ func StatisticsTopic(s Stream) Topic { return Topic(string(StreamStatistics) + "
 // Record is a record of one of jmpub's own topics.
 type Record struct {
 	Topic Topic
-	// Partition is fixed where the reader relies on it (checkpoints); -1 leaves it to the key.
+	// Partition is fixed where the reader relies on it (checkpoints); -1 leaves it to PartitionKey.
 	Partition int32
 	Key       []byte
+	// PartitionKey is what the partition is computed from; nil is the key.
+	PartitionKey []byte
 	// Value is the record's JSON; nil is a tombstone.
 	Value []byte
 }

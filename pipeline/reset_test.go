@@ -24,7 +24,7 @@ func exclusive(kafka *fakes.Kafka) *pipeline.Exclusive {
 func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Time) {
 	t.Helper()
 	err := exclusive(kafka).Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, d *pipeline.Draft) error {
-		before, err := pipeline.RowsBefore(ctx, source, fakes.AppKey, fakes.Messages(), to)
+		before, err := (&pipeline.RowReader{Source: source}).RowsBefore(ctx, fakes.AppKey, fakes.Messages(), to)
 		if err != nil {
 			return err
 		}
@@ -115,18 +115,18 @@ func uncover(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, w pipeline.
 	t.Helper()
 	var before pipeline.Checkpoint
 	err := exclusive(kafka).Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, d *pipeline.Draft) error {
-		justBefore, err := pipeline.RowsBefore(ctx, source, fakes.AppKey, fakes.Messages(), w.Begin)
+		justBefore, err := (&pipeline.RowReader{Source: source}).RowsBefore(ctx, fakes.AppKey, fakes.Messages(), w.Begin)
 		if err != nil {
 			return err
 		}
-		upTo, err := pipeline.RowsBefore(ctx, source, fakes.AppKey, fakes.Messages(), w.End.Add(time.Second))
+		upTo, err := (&pipeline.RowReader{Source: source}).RowsBefore(ctx, fakes.AppKey, fakes.Messages(), w.End.Add(time.Second))
 		if err != nil {
 			return err
 		}
 		before, _ = d.Position(fakes.Messages())
-		cp := before.Uncover(w, justBefore, upTo)
+		cp, err := before.Uncover(w, justBefore, upTo)
 		d.SetPosition(&cp)
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

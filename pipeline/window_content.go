@@ -186,7 +186,7 @@ type windowClosing struct {
 	read    Backlog
 	overlap time.Duration
 	// nearBacklog are the rows of a live window that the last windows of ranges of the backlog could bring too.
-	nearBacklog map[time.Time]RowSet
+	nearBacklog map[time.Time]*RowSet
 	savedAt     time.Time
 	notices     []Notice
 }
@@ -200,7 +200,7 @@ func (w *windowClosing) fill(d *Draft) error {
 		if len(before.Backlog) == 0 || !before.Backlog[0].Until.Equal(w.read.Until) {
 			return fmt.Errorf("(bug) close %s %s: it is not of the oldest range of the backlog", ledger.Stream, ledger.Window)
 		}
-		ledger.MovedFrom, ledger.MovedTo = before.Backlog[0].End, w.read.End
+		ledger.MovedFrom, ledger.MovedTo = before.Backlog[0].End, earlier(w.read.End, w.read.Until) // What is behind is the live position's.
 		next = before.afterBacklog(w.read, w.overlap)
 	} else {
 		ledger.MovedFrom, ledger.MovedTo = before.End, w.read.End

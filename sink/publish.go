@@ -184,14 +184,18 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 
 // Append writes records of jmpub's own topics; see [pipeline.Transaction].
 func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
-	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
+	now := time.Now()
 	lists := make(map[place][]*pipeline.Record)
 	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	for i := range records {
 		r := &records[i]
 		p := place{t.own(r.Topic), r.Partition}
 		if r.Partition < 0 {
-			number := balancer.Balance(kafkago.Message{Key: r.Key}, t.topics[p.topic].partitions...)
+			from := r.PartitionKey
+			if from == nil {
+				from = r.Key
+			}
+			number := balancer.Balance(kafkago.Message{Key: from}, t.topics[p.topic].partitions...)
 			p.partition = int32(number) //nolint:gosec // A partition's number.
 		}
 		lists[p] = append(lists[p], r)

@@ -257,6 +257,43 @@ func TestConversationStaysInOnePartition(t *testing.T) {
 	}
 }
 
+// TestPartitionKeyDecidesThePartition puts records of one partition key into one partition, whatever their own keys are.
+func TestPartitionKeyDecidesThePartition(t *testing.T) {
+	b := newBench(t)
+	s := b.open(t)
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []pipeline.Record
+	for i := range 100 {
+		records = append(records, pipeline.Record{
+			Topic: pipeline.TopicWindows, Partition: -1, Key: fmt.Appendf(nil, "%s/users/%d/%d", appKey, i%4, i),
+			PartitionKey: fmt.Appendf(nil, "%s/users/%d", appKey, i%4), Value: []byte("{}"),
+		})
+	}
+	if err := errors.Join(tx.Append(t.Context(), records), tx.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	last := make(map[string]int64)
+	found := b.read(t, "t.windows")
+	for _, r := range found {
+		name, number, _ := strings.Cut(strings.TrimPrefix(string(r.Key), appKey+"/users/"), "/")
+		balancer := kafkago.Murmur2Balancer{Consistent: true}
+		if want := balancer.Balance(kafkago.Message{Key: []byte(appKey + "/users/" + name)}, 0, 1, 2); int(r.Partition) != want {
+			t.Errorf("%s is in partition %d, want %d", r.Key, r.Partition, want)
+		}
+		n, err := strconv.ParseInt(number, 10, 64)
+		if before, seen := last[name]; err != nil || seen && n <= before {
+			t.Errorf("%s stands behind %d", r.Key, before)
+		}
+		last[name] = n
+	}
+	if len(found) != len(records) || len(last) != 4 {
+		t.Errorf("%d records of %d streams", len(found), len(last))
+	}
+}
+
 func TestAbortedIsNotSeen(t *testing.T) {
 	b := newBench(t)
 	s := b.open(t)

@@ -16,13 +16,14 @@ import (
 
 const checkpointHelp = `See, set and forget the positions from which jmpub publishes: one for each stream, and one for each replay.
 
-reset and delete work while jmpub runs: the running process is fenced, sees that only its position was changed, reads it
-anew and goes on from there. An idle stream notices within half a minute. With positions in files (JMPUB_CHECKPOINT=file:DIR)
-the process has to be stopped first.`
+reset and delete work while jmpub runs, with positions in Kafka and in files: they take the writer's place for a moment, compute
+from what is committed then, write, and leave. The running process waits for that, reads the positions anew and goes on from
+there; an idle stream notices within half a minute. list and get disturb nobody.`
 
 const checkpointExamples = `  jmpub checkpoint list
   jmpub checkpoint get messages --json
   jmpub checkpoint reset messages --to 36h
+  jmpub checkpoint reset messages --from 36h --to 35h
   jmpub checkpoint reset groups/10055201 --to '2026-11-01 00:00:00' --yes
   jmpub checkpoint delete users/left-the-company`
 
@@ -89,16 +90,20 @@ func readPositions(cmd *cobra.Command) ([]pipeline.Checkpoint, error) {
 }
 
 func newCheckpointReset() *cobra.Command {
-	var to string
+	var from, to string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "reset STREAM --to TIME", Short: "Read a stream again from an earlier time, or skip to a later one", Args: oneStream,
+		Use: "reset STREAM [--from TIME] --to TIME", Short: "Read a stream again from an earlier time, or a range of it, or skip to a later time",
+		Args: oneStream,
 		Long: `Set a stream's position. Rows from the time on are read again and published again, with the same keys; consumers that
 keep only the newest record of a key do not notice. Rows before it are not. What it takes is shown before anything happens.
 
-Where history is being published behind a live position (JMPUB_CATCHUP=live-first), what of it lies before the time stays to be
-published, once.`,
-		Example: "  jmpub checkpoint reset messages --to 36h\n  jmpub checkpoint reset messages --to 2026-11-01T00:00:00+08:00 --yes",
+With --from, just the time from there to --to is published again, into the live topics, while the live position stays where it is
+and goes on. Both times are included. What of it is still to be published for the first time comes once.
+
+Where history is being published behind a live position, what of it lies before the time stays to be published, once.`,
+		Example: "  jmpub checkpoint reset messages --to 36h\n  jmpub checkpoint reset messages --to 2026-11-01T00:00:00+08:00 --yes\n" +
+			"  jmpub checkpoint reset messages --from '2026-11-01 10:00:00' --to '2026-11-01 11:00:00'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stream, _ := pipeline.ParseStream(args[0]) // It was checked.
 			cfg, log, err := configure(cmd)
@@ -109,14 +114,26 @@ published, once.`,
 			if o.To, err = settings.ParseMoment("--to", to, cfg.Source.TimeZone); err != nil {
 				return err
 			}
-			at, err := operate.Reset(cmd.Context(), cfg, log, o)
+			if from != "" {
+				moment, err := settings.ParseMoment("--from", from, cfg.Source.TimeZone)
+				if err != nil {
+					return err
+				}
+				o.From = &moment
+			}
+			cp, err := operate.Reset(cmd.Context(), cfg, log, o)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: the position is %s now\n", stream, pipeline.FormatTime(at))
+			out := cmd.OutOrStdout()
+			_, err = fmt.Fprintf(out, "%s: the position is %s now\n", stream, pipeline.FormatTime(cp.End))
+			for _, b := range cp.Backlog {
+				fmt.Fprintf(out, "%s to %s is published behind it\n", pipeline.FormatTime(b.End), pipeline.FormatTime(b.Until))
+			}
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&from, "from", "", "begin of a range that is published again, in the same forms as --to")
 	cmd.Flags().StringVar(&to, "to", "", "RFC 3339, a local time in the app's zone, or how long ago (36h, 7d)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd

@@ -8,10 +8,14 @@ import (
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 const windowsHelp = `Show the ledger: each committed window with its rows, what became of them, what it took and where it stands in Kafka; sums by
-hour or day; and the time in which nothing was read. The last two minutes do not count as such: they may be being read just now.`
+hour or day; and the time in which nothing was read. The last two minutes do not count as such: they may be being read just now.
+
+Windows come in the order in which they were committed.`
 
 const windowsExamples = `  jmpub windows --from 1h
   jmpub windows --from 7d --by day
@@ -36,21 +40,26 @@ func newWindows() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			windows, err := operate.ReadWindows(cmd.Context(), cfg, log, span)
-			if err != nil {
-				return err
-			}
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
-			if every > 0 {
-				list, total := operate.Sums(windows.Records, every, cfg.Source.TimeZone)
-				err = show.Sums(list, &total)
-			} else {
-				err = show.Windows(windows.Records)
+			sums := audit.NewSums(max(every, time.Hour), cfg.Source.TimeZone)
+			each := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
+			if every == 0 {
+				each = show.Window
+				if err := show.WindowHeading(); err != nil {
+					return err
+				}
 			}
+			holes, err := operate.ReadWindows(cmd.Context(), cfg, log, span, each)
 			if err != nil {
 				return err
 			}
-			return show.Holes(windows.Holes)
+			if every > 0 {
+				total := sums.Total()
+				if err := show.Sums(sums.All(), &total); err != nil {
+					return err
+				}
+			}
+			return show.Holes(holes)
 		},
 	}
 	r.add(cmd)

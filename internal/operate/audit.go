@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 	"github.com/jmpub/jmpub/source"
 )
 
@@ -31,9 +31,9 @@ type AuditReport interface {
 	// Note says what limits the audit.
 	Note(text string)
 	// Difference is a stretch of time of which another number of rows was published than the API has.
-	Difference(d *pipeline.Difference) error
+	Difference(d *audit.Difference) error
 	// Holes are the time in which nothing was read.
-	Holes(holes []Hole) error
+	Holes(holes []audit.Hole) error
 	// Statistics are the days that were compared.
 	Statistics(days []DayCounts) error
 }
@@ -67,19 +67,21 @@ type AuditResult struct {
 	StatisticsRequests int   `json:"statistics_requests"`
 	Missing            int   `json:"missing"`
 	Extra              int64 `json:"extra"`
-	Repaired           int64 `json:"repaired"`
-	Holes              int   `json:"holes"`
+	// Deleted are published records that Kafka does not have any more, so that their time cannot be compared.
+	Deleted  int64 `json:"deleted"`
+	Repaired int64 `json:"repaired"`
+	Holes    int   `json:"holes"`
 }
 
 // Complete tells whether everything is published, and nothing else.
 func (r *AuditResult) Complete() bool {
-	return int64(r.Missing) <= r.Repaired && r.Extra <= 0 && r.Holes == 0
+	return int64(r.Missing) <= r.Repaired && r.Extra <= 0 && r.Deleted == 0 && r.Holes == 0
 }
 
-// audit is one audit.
-type audit struct {
+// auditing is one audit.
+type auditing struct {
 	opts    *AuditOptions
-	compare *pipeline.Audit
+	compare *audit.Audit
 	repair  *repair
 	result  AuditResult
 	// oldest is the first second that the API holds.
@@ -90,7 +92,7 @@ type audit struct {
 func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditOptions) (*AuditResult, error) {
 	w := newReading(cfg, log)
 	defer w.Close()
-	conn, out, err := w.openOutput(ctx)
+	_, out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -113,23 +115,24 @@ func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditO
 		o.Report.Note(fmt.Sprintf("the API holds nothing before %s; the audit begins there", pipeline.FormatTime(oldest)))
 		span.Begin = oldest
 	}
-	records, err := o.Range.neighbours(ctx, out.archive, span)
+	a := &auditing{
+		opts: &o, oldest: oldest, result: AuditResult{From: span.Begin, To: span.End},
+		compare: &audit.Audit{
+			AppKey: src.AppKey, Totals: client, Archive: out.archive, Step: o.Step,
+			Rows: &pipeline.RowReader{Source: client, Retry: w.retry, Observer: w.observer},
+		},
+		repair: &repair{exclusive: w.exclusive(out, "audit --repair"), archive: out.archive},
+	}
+	lineage, coverage, err := a.readLedger(ctx, span)
 	if err != nil {
 		return nil, err
 	}
-	records = slices.DeleteFunc(records, func(l pipeline.Ledger) bool { return l.Stream.Kind == pipeline.StreamStatistics })
-	a := &audit{
-		opts: &o, oldest: oldest, result: AuditResult{From: span.Begin, To: span.End},
-		compare: &pipeline.Audit{AppKey: src.AppKey, Source: client, Totals: client, Archive: out.archive, Step: o.Step},
-		repair:  &repair{cfg: cfg, conn: conn, retry: w.retry, warn: w.warn},
-	}
-	all := pipeline.Chains(slices.Clone(records))
-	holes := holesIn(records, o.Range.expected(cfg), settled(span, time.Now()))
-	days := &dayAudit{source: client, archive: out.archive, report: o.Report}
+	holes := coverage.Holes(o.Range.expected(cfg), audit.Settled(span, time.Now()))
+	days := &dayAudit{source: client, report: o.Report, lineage: lineage, counter: dailyCounter(cfg, out)}
 	if o.Statistics {
-		days.plan(all, holes, span, now.In(src.TimeZone))
+		days.plan(holes, span, now.In(src.TimeZone))
 	}
-	chains, totals := a.within(all, span)
+	chains, totals := a.within(lineage, span)
 	if !o.Confirm(AuditCost{Totals: totals, Days: len(days.days), Rate: src.Rate}) {
 		return nil, errNotConfirmed()
 	}
@@ -145,42 +148,59 @@ func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditO
 	return &a.result, err
 }
 
+// readLedger reads what windows have time in common with a range, and their lineage.
+func (a *auditing) readLedger(ctx context.Context, span pipeline.Window) (*audit.Lineage, *audit.Coverage, error) {
+	lineage, coverage := &audit.Lineage{}, &audit.Coverage{}
+	var err error
+	q := audit.Query{Streams: a.opts.Range.Streams, Since: span.Begin}
+	a.compare.Frontier, err = a.compare.Archive.Ledger(ctx, q, func(l *pipeline.Ledger, at audit.Place) error {
+		lineage.Add(l, at)
+		if overlap(l.Window, span) {
+			coverage.Add(l)
+		}
+		return nil
+	})
+	return lineage, coverage, err
+}
+
+// overlap tells whether two windows have time in common.
+func overlap(l, w pipeline.Window) bool { return l.End.After(w.Begin) && l.Begin.Before(w.End) }
+
 // within are the windows of the chains that overlap the range, and how many totals comparing them takes. A window that lies
 // in it only partly is compared whole.
-func (a *audit) within(all []pipeline.Chain, w pipeline.Window) (chains []pipeline.Chain, totals int) {
-	for _, c := range all {
-		// A window that began before what the API holds cannot be compared.
-		c = c.Trim(func(l *pipeline.Ledger) bool { return overlap(l.Window, w) && !l.Begin.Before(a.oldest) })
-		if len(c.Windows) > 0 {
-			chains = append(chains, c)
-			totals += a.compare.Cost(&c)
-		}
+func (a *auditing) within(lineage *audit.Lineage, w pipeline.Window) (chains []audit.Chain, totals int) {
+	chains = lineage.Chains(func(_ pipeline.Stream, l pipeline.Window) bool {
+		return overlap(l, w) && !l.Begin.Before(a.oldest) // One that began before what the API holds cannot be compared.
+	})
+	for i := range chains {
+		totals += a.compare.Cost(&chains[i])
 	}
 	return chains, totals
 }
 
-func (a *audit) compareAll(ctx context.Context, chains []pipeline.Chain) error {
+func (a *auditing) compareAll(ctx context.Context, chains []audit.Chain) error {
 	for i := range chains {
-		a.result.Windows += len(chains[i].Windows)
+		a.result.Windows += chains[i].Len()
 		a.result.Rows += chains[i].Rows()
-		if err := a.compare.Check(ctx, &chains[i], func(d *pipeline.Difference) error { return a.found(ctx, d) }); err != nil {
+		if err := a.compare.Check(ctx, &chains[i], func(d *audit.Difference) error { return a.found(ctx, d) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	err := a.repair.flush(ctx)
+	a.result.Repaired = a.repair.published
+	return err
 }
 
-// found reports a difference, and repairs it if that was asked for.
-func (a *audit) found(ctx context.Context, d *pipeline.Difference) error {
+// found reports a difference, and has it repaired if that was asked for.
+func (a *auditing) found(ctx context.Context, d *audit.Difference) error {
 	a.result.Missing += len(d.Missing)
 	a.result.Extra += max(0, d.Extra)
+	a.result.Deleted += d.Deleted
 	if err := a.opts.Report.Difference(d); err != nil {
 		return err
 	}
-	if !a.opts.Repair || d.Batch() == nil {
+	if !a.opts.Repair || !d.Repairable() {
 		return nil
 	}
-	rows, err := a.repair.publish(ctx, d)
-	a.result.Repaired += rows
-	return err
+	return a.repair.add(ctx, d)
 }

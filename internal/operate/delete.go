@@ -17,20 +17,22 @@ type DeleteOptions struct {
 	Confirm Confirm
 }
 
-// Delete forgets a position.
+// Delete forgets a position. It takes the place of whoever writes that position: the live run, or the replay, which ends then.
 func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o DeleteOptions) error {
 	w := newReading(cfg, log)
+	w.replay = o.Replay
 	defer w.Close()
-	p, err := w.openPositions(ctx)
+	_, out, err := w.openOutput(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := p.list(ctx)
+	absent := fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)
+	all, err := w.positionsOf(out).list(ctx)
 	if err != nil {
 		return err
 	}
 	if _, there := find(all, o.Stream, o.Replay); !there {
-		return fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)
+		return absent
 	}
 	question := ""
 	if o.Replay == "" {
@@ -39,5 +41,12 @@ func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o Delet
 	if !o.Confirm(question) {
 		return errNotConfirmed()
 	}
-	return p.remove(ctx, o.Stream, o.Replay)
+	return startError(w.exclusive(out, "delete the position of "+o.Stream.String()).Commit(ctx,
+		func(_ context.Context, d *pipeline.Draft) error {
+			if _, there := d.Position(o.Stream); !there {
+				return absent
+			}
+			d.DeletePosition(o.Stream)
+			return nil
+		}))
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 	"github.com/jmpub/jmpub/source"
 )
 
@@ -39,7 +40,7 @@ func (c *Cost) Took() time.Duration {
 // estimator foretells what reading takes, by the API's totals.
 type estimator struct {
 	cfg    *settings.Config
-	totals pipeline.Totals
+	totals audit.Totals
 }
 
 // estimate asks for the totals of a range, a request for each week and stream.

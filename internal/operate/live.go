@@ -27,7 +27,7 @@ type Live struct {
 }
 
 // NewLive wires an app. Nothing has been published when it returns; with an error, nothing is left open.
-func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...*pipeline.Observer) (*Live, error) {
+func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...pipeline.Observer) (*Live, error) {
 	l := &Live{status: status.New(status.Options{
 		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
 		Version: version, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
@@ -67,7 +67,14 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 		}
 	}
-	l.pipeline, err = pipeline.New(l.wiring.pipelineConfig(client, out))
+	if out.files != nil {
+		if err = out.files.Lock(); err != nil {
+			return err
+		}
+	}
+	c := l.wiring.pipelineConfig(client, out)
+	c.Members = l.wiring.members(client)
+	l.pipeline, err = pipeline.New(c)
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // throttle lets one of each kind through in a while, and counts the others.
@@ -57,62 +56,67 @@ const (
 )
 
 // logObserver logs what an operator must know, once each; what comes often is left to the metrics.
-func logObserver(log *slog.Logger) *pipeline.Observer {
+func logObserver(log *slog.Logger) pipeline.Observer {
 	trouble := &throttle{every: logEvery}
-	return &pipeline.Observer{
-		Retry: func(op string, err error, wait time.Duration) {
-			if wait < briefWait {
-				log.Debug("call tried again", slog.String("op", op), slog.Int64("wait_ms", wait.Milliseconds()), slog.Any("error", err))
-				return
+	return func(o pipeline.Observation) { //nolint:gocognit // A case for each observation, and nothing else.
+		switch o := o.(type) {
+		case pipeline.RetryScheduled:
+			logRetry(log, trouble, &o)
+		case pipeline.WindowRestarted:
+			if ok, suppressed := trouble.allow("restart " + o.Stream.String()); ok {
+				log.Info("window read again", slog.String("stream", o.Stream.String()),
+					slog.String("window", o.Window.String()), slog.Int("not_logged", suppressed), slog.Any("error", o.Err))
 			}
-			family, _, _ := strings.Cut(op, " [") // Without the window, which is another one each time.
-			if ok, suppressed := trouble.allow(family); ok {
-				log.Warn("call tried again", slog.String("op", op), slog.Int64("wait_ms", wait.Milliseconds()),
-					slog.Int("not_logged", suppressed), slog.Any("error", err))
-			}
-		},
-		Restart: func(s pipeline.Stream, w pipeline.Window, err error) {
-			if ok, suppressed := trouble.allow("restart " + s.String()); ok {
-				log.Info("window read again", slog.String("stream", s.String()),
-					slog.String("window", w.String()), slog.Int("not_logged", suppressed), slog.Any("error", err))
-			}
-		},
-		Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
+		case pipeline.WindowCommitted:
+			l := o.Ledger
 			log.Debug("window committed",
-				slog.String("stream", c.Ledger.Stream.String()), slog.Any("window", c.Ledger.Window),
-				slog.Int64("rows", c.Ledger.Rows), slog.Int64("published", c.Ledger.Published),
-				slog.Int64("skipped", c.Ledger.Skipped), slog.Int64("rejected", c.Ledger.Rejected),
-				slog.Int("requests", c.Ledger.Requests), slog.Int64("took_ms", c.Ledger.Duration.Milliseconds()))
-		},
-		Rejected: func(s pipeline.Stream, r event.Rejection) {
+				slog.String("stream", l.Stream.String()), slog.Any("window", l.Window),
+				slog.Int64("rows", l.Rows), slog.Int64("published", l.Published),
+				slog.Int64("skipped", l.Skipped), slog.Int64("rejected", l.Rejected),
+				slog.Int("requests", l.Requests), slog.Int64("took_ms", l.Duration.Milliseconds()))
+		case pipeline.RowRejected:
+			r := &o.Rejection
 			if ok, suppressed := trouble.allow("rejected " + string(r.Reason)); ok {
-				log.Warn("row rejected", slog.String("stream", s.String()), slog.String("reason", string(r.Reason)),
+				log.Warn("row rejected", slog.String("stream", o.Stream.String()), slog.String("reason", string(r.Reason)),
 					slog.String("detail", r.Detail), slog.Int64("msgid", r.MsgID), slog.Int("not_logged", suppressed))
 			}
-		},
-		Notice: func(n pipeline.Notice) {
-			write := log.Warn
-			if n.Kind == pipeline.NoticeReplayStarted || n.Kind == pipeline.NoticeReplayFinished {
-				write = log.Info
+		case pipeline.NoticePublished:
+			logNotice(log, &o.Notice)
+		case pipeline.SessionStarted:
+			if o.Err != nil {
+				log.Warn("position read again from the checkpoints", slog.Any("error", o.Err))
 			}
-			write("notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),
-				slog.Any("window", n.Window), slog.String("detail", n.Detail))
-		},
-		Session: func(err error) {
-			if err != nil {
-				log.Warn("position read again from the checkpoints", slog.Any("error", err))
-			}
-		},
-		Dropped: func(s pipeline.Stream, err error) {
-			log.Error("stream dropped; the others go on",
-				slog.String("stream", s.String()), slog.Any("error", err))
-		},
-		Discovered: func(streams int, sweep time.Duration) {
-			log.Info("streams of the app's lists", slog.Int("streams", streams), slog.String("sweep_takes_about", sweep.Round(time.Second).String()))
-		},
-		Cut: func(s pipeline.Stream, w pipeline.Window) {
+		case pipeline.StreamDropped:
+			log.Error("stream dropped; the others go on", slog.String("stream", o.Stream.String()), slog.Any("error", o.Err))
+		case pipeline.StreamsDiscovered:
+			log.Info("streams of the app's lists", slog.Int("streams", o.Streams), slog.Float64("sweep_seconds", o.Sweep.Seconds()))
+		case pipeline.WindowAbandoned:
 			log.Info("window left uncommitted; it is read again at the next start",
-				slog.String("stream", s.String()), slog.String("window", w.String()))
-		},
+				slog.String("stream", o.Stream.String()), slog.String("window", o.Window.String()))
+		case pipeline.ClaimAwaited:
+			log.Warn("another command is at work; waiting for it", slog.String("command", o.Claim.Command))
+		default: // Left to the metrics.
+		}
 	}
+}
+
+func logRetry(log *slog.Logger, trouble *throttle, o *pipeline.RetryScheduled) {
+	wait := slog.Int64("wait_ms", o.Wait.Milliseconds())
+	if o.Wait < briefWait {
+		log.Debug("call tried again", slog.String("op", o.Op), wait, slog.Any("error", o.Err))
+		return
+	}
+	family, _, _ := strings.Cut(o.Op, " [") // Without the window, which is another one each time.
+	if ok, suppressed := trouble.allow(family); ok {
+		log.Warn("call tried again", slog.String("op", o.Op), wait, slog.Int("not_logged", suppressed), slog.Any("error", o.Err))
+	}
+}
+
+func logNotice(log *slog.Logger, n *pipeline.Notice) {
+	write := log.Warn
+	if n.Kind == pipeline.NoticeReplayStarted || n.Kind == pipeline.NoticeReplayFinished {
+		write = log.Info
+	}
+	write("notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),
+		slog.Any("window", n.Window), slog.String("detail", n.Detail))
 }

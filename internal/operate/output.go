@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -17,12 +16,20 @@ import (
 type output struct {
 	sink    *sink.Sink
 	store   pipeline.Checkpoints
+	claims  pipeline.Claims
 	archive *checkpoint.Archive
 	// transactionalID is empty where delivery is at least once.
 	transactionalID string
 	// kafka and files are the store, whichever it is.
 	kafka *checkpoint.Kafka
 	files *checkpoint.Files
+}
+
+// exclusive is the one write of a command: it takes the writer's place, with a run or without.
+func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
+	return &pipeline.Exclusive{
+		Command: command, Sink: out.sink, Checkpoints: out.store, Claims: out.claims, Retry: w.retry, Observer: w.observer,
+	}
 }
 
 // connect makes the first contact with Kafka, with a deadline: later on an unreachable broker is waited for, but at the
@@ -41,8 +48,17 @@ func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 	return conn, nil
 }
 
-// openSink makes sink and checkpoints. The transactional id needs the app's shard, and so the number of partitions of the
-// checkpoint topic; that is why the topics come first.
+// transactionalID names the writer of an app's live positions, or of a replay. None of its parts can contain a slash, so no two
+// writers share one: an app is fenced only by its own next writer.
+func transactionalID(group, prefix, appKey, replay string) string {
+	id := group + "/" + prefix + "/" + appKey
+	if replay != "" {
+		id += "/" + replay
+	}
+	return id
+}
+
+// openSink makes sink and checkpoints.
 func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error) {
 	cfg := w.cfg.Sink
 	cfg.Client, cfg.Retry, cfg.Warn = conn.Client, w.retry, w.warn
@@ -61,10 +77,7 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 		return out, w.openFiles(out)
 	}
 	// A replay is a writer of its own.
-	out.transactionalID = fmt.Sprintf("%s-%d", w.cfg.Group, checkpoint.ShardOf(w.cfg.Source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
-	if w.replay != "" {
-		out.transactionalID += "-" + w.replay
-	}
+	out.transactionalID = transactionalID(w.cfg.Group, cfg.Prefix, w.cfg.Source.AppKey, w.replay)
 	cfg.TransactionalID = out.transactionalID
 	if out.sink, err = sink.New(cfg); err != nil {
 		return nil, usage.Wrap(err)
@@ -72,7 +85,7 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 	out.kafka = checkpoint.NewKafka(conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), w.cfg.Source.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
 	out.kafka.Replay = w.replay
-	out.store = out.kafka
+	out.store, out.claims = out.kafka, out.kafka
 	return out, nil
 }
 
@@ -100,7 +113,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Sink) error {
 // openFiles makes the files the store.
 func (w *wiring) openFiles(out *output) error {
 	dir := w.cfg.CheckpointDir
-	if w.replay != "" { // A folder of its own, and so a lock of its own.
+	if w.replay != "" { // A folder of its own, and so locks of its own.
 		dir = filepath.Join(dir, replayDir(w.replay))
 	}
 	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
@@ -108,8 +121,8 @@ func (w *wiring) openFiles(out *output) error {
 		return usage.Wrap(err)
 	}
 	files.Retry = w.retry
-	w.close = append(w.close, func() { _ = files.Close() }) // Only the lock.
-	out.files, out.store = files, files
+	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
+	out.files, out.store, out.claims = files, files, files
 	return nil
 }
 

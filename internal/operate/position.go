@@ -14,7 +14,6 @@ import (
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/sink"
 )
 
 // Positions are the app's positions, those of replays too. Nothing is written, and nobody is fenced.
@@ -48,7 +47,6 @@ func (w *wiring) openOutput(ctx context.Context) (*kafka.Conn, *output, error) {
 // positions are one app's positions, in Kafka or in files.
 type positions struct {
 	appKey string
-	sink   *sink.Sink
 	// kafka is nil where positions are in the files of a folder.
 	kafka *checkpoint.Kafka
 	files *checkpoint.Files
@@ -60,7 +58,11 @@ func (w *wiring) openPositions(ctx context.Context) (*positions, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &positions{appKey: w.cfg.Source.AppKey, sink: out.sink, kafka: out.kafka, files: out.files, dir: w.cfg.CheckpointDir}, nil
+	return w.positionsOf(out), nil
+}
+
+func (w *wiring) positionsOf(out *output) *positions {
+	return &positions{appKey: w.cfg.Source.AppKey, kafka: out.kafka, files: out.files, dir: w.cfg.CheckpointDir}
 }
 
 // list reads all of them.
@@ -95,45 +97,6 @@ func (p *positions) inReplay(dir string, fn func(*checkpoint.Files) error) error
 		return err
 	}
 	return errors.Join(fn(files), files.Close())
-}
-
-// set writes a position; a running jmpub is fenced by that, and goes on from there.
-func (p *positions) set(ctx context.Context, cp *pipeline.Checkpoint) error {
-	if p.files != nil {
-		return p.files.Save(ctx, []*pipeline.Closed{{Checkpoint: *cp}})
-	}
-	record, err := p.kafka.Record(cp)
-	if err != nil {
-		return err
-	}
-	return p.write(ctx, record)
-}
-
-// remove forgets the position of a stream, live or of a replay.
-func (p *positions) remove(ctx context.Context, s pipeline.Stream, replay string) error {
-	switch {
-	case p.files != nil && replay != "":
-		return p.inReplay(filepath.Join(p.dir, replayDir(replay)), func(files *checkpoint.Files) error { return files.Remove(s) })
-	case p.files != nil:
-		return p.files.Remove(s)
-	default:
-		return p.write(ctx, p.kafka.Tombstone(s, replay))
-	}
-}
-
-// write appends a record of jmpub's own in a transaction of its own.
-func (p *positions) write(ctx context.Context, record pipeline.Record) error {
-	if err := p.sink.Open(ctx); err != nil {
-		return startError(err)
-	}
-	tx, err := p.sink.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := tx.Append(ctx, []pipeline.Record{record}); err != nil {
-		return startError(err)
-	}
-	return tx.Commit(ctx)
 }
 
 // find is the position of a stream, live or of a replay.

@@ -4,54 +4,63 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmpub/jmpub/checkpoint"
-	"github.com/jmpub/jmpub/internal/kafka"
-	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
-// repair publishes what an audit finds missing. Its writer is opened with the first difference.
+// repair publishes what an audit finds missing: several differences at a time, because each time it takes the writer's place.
 type repair struct {
-	cfg   *settings.Config
-	conn  *kafka.Conn
-	retry pipeline.Retry
-	warn  func(string)
-
-	writer *sink.Sink
-	store  pipeline.Checkpoints
+	exclusive *pipeline.Exclusive
+	archive   audit.Archive
+	pending   []*audit.Difference
+	bytes     int
+	// published counts the rows that were.
+	published int64
 }
 
-// publish publishes what a difference is missing, and returns how many rows those were.
-func (r *repair) publish(ctx context.Context, d *pipeline.Difference) (int64, error) {
-	if r.writer == nil {
-		if err := r.open(ctx); err != nil {
-			return 0, err
+const (
+	// repairBytes and repairDifferences are with how much the writer's place is taken.
+	repairBytes       = 8 << 20
+	repairDifferences = 100
+)
+
+// add takes in a difference, and publishes what has come together if that is enough.
+func (r *repair) add(ctx context.Context, d *audit.Difference) error {
+	r.pending = append(r.pending, d)
+	if r.bytes += d.Bytes(); r.bytes < repairBytes && len(r.pending) < repairDifferences {
+		return nil
+	}
+	return r.flush(ctx)
+}
+
+// flush publishes what is still missing of what has come together, in one transaction.
+func (r *repair) flush(ctx context.Context) error {
+	if len(r.pending) == 0 {
+		return nil
+	}
+	published := int64(0)
+	err := r.exclusive.Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
+		published = 0
+		for _, difference := range r.pending {
+			late, err := difference.Late(ctx, r.archive, time.Now())
+			if err != nil {
+				return err
+			}
+			if late == nil {
+				continue // Somebody else has published it meanwhile.
+			}
+			if err = d.Publish(ctx, late.Batch); err != nil {
+				return err
+			}
+			published += late.Ledger.Rows
+			d.CloseLate(late.Ledger, late.Notice)
 		}
-	}
-	closed, err := pipeline.Repair(ctx, r.writer, r.store, d, time.Now())
+		return nil
+	})
 	if err != nil {
-		return 0, err
-	}
-	return closed.Ledger.Published + closed.Ledger.Rejected, nil
-}
-
-// open makes a writer of the audit's own: the live one is not fenced.
-func (r *repair) open(ctx context.Context) error {
-	cfg := r.cfg.Sink
-	cfg.Client, cfg.Retry, cfg.Warn = r.conn.Client, r.retry, r.warn
-	if r.cfg.ExactlyOnce() {
-		cfg.TransactionalID = r.cfg.Group + "-repair-" + r.cfg.Source.AppKey
-	}
-	writer, err := sink.New(cfg)
-	if err != nil {
-		return err
-	}
-	if err := writer.Open(ctx); err != nil {
 		return startError(err)
 	}
-	r.writer = writer
-	r.store = checkpoint.NewKafka(r.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), r.cfg.Source.AppKey,
-		func() int { return writer.Partitions(pipeline.TopicCheckpoints) }, r.retry)
+	r.published += published
+	r.pending, r.bytes = nil, 0
 	return nil
 }

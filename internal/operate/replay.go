@@ -14,7 +14,6 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/source"
 )
 
@@ -44,7 +43,7 @@ type Replay struct {
 }
 
 // NewReplay checks what is asked for, and opens nothing yet.
-func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observers ...*pipeline.Observer) (*Replay, error) {
+func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observers ...pipeline.Observer) (*Replay, error) {
 	own := *cfg
 	r := &Replay{cfg: &own, id: o.ID}
 	if err := r.setRange(o, time.Now()); err != nil {
@@ -163,6 +162,11 @@ func (r *Replay) Open(ctx context.Context) (before int64, err error) {
 	for _, cp := range positions {
 		before += cp.Counts.Published + cp.Counts.Rejected
 	}
+	if out.files != nil {
+		if err = out.files.Lock(); err != nil {
+			return 0, usage.Wrap(err)
+		}
+	}
 	c := r.wiring.pipelineConfig(r.source, out)
 	c.Until, c.Replay = r.until, r.id
 	r.out = out
@@ -204,12 +208,14 @@ func (r *Replay) complete(positions map[pipeline.Stream]pipeline.Checkpoint) boo
 }
 
 // observer sums up what this run commits.
-func (r *Replay) observer() *pipeline.Observer {
-	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
-		r.windows++
-		r.published += c.Ledger.Published
-		r.requests += int64(c.Ledger.Requests)
-	}}
+func (r *Replay) observer() pipeline.Observer {
+	return func(o pipeline.Observation) {
+		if c, ok := o.(pipeline.WindowCommitted); ok {
+			r.windows++
+			r.published += c.Ledger.Published
+			r.requests += int64(c.Ledger.Requests)
+		}
+	}
 }
 
 // ReplayResult is how a replay ended.

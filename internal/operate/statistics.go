@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 	"github.com/jmpub/jmpub/pipeline/event"
+	"github.com/jmpub/jmpub/pipeline/statistics"
+	"github.com/jmpub/jmpub/sink"
 )
 
 // DayCounts are the API's statistics of a day's messages, and what was published of it.
@@ -28,24 +32,36 @@ func (d *DayCounts) Differ() bool {
 
 // dayAudit compares what was published of whole days with the API's statistics of messages.
 type dayAudit struct {
-	source  pipeline.StatisticsSource
-	archive pipeline.Archive
+	source  statistics.Source
 	report  AuditReport
+	lineage *audit.Lineage
+	counter *audit.DailyCounter
 
-	chains   []pipeline.Chain
 	days     []pipeline.Period
 	requests int
 }
 
+// dailyCounter counts what stands in the topics, by the routing that is in force.
+func dailyCounter(cfg *settings.Config, out *output) *audit.DailyCounter {
+	routing := out.sink.Routing()
+	topics := make(map[string][]event.Target)
+	for target := range event.TargetCount {
+		topics[routing.Event(target)] = append(topics[routing.Event(target)], target)
+	}
+	decode := audit.DecodeJSON
+	if cfg.Sink.Format == sink.FormatAvro {
+		decode = sink.DecodeAvro
+	}
+	return &audit.DailyCounter{Archive: out.archive, Topics: topics, Rejected: routing.Own(pipeline.TopicRejected), Decode: decode}
+}
+
+// messages is the stream that statistics are about.
+func messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMessages} }
+
 // plan finds the days that are over, lie within the range, and were read whole by the stream of all messages. The days are
 // those of now's time zone.
-func (a *dayAudit) plan(chains []pipeline.Chain, holes []Hole, w pipeline.Window, now time.Time) {
-	for i := range chains {
-		if chains[i].Stream.Kind == pipeline.StreamMessages {
-			a.chains = append(a.chains, chains[i])
-		}
-	}
-	if len(a.chains) == 0 {
+func (a *dayAudit) plan(holes []audit.Hole, w pipeline.Window, now time.Time) {
+	if len(a.lineage.Chains(func(s pipeline.Stream, _ pipeline.Window) bool { return s == messages() })) == 0 {
 		return
 	}
 	day := pipeline.PeriodOf(pipeline.Day, w.Begin.Add(24*time.Hour-time.Second).In(now.Location()))
@@ -73,7 +89,7 @@ func (a *dayAudit) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	published, err := pipeline.Tallies(ctx, a.archive, a.chains, a.days)
+	published, err := a.counter.Count(ctx, a.lineage, messages(), a.days)
 	if err != nil {
 		a.report.Note(fmt.Sprintf("what was published cannot be counted by days: %v", err))
 		return nil

@@ -1,25 +1,43 @@
 package operate
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
-// Windows are the committed windows of a range, in the order of streams and times, and the time that none of them covers.
-type Windows struct {
-	Records []pipeline.Ledger
-	Holes   []Hole
+// Range is a range of time of some streams.
+type Range struct {
+	From, To settings.Moment
+	// Streams are those that are looked at; none means all.
+	Streams []pipeline.Stream
 }
 
-// ReadWindows reads the ledger.
-func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range) (*Windows, error) {
+// window is the range as seen from now.
+func (r *Range) window(now time.Time) (pipeline.Window, error) {
+	w := pipeline.Window{Begin: r.From.Resolve(now), End: r.To.Resolve(now)}
+	if !w.Begin.Before(w.End) {
+		return w, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(w.Begin), pipeline.FormatTime(w.End))
+	}
+	return w, nil
+}
+
+// expected are the streams that were asked for, or else the configured ones.
+func (r *Range) expected(cfg *settings.Config) []pipeline.Stream {
+	if len(r.Streams) == 0 {
+		return cfg.Streams
+	}
+	return r.Streams
+}
+
+// ReadWindows calls fn with the ledger record of each committed window that has time in common with a range, in the order of the
+// ledger, and returns the time that none of them covers. What fn is given is valid during the call.
+func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range, fn func(*pipeline.Ledger) error) ([]audit.Hole, error) {
 	wiring := newReading(cfg, log)
 	defer wiring.Close()
 	_, out, err := wiring.openOutput(ctx)
@@ -30,13 +48,13 @@ func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r 
 	if err != nil {
 		return nil, err
 	}
-	records, err := r.records(ctx, out.archive, w)
+	var coverage audit.Coverage
+	err = audit.EachWithin(ctx, out.archive, r.Streams, w, func(l *pipeline.Ledger) error {
+		coverage.Add(l)
+		return fn(l)
+	})
 	if err != nil {
 		return nil, err
 	}
-	holes := holesIn(records, r.expected(cfg), settled(w, time.Now()))
-	slices.SortStableFunc(records, func(a, b pipeline.Ledger) int {
-		return cmp.Or(strings.Compare(a.Stream.String(), b.Stream.String()), a.Begin.Compare(b.Begin), a.Started.Compare(b.Started))
-	})
-	return &Windows{Records: records, Holes: holes}, nil
+	return coverage.Holes(r.expected(cfg), audit.Settled(w, time.Now())), nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
+	"github.com/jmpub/jmpub/pipeline/discovery"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/source"
 )
 
@@ -21,7 +22,7 @@ type wiring struct {
 	// replay is the id of the replay that this is; empty for everything else.
 	replay   string
 	log      *slog.Logger
-	observer *pipeline.Observer
+	observer pipeline.Observer
 	retry    pipeline.Retry
 	close    []func()
 	// reached says that the API has answered something, committed that something was published.
@@ -32,15 +33,18 @@ type wiring struct {
 const connectTimeout = 15 * time.Second
 
 // newWiring opens nothing yet. What happens goes to the observers and to the log.
-func newWiring(cfg *settings.Config, log *slog.Logger, observers ...*pipeline.Observer) *wiring {
+func newWiring(cfg *settings.Config, log *slog.Logger, observers ...pipeline.Observer) *wiring {
 	w := &wiring{cfg: cfg, log: log}
-	milestones := &pipeline.Observer{
-		Request: func(_ pipeline.Stream, class string, _ time.Duration) {
-			if class != "network" {
+	milestones := func(o pipeline.Observation) {
+		switch o := o.(type) {
+		case pipeline.RequestAnswered:
+			if o.Class != "network" {
 				w.reached.Store(true)
 			}
-		},
-		Committed: func(*pipeline.Closed, [event.TargetCount]int) { w.committed.Store(true) },
+		case pipeline.WindowCommitted:
+			w.committed.Store(true)
+		default:
+		}
 	}
 	w.observer = pipeline.Observers(append(slices.Clone(observers), logObserver(log), milestones)...)
 	w.retry = pipeline.Retry{Notify: w.observer.Retry}
@@ -91,24 +95,31 @@ func (w *wiring) greet(ctx context.Context, client *source.Client) error {
 // pipelineConfig is what a pipeline over these adapters is made of.
 func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Config {
 	cfg := w.cfg
-	c := pipeline.Config{
-		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink, Checkpoints: out.store,
-		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Retry: w.retry, Observer: w.observer,
-		Recheck: cfg.Recheck, Archive: out.archive, Totals: client,
-		LiveFirst: cfg.LiveFirst,
+	rate := cfg.Source.Rate
+	return pipeline.Config{
+		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink, Checkpoints: out.store, Claims: out.claims,
+		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
+		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
 	}
+}
+
+// members are what a live run publishes beside the streams that are named.
+func (w *wiring) members(client *source.Client) []pipeline.Member {
+	cfg := w.cfg
+	var members []pipeline.Member
 	for _, stream := range cfg.Statistics {
-		c.Statistics = append(c.Statistics, pipeline.StatisticsConfig{
-			AppKey: c.AppKey, Stream: stream, Units: cfg.Units, Zone: cfg.Source.TimeZone, Source: client, Every: cfg.StatisticsEvery,
-		})
+		members = append(members, statistics.New(statistics.Config{
+			AppKey: cfg.Source.AppKey, Stream: stream, Units: cfg.Units, Zone: cfg.Source.TimeZone, Source: client,
+			Every: cfg.StatisticsEvery, Observer: w.observer,
+		}))
 	}
 	if len(cfg.Discover) > 0 {
-		rate := cfg.Source.Rate
-		c.Discovery = &pipeline.DiscoveryConfig{
-			Kinds: cfg.Discover, Directory: client, Every: cfg.DiscoveryEvery, Pace: rate.Per / time.Duration(rate.Requests),
-		}
+		members = append(members, discovery.New(discovery.Config{
+			AppKey: cfg.Source.AppKey, Kinds: cfg.Discover, Directory: client, Clock: client, Named: cfg.Streams,
+			Every: cfg.DiscoveryEvery, Observer: w.observer,
+		}))
 	}
-	return c
+	return members
 }
 
 // runError makes a mistake of the settings out of what ended a run that has published nothing.

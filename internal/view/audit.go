@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/operate"
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 // AuditReport shows what an audit finds, as it finds it.
@@ -28,8 +28,8 @@ func (r *AuditReport) Cost(c *operate.AuditCost) {
 func (r *AuditReport) Note(text string) { fmt.Fprintln(r.Notes, text) }
 
 // Difference implements [operate.AuditReport].
-func (r *AuditReport) Difference(d *pipeline.Difference) error {
-	return show(r.Printer, []*pipeline.Difference{d}, func(w io.Writer) error {
+func (r *AuditReport) Difference(d *audit.Difference) error {
+	return show(r.Printer, []*audit.Difference{d}, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s, %s to %s: the API has %d rows, %d are known\n", d.Stream,
 			r.local(d.Begin), r.local(d.End), d.Total, d.Known)
 		if err != nil {
@@ -37,6 +37,9 @@ func (r *AuditReport) Difference(d *pipeline.Difference) error {
 		}
 		for _, m := range d.Missing {
 			fmt.Fprintln(w, "  missing:", r.missing(m))
+		}
+		if d.Deleted > 0 {
+			fmt.Fprintf(w, "  cannot be compared: Kafka does not have %d of the records any more that were published of this time\n", d.Deleted)
 		}
 		for _, id := range d.Gone {
 			fmt.Fprintf(w, "  published, and gone from the API: msgid %d\n", id)
@@ -46,7 +49,7 @@ func (r *AuditReport) Difference(d *pipeline.Difference) error {
 }
 
 // missing names a row that is missing.
-func (r *AuditReport) missing(m pipeline.Missing) string {
+func (r *AuditReport) missing(m audit.Missing) string {
 	text := "a row without a msgid"
 	if m.MsgID != 0 {
 		text = fmt.Sprintf("msgid %d", m.MsgID)

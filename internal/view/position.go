@@ -12,24 +12,27 @@ import (
 type Position struct {
 	Stream string `json:"stream"`
 	Replay string `json:"replay,omitempty"`
-	Reset  string `json:"reset,omitempty"`
-	// End is up to where everything is published, but for the time from PastEnd to PastUntil where those are set: history that
-	// is being published behind the live position. LagSeconds is how long ago End was.
+	// End is up to where everything is published, but for the backlog. LagSeconds is how long ago End was.
 	End        time.Time `json:"end_time"`
-	PastEnd    time.Time `json:"past_end_time,omitzero"`
-	PastUntil  time.Time `json:"past_until,omitzero"`
+	Backlog    []Backlog `json:"backlog,omitempty"`
 	LagSeconds int64     `json:"lag_seconds"`
 	pipeline.Counts
 	SavedAt time.Time `json:"saved_at"`
 }
 
+// Backlog is a range of history behind the position: it is published up to End, and ends at Until.
+type Backlog struct {
+	End   time.Time `json:"end_time"`
+	Until time.Time `json:"until"`
+}
+
 func newPosition(cp *pipeline.Checkpoint, now time.Time) Position {
 	p := Position{
-		Stream: cp.Stream.String(), Replay: cp.Replay, Reset: cp.Reset, End: cp.End,
+		Stream: cp.Stream.String(), Replay: cp.Replay, End: cp.End,
 		LagSeconds: int64(now.Sub(cp.End).Seconds()), Counts: cp.Counts, SavedAt: cp.SavedAt.UTC(),
 	}
-	if cp.Past != nil {
-		p.PastEnd, p.PastUntil = cp.Past.End, cp.Past.Until
+	for _, b := range cp.Backlog {
+		p.Backlog = append(p.Backlog, Backlog{b.End, b.Until})
 	}
 	return p
 }
@@ -57,9 +60,9 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 			return err
 		}
 		for i := range all {
-			if past := all[i].Past; past != nil {
+			for _, b := range all[i].Backlog {
 				fmt.Fprintf(w, "%s: behind the position, %s to %s is not published yet\n", all[i].Stream,
-					pipeline.FormatTime(past.End), pipeline.FormatTime(past.Until))
+					pipeline.FormatTime(b.End), pipeline.FormatTime(b.Until))
 			}
 		}
 		return nil

@@ -8,7 +8,6 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // Progress is a bar by rows, with rate and time left, for people only. What is written to it stands above the bar.
@@ -71,13 +70,17 @@ func (p *Progress) Form(set string) string {
 }
 
 // Observer moves the bar on.
-func (p *Progress) Observer() *pipeline.Observer {
-	return &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
+func (p *Progress) Observer() pipeline.Observer {
+	return func(o pipeline.Observation) {
+		c, ok := o.(pipeline.WindowCommitted)
+		if !ok {
+			return
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.bar != nil {
 			_ = p.bar.Add64(c.Ledger.Published + c.Ledger.Rejected)
 			p.bar.Describe("up to " + c.Ledger.End.In(p.zone).Format(time.DateTime))
 		}
-	}}
+	}
 }

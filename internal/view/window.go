@@ -7,31 +7,35 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
-// Windows shows each window.
-func (p *Printer) Windows(records []pipeline.Ledger) error {
-	return show(p, records, func(w io.Writer) error {
-		widest := len("STREAM")
-		for i := range records {
-			widest = max(widest, len(records[i].Stream.String()))
-		}
-		fmt.Fprintf(w, "%-*s  %-14s  %-14s  %6s  %9s  %7s  %8s  %4s  %5s  %6s\n", widest, "STREAM", "BEGIN", "END", "ROWS", "PUBLISHED",
-			"SKIPPED", "REJECTED", "REQ.", "AGAIN", "TOOK")
-		for i := range records {
-			l := &records[i]
-			fmt.Fprintf(w, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", widest, l.Stream, p.short(l.Begin), p.short(l.End),
-				l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
-			for line := range lines(append(offsets(l.Offsets), marks(l)...)) {
-				if _, err := fmt.Fprintf(w, "  %s\n", line); err != nil {
-					return err
-				}
+// Window shows a window of the ledger; the first one comes below the heading that WindowHeading shows.
+func (p *Printer) Window(l *pipeline.Ledger) error {
+	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) error {
+		fmt.Fprintf(w, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", streamWidth, l.Stream, p.short(l.Begin), p.short(l.End),
+			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
+		for line := range lines(append(offsets(l.Offsets), marks(l)...)) {
+			if _, err := fmt.Fprintf(w, "  %s\n", line); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// streamWidth is room for most names of streams: windows are shown as they come, so that nobody knows the longest.
+const streamWidth = 16
+
+// WindowHeading shows what the columns of windows are.
+func (p *Printer) WindowHeading() error {
+	if p.JSON {
+		return nil
+	}
+	_, err := fmt.Fprintf(p.Out, "%-*s  %-14s  %-14s  %6s  %9s  %7s  %8s  %4s  %5s  %6s\n", streamWidth, "STREAM", "BEGIN", "END", "ROWS",
+		"PUBLISHED", "SKIPPED", "REJECTED", "REQ.", "AGAIN", "TOOK")
+	return err
 }
 
 // lines puts words into lines that are no longer than a terminal is wide.
@@ -63,7 +67,7 @@ func marks(l *pipeline.Ledger) []string {
 	if l.Late {
 		all = append(all, "(late rows)")
 	}
-	if !l.PastUntil.IsZero() {
+	if l.Backlog {
 		all = append(all, "(history behind the live position)")
 	}
 	if l.Mismatch {
@@ -83,11 +87,11 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 }
 
 // Sums shows what was published by hour or day, and all together.
-func (p *Printer) Sums(list []*operate.Sum, total *operate.Sum) error {
+func (p *Printer) Sums(list []*audit.Sum, total *audit.Sum) error {
 	return show(p, list, func(w io.Writer) error {
 		table := newTable(w)
 		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN")
-		line := func(name, begin string, s *operate.Sum) {
+		line := func(name, begin string, s *audit.Sum) {
 			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", name, begin, s.Windows, s.Rows,
 				s.Published, s.Skipped, s.Rejected, s.Late, s.Replayed, s.Requests, s.Restarts)
 		}
@@ -102,7 +106,7 @@ func (p *Printer) Sums(list []*operate.Sum, total *operate.Sum) error {
 }
 
 // Holes shows the time in which nothing was read.
-func (p *Printer) Holes(holes []operate.Hole) error {
+func (p *Printer) Holes(holes []audit.Hole) error {
 	return show(p, holes, func(w io.Writer) error {
 		for _, hole := range holes {
 			_, err := fmt.Fprintf(w, "nothing was read of %s from %s to %s\n", hole.Stream, p.local(hole.Begin), p.local(hole.End))

@@ -74,10 +74,14 @@ type head struct {
 	end time.Time
 }
 
-func (h *head) set(_ pipeline.Stream, end time.Time) {
+func (h *head) observe(o pipeline.Observation) {
+	read, ok := o.(pipeline.HeadRead)
+	if !ok {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.end = end
+	h.end = read.End
 }
 
 func (h *head) last() time.Time {
@@ -137,7 +141,7 @@ func (d *demo) start(ctx context.Context) error {
 	d.prefix = cfg.Sink.Prefix
 	fmt.Fprintf(d.screen, "simulated API at %s, embedded brokers at %s\n", s.API.URL, s.Kafka.Brokers)
 	quiet := slog.New(slog.DiscardHandler)
-	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, &pipeline.Observer{Head: d.head.set}); err != nil {
+	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, d.head.observe); err != nil {
 		return err
 	}
 	d.close = append(d.close, d.live.Close)

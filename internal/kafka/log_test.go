@@ -1,4 +1,4 @@
-package checkpoint
+package kafka
 
 import (
 	"context"
@@ -95,22 +95,24 @@ func (e extent) reader() protocol.RecordReader {
 	}
 }
 
-func (b *fakeBroker) log(notify func(string, error, time.Duration)) *log {
-	return &log{
-		client: &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: b, Timeout: time.Second}, topic: "checkpoints",
-		retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond, Notify: notify},
+// readAll reads the whole partition and returns the keys of its records, once nothing in it is undecided.
+func (b *fakeBroker) readAll(ctx context.Context, notify func(string, error, time.Duration)) (map[string]bool, error) {
+	l := &Log{
+		Client: &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: b, Timeout: time.Second}, Topic: "checkpoints",
+		Retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond, Notify: notify},
 	}
-}
-
-func everything([]byte) bool { return true }
-
-// keysOf are the offsets of the records that were found.
-func keysOf(found map[string]value) map[string]bool {
-	keys := make(map[string]bool)
-	for key := range found {
-		keys[key] = true
+	found := make(map[string]bool)
+	bounds, err := l.Complete(ctx, 0)
+	if err != nil {
+		return nil, err
 	}
-	return keys
+	return found, l.Committed(ctx, 0, bounds, func(r *LogRecord) error {
+		if string(r.Key) != string(r.Value) || string(r.Key) != strconv.FormatInt(r.Offset, 10) {
+			return fmt.Errorf("%s has the key %q and the value %q", r.Where(), r.Key, r.Value)
+		}
+		found[string(r.Key)] = true
+		return nil
+	})
 }
 
 // TestCompactionGaps reads batches that have lost their first records, their last ones, or all, and offsets that no batch
@@ -125,9 +127,9 @@ func TestCompactionGaps(t *testing.T) {
 		{first: 30, last: 38, left: []int64{38}},
 		{first: 39, last: 39, marker: true},
 	}}
-	found, err := b.log(nil).read(t.Context(), 0, everything)
+	got, err := b.readAll(t.Context(), nil)
 	want := map[string]bool{"5": true, "12": true, "13": true, "38": true}
-	if got := keysOf(found); err != nil || !reflect.DeepEqual(got, want) {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("found %v, %v, want %v", got, err, want)
 	}
 }
@@ -167,7 +169,7 @@ func TestPassingFaults(t *testing.T) {
 				failed = true
 				return failure(request)
 			}
-			found, err := b.log(func(string, error, time.Duration) { told++ }).read(t.Context(), 0, everything)
+			found, err := b.readAll(t.Context(), func(string, error, time.Duration) { told++ })
 			if err != nil || len(found) != 3 || (told == 1) != failed {
 				t.Errorf("%s at request %d: found %v, %v, told %d times", name, failAt, found, err, told)
 			}
@@ -183,7 +185,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 		}
 		return nil, nil
 	}}
-	if _, err := b.log(nil).read(t.Context(), 0, everything); pipeline.ClassOf(err) != pipeline.Abort {
+	if _, err := b.readAll(t.Context(), nil); pipeline.ClassOf(err) != pipeline.Abort {
 		t.Errorf("%v is of class %s", err, pipeline.ClassOf(err))
 	}
 }
@@ -198,7 +200,7 @@ func TestNotAllowed(t *testing.T) {
 			}
 			return nil, nil
 		}
-		if _, err := b.log(nil).read(t.Context(), 0, everything); pipeline.ClassOf(err) != pipeline.Permanent {
+		if _, err := b.readAll(t.Context(), nil); pipeline.ClassOf(err) != pipeline.Permanent {
 			t.Errorf("request %d: %v is of class %s", failAt, err, pipeline.ClassOf(err))
 		}
 	}

@@ -1,4 +1,4 @@
-package checkpoint
+package kafka
 
 import (
 	"cmp"
@@ -117,7 +117,7 @@ func eachBatch(reader protocol.RecordReader, fn func(*batch) error) error {
 	}
 }
 
-// eachRecord calls fn with the records of a batch, in order.
+// eachRecord calls fn with the records of a batch, in order, and gives the memory of each back.
 func eachRecord(reader protocol.RecordReader, fn func(*protocol.Record) error) error {
 	for {
 		record, err := reader.ReadRecord()
@@ -127,8 +127,16 @@ func eachRecord(reader protocol.RecordReader, fn func(*protocol.Record) error) e
 		case err != nil:
 			return err
 		}
-		if err := fn(record); err != nil {
+		if err := errors.Join(fn(record), release(record.Key), release(record.Value)); err != nil {
 			return err
 		}
 	}
+}
+
+// release returns the memory of a record's key or value to kafka-go's pool.
+func release(b protocol.Bytes) error {
+	if b == nil {
+		return nil
+	}
+	return b.Close()
 }

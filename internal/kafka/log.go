@@ -1,0 +1,288 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Log reads the partitions of one topic, record by record, as they were committed. Reading needs no lock, no transaction and no
+// group; whoever writes meanwhile is not disturbed. It holds one reply at a time. It is used by one goroutine at a time.
+type Log struct {
+	Client *kafkago.Client
+	Topic  string
+	Retry  pipeline.Retry
+
+	record LogRecord
+}
+
+// LogRecord is a record of a log. Key and Value are nil where they are null; they are valid until the next record.
+type LogRecord struct {
+	Topic      string
+	Partition  int
+	Offset     int64
+	Time       time.Time
+	Key, Value []byte
+}
+
+// Where names the record's place, for errors.
+func (r *LogRecord) Where() string {
+	return fmt.Sprintf("%s/%d at offset %d", r.Topic, r.Partition, r.Offset)
+}
+
+// Bounds are offsets of a partition: the first one, and the one behind the last.
+type Bounds struct{ First, End int64 }
+
+// fetchBytes bounds a reply; a single batch may exceed it. kafka-go takes 64 KiB of memory for each batch of a reply, however
+// small, and an idle stream's windows are batches of a few hundred bytes: this much holds about 200 of them. The whole reply
+// may be larger than the only partition in it, so that it is never that bound which ends it: the embedded broker then leaves
+// out the list of aborted transactions.
+const (
+	fetchBytes  = 64 << 10
+	replyBytes  = 2 * fetchBytes
+	fetchWaitMs = 500
+)
+
+// All returns the bounds of what is there now, decided or not.
+func (l *Log) All(ctx context.Context, partition int) (Bounds, error) {
+	return l.bounds(ctx, partition, kafkago.ReadUncommitted)
+}
+
+// Decided returns the bounds of what is decided now: it ends before the oldest transaction that is open.
+func (l *Log) Decided(ctx context.Context, partition int) (Bounds, error) {
+	return l.bounds(ctx, partition, kafkago.ReadCommitted)
+}
+
+// Complete returns the bounds of all that is there now, and waits until it is decided. A read_committed reader stops before the
+// oldest open transaction, whoever's that is: to take what it finds for all there is would overlook what was committed behind.
+func (l *Log) Complete(ctx context.Context, partition int) (Bounds, error) {
+	all, err := l.All(ctx, partition)
+	if err != nil {
+		return Bounds{}, err
+	}
+	op := fmt.Sprintf("read %s/%d", l.Topic, partition)
+	return all, l.Retry.Do(ctx, op, func(ctx context.Context) error {
+		decided, cause := l.offsets(ctx, partition, kafkago.ReadCommitted)
+		if cause == nil && decided.End < all.End {
+			return l.undecided(ctx, op, partition, decided.End, all.End)
+		}
+		return Needs(Fault(op, cause), Describe.On(l.Topic)...)
+	})
+}
+
+// Committed calls fn with each record within bounds that was committed, in order. The bounds are decided.
+func (l *Log) Committed(ctx context.Context, partition int, b Bounds, fn func(*LogRecord) error) error {
+	return l.each(ctx, partition, b, kafkago.ReadCommitted, fn)
+}
+
+// Known calls fn with each record within bounds of which the caller knows that it was committed, in order. Transactions that
+// are open there or before do not matter.
+func (l *Log) Known(ctx context.Context, partition int, b Bounds, fn func(*LogRecord) error) error {
+	return l.each(ctx, partition, b, kafkago.ReadUncommitted, fn)
+}
+
+func (l *Log) each(ctx context.Context, partition int, b Bounds, level kafkago.IsolationLevel, fn func(*LogRecord) error) error {
+	take := func(r *protocol.Record) error {
+		if r.Offset >= b.End {
+			return nil
+		}
+		var err error
+		out := &l.record
+		out.Topic, out.Partition, out.Offset, out.Time = l.Topic, partition, r.Offset, r.Time.UTC()
+		if out.Key, err = readInto(out.Key, r.Key); err != nil {
+			return err
+		}
+		if out.Value, err = readInto(out.Value, r.Value); err != nil {
+			return err
+		}
+		return fn(out)
+	}
+	for offset := b.First; offset < b.End; {
+		reply, err := l.fetch(ctx, partition, offset, level)
+		if err != nil {
+			return err
+		}
+		next, err := eachCommitted(reply, offset, take)
+		if err != nil {
+			return fmt.Errorf("read %s/%d from %d: %w", l.Topic, partition, offset, err)
+		}
+		// Compaction takes records out of a batch, which keeps its place: the last ones of this reply may be gone.
+		offset = max(next, offset+1)
+	}
+	return nil
+}
+
+// readInto reads bytes into the memory of buf; nil where they are null.
+func readInto(buf []byte, b protocol.Bytes) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	if buf == nil {
+		buf = []byte{} // What is empty is not null.
+	}
+	buf = slices.Grow(buf[:0], b.Len())[:b.Len()]
+	_, err := io.ReadFull(b, buf)
+	return buf, err
+}
+
+// OffsetAt is the first offset within b whose record is not older than a time; b's end if all are.
+func (l *Log) OffsetAt(ctx context.Context, partition int, at time.Time, b Bounds) (offset int64, err error) {
+	op := fmt.Sprintf("look up the offset of %s/%d at %s", l.Topic, partition, pipeline.FormatTime(at))
+	err = l.Retry.Do(ctx, op, func(ctx context.Context) error {
+		list, failed := l.list(ctx, kafkago.ReadUncommitted, listoffsets.RequestPartition{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at.UnixMilli(), //nolint:gosec // A partition's number.
+		})
+		if failed == nil && len(list) != 1 {
+			failed = errNoAnswer
+		}
+		if failed == nil && list[0].ErrorCode != 0 {
+			failed = kafkago.Error(list[0].ErrorCode)
+		}
+		if failed != nil {
+			return Needs(Fault(op, failed), Describe.On(l.Topic)...)
+		}
+		if offset = list[0].Offset; offset < 0 { // None is so young.
+			offset = b.End
+		}
+		return nil
+	})
+	return min(max(offset, b.First), b.End), err
+}
+
+// bounds looks the bounds up: to the high watermark, or to the last stable offset.
+func (l *Log) bounds(ctx context.Context, partition int, level kafkago.IsolationLevel) (b Bounds, err error) {
+	op := fmt.Sprintf("look up the offsets of %s/%d", l.Topic, partition)
+	err = l.Retry.Do(ctx, op, func(ctx context.Context) error {
+		b, err = l.offsets(ctx, partition, level)
+		return Needs(Fault(op, err), Describe.On(l.Topic)...)
+	})
+	return b, err
+}
+
+// offsets asks once.
+func (l *Log) offsets(ctx context.Context, partition int, level kafkago.IsolationLevel) (Bounds, error) {
+	number := int32(partition) //nolint:gosec // A partition's number.
+	list, err := l.list(ctx, level,
+		listoffsets.RequestPartition{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafkago.FirstOffset},
+		listoffsets.RequestPartition{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafkago.LastOffset})
+	if err != nil {
+		return Bounds{}, err
+	}
+	b := Bounds{-1, -1}
+	for _, p := range list {
+		switch {
+		case p.ErrorCode != 0:
+			return Bounds{}, kafkago.Error(p.ErrorCode)
+		case p.Partition != number:
+		case p.Timestamp == kafkago.FirstOffset:
+			b.First = p.Offset
+		case p.Timestamp == kafkago.LastOffset:
+			b.End = p.Offset
+		}
+	}
+	if b.First < 0 || b.End < b.First {
+		return Bounds{}, errNoAnswer
+	}
+	return b, nil
+}
+
+var errNoAnswer = errors.New("the broker did not answer for the partition")
+
+// list goes below kafka-go's Client.ListOffsets, which takes a partition that is not in the reply for an empty one.
+func (l *Log) list(ctx context.Context, level kafkago.IsolationLevel, asked ...listoffsets.RequestPartition) ([]listoffsets.ResponsePartition, error) {
+	reply, err := l.roundTrip(ctx, &listoffsets.Request{
+		ReplicaID: -1, IsolationLevel: int8(level), Topics: []listoffsets.RequestTopic{{Topic: l.Topic, Partitions: asked}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	list, ok := reply.(*listoffsets.Response)
+	if !ok || len(list.Topics) != 1 {
+		return nil, errNoAnswer
+	}
+	return list.Topics[0].Partitions, nil
+}
+
+// undecided says whose transaction is waited for: the first record behind the last stable offset is one of it.
+func (l *Log) undecided(ctx context.Context, op string, partition int, decided, end int64) error {
+	fault := &pipeline.Fault{
+		Class: pipeline.Transient, Op: op,
+		Err: fmt.Errorf("a transaction is open there: of %d offsets, %d are decided", end, decided),
+		Hint: "it ends when its writer ends it or at its transaction.timeout.ms; " +
+			"kafka-transactions.sh find-hanging shows one that does not",
+	}
+	reply, err := l.fetch(ctx, partition, decided, kafkago.ReadUncommitted)
+	if err != nil {
+		return fault // What matters is known.
+	}
+	if who := ownerOf(reply, decided); who != "" {
+		fault.Err = fmt.Errorf("%w; it is that of %s", fault.Err, who)
+	}
+	return fault
+}
+
+// fetch reads from an offset. It goes below kafka-go's Client.Fetch, which passes the records of aborted transactions on:
+// filtering them is the reader's task (KIP-98, consumer), and it needs the list that only the raw reply has.
+func (l *Log) fetch(ctx context.Context, partition int, offset int64, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
+	op := fmt.Sprintf("read %s/%d from %d", l.Topic, partition, offset)
+	var found *fetch.ResponsePartition
+	err := l.Retry.Do(ctx, op, func(ctx context.Context) error {
+		var err error
+		found, err = l.fetchOnce(ctx, partition, offset, level)
+		if errors.Is(err, kafkago.OffsetOutOfRange) {
+			// What was there when the bounds were looked up has been deleted: the log has to be read anew.
+			return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
+		}
+		return Needs(Fault(op, err), Read.On(l.Topic)...)
+	})
+	return found, err
+}
+
+func (l *Log) fetchOnce(ctx context.Context, partition int, offset int64, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
+	reply, err := l.roundTrip(ctx, &fetch.Request{
+		ReplicaID: -1, MaxWaitTime: fetchWaitMs, MinBytes: 1, MaxBytes: replyBytes,
+		IsolationLevel: int8(level), SessionEpoch: -1,
+		Topics: []fetch.RequestTopic{{Topic: l.Topic, Partitions: []fetch.RequestPartition{{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, //nolint:gosec // A partition's number.
+			PartitionMaxBytes: fetchBytes,
+		}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	page, ok := reply.(*fetch.Response)
+	if ok && page.ErrorCode != 0 {
+		return nil, kafkago.Error(page.ErrorCode)
+	}
+	if !ok || len(page.Topics) != 1 || len(page.Topics[0].Partitions) != 1 {
+		return nil, errNoAnswer
+	}
+	found := &page.Topics[0].Partitions[0]
+	if found.ErrorCode != 0 {
+		return nil, kafkago.Error(found.ErrorCode)
+	}
+	if found.RecordSet.Records == nil {
+		return nil, errors.New("nothing came, although the end is further on")
+	}
+	return found, nil
+}
+
+// roundTrip sends a request, to the partition's leader.
+func (l *Log) roundTrip(ctx context.Context, request kafkago.Request) (kafkago.Response, error) {
+	if l.Client.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.Client.Timeout)
+		defer cancel()
+	}
+	return l.Client.Transport.RoundTrip(ctx, l.Client.Addr, request)
+}
