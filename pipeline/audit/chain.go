@@ -88,10 +88,14 @@ func (c *Chain) steps(seconds uint32) iter.Seq[Chain] {
 
 // trim is the chain without the windows at its ends that are not wanted. There may be none left.
 func (c *Chain) trim(wanted func(pipeline.Window) bool) Chain {
+	return c.cut(func(r *record) bool { return wanted(r.window()) })
+}
+
+func (c *Chain) cut(wanted func(*record) bool) Chain {
 	part, at, ends := *c, 0, 0
 	begun := false
 	for i, r := range c.history.from(c.head, c.n) {
-		if wanted(r.window()) {
+		if wanted(r) {
 			if !begun {
 				part.head, at, begun = i, 0, true
 			}
