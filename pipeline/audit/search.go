@@ -265,13 +265,15 @@ func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
 // wanted tells whether a window is to be asked: it ends within the range, and was read so early that rows can have come since.
 func (s *lateSearch) wanted(stream pipeline.Stream, r *record) bool {
 	begin, end := timeOf(r.begin), timeOf(r.end)
-	if past := s.positions[stream].Past; past != nil && !begin.After(past.Until.Add(backlogMargin)) && !end.Before(past.Until) {
-		return false // What is late there may be the backlog's, which is still to be read.
+	for _, b := range s.positions[stream].Backlog {
+		if !begin.After(b.Until.Add(backlogMargin)) && !end.Before(b.End.Add(-backlogMargin)) {
+			return false // What is late there may be the backlog's, which is still to be read.
+		}
 	}
 	return end.After(s.marks[stream]) && !end.After(s.until) && timeOf(r.started).Sub(end) < s.delay
 }
 
-// backlogMargin is how far behind the end of a backlog a window may begin that brings rows of it.
+// backlogMargin is how far from a range of the backlog a window may lie that brings rows of it.
 const backlogMargin = 2 * time.Second
 
 func (s *lateSearch) publish(ctx context.Context, d *Difference) error {
