@@ -53,7 +53,9 @@ func (r *repair) flush(ctx context.Context) error {
 				return err
 			}
 			published += late.Ledger.Rows
-			d.CloseLate(late.Ledger, late.Notice)
+			if err = d.CloseLate(ctx, late.Ledger, late.Notice); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
