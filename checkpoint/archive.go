@@ -18,7 +18,8 @@ import (
 // Only what is committed counts. It is used by one goroutine at a time.
 type Archive struct {
 	client *kafkago.Client
-	prefix string
+	// ledger is the topic of the ledger.
+	ledger string
 	appKey string
 	// partitions gives the number of partitions of the ledger's topic.
 	partitions func() int
@@ -27,9 +28,9 @@ type Archive struct {
 
 var _ pipeline.Archive = (*Archive)(nil)
 
-// NewArchive reads the topics that begin with a prefix. partitions gives the ledger topic's number of partitions.
-func NewArchive(client *kafkago.Client, prefix, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
-	return &Archive{client: client, prefix: prefix, appKey: appKey, partitions: partitions, retry: retry}
+// NewArchive reads the ledger in a topic, and what it names. partitions gives that topic's number of partitions.
+func NewArchive(client *kafkago.Client, ledger, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
+	return &Archive{client: client, ledger: ledger, appKey: appKey, partitions: partitions, retry: retry}
 }
 
 // ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
@@ -37,7 +38,7 @@ const ledgerSlack = time.Hour
 
 // Windows calls fn with the app's ledger records that were written since a time; see [pipeline.Archive].
 func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipeline.Ledger) error) error {
-	l := &log{client: a.client, topic: a.prefix + "." + string(pipeline.TopicWindows), retry: a.retry}
+	l := &log{client: a.client, topic: a.ledger, retry: a.retry}
 	for partition := range a.partitions() {
 		b, err := l.bounds(ctx, partition, kafkago.ReadCommitted)
 		if err != nil {

@@ -104,7 +104,7 @@ func TestRegistryIsWaitedFor(t *testing.T) {
 		return failures >= 0
 	})
 	told := 0
-	b.cfg.Retry.Notify = func(op string, _ error, _ time.Duration) {
+	b.topics.Retry.Notify = func(op string, _ error, _ time.Duration) {
 		if strings.Contains(op, "look up the schema") {
 			told++
 		}

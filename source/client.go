@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -51,7 +52,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if plainText(cfg.BaseURL) {
-		cfg.Warn("JMPUB_API_URL is not https: the app key and master secret can be read on the way")
+		cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_API_URL"), slog.String("hint", notEncryptedHint))
 	}
 	c := &Client{
 		cfg:       cfg,
@@ -72,6 +73,12 @@ func New(cfg Config) (*Client, error) {
 	}
 	return c, nil
 }
+
+// The warning about an address without TLS.
+const (
+	notEncrypted     = "requests to the API are not encrypted"
+	notEncryptedHint = "use an https address: the app key and master secret can be read on the way"
+)
 
 // plainText tells that an address leads over a network without TLS.
 func plainText(baseURL string) bool {

@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -53,8 +54,9 @@ type Config struct {
 	Retry pipeline.Retry
 	// Observer is told of each request, except one that was cut off by its own context; may be nil.
 	Observer *pipeline.Observer
-	// Warn is told, once each, what is odd about the API or the settings but stops nothing; may be nil.
-	Warn func(message string)
+	// Warn reports, once each, what is unusual about the API or the settings but stops nothing: a constant message, and what
+	// it is about. It may be nil.
+	Warn func(message string, attrs ...slog.Attr)
 	// Transport sends the requests; the package's own where nil. Neither it nor the client may follow redirects.
 	Transport http.RoundTripper
 }
@@ -106,7 +108,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.MaxBody, defaultMaxBody)
 	setDefault(&c.UserAgent, "jmpub")
 	if c.Warn == nil {
-		c.Warn = func(string) {}
+		c.Warn = func(string, ...slog.Attr) {}
 	}
 	c.Observer = c.Observer.Complete()
 	if c.Retry.Notify == nil {

@@ -138,7 +138,7 @@ func TestPlainTextIsWarnedOf(t *testing.T) {
 	} {
 		warned := 0
 		cfg := testConfig(nil)
-		cfg.BaseURL, cfg.Warn = address, func(string) { warned++ }
+		cfg.BaseURL, cfg.Warn = address, func(string, ...slog.Attr) { warned++ }
 		newTestClient(t, cfg)
 		if warned != want {
 			t.Errorf("%s: warned %d times, want %d", address, warned, want)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -39,7 +40,7 @@ func listPath(kind pipeline.StreamKind) (path, member, name string) {
 func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (pipeline.Listing, error) {
 	if plainText(c.cfg.ListsURL) {
 		c.listing.Do(func() {
-			c.cfg.Warn("JMPUB_IM_URL is not https: the app key and master secret can be read on the way")
+			c.cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_IM_URL"), slog.String("hint", notEncryptedHint))
 		})
 	}
 	l := lister{client: c, kind: kind, seen: make(map[string]bool)}
@@ -54,7 +55,7 @@ func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (pipeline.L
 		}
 	}
 	if l.unusable > 0 {
-		c.cfg.Warn(fmt.Sprintf("the list of %s has %d entries whose names no stream can have", kind, l.unusable))
+		c.cfg.Warn("a list has entries whose names no stream can have", slog.String("kind", string(kind)), slog.Int("entries", l.unusable))
 	}
 	return l.found, nil
 }

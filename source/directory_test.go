@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -167,9 +168,9 @@ func TestNamesThatNoStreamCanHave(t *testing.T) {
 		s := &script{answers: []answer{{body: `{"total":3,"users":[{"username":"a\u0000"},{"username":""},{"username":"good"}]}`}}}
 		cfg := testConfig(s)
 		var warned []string
-		cfg.Warn = func(message string) { warned = append(warned, message) }
+		cfg.Warn = func(message string, attrs ...slog.Attr) { warned = append(warned, fmt.Sprint(message, attrs)) }
 		got, err := newTestClient(t, cfg).List(t.Context(), pipeline.StreamUsers)
-		if err != nil || !slices.Equal(namesIn(got), []string{"good"}) || len(warned) != 1 || !strings.Contains(warned[0], "2 entries") {
+		if err != nil || !slices.Equal(namesIn(got), []string{"good"}) || len(warned) != 1 || !strings.Contains(warned[0], "entries=2") {
 			t.Errorf("%v, %v, warned %q", namesIn(got), err, warned)
 		}
 	})
@@ -250,7 +251,7 @@ func TestListsAddress(t *testing.T) {
 			}
 		}
 		var warned []string
-		cfg.Warn = func(message string) { warned = append(warned, message) }
+		cfg.Warn = func(message string, attrs ...slog.Attr) { warned = append(warned, fmt.Sprint(message, attrs)) }
 		cfg.ListsURL = "http://im.test/v1"
 		c := newTestClient(t, cfg)
 		for range 2 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -230,7 +231,8 @@ func (c *Client) see(h http.Header, sent, received time.Time) (time.Time, bool) 
 	date, ok := c.clock.see(h, sent, received)
 	if !ok {
 		c.dateless.Do(func() {
-			c.cfg.Warn("a reply of the API has no usable Date header; without one the local clock decides how far it is read")
+			c.cfg.Warn("a reply of the API has no usable Date header",
+				slog.String("hint", "without one the local clock decides how far the API is read; see that it is right"))
 		})
 	}
 	return date, ok

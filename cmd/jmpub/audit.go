@@ -92,7 +92,7 @@ type auditRun struct {
 	// now is the API's clock, oldest the first second that it holds.
 	now, oldest time.Time
 	// writer and store publish repairs; opened with the first.
-	writer *sink.Sink
+	writer *sink.Writer
 	store  pipeline.Checkpoints
 }
 
@@ -239,11 +239,10 @@ func (a *auditRun) open(ctx context.Context) error {
 		return nil
 	}
 	cfg := a.p.cfg.sink
-	cfg.Client, cfg.Retry, cfg.Warn = a.p.conn.Client, a.p.retry, a.p.warn
 	if a.p.cfg.exactlyOnce() {
 		cfg.TransactionalID = a.p.cfg.group + "-repair-" + a.p.cfg.source.AppKey
 	}
-	writer, err := sink.New(cfg)
+	writer, err := sink.NewWriter(a.p.topics, cfg)
 	if err != nil {
 		return err
 	}
@@ -251,8 +250,8 @@ func (a *auditRun) open(ctx context.Context) error {
 		return startError(err)
 	}
 	a.writer = writer
-	a.store = checkpoint.NewKafka(a.p.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.p.cfg.source.AppKey,
-		func() int { return writer.Partitions(pipeline.TopicCheckpoints) }, a.p.retry)
+	a.store = checkpoint.NewKafka(a.p.conn.Client, a.p.topics.Routing().Own(pipeline.TopicCheckpoints), a.p.cfg.source.AppKey,
+		func() int { return a.p.topics.Partitions(pipeline.TopicCheckpoints) }, a.p.retry)
 	return nil
 }
 

@@ -15,10 +15,11 @@ import (
 
 // config is the settings, parsed.
 type config struct {
-	source  source.Config
-	kafka   kafka.Config
-	sink    sink.Config
-	streams []pipeline.Stream
+	source      source.Config
+	kafka       kafka.Config
+	topicConfig sink.TopicsConfig
+	sink        sink.WriterConfig
+	streams     []pipeline.Stream
 	// statistics are streams of figures, discover the kinds of which every stream is read that the lists have.
 	statistics []pipeline.Stream
 	discover   []pipeline.StreamKind
@@ -59,9 +60,9 @@ func (c *config) delivery() string {
 
 // topics names where events and jmpub's own records go, for people.
 func (c *config) topics() string {
-	own := c.sink.Prefix + ".*"
-	routing, err := sink.NewRouting(c.sink.Template, c.sink.Prefix, c.sink.AppKey)
-	if err != nil || c.sink.Template == sink.DefaultTemplate { // The settings were checked.
+	own := c.topicConfig.Prefix + ".*"
+	routing, err := sink.NewRouting(c.topicConfig.Template, c.topicConfig.Prefix, c.topicConfig.AppKey)
+	if err != nil || c.topicConfig.Template == sink.DefaultTemplate { // The settings were checked.
 		return own
 	}
 	return strings.Join(append(routing.Events(), own), ", ")
@@ -124,7 +125,7 @@ func (s *settings) parseStreams(p *parser, c *config) {
 		p.addf("JMPUB_STREAMS: %w", err)
 	}
 	c.streams, c.statistics, c.discover = selection.Streams, selection.Statistics, selection.Discover
-	c.sink.Statistics = selection.Statistics
+	c.topicConfig.Statistics = selection.Statistics
 	if others := len(c.streams) - 1 + len(c.discover); others > 0 && slices.Contains(c.streams, pipeline.Stream{Kind: pipeline.StreamMessages}) {
 		p.addf("JMPUB_STREAMS: messages has the messages of all users and groups, and whether it has those of chat rooms too is " +
 			"not documented, so beside other streams it would publish rows twice; name messages alone, or streams of users, " +
@@ -186,15 +187,13 @@ func (s *settings) parseKafka(p *parser, c *config) {
 }
 
 func (s *settings) parseTopics(p *parser, c *config) {
-	c.sink.Prefix, c.sink.Template, c.sink.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
-	c.sink.Topics = sink.TopicsConfig{
-		Create:            p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create),
-		Partitions:        p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions),
-		Replication:       p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication),
-		Retention:         p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention),
-		MinInsyncReplicas: p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication),
-	}
-	if in, rep := c.sink.Topics.MinInsyncReplicas, c.sink.Topics.Replication; in > rep && rep > 0 {
+	c.topicConfig.Prefix, c.topicConfig.Template, c.topicConfig.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
+	c.topicConfig.Create = p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create)
+	c.topicConfig.Partitions = p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions)
+	c.topicConfig.Replication = p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication)
+	c.topicConfig.Retention = p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention)
+	c.topicConfig.MinInsyncReplicas = p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication)
+	if in, rep := c.topicConfig.MinInsyncReplicas, c.topicConfig.Replication; in > rep && rep > 0 {
 		p.addf("JMPUB_TOPICS_MIN_INSYNC_REPLICAS is %d, but JMPUB_TOPICS_REPLICATION is %d; nothing could be written", in, rep)
 	}
 	c.sink.PartitionBy = sink.PartitionBy(p.oneOf("JMPUB_PARTITION_BY", s.PartitionBy, "msgid", "conversation"))
@@ -259,8 +258,10 @@ func (p *parser) complete(c *config) {
 	} else {
 		client.Close()
 	}
-	if _, err := sink.New(c.sink); err != nil {
-		p.errs = append(p.errs, err)
+	for _, err := range []error{c.topicConfig.Validate(), c.sink.Validate()} {
+		if err != nil {
+			p.errs = append(p.errs, err)
+		}
 	}
 	if conn, err := kafka.Open(c.kafka); err != nil {
 		p.errs = append(p.errs, err)

@@ -174,7 +174,7 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 func (d *demo) run(ctx context.Context, screen io.Writer) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	view, err := newView(screen, d.app.status, d.broker.Addrs(), d.app.sink.Routing().Events())
+	view, err := newView(screen, d.app.status, d.broker.Addrs(), d.app.topics.Routing().Events())
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (d *demo) summarize(cmd *cobra.Command, screen io.Writer) error {
 	// The command's context may be done: Ctrl-C ends the demo, not its summary.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), 2*time.Minute)
 	defer cancel()
-	layout := verify.Layout{Prefix: d.app.cfg.sink.Prefix, Topic: d.app.sink.Routing().Event}
+	layout := verify.Layout{Prefix: d.app.cfg.topicConfig.Prefix, Topic: d.app.topics.Routing().Event}
 	found, err := layout.Read(ctx, d.broker.Addrs())
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ type parts struct {
 	retry    pipeline.Retry
 	conn     *kafka.Conn
 	source   *source.Client
-	sink     *sink.Sink
+	topics   *sink.Topics
+	sink     *sink.Writer
 	store    pipeline.Checkpoints
 	archive  *checkpoint.Archive
 	// transactionalID is empty where delivery is at least once.
@@ -70,8 +71,9 @@ func (a *parts) Close() {
 	a.close = nil
 }
 
-func (a *parts) warn(message string) {
-	a.log.Warn("odd, but nothing stops", slog.String("what", message))
+// warn logs what an adapter reports. Its messages are constants.
+func (a *parts) warn(message string, attrs ...slog.Attr) {
+	a.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...) //nolint:sloglint // The message is the adapter's constant.
 }
 
 // openAll opens everything, in the order in which wrong settings are best told.
@@ -180,17 +182,17 @@ func (a *parts) connect(ctx context.Context) error {
 // openSink makes sink and checkpoints. The transactional id needs the app's shard, and so the number of partitions of the
 // checkpoint topic; that is why the topics come first.
 func (a *parts) openSink(ctx context.Context) error {
-	cfg := a.cfg.sink
-	cfg.Client, cfg.Retry, cfg.Warn = a.conn.Client, a.retry, a.warn
-	cfg.ReplayID = a.cfg.replay
-	topics, err := sink.New(cfg)
+	topicConfig := a.cfg.topicConfig
+	topicConfig.Client, topicConfig.Retry, topicConfig.Warn = a.conn.Client, a.retry, a.warn
+	topics, err := sink.NewTopics(topicConfig)
 	if err != nil {
 		return usageError{err}
 	}
+	a.topics = topics
 	if err = kafka.CheckDescribe(ctx, a.cfg.kafka, topics.Names()); err != nil {
 		return err
 	}
-	if err = topics.EnsureTopics(ctx); err != nil {
+	if err = topics.Ensure(ctx); err != nil {
 		return err
 	}
 	if !a.cfg.start.At.IsZero() || a.cfg.start.Back > 0 {
@@ -198,25 +200,28 @@ func (a *parts) openSink(ctx context.Context) error {
 		if oldest.IsZero() {
 			oldest = time.Now().Add(-a.cfg.start.Back)
 		}
-		if err = topics.CheckRetention(oldest); err != nil {
+		if err = topics.CheckRetention(a.cfg.sink.RecordTime, oldest); err != nil {
 			return usageError{err}
 		}
 	}
-	a.archive = checkpoint.NewArchive(a.conn.Client, cfg.Prefix, a.cfg.source.AppKey,
-		func() int { return topics.Partitions(pipeline.TopicWindows) }, a.retry)
-	if !a.cfg.exactlyOnce() {
-		return a.openFiles(topics)
+	cfg := a.cfg.sink
+	cfg.ReplayID = a.cfg.replay
+	if a.cfg.exactlyOnce() {
+		a.transactionalID = fmt.Sprintf("%s-%d", a.cfg.group, checkpoint.ShardOf(a.cfg.source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
+		if a.cfg.replay != "" { // A replay is a writer of its own.
+			a.transactionalID += "-" + a.cfg.replay
+		}
+		cfg.TransactionalID = a.transactionalID
 	}
-	// A replay is a writer of its own.
-	a.transactionalID = fmt.Sprintf("%s-%d", a.cfg.group, checkpoint.ShardOf(a.cfg.source.AppKey, topics.Partitions(pipeline.TopicCheckpoints)))
-	if a.cfg.replay != "" {
-		a.transactionalID += "-" + a.cfg.replay
-	}
-	cfg.TransactionalID = a.transactionalID
-	if a.sink, err = sink.New(cfg); err != nil {
+	if a.sink, err = sink.NewWriter(topics, cfg); err != nil {
 		return usageError{err}
 	}
-	a.kafka = checkpoint.NewKafka(a.conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), a.cfg.source.AppKey,
+	a.archive = checkpoint.NewArchive(a.conn.Client, topics.Routing().Own(pipeline.TopicWindows), a.cfg.source.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicWindows) }, a.retry)
+	if !a.cfg.exactlyOnce() {
+		return a.openFiles()
+	}
+	a.kafka = checkpoint.NewKafka(a.conn.Client, topics.Routing().Own(pipeline.TopicCheckpoints), a.cfg.source.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, a.retry)
 	a.kafka.Replay = a.cfg.replay
 	a.store = a.kafka
@@ -226,17 +231,17 @@ func (a *parts) openSink(ctx context.Context) error {
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself tells whether it is allowed.
 func (a *parts) checkRights(ctx context.Context) error {
-	names := a.sink.Names()
+	names := a.topics.Names()
 	var read []string
 	if a.kafka != nil {
 		if err := a.conn.CheckWrite(ctx, a.retry, a.transactionalID, names); err != nil {
 			return err
 		}
-		read = append(read, a.sink.Routing().Own(pipeline.TopicCheckpoints))
+		read = append(read, a.topics.Routing().Own(pipeline.TopicCheckpoints))
 	}
 	if len(a.cfg.recheck) > 0 { // What was published is read back to find which rows came late.
-		read = append(read, a.sink.Routing().Events()...)
-		read = append(read, a.sink.Routing().Own(pipeline.TopicRejected), a.sink.Routing().Own(pipeline.TopicWindows))
+		read = append(read, a.topics.Routing().Events()...)
+		read = append(read, a.topics.Routing().Own(pipeline.TopicRejected), a.topics.Routing().Own(pipeline.TopicWindows))
 	}
 	return a.conn.CheckRead(ctx, read)
 }
@@ -252,7 +257,7 @@ func (a *parts) runError(err error) error {
 // replayDir is the folder of a replay's positions, within that of the live ones.
 func replayDir(id string) string { return "replay-" + id }
 
-func (a *parts) openFiles(topics *sink.Sink) error {
+func (a *parts) openFiles() error {
 	dir := a.cfg.checkpointDir
 	if a.cfg.replay != "" { // A folder of its own, and so a lock of its own.
 		dir = filepath.Join(dir, replayDir(a.cfg.replay))
@@ -263,7 +268,7 @@ func (a *parts) openFiles(topics *sink.Sink) error {
 	}
 	files.Retry = a.retry
 	a.close = append(a.close, func() { _ = files.Close() }) // Only the lock.
-	a.sink, a.files, a.store = topics, files, files
+	a.files, a.store = files, files
 	return nil
 }
 

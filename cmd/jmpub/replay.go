@@ -120,7 +120,7 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 
 // replayID is the same for the same replay, so that the same command goes on with it.
 func replayID(cfg *config) string {
-	what := sha256.Sum256([]byte(strings.Join(cfg.selected(), ",") + "\n" + cfg.sink.Prefix))
+	what := sha256.Sum256([]byte(strings.Join(cfg.selected(), ",") + "\n" + cfg.topicConfig.Prefix))
 	const form, short = "20060102T150405Z", 3
 	return cfg.start.At.UTC().Format(form) + "-" + cfg.until.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
 }
@@ -267,7 +267,7 @@ type replayedStream struct {
 func (r *replayCount) print(w io.Writer, cfg *config, after map[pipeline.Stream]pipeline.Checkpoint, took time.Duration, asJSON bool) error {
 	result := replayResult{
 		Replay: cfg.replay, Complete: replayed(cfg, after), ThisRun: r.published, Windows: r.windows, Requests: r.requests,
-		Seconds: took.Seconds(), Topics: cfg.sink.Prefix,
+		Seconds: took.Seconds(), Topics: cfg.topicConfig.Prefix,
 	}
 	for _, s := range cfg.streams {
 		cp := after[s]

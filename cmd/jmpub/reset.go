@@ -65,7 +65,7 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 		return usage("--to %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
 			pipeline.FormatTime(to), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))
 	}
-	if err = p.sink.CheckRetention(to); err != nil {
+	if err = p.topics.CheckRetention(p.cfg.sink.RecordTime, to); err != nil {
 		return usageError{err}
 	}
 	before, had := live(all, s)

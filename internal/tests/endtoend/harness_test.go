@@ -139,12 +139,16 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if err != nil {
 		return err
 	}
-	sinkCfg := sink.Config{
-		Client: client, Prefix: j.prefix, TransactionalID: j.prefix + "-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry,
-		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: client, Prefix: j.prefix, Template: j.template, AppKey: j.api.AppKey, Retry: retry,
+		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+	})
+	if err != nil {
+		return err
 	}
-	sinkCfg.Template, sinkCfg.AppKey = j.template, j.api.AppKey
+	sinkCfg := sink.WriterConfig{
+		TransactionalID: j.prefix + "-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+	}
 	if j.registry != "" {
 		sinkCfg.Format = sink.FormatAvro
 		sinkCfg.Schemas, err = registry.New(registry.Config{
@@ -157,12 +161,12 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if j.dir != "" {
 		sinkCfg.TransactionalID = ""
 	}
-	out, err := sink.New(sinkCfg)
+	out, err := sink.NewWriter(topics, sinkCfg)
 	if err != nil {
 		return err
 	}
-	var store pipeline.Checkpoints = checkpoint.NewKafka(client, j.prefix+".checkpoints", j.api.AppKey,
-		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	var store pipeline.Checkpoints = checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), j.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
 	if j.dir != "" {
 		files, openErr := checkpoint.OpenFiles(j.dir, j.api.AppKey)
 		if openErr != nil {

@@ -74,10 +74,15 @@ func (a *almanac) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := sink.New(sink.Config{
-		Client: conn.Client, Prefix: "t", TransactionalID: "t-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry, Statistics: []pipeline.Stream{a.stream},
-		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: conn.Client, Prefix: "t", Retry: retry, Statistics: []pipeline.Stream{a.stream},
+		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+	})
+	if err != nil {
+		return err
+	}
+	out, err := sink.NewWriter(topics, sink.WriterConfig{
+		TransactionalID: "t-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
 	})
 	if err != nil {
 		return err
@@ -85,8 +90,8 @@ func (a *almanac) follow(ctx context.Context) error {
 	if err = out.Open(ctx); err != nil {
 		return err
 	}
-	store := checkpoint.NewKafka(conn.Client, "t.checkpoints", a.api.AppKey,
-		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	store := checkpoint.NewKafka(conn.Client, topics.Routing().Own(pipeline.TopicCheckpoints), a.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
 	checkpoints, err := store.Load(ctx)
 	if err != nil {
 		return err

@@ -20,6 +20,17 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
+// sender sends batches to the partitions' leaders.
+type sender struct {
+	client      *kafkago.Client
+	retry       pipeline.Retry
+	compression protocol.Attributes
+	producer    *producer
+	// topics are all that may be written to, checkpoints is the one of them that holds the checkpoints.
+	topics      []string
+	checkpoints string
+}
+
 // lane is what goes to one partition: its batches one after another, one of them in flight.
 type lane struct {
 	*partition
@@ -37,7 +48,7 @@ type lane struct {
 // One request a leader and not one a partition, because a broker checks with the coordinator that a partition belongs to
 // the transaction (KIP-890), and answers a check that is still waiting with an error when the same producer sends another
 // request.
-func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
+func (s *sender) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
@@ -46,19 +57,19 @@ func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipe
 	for p, chunks := range work {
 		places = append(places, p)
 		buf, _ := buffers.Get().(*bytes.Buffer)
-		lanes = append(lanes, &lane{partition: t.at(p), chunks: chunks, batch: buf})
+		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks, batch: buf})
 	}
 	defer func(all []*lane) {
 		for _, l := range all {
 			buffers.Put(l.batch)
 		}
 	}(slices.Clone(lanes))
-	if err := t.join(ctx, places); err != nil {
+	if err := s.producer.join(ctx, places); err != nil {
 		return nil, err
 	}
 	var ranges []pipeline.OffsetRange
 	for len(lanes) > 0 {
-		if err := t.round(ctx, lanes); err != nil {
+		if err := s.round(ctx, lanes); err != nil {
 			return nil, err
 		}
 		left := lanes[:0]
@@ -78,29 +89,29 @@ func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipe
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
 
 // round sends the next batch of each lane until all of them are taken, always the same bytes.
-func (t *transaction) round(ctx context.Context, lanes []*lane) error {
+func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	encoding := errgroup.Group{}
 	encoding.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range lanes {
 		l.sent = false
 		encoding.Go(func() error {
 			c := l.chunks[0]
-			return encode(l.batch, &source{n: c.n, fill: c.fill}, t.compression, &t.producer, l.sequence)
+			return encode(l.batch, &source{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
 		})
 	}
 	if err := encoding.Wait(); err != nil {
 		return err
 	}
 	op := "produce to " + placesOf(lanes)
-	return t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-		requests, err := t.byLeader(ctx, op, lanes)
+	return s.retry.Do(ctx, op, func(ctx context.Context) error {
+		requests, err := s.byLeader(ctx, op, lanes)
 		if err != nil {
 			return err
 		}
 		errs := make([]error, len(requests))
 		var sending sync.WaitGroup
 		for i, request := range requests {
-			sending.Go(func() { errs[i] = t.send(ctx, request) })
+			sending.Go(func() { errs[i] = s.send(ctx, request) })
 		}
 		sending.Wait()
 		return worst(errs)
@@ -131,8 +142,8 @@ func worst(errs []error) error {
 }
 
 // byLeader groups the lanes whose batch is not taken yet by their partition's leader, as far as it is known.
-func (t *transaction) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
-	res, err := t.cfg.Client.Metadata(ctx, &kafkago.MetadataRequest{Topics: t.names()})
+func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
+	res, err := s.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: s.topics})
 	if err != nil {
 		return nil, kafka.Fault(op, err)
 	}
@@ -156,11 +167,11 @@ func (t *transaction) byLeader(ctx context.Context, op string, lanes []*lane) ([
 }
 
 // send sends one request and takes in what it says of each partition.
-func (t *transaction) send(ctx context.Context, lanes []*lane) error {
+func (s *sender) send(ctx context.Context, lanes []*lane) error {
 	op := "produce to " + placesOf(lanes)
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Client.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.client.Timeout)
 	defer cancel()
-	res, err := t.cfg.Client.Transport.RoundTrip(ctx, t.cfg.Client.Addr, t.request(lanes))
+	res, err := s.client.Transport.RoundTrip(ctx, s.client.Addr, s.request(lanes))
 	if err != nil {
 		return kafka.Fault(op, err)
 	}
@@ -177,7 +188,7 @@ func (t *transaction) send(ctx context.Context, lanes []*lane) error {
 	}
 	errs := make([]error, 0, len(lanes))
 	for _, l := range lanes {
-		errs = append(errs, t.settle(l, answers[l.place]))
+		errs = append(errs, s.settle(l, answers[l.place]))
 	}
 	return worst(errs)
 }
@@ -185,11 +196,11 @@ func (t *transaction) send(ctx context.Context, lanes []*lane) error {
 // timeoutShare is the part of a request's time that the brokers may take to replicate it.
 const timeoutShare = 2
 
-func (t *transaction) request(lanes []*lane) *rawproduce.Request {
+func (s *sender) request(lanes []*lane) *rawproduce.Request {
 	req := &rawproduce.Request{
-		TransactionalID: t.cfg.TransactionalID,
+		TransactionalID: s.producer.transactionalID,
 		Acks:            int16(kafkago.RequireAll),
-		Timeout:         int32(t.cfg.Client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
+		Timeout:         int32(s.client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
 	}
 	index := make(map[string]int)
 	for _, l := range lanes {
@@ -208,13 +219,13 @@ func (t *transaction) request(lanes []*lane) *rawproduce.Request {
 }
 
 // settle takes in the answer for one partition.
-func (t *transaction) settle(l *lane, answer *produce.ResponsePartition) error {
+func (s *sender) settle(l *lane, answer *produce.ResponsePartition) error {
 	op := fmt.Sprintf("produce to %s/%d", l.topic, l.place.partition)
 	switch {
 	case answer == nil:
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not answer for the partition")}
 	case answer.ErrorCode != 0:
-		return t.sendFault(op, l.place, brokerError(answer))
+		return s.sendFault(op, l.place, brokerError(answer))
 	case answer.BaseOffset < 0:
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not tell the offset")}
 	}
@@ -237,13 +248,13 @@ func brokerError(answer *produce.ResponsePartition) error {
 
 // sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
 // where; the ledger needs to know, so the transaction is given up.
-func (t *transaction) sendFault(op string, p place, err error) error {
+func (s *sender) sendFault(op string, p place, err error) error {
 	if errors.Is(err, kafkago.DuplicateSequenceNumber) {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 	}
-	fault := kafka.Needs(t.idFault(op, err), kafka.Write.On(p.topic)...)
+	fault := kafka.Needs(s.producer.fault(op, err), kafka.Write.On(p.topic)...)
 	tooLarge := errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
-	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
+	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == s.checkpoints {
 		f.Class = pipeline.Permanent
 		f.Hint = fmt.Sprintf("raise max.message.bytes of %s to %d: a checkpoint holds the ids near its end", p.topic, checkpointMaxBytes)
 	}
