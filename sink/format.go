@@ -86,7 +86,7 @@ func (s *schemaIDs) learn(ctx context.Context) error {
 }
 
 // encoders are reused between batches.
-var encoders = sync.Pool{New: func() any { return new(avroEncoder) }} //nolint:gochecknoglobals // A pool is shared by its nature.
+var encoders = sync.Pool{New: func() any { return newAvroEncoder() }} //nolint:gochecknoglobals // A pool is shared by its nature.
 
 // values are the values of a batch's events in the sink's format, in the same order. One that cannot be made is nil, and its
 // row is among the rejected.

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -138,100 +138,67 @@ func (l *lister) page(ctx context.Context, start int) (listPage, error) {
 // editions of the API's page have them. What it does not know it passes over.
 func decodeList(body []byte, member, name string) (listPage, error) {
 	page := listPage{total: -1}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if dec.PeekKind() != '{' {
+	r := rawjson.Lenient()
+	r.Open(body)
+	if r.Kind() != '{' {
 		return page, errNoEntries
-	}
-	if err := expect(dec, '{'); err != nil {
-		return page, err
 	}
 	found := false
-	for dec.PeekKind() == '"' {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return page, err
-		}
-		switch token.String() {
+	for r.Enter('{'); r.Member(); {
+		switch string(r.Name()) {
 		case "total":
-			page.total, err = readNumber(dec, "total")
+			page.total = readNumber(r, "total")
 		case member:
 			found = true
-			page.names, err = readEntries(dec, name)
+			page.names = readEntries(r, name)
 		default:
-			err = dec.SkipValue()
-		}
-		if err != nil {
-			return page, err
+			r.Skip()
 		}
 	}
-	if err := end(dec, '}'); err != nil {
-		return page, err
+	if r.End(); r.Err() == nil && !found {
+		r.Fail(errNoEntries)
 	}
-	if !found {
-		return page, errNoEntries
-	}
-	return page, nil
+	return page, r.Err()
 }
 
 // readEntries reads the names of an array's entries. null is no entries.
-func readEntries(dec *jsontext.Decoder, name string) ([]string, error) {
-	if dec.PeekKind() == 'n' {
-		return nil, dec.SkipValue()
-	}
-	if err := expect(dec, '['); err != nil {
-		return nil, err
+func readEntries(r *rawjson.Reader, name string) []string {
+	if r.Kind() == 'n' {
+		r.Skip()
+		return nil
 	}
 	var names []string
-	for dec.PeekKind() != ']' {
-		entry, ok, err := readEntry(dec, name)
-		if err != nil {
-			return nil, err
-		}
+	for r.Enter('['); r.Element(); {
+		entry, ok := readEntry(r, name)
 		if !ok {
-			return nil, fmt.Errorf("an entry has no %s", name)
+			r.Fail(fmt.Errorf("an entry has no %s", name))
 		}
 		names = append(names, entry)
 	}
-	_, err := dec.ReadToken()
-	return names, err
+	return names
 }
 
 // readEntry reads an entry's name: the entry itself, or its member of that name.
-func readEntry(dec *jsontext.Decoder, name string) (entry string, ok bool, err error) {
-	if dec.PeekKind() != '{' {
-		return readName(dec)
+func readEntry(r *rawjson.Reader, name string) (entry string, ok bool) {
+	if r.Kind() != '{' {
+		return nameIn(r.Value())
 	}
-	if _, err = dec.ReadToken(); err != nil {
-		return "", false, err
-	}
-	for dec.PeekKind() == '"' {
-		member, err := dec.ReadToken()
-		if err != nil {
-			return "", false, err
-		}
-		if member.String() != name {
-			if err = dec.SkipValue(); err != nil {
-				return "", false, err
-			}
-			continue
-		}
-		if entry, ok, err = readName(dec); err != nil {
-			return "", false, err
+	for r.Enter('{'); r.Member(); {
+		if value := r.Value(); string(r.Name()) == name {
+			entry, ok = nameIn(value)
 		}
 	}
-	return entry, ok, expect(dec, '}')
+	return entry, ok
 }
 
-// readName reads a name or a number, as it is written; anything else is none.
-func readName(dec *jsontext.Decoder) (name string, ok bool, err error) {
-	switch dec.PeekKind() {
+// nameIn is a name or a number, as it is written; anything else is none.
+func nameIn(value []byte) (name string, ok bool) {
+	switch jsontext.Value(value).Kind() {
 	case '"':
-		token, err := dec.ReadToken()
-		return token.String(), err == nil, err
+		return string(rawjson.Unquote(value)), true
 	case '0':
-		value, err := dec.ReadValue()
-		return string(value), err == nil, err
+		return string(value), true
 	default:
-		return "", false, dec.SkipValue()
+		return "", false
 	}
 }
