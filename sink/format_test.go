@@ -26,7 +26,7 @@ func newAvroBench(t *testing.T) (*bench, *srfake.Registry) {
 	t.Helper()
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
-	client, err := registry.New(registry.Config{URL: fake.URL(), Register: true, Password: func() string { return "" }})
+	client, err := registry.New(registry.Config{URL: fake.URL(), Register: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -178,7 +178,7 @@ func bodyFault(r *request, err error) *pipeline.Fault {
 }
 
 // excerpt is the printable beginning of foreign bytes, without the credentials.
-func (c *Client) excerpt(body []byte) string { return printable(c.creds.hide(string(body))) }
+func (c *Client) excerpt(body []byte) string { return printable(c.redactor.Redact(string(body))) }
 
 // printableBytes bounds what is shown of a foreign text.
 const printableBytes = 200

@@ -9,13 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // Client reads one app's streams. Safe for concurrent use.
 type Client struct {
-	cfg       Config // Without the secret, which credentials holds.
-	creds     credentials
+	cfg       Config
+	redactor  secret.Redactor
 	transport http.RoundTripper
 	limiter   *limiter
 	clock     *clock
@@ -56,7 +57,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg:       cfg,
-		creds:     newCredentials(cfg.AppKey, cfg.MasterSecret),
+		redactor:  secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
 		transport: cfg.Transport,
 		limiter:   newLimiter(cfg.Rate),
 		clock:     newClock(),
@@ -67,7 +68,6 @@ func New(cfg Config) (*Client, error) {
 		probing: make(chan struct{}, 1),
 		streams: make(map[pipeline.Stream]progress),
 	}
-	c.cfg.MasterSecret = "" // %v of a client does not ask the types of its fields how they print.
 	if c.transport == nil {
 		c.transport = newTransport(cfg.RequestTimeout)
 	}

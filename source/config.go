@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -19,7 +20,7 @@ import (
 type Config struct {
 	// AppKey and MasterSecret authenticate every request, by HTTP Basic.
 	AppKey       string
-	MasterSecret Secret
+	MasterSecret secret.Secret
 	// BaseURL is the API's address with its version, https://report.im.jpush.cn/v2.
 	BaseURL string
 	// TimeZone is the zone of the API's local times; its offset must not change. By default Asia/Shanghai.
@@ -138,8 +139,8 @@ func (c *Config) validate(now time.Time) error {
 	}
 	check(c.AppKey != "" && !strings.ContainsFunc(c.AppKey, notInKey),
 		"JMPUB_APP_KEY: %q is no app key: it must not be empty and holds no colon, space or control character", c.AppKey)
-	check(c.MasterSecret != "", "JMPUB_MASTER_SECRET: it is empty")
-	check(!strings.ContainsFunc(string(c.MasterSecret), notInSecret),
+	check(!c.MasterSecret.IsEmpty(), "JMPUB_MASTER_SECRET: it is empty")
+	check(!strings.ContainsFunc(c.MasterSecret.Reveal(), notInSecret),
 		"JMPUB_MASTER_SECRET: it holds a space or a control character")
 	check(isBaseURL(c.BaseURL), "JMPUB_API_URL: want an address such as %s, with no query and no credentials in it",
 		defaultBaseURL)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -188,7 +189,7 @@ func TestListsOfTheSimulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := testConfig(api)
-		cfg.AppKey, cfg.MasterSecret = o.AppKey, Secret(o.MasterSecret)
+		cfg.AppKey, cfg.MasterSecret = o.AppKey, secret.New(o.MasterSecret)
 		cfg.ListsURL = "https://sim.test/v1"
 		c := newTestClient(t, cfg)
 		for _, kind := range []pipeline.StreamKind{pipeline.StreamUsers, pipeline.StreamGroups, pipeline.StreamChatrooms} {

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -28,7 +29,7 @@ const (
 // testConfig is a config for requests that go to a handler in memory, so that it can be used in a synctest bubble.
 func testConfig(h http.Handler) Config {
 	cfg := Defaults()
-	cfg.AppKey, cfg.MasterSecret = testKey, testSecret
+	cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 	cfg.BaseURL = "https://report.test/v2"
 	cfg.Transport = inMemory{h}
 	return cfg

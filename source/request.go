@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -101,26 +100,10 @@ func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, err
 	if err != nil {
 		return nil, err
 	}
-	c.creds.authorize(req)
+	req.SetBasicAuth(c.cfg.AppKey, c.cfg.MasterSecret.Reveal())
 	req.Header.Set("Accept", "application/json")
 	// Set here, so that the transport leaves it to read to unpack, whose limit holds for what a reply unpacks to.
 	req.Header.Set("Accept-Encoding", "gzip")
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	return req, nil
-}
-
-// credentials hold the secret where no printer finds it: in closures.
-type credentials struct {
-	authorize func(req *http.Request)
-	// hide masks the credentials in foreign text. A proxy's error page may show the request that it got.
-	hide func(text string) string
-}
-
-func newCredentials(appKey string, secret Secret) credentials {
-	basic := base64.StdEncoding.EncodeToString([]byte(appKey + ":" + string(secret)))
-	replacer := strings.NewReplacer(basic, mask, string(secret), mask)
-	return credentials{
-		authorize: func(req *http.Request) { req.Header.Set("Authorization", "Basic "+basic) },
-		hide:      replacer.Replace,
-	}
 }

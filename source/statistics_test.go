@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -187,7 +188,7 @@ func TestStatisticsOfTheSimulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := testConfig(api)
-		cfg.AppKey, cfg.MasterSecret = o.AppKey, Secret(o.MasterSecret)
+		cfg.AppKey, cfg.MasterSecret = o.AppKey, secret.New(o.MasterSecret)
 		c := newTestClient(t, cfg)
 		now := time.Now().In(o.Zone)
 		today := pipeline.PeriodOf(pipeline.Day, now)

@@ -89,10 +89,10 @@ func (s *settings) parse() (*config, error) {
 
 func (s *settings) parseSource(p *parser, c *config) {
 	p.required("JMPUB_APP_KEY", s.AppKey, "the app key of the JMessage console")
-	p.required("JMPUB_MASTER_SECRET", string(s.MasterSecret), "the master secret of the JMessage console, "+
+	p.required("JMPUB_MASTER_SECRET", s.MasterSecret.Reveal(), "the master secret of the JMessage console, "+
 		"or name a file that holds it with JMPUB_MASTER_SECRET_FILE")
 	c.source = source.Config{
-		AppKey: s.AppKey, MasterSecret: source.Secret(s.MasterSecret),
+		AppKey: s.AppKey, MasterSecret: s.MasterSecret,
 		BaseURL:  p.baseURL("JMPUB_API_URL", s.API.URL),
 		TimeZone: p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone),
 		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
@@ -164,7 +164,7 @@ func (s *settings) parseKafka(p *parser, c *config) {
 		Brokers: p.hostPorts("JMPUB_KAFKA_BROKERS", s.Kafka.Brokers),
 		TLS:     p.boolean("JMPUB_KAFKA_TLS", s.Kafka.TLS),
 		CAFile:  s.Kafka.TLSCaFile, CertFile: s.Kafka.TLSCertFile, KeyFile: s.Kafka.TLSKeyFile,
-		Username: s.Kafka.SASLUsername, Password: func() string { return string(s.Kafka.SASLPassword) },
+		Username: s.Kafka.SASLUsername, Password: s.Kafka.SASLPassword,
 		ClientID: "jmpub",
 	}
 	if !c.kafka.TLS && (s.Kafka.TLSCaFile != "" || s.Kafka.TLSCertFile != "" || s.Kafka.TLSKeyFile != "") {
@@ -177,8 +177,8 @@ func (s *settings) parseKafka(p *parser, c *config) {
 		c.kafka.Mechanism = p.oneOf("JMPUB_KAFKA_SASL", s.Kafka.SASL,
 			kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512)
 		p.required("JMPUB_KAFKA_SASL_USERNAME", s.Kafka.SASLUsername, "JMPUB_KAFKA_SASL needs it")
-		p.required("JMPUB_KAFKA_SASL_PASSWORD", string(s.Kafka.SASLPassword), "JMPUB_KAFKA_SASL needs it, or its _FILE")
-	} else if s.Kafka.SASLUsername != "" || s.Kafka.SASLPassword != "" {
+		p.required("JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPassword.Reveal(), "JMPUB_KAFKA_SASL needs it, or its _FILE")
+	} else if s.Kafka.SASLUsername != "" || !s.Kafka.SASLPassword.IsEmpty() {
 		p.addf("JMPUB_KAFKA_SASL_USERNAME or _PASSWORD is set, but JMPUB_KAFKA_SASL is not; set it to plain, " +
 			"scram-sha-256 or scram-sha-512")
 	}
@@ -213,11 +213,11 @@ func (s *settings) parseFormat(p *parser, c *config) {
 	}
 	address := p.address("JMPUB_SCHEMA_REGISTRY_URL", r.URL, "http://registry:8081",
 		"JMPUB_SCHEMA_REGISTRY_USERNAME and JMPUB_SCHEMA_REGISTRY_PASSWORD")
-	if r.Username == "" && r.Password != "" {
+	if r.Username == "" && !r.Password.IsEmpty() {
 		p.addf("JMPUB_SCHEMA_REGISTRY_PASSWORD is set, but JMPUB_SCHEMA_REGISTRY_USERNAME is not")
 	}
 	schemas, err := registry.New(registry.Config{
-		URL: address, Username: r.Username, Password: func() string { return string(r.Password) },
+		URL: address, Username: r.Username, Password: r.Password,
 		CAFile: r.CaFile, Register: register,
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -126,9 +127,9 @@ func (d *demo) start(ctx context.Context, screen io.Writer) error {
 	s := &settings{}
 	s.fillDefaults()
 	d.begin = time.Now().Add(-d.opts.history).UTC().Truncate(time.Second)
-	s.AppKey, s.MasterSecret = "4f7aef34fb361292c566a1cd", secret(rand.Text())
+	s.AppKey, s.MasterSecret = "4f7aef34fb361292c566a1cd", secret.New(rand.Text())
 	api := sim.Defaults()
-	api.AppKey, api.MasterSecret, api.Seed, api.Rate, api.Begin = s.AppKey, string(s.MasterSecret), d.opts.seed, d.opts.rate, d.begin
+	api.AppKey, api.MasterSecret, api.Seed, api.Rate, api.Begin = s.AppKey, s.MasterSecret.Reveal(), d.opts.seed, d.opts.rate, d.begin
 	api.OddRows = 0.001
 	if d.opts.faults {
 		api.Faults = sim.Faults{

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 // outcome is what a command line did.
@@ -214,7 +215,7 @@ func TestSettingNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, one := range s.list() {
-		if one.Value != "set by its name" && one.Value != mask {
+		if one.Value != "set by its name" && one.Value != secret.Mask {
 			t.Errorf("%s is %q after it was set: envconfig knows it by another name", one.Name, one.Value)
 		}
 	}
@@ -232,11 +233,11 @@ func TestConfigMasksSecrets(t *testing.T) {
 		got := try(t, map[string]string{
 			"JMPUB_MASTER_SECRET": "very-secret", "JMPUB_KAFKA_SASL_PASSWORD": "very-secret", "JMPUB_SCHEMA_REGISTRY_PASSWORD": "very-secret",
 		}, args...)
-		if strings.Contains(got.stdout+got.stderr, "very-secret") || !strings.Contains(got.stdout, mask) {
+		if strings.Contains(got.stdout+got.stderr, "very-secret") || !strings.Contains(got.stdout, secret.Mask) {
 			t.Errorf("jmpub %v: %s", args, got.stdout+got.stderr)
 		}
 	}
-	if text := fmt.Sprintf("%v %+v %#v %s %q", secret("x-y-z"), settings{MasterSecret: "x-y-z"}, secret("x-y-z"), secret("x-y-z"), secret("x-y-z")); strings.Contains(text, "x-y-z") {
+	if text := fmt.Sprintf("%v %+v %#v", settings{MasterSecret: secret.New("x-y-z")}, settings{MasterSecret: secret.New("x-y-z")}, settings{MasterSecret: secret.New("x-y-z")}); strings.Contains(text, "x-y-z") {
 		t.Errorf("a secret is printed: %s", text)
 	}
 }

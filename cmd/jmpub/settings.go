@@ -3,49 +3,28 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"reflect"
 	"strings"
 
 	"github.com/kelseyhightower/envconfig"
+
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 // envPrefix begins the name of every setting.
 const envPrefix = "JMPUB"
-
-// secret is a value that must never be shown. It prints as a mask in every format.
-type secret string
-
-const mask = "********"
-
-// String hides the value.
-func (s secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return mask
-}
-
-// GoString hides the value from %#v.
-func (s secret) GoString() string { return s.String() }
-
-// MarshalText hides the value from encoders.
-func (s secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // encoding.TextMarshaler.
-
-// LogValue hides the value from logs.
-func (s secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // settings are the environment variables as they stand, all of them text: they are parsed afterwards, so that every
 // mistake is reported at once and in jmpub's words. The variable's name is the field's path in upper case,
 // JMPUB_KAFKA_TLS_CA_FILE for Kafka.TLSCaFile. No field has an explicit name, because envconfig would then also read the
 // variable without the prefix.
 type settings struct {
-	AppKey           string `split_words:"true"`
-	MasterSecret     secret `split_words:"true"`
-	MasterSecretFile string `split_words:"true"`
-	Streams          string `split_words:"true" default:"messages"`
-	Start            string `split_words:"true" default:"60d"`
+	AppKey           string        `split_words:"true"`
+	MasterSecret     secret.Secret `split_words:"true"`
+	MasterSecretFile string        `split_words:"true"`
+	Streams          string        `split_words:"true" default:"messages"`
+	Start            string        `split_words:"true" default:"60d"`
 	API              struct {
 		URL      string `split_words:"true" default:"https://report.im.jpush.cn/v2"`
 		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
@@ -72,16 +51,16 @@ type settings struct {
 	// RetentionWarn is how near the end of the API's history unread time may come before the log says so.
 	RetentionWarn string `split_words:"true" default:"7d"`
 	Kafka         struct {
-		Brokers          string `split_words:"true"`
-		TLS              string `split_words:"true" default:"off"`
-		TLSCaFile        string `split_words:"true"`
-		TLSCertFile      string `split_words:"true"`
-		TLSKeyFile       string `split_words:"true"`
-		SASL             string `split_words:"true"`
-		SASLUsername     string `split_words:"true"`
-		SASLPassword     secret `split_words:"true"`
-		SASLPasswordFile string `split_words:"true"`
-		Compression      string `split_words:"true" default:"zstd"`
+		Brokers          string        `split_words:"true"`
+		TLS              string        `split_words:"true" default:"off"`
+		TLSCaFile        string        `split_words:"true"`
+		TLSCertFile      string        `split_words:"true"`
+		TLSKeyFile       string        `split_words:"true"`
+		SASL             string        `split_words:"true"`
+		SASLUsername     string        `split_words:"true"`
+		SASLPassword     secret.Secret `split_words:"true"`
+		SASLPasswordFile string        `split_words:"true"`
+		Compression      string        `split_words:"true" default:"zstd"`
 		// TransactionTimeout is given to the broker with the transactional id.
 		TransactionTimeout string `split_words:"true" default:"3m"`
 	}
@@ -97,12 +76,12 @@ type settings struct {
 	}
 	EventFormat    string `split_words:"true" default:"json"`
 	SchemaRegistry struct {
-		URL          string `split_words:"true"`
-		Username     string `split_words:"true"`
-		Password     secret `split_words:"true"`
-		PasswordFile string `split_words:"true"`
-		CaFile       string `split_words:"true"`
-		Register     string `split_words:"true" default:"true"`
+		URL          string        `split_words:"true"`
+		Username     string        `split_words:"true"`
+		Password     secret.Secret `split_words:"true"`
+		PasswordFile string        `split_words:"true"`
+		CaFile       string        `split_words:"true"`
+		Register     string        `split_words:"true" default:"true"`
 	} `split_words:"true"`
 	PartitionBy string `split_words:"true" default:"msgid"`
 	RecordTime  string `split_words:"true" default:"publish"`
@@ -156,19 +135,19 @@ func readSettings() (*settings, error) {
 }
 
 // fromFile reads a secret from the file that the setting's _FILE twin names.
-func fromFile(value *secret, name, path string) error {
+func fromFile(value *secret.Secret, name, path string) error {
 	if path == "" {
 		return nil
 	}
-	if *value != "" {
+	if !value.IsEmpty() {
 		return usage("%s and %s_FILE are both set; keep one", name, name)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return usage("%s_FILE: %w", name, err)
 	}
-	*value = secret(strings.TrimRight(string(data), "\r\n"))
-	if *value == "" {
+	*value = secret.New(strings.TrimRight(string(data), "\r\n"))
+	if value.IsEmpty() {
 		return usage("%s_FILE: the file %s is empty", name, path)
 	}
 	return nil
@@ -180,7 +159,7 @@ func (s *settings) fields(fn func(name, def string, field reflect.Value)) {
 	walk = func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
 			name := prefix + "_" + envName(v.Type().Field(i).Name)
-			if v.Field(i).Kind() == reflect.Struct {
+			if v.Field(i).Kind() == reflect.Struct && v.Field(i).Type() != reflect.TypeFor[secret.Secret]() {
 				walk(name, v.Field(i))
 				continue
 			}
@@ -206,7 +185,7 @@ func envName(field string) string {
 
 func (s *settings) fillDefaults() {
 	s.fields(func(_, def string, field reflect.Value) {
-		if field.String() == "" {
+		if field.Kind() == reflect.String && field.String() == "" {
 			field.SetString(def)
 		}
 	})
@@ -217,7 +196,7 @@ func (s *settings) list() []setting {
 	var list []setting
 	s.fields(func(name, def string, field reflect.Value) {
 		entry := setting{Name: name, Default: def, Value: field.String()}
-		if hidden, ok := reflect.TypeAssert[secret](field); ok {
+		if hidden, ok := reflect.TypeAssert[secret.Secret](field); ok {
 			entry.Value = hidden.String()
 		}
 		value, set := os.LookupEnv(name)

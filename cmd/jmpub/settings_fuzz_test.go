@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 // Any settings are accepted, or refused as wrong use in words that name a setting and give no secret away. The files that
@@ -18,8 +20,14 @@ func FuzzSettings(f *testing.F) {
 				given[name] = value
 			}
 		}
-		s.fields(func(name, _ string, field reflect.Value) { field.SetString(given[name]) })
-		s.MasterSecret, s.Kafka.SASLPassword = master, password
+		s.fields(func(name, _ string, field reflect.Value) {
+			if hidden, ok := reflect.TypeAssert[*secret.Secret](field.Addr()); ok {
+				*hidden = secret.New(given[name])
+				return
+			}
+			field.SetString(given[name])
+		})
+		s.MasterSecret, s.Kafka.SASLPassword = secret.New(master), secret.New(password)
 		s.fillDefaults()
 		cfg, err := s.parse()
 		if err == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -29,8 +30,7 @@ type Config struct {
 	CAFile, CertFile, KeyFile string
 	// Mechanism is empty, "plain", "scram-sha-256" or "scram-sha-512".
 	Mechanism, Username string
-	// Password is given out once, when the connection is made.
-	Password func() string
+	Password            secret.Secret
 	// ClientID names jmpub in the brokers' logs and quotas.
 	ClientID string
 }
@@ -110,9 +110,9 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 	case "":
 		return nil, nil //nolint:nilnil // No authentication is a configuration too.
 	case Plain:
-		return plain.Mechanism{Username: cfg.Username, Password: cfg.Password()}, nil
+		return plain.Mechanism{Username: cfg.Username, Password: cfg.Password.Reveal()}, nil
 	case ScramSHA256, ScramSHA512:
-		mechanism, err := scram.Mechanism(algorithms[cfg.Mechanism], cfg.Username, cfg.Password())
+		mechanism, err := scram.Mechanism(algorithms[cfg.Mechanism], cfg.Username, cfg.Password.Reveal())
 		if err != nil {
 			return nil, fmt.Errorf("JMPUB_KAFKA_SASL_USERNAME and JMPUB_KAFKA_SASL_PASSWORD: %w", err)
 		}

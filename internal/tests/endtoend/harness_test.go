@@ -25,6 +25,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/pipeline"
@@ -127,7 +128,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	observer := pipeline.Observers(j.observer, end)
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := source.Config{
-		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
+		AppKey: j.api.AppKey, MasterSecret: secret.New(j.api.MasterSecret), BaseURL: j.url,
 		ListsURL: strings.TrimSuffix(j.url, "/v2") + "/v1", TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
 		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
 		Retry: retry, Observer: observer, Transport: cut.http(transport),
@@ -152,7 +153,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if j.registry != "" {
 		sinkCfg.Format = sink.FormatAvro
 		sinkCfg.Schemas, err = registry.New(registry.Config{
-			URL: j.registry, Password: func() string { return "" }, Register: true,
+			URL: j.registry, Register: true,
 		})
 		if err != nil {
 			return err

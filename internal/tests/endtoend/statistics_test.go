@@ -20,6 +20,7 @@ import (
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -68,7 +69,7 @@ func (a *almanac) follow(ctx context.Context) error {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, source.Secret(a.api.MasterSecret), a.url+"/v2"
+	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, secret.New(a.api.MasterSecret), a.url+"/v2"
 	cfg.Rate, cfg.Retry, cfg.Transport = source.Rate{Requests: 100_000, Per: time.Minute}, retry, transport
 	api, err := source.New(cfg)
 	if err != nil {

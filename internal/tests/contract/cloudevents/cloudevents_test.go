@@ -36,7 +36,7 @@ const appKey = "4f7aef34fb361292c566a1cd"
 func TestEventsAreCloudEvents(t *testing.T) {
 	schemas := srfake.New()
 	t.Cleanup(schemas.Close)
-	client, err := registry.New(registry.Config{URL: schemas.URL(), Register: true, Password: func() string { return "" }})
+	client, err := registry.New(registry.Config{URL: schemas.URL(), Register: true})
 	if err != nil {
 		t.Fatal(err)
 	}
