@@ -28,7 +28,7 @@ type Totals interface {
 }
 
 // LongestTotal is the longest window that can be asked for (API page, request params: 7 days).
-const LongestTotal = 7*24*time.Hour - time.Second
+const LongestTotal = LongestWindow - time.Second
 
 // Chain is what windows of one stream have read of a stretch of time without a hole, one after another.
 type Chain struct {

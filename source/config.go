@@ -41,7 +41,7 @@ type Config struct {
 	// ListsURL is the address of the IM REST API with its version, which lists users, groups and chatrooms; default
 	// https://api.im.jpush.cn/v1.
 	ListsURL string
-	// Retention is how far back the API's history reaches; default 60 days (API document, message history).
+	// Retention is how far back the API's history reaches; [pipeline.History] where zero.
 	Retention time.Duration
 	// CursorTTL is how long a cursor lives; default 120 s (API document, request params).
 	CursorTTL time.Duration
@@ -69,7 +69,6 @@ const (
 	maxPageSize      = 1000 // API document, request params.
 	minPoll          = 100 * time.Millisecond
 	minOverlap       = time.Second
-	defaultRetention = 60 * 24 * time.Hour
 	minRetention     = 10 * time.Minute
 	defaultCursorTTL = 120 * time.Second
 	minCursorTTL     = 100 * time.Millisecond
@@ -103,7 +102,7 @@ func (c *Config) Validate() error {
 // setDefaults fills in the fields that are no settings of the operator.
 func (c *Config) setDefaults() {
 	setDefault(&c.ListsURL, defaultListsURL)
-	setDefault(&c.Retention, defaultRetention)
+	setDefault(&c.Retention, pipeline.History)
 	setDefault(&c.CursorTTL, defaultCursorTTL)
 	setDefault(&c.RequestTimeout, defaultTimeout)
 	setDefault(&c.MaxBody, defaultMaxBody)

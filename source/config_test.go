@@ -36,9 +36,9 @@ func TestValidateReportsEveryMistake(t *testing.T) {
 			t.Errorf("%s is not named in: %v", name, err)
 		}
 	}
-	for _, secret := range []string{"with space", "pa55word"} {
-		if strings.Contains(err.Error(), secret) {
-			t.Errorf("%q is shown in: %v", secret, err)
+	for _, hidden := range []string{"with space", "pa55word"} {
+		if strings.Contains(err.Error(), hidden) {
+			t.Errorf("%q is shown in: %v", hidden, err)
 		}
 	}
 }

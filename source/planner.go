@@ -14,8 +14,6 @@ type planner struct {
 }
 
 const (
-	// maxWindow is the longest window, overlap included (API document, request params).
-	maxWindow = 7 * 24 * time.Hour
 	// targetPages is the size of a window that is worth the request by which it is opened, and cheap to read again.
 	targetPages = 10
 	// firstSpan is the length of a stream's first window, before anything is known of its density.
@@ -69,7 +67,7 @@ func (p planner) span(pos pipeline.Position) time.Duration {
 }
 
 func (p planner) clamp(span time.Duration) time.Duration {
-	return min(max(span.Truncate(time.Second), minSpan), (maxWindow - p.overlap).Truncate(time.Second))
+	return min(max(span.Truncate(time.Second), minSpan), (pipeline.LongestWindow - p.overlap).Truncate(time.Second))
 }
 
 // current is what a window covers beside the overlap.
@@ -87,7 +85,7 @@ func (p planner) suggest(w pipeline.Window, total int64, planned time.Duration) 
 	}
 	// A window is closed, so it covers its last second too.
 	whole := float64(w.End.Sub(w.Begin)+time.Second) * float64(p.target) / float64(total)
-	suits := time.Duration(min(whole, float64(maxWindow))) - p.overlap
+	suits := time.Duration(min(whole, float64(pipeline.LongestWindow))) - p.overlap
 	return p.clamp(min(longest, max(suits, min(thinnest*p.overlap, p.current(w)))))
 }
 

@@ -101,7 +101,7 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 		switch {
 		case w.Begin != w.Begin.Truncate(time.Second) || w.End != w.End.Truncate(time.Second):
 			t.Fatalf("%v is not in whole seconds", w)
-		case w.End.Sub(w.Begin) > maxWindow:
+		case w.End.Sub(w.Begin) > pipeline.LongestWindow:
 			t.Fatalf("%v is longer than 7 days", w)
 		case w.End.Sub(pos.End) < time.Second || w.End.Sub(w.Begin) < time.Second:
 			t.Fatalf("%v ends too early", w)
@@ -158,7 +158,7 @@ func TestSpanConverges(t *testing.T) {
 		p := testPlanner()
 		perSecond := rapid.Float64Range(0, 100_000).Draw(t, "rows a second")
 		end := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
-		span := time.Duration(rapid.Int64Range(int64(time.Second), int64(maxWindow-p.overlap)).Draw(t, "span")).Truncate(time.Second)
+		span := time.Duration(rapid.Int64Range(int64(time.Second), int64(pipeline.LongestWindow-p.overlap)).Draw(t, "span")).Truncate(time.Second)
 		for tries := 0; ; tries++ {
 			w := pipeline.Window{Begin: end.Add(-span - p.overlap), End: end}
 			total := int64(perSecond * (w.End.Sub(w.Begin) + time.Second).Seconds())

@@ -13,7 +13,6 @@ import (
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
-	"github.com/jmpub/jmpub/source"
 )
 
 const auditHelp = `Hold what was published against what the API has now.
@@ -99,7 +98,7 @@ type auditRun struct {
 // check refuses flags that cannot be.
 func (a *auditRun) check() error {
 	var err error
-	if a.step, err = parseDuration(a.stepText); err != nil || a.step < time.Minute || a.step > source.MaxWindow {
+	if a.step, err = parseDuration(a.stepText); err != nil || a.step < time.Minute || a.step > pipeline.LongestWindow {
 		return usage("--step: %q is not a duration from 1m to 7d", a.stepText)
 	}
 	return a.rangeFlags.check()
@@ -120,7 +119,7 @@ func (a *auditRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	oldest := now.Add(-historyLength + time.Minute).Truncate(time.Second)
+	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second)
 	if w.Begin.Before(oldest) {
 		fmt.Fprintf(a.cmd.ErrOrStderr(), "the API holds nothing before %s; the audit begins there\n", pipeline.FormatTime(oldest))
 		w.Begin = oldest

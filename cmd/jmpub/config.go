@@ -102,7 +102,7 @@ func (s *settings) parseSource(p *parser, c *config) {
 	}
 	c.recheck = p.durations("JMPUB_RECHECK", s.Recheck)
 	c.liveFirst = p.oneOf("JMPUB_CATCHUP", s.Catchup, "ordered", "live-first") == "live-first"
-	if c.retentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn); c.retentionWarn > historyLength {
+	if c.retentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn); c.retentionWarn > pipeline.History {
 		p.add("JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
 	}
 	c.parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
@@ -251,22 +251,10 @@ func (s *settings) parseRun(p *parser, c *config) {
 
 // complete lets the adapters check what they know better, once everything is readable.
 func (p *parser) complete(c *config) {
-	check := c.source
-	check.Retry = pipeline.Retry{}
-	if client, err := source.New(check); err != nil {
-		p.errs = append(p.errs, err)
-	} else {
-		client.Close()
-	}
-	for _, err := range []error{c.topicConfig.Validate(), c.sink.Validate()} {
+	for _, err := range []error{c.source.Validate(), c.topicConfig.Validate(), c.sink.Validate(), c.kafka.Validate()} {
 		if err != nil {
 			p.errs = append(p.errs, err)
 		}
-	}
-	if conn, err := kafka.Open(c.kafka); err != nil {
-		p.errs = append(p.errs, err)
-	} else {
-		conn.Close()
 	}
 	if c.start.At.After(time.Now().Add(24 * time.Hour)) {
 		p.addf("JMPUB_START: %s is more than a day in the future", pipeline.FormatTime(c.start.At))

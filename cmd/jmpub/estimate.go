@@ -9,11 +9,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/source"
 )
-
-// historyLength is how far back the API answers (API page: 60 days).
-const historyLength = 60 * 24 * time.Hour
 
 // cost is what reading a range would take. Rows are the API's totals; the rest follows from them.
 type cost struct {
@@ -43,8 +39,8 @@ func estimate(ctx context.Context, p *parts, w pipeline.Window) (*cost, error) {
 	for _, s := range p.cfg.streams {
 		one := streamCost{Stream: s.String()}
 		weeks := int64(0)
-		for begin := w.Begin; begin.Before(w.End); begin = begin.Add(source.MaxWindow) {
-			end := begin.Add(source.MaxWindow - time.Second) // Bounds are inclusive.
+		for begin := w.Begin; begin.Before(w.End); begin = begin.Add(pipeline.LongestWindow) {
+			end := begin.Add(pipeline.LongestWindow - time.Second) // Bounds are inclusive.
 			if !end.Before(w.End) {
 				end = w.End
 			}

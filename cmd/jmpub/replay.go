@@ -87,7 +87,7 @@ func (o *replayOptions) settings(now time.Time) (*config, error) {
 		return nil, err
 	}
 	cfg.start, cfg.until = pipeline.Start{At: from}, until
-	oldest := now.Add(-historyLength)
+	oldest := now.Add(-pipeline.History)
 	switch {
 	case !from.Before(until):
 		return nil, usage("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(until))

@@ -60,7 +60,7 @@ func reset(ctx context.Context, cmd *cobra.Command, p *parts, all []pipeline.Che
 	if err != nil {
 		return err
 	}
-	oldest, newest := now.Add(-historyLength), now.Add(-p.cfg.source.Settle).Truncate(time.Second)
+	oldest, newest := now.Add(-pipeline.History), now.Add(-p.cfg.source.Settle).Truncate(time.Second)
 	if to.Before(oldest) || to.After(newest) {
 		return usage("--to %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
 			pipeline.FormatTime(to), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))

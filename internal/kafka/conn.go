@@ -4,11 +4,9 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -16,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
 
+	"github.com/jmpub/jmpub/internal/certs"
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -52,6 +51,13 @@ const (
 	requestTimeout = 30 * time.Second
 )
 
+// Validate reads what the settings name and checks the rest; nothing is sent.
+func (cfg *Config) Validate() error {
+	_, tlsErr := cfg.tls()
+	_, saslErr := cfg.mechanism()
+	return errors.Join(tlsErr, saslErr)
+}
+
 // Conn is a connection to a cluster. Safe for concurrent use.
 type Conn struct {
 	*kafkago.Client
@@ -83,25 +89,7 @@ func (cfg *Config) tls() (*tls.Config, error) {
 	if !cfg.TLS {
 		return nil, nil //nolint:nilnil // No TLS is a configuration too.
 	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CA_FILE: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CA_FILE: %s holds no certificate in PEM form", cfg.CAFile)
-		}
-	}
-	if cfg.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CERT_FILE and JMPUB_KAFKA_TLS_KEY_FILE: %w", err)
-		}
-		conf.Certificates = []tls.Certificate{cert}
-	}
-	return conf, nil
+	return certs.TLS("JMPUB_KAFKA_TLS", certs.Files{CA: cfg.CAFile, Cert: cfg.CertFile, Key: cfg.KeyFile})
 }
 
 func (cfg *Config) mechanism() (sasl.Mechanism, error) {

@@ -4,16 +4,14 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/jmpub/jmpub/internal/certs"
 	"github.com/jmpub/jmpub/internal/secret"
 )
 
@@ -43,18 +41,11 @@ type Client struct {
 
 // New checks the configuration. Nothing is sent yet.
 func New(cfg Config) (*Client, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_CA_FILE: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_CA_FILE: %s has no certificate in PEM form", cfg.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	conf, err := certs.TLS("JMPUB_SCHEMA_REGISTRY", certs.Files{CA: cfg.CAFile})
+	if err != nil {
+		return nil, err
 	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true}
 	opts := []sr.ClientOpt{
 		sr.URLs(cfg.URL), sr.UserAgent("jmpub"), sr.HTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}),
 	}

@@ -51,10 +51,10 @@ func (s Secret) GoString() string { return s.String() }
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // MarshalText hides the secret from encoders.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // encoding.TextMarshaler.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText takes the text in, for readers of settings.
-func (s *Secret) UnmarshalText(text []byte) error { //nolint:unparam // encoding.TextUnmarshaler.
+func (s *Secret) UnmarshalText(text []byte) error {
 	*s = New(string(text))
 	return nil
 }
