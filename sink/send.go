@@ -35,9 +35,11 @@ type sender struct {
 type lane struct {
 	*partition
 	chunks []chunk
-	// batch is the encoded batch in flight.
+	// batch is the encoded batch in flight; nil between two rounds.
 	batch *bytes.Buffer
-	sent  bool
+	// unanswered tells that a request with the batch ended without an answer, so that the transport may still be reading it.
+	unanswered bool
+	sent       bool
 	// ranges are where the batches stand.
 	ranges []pipeline.OffsetRange
 }
@@ -56,14 +58,8 @@ func (s *sender) write(ctx context.Context, work map[place][]chunk) ([]pipeline.
 	lanes := make([]*lane, 0, len(work))
 	for p, chunks := range work {
 		places = append(places, p)
-		buf, _ := buffers.Get().(*bytes.Buffer)
-		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks, batch: buf})
+		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks})
 	}
-	defer func(all []*lane) {
-		for _, l := range all {
-			buffers.Put(l.batch)
-		}
-	}(slices.Clone(lanes))
 	if err := s.producer.join(ctx, places); err != nil {
 		return nil, err
 	}
@@ -88,12 +84,35 @@ func (s *sender) write(ctx context.Context, work map[place][]chunk) ([]pipeline.
 // buffers are reused between batches, which have up to a megabyte.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
 
+// takeBuffer gives the lane memory for its next batch.
+func (l *lane) takeBuffer() {
+	l.batch, _ = buffers.Get().(*bytes.Buffer)
+	l.sent, l.unanswered = false, false
+}
+
+// releaseBuffer gives the memory back, but only when nobody can still read it. An answer shows that the broker had all of the
+// batch. A request that ended without one may still wait for its connection in the transport, which would then send whatever
+// stands in the memory by that time: that memory is left to the garbage collector.
+func (l *lane) releaseBuffer() {
+	if !l.unanswered {
+		buffers.Put(l.batch)
+	}
+	l.batch = nil
+}
+
 // round sends the next batch of each lane until all of them are taken, always the same bytes.
 func (s *sender) round(ctx context.Context, lanes []*lane) error {
+	for _, l := range lanes {
+		l.takeBuffer()
+	}
+	defer func() {
+		for _, l := range lanes {
+			l.releaseBuffer()
+		}
+	}()
 	encoding := errgroup.Group{}
 	encoding.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range lanes {
-		l.sent = false
 		encoding.Go(func() error {
 			c := l.chunks[0]
 			return encode(l.batch, &source{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
@@ -173,6 +192,9 @@ func (s *sender) send(ctx context.Context, lanes []*lane) error {
 	defer cancel()
 	res, err := s.client.Transport.RoundTrip(ctx, s.client.Addr, s.request(lanes))
 	if err != nil {
+		for _, l := range lanes {
+			l.unanswered = true
+		}
 		return kafka.Fault(op, err)
 	}
 	answer, ok := res.(*produce.Response)
