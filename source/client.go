@@ -18,9 +18,11 @@ type Client struct {
 	cfg       Config
 	redactor  secret.Redactor
 	transport http.RoundTripper
-	limiter   *limiter
-	clock     *clock
-	planner   planner
+	// report and lists are the two APIs.
+	report, lists *endpoint
+	limiter       *limiter
+	clock         *clock
+	planner       planner
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
@@ -59,8 +61,9 @@ func New(cfg Config) (*Client, error) {
 		cfg:       cfg,
 		redactor:  secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
 		transport: cfg.Transport,
-		limiter:   newLimiter(cfg.Rate),
-		clock:     newClock(),
+		report:    reportEndpoint(&cfg), lists: listsEndpoint(&cfg),
+		limiter: newLimiter(cfg.Rate),
+		clock:   newClock(),
 		planner: planner{
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: cfg.Retention,
 			target: int64(targetPages * cfg.PageSize),
@@ -118,11 +121,19 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 	// The middle of the history is inside it even if the local clock is days off.
 	end := time.Now().UTC().Add(-c.cfg.Retention / 2).Truncate(time.Second)
 	w := pipeline.Window{Begin: end.Add(-time.Second), End: end}
-	if _, err := c.ask(ctx, &request{stream: s, query: c.firstQuery(w, 1), op: "ask the API for its clock with " + s.String()}); err != nil {
+	if _, err := c.ask(ctx, c.probe(s, w, "ask the API for its clock with "+s.String())); err != nil {
 		return time.Time{}, err
 	}
 	now, _ := c.clock.now()
 	return now, nil
+}
+
+// Forget drops what is known of a stream that is not read any more, when none of its windows is being planned. The stream may come
+// back: then it is as if it had just begun.
+func (c *Client) Forget(s pipeline.Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, s)
 }
 
 // Plan lays out the window that follows p and waits until it can be asked for; see [pipeline.Source]. Windows at the head
@@ -164,7 +175,7 @@ func (c *Client) begin(s pipeline.Stream, p pipeline.Position) time.Duration {
 	return 0
 }
 
-// untilPoll is how long a stream at the head still has to wait for its turn.
+// untilPoll is how long a stream at the head still has to wait for the poll interval.
 func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
 )
@@ -15,11 +14,6 @@ type reply struct {
 	total, count int64
 	cursor       string
 	rows         [][]byte
-	// bytes is the page's size.
-	bytes int
-	// received is when its header came, by the local clock; date is the server's (dated tells that it has one).
-	received, date time.Time
-	dated          bool
 }
 
 var (
@@ -71,8 +65,8 @@ type pageDecoder struct {
 }
 
 // check holds a page against what was asked for. Only a window's first page has to state the total.
-func (p *reply) check(cursor bool, pageSize int) error {
-	if p.total < 0 && !cursor {
+func (p *reply) check(first bool, pageSize int) error {
+	if p.total < 0 && first {
 		return errNoTotal
 	}
 	if len(p.rows) > pageSize {

@@ -124,11 +124,14 @@ type listPage struct {
 func (l *lister) page(ctx context.Context, start int) (listPage, error) {
 	path, member, name := listPath(l.kind)
 	var page listPage
-	r := &request{
-		stream: pipeline.Stream{Kind: l.kind, Name: "*"}, path: path, lists: true,
-		query:  "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(listCount),
-		op:     fmt.Sprintf("list %s from %d on", l.kind, start),
-		decode: func(body []byte) (err error) { page, err = decodeList(body, member, name); return err },
+	r := &extraRequest{
+		call: call{
+			op:     fmt.Sprintf("list %s from %d on", l.kind, start),
+			stream: pipeline.Stream{Kind: l.kind, Name: "*"}, endpoint: l.client.lists, path: path,
+			query:    "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(listCount),
+			handicap: extraHandicap,
+		},
+		read: func(body []byte) (err error) { page, err = decodeList(body, member, name); return err },
 	}
 	_, err := l.client.ask(ctx, r)
 	return page, err

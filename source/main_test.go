@@ -79,7 +79,7 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection reset by peer")
 	}
 	res := r.rec.Result()
-	res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.rec.Body.Bytes()), failing{io.ErrUnexpectedEOF}))
+	res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.rec.Body.Bytes()), errorReader{io.ErrUnexpectedEOF}))
 	return res, nil
 }
 

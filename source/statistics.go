@@ -41,12 +41,12 @@ func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeli
 // figures sends one request for statistics.
 func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
 	d := figuresDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
-	r := &request{
-		stream: s, path: "/statistic/" + s.Name,
-		query: "time_unit=" + strings.ToUpper(string(first.Unit)) + "&start=" + escape(first.String()) + "&duration=" + strconv.Itoa(n),
-		op:    "get " + s.String() + " of " + first.String(),
-	}
-	r.decode = func(body []byte) error {
+	r := &extraRequest{call: call{
+		op: "get " + s.String() + " of " + first.String(), stream: s, endpoint: c.report, path: "/statistic/" + s.Name,
+		query:    "time_unit=" + strings.ToUpper(string(first.Unit)) + "&start=" + escape(first.String()) + "&duration=" + strconv.Itoa(n),
+		handicap: extraHandicap,
+	}}
+	r.read = func(body []byte) error {
 		d.figures, d.parts = nil, nil
 		if s.Name == string(pipeline.StreamMessages) {
 			return d.messages(body)
@@ -58,7 +58,7 @@ func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.
 	}
 	_, err := c.ask(ctx, r)
 	if err == nil {
-		return d.figures, r.sent, nil
+		return d.figures, r.tries, nil
 	}
 	// Of hours there are only those of the present day. A request that was refused because midnight came first is no lack
 	// of a right.
@@ -68,7 +68,7 @@ func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.
 		first.Unit == pipeline.Hour && !pipeline.PeriodOf(pipeline.Day, first.Begin).Begin.Equal(today.Begin) {
 		fault.Class = pipeline.Restart
 	}
-	return nil, r.sent, err
+	return nil, r.tries, err
 }
 
 // figuresDecoder reads a reply with statistics. It is as strict as a consumer of the events will be: each name once, valid
