@@ -261,7 +261,7 @@ func (a *avroEncoder) instant(i int, quoted []byte) *int64 {
 	return &a.times[i]
 }
 
-// unitOf is the unit in which the sender gave a time: the form of client_time tells.
+// unitOf is the unit in which the sender gave a time: the form of client_time shows it.
 func unitOf(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '.') < 0 {
 		return []byte("second")

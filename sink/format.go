@@ -117,7 +117,7 @@ func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
 }
 
 // encodeAvro fills in a value or an error for each event. What is encoded is smaller than the JSON, because the names are in
-// the schema, so one piece of memory holds all of it.
+// the schema, so one block of memory holds all of it.
 func (t *transaction) encodeAvro(events []event.Event, values [][]byte, errs []error) {
 	encoder, _ := encoders.Get().(*avroEncoder)
 	defer encoders.Put(encoder)

@@ -56,7 +56,7 @@ func (h *eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte)
 	return dst
 }
 
-// rejectedHeaders tell why a row was rejected and where it comes from.
+// rejectedHeaders say why a row was rejected and where it comes from.
 func (f *eventFormat) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
 	add := func(key, value string) { dst = append(dst, protocol.Header{Key: key, Value: []byte(value)}) }
 	add("jmpub_reason", string(r.Reason))

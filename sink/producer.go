@@ -27,28 +27,28 @@ type producer struct {
 	epoch int16
 	known bool
 	// partitions hold the next sequence of each partition, which begins at 0 with each epoch.
-	partitions map[place]*partition
-	// begun tells that the broker knows of the open transaction.
+	partitions map[topicPartition]*partition
+	// begun is set once the broker knows of the open transaction.
 	begun bool
 }
 
-// place is a partition of a topic.
-type place struct {
+// topicPartition is a partition of a topic.
+type topicPartition struct {
 	topic     string
 	partition int32
 }
 
 type partition struct {
-	place
+	topicPartition
 	sequence int32
-	// joined tells that the open transaction has the partition.
+	// joined is set once the open transaction has the partition.
 	joined bool
 }
 
 func newProducer(client *kafkago.Client, retry pipeline.Retry, transactionalID string, timeout time.Duration) *producer {
 	retry.Initial, retry.Max = 20*time.Millisecond, 2*time.Second
 	return &producer{
-		client: client, retry: retry, transactionalID: transactionalID, timeout: timeout, partitions: make(map[place]*partition),
+		client: client, retry: retry, transactionalID: transactionalID, timeout: timeout, partitions: make(map[topicPartition]*partition),
 	}
 }
 
@@ -81,14 +81,14 @@ func (p *producer) open(ctx context.Context) error {
 			return p.openFault(op, err)
 		}
 		p.id, p.epoch, p.known = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), true //nolint:gosec // The wire's type.
-		p.partitions = make(map[place]*partition)
+		p.partitions = make(map[topicPartition]*partition)
 		return nil
 	})
 }
 
 // forget makes the next open like the first one.
 func (p *producer) forget() {
-	p.id, p.epoch, p.known, p.partitions = 0, 0, false, make(map[place]*partition)
+	p.id, p.epoch, p.known, p.partitions = 0, 0, false, make(map[topicPartition]*partition)
 }
 
 // openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
@@ -116,23 +116,23 @@ func (p *producer) begin() {
 }
 
 // at returns the state of a partition.
-func (p *producer) at(where place) *partition {
+func (p *producer) at(where topicPartition) *partition {
 	state, ok := p.partitions[where]
 	if !ok {
-		state = &partition{place: where}
+		state = &partition{topicPartition: where}
 		p.partitions[where] = state
 	}
 	return state
 }
 
 // join adds the partitions that the transaction does not have yet.
-func (p *producer) join(ctx context.Context, places []place) error {
+func (p *producer) join(ctx context.Context, wanted []topicPartition) error {
 	if !p.transactional() {
 		return nil
 	}
 	topics := make(map[string][]kafkago.AddPartitionToTxn)
 	var added []*partition
-	for _, where := range places {
+	for _, where := range wanted {
 		state := p.at(where)
 		if state.joined {
 			continue

@@ -37,7 +37,7 @@ type lane struct {
 	chunks []chunk
 	// batch is the encoded batch in flight; nil between two rounds.
 	batch *bytes.Buffer
-	// unanswered tells that a request with the batch ended without an answer, so that the transport may still be reading it.
+	// unanswered is set when a request with the batch ended without an answer, so that the transport may still be reading it.
 	unanswered bool
 	sent       bool
 	// ranges are where the batches stand.
@@ -50,17 +50,17 @@ type lane struct {
 // One request a leader and not one a partition, because a broker checks with the coordinator that a partition belongs to
 // the transaction (KIP-890), and answers a check that is still waiting with an error when the same producer sends another
 // request.
-func (s *sender) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
+func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]pipeline.OffsetRange, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
-	places := make([]place, 0, len(work))
+	partitions := make([]topicPartition, 0, len(work))
 	lanes := make([]*lane, 0, len(work))
 	for p, chunks := range work {
-		places = append(places, p)
+		partitions = append(partitions, p)
 		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks})
 	}
-	if err := s.producer.join(ctx, places); err != nil {
+	if err := s.producer.join(ctx, partitions); err != nil {
 		return nil, err
 	}
 	var ranges []pipeline.OffsetRange
@@ -115,13 +115,13 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	for _, l := range lanes {
 		encoding.Go(func() error {
 			c := l.chunks[0]
-			return encode(l.batch, &source{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
+			return encode(l.batch, &recordSource{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
 		})
 	}
 	if err := encoding.Wait(); err != nil {
 		return err
 	}
-	op := "produce to " + placesOf(lanes)
+	op := "produce to " + topicsOf(lanes)
 	return s.retry.Do(ctx, op, func(ctx context.Context) error {
 		requests, err := s.byLeader(ctx, op, lanes)
 		if err != nil {
@@ -137,8 +137,8 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	})
 }
 
-// placesOf names the topics of the lanes.
-func placesOf(lanes []*lane) string {
+// topicsOf names the topics of the lanes.
+func topicsOf(lanes []*lane) string {
 	var topics []string
 	for _, l := range lanes {
 		if !slices.Contains(topics, l.topic) {
@@ -166,16 +166,16 @@ func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*l
 	if err != nil {
 		return nil, kafka.Fault(op, err)
 	}
-	leaders := make(map[place]int)
+	leaders := make(map[topicPartition]int)
 	for _, topic := range res.Topics {
 		for _, p := range topic.Partitions {
-			leaders[place{topic.Name, int32(p.ID)}] = p.Leader.ID //nolint:gosec // A partition's number.
+			leaders[topicPartition{topic.Name, int32(p.ID)}] = p.Leader.ID //nolint:gosec // A partition's number.
 		}
 	}
 	groups := make(map[int][]*lane)
 	for _, l := range lanes {
 		if !l.sent {
-			groups[leaders[l.place]] = append(groups[leaders[l.place]], l)
+			groups[leaders[l.topicPartition]] = append(groups[leaders[l.topicPartition]], l)
 		}
 	}
 	requests := make([][]*lane, 0, len(groups))
@@ -187,7 +187,7 @@ func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*l
 
 // send sends one request and takes in what it says of each partition.
 func (s *sender) send(ctx context.Context, lanes []*lane) error {
-	op := "produce to " + placesOf(lanes)
+	op := "produce to " + topicsOf(lanes)
 	ctx, cancel := context.WithTimeout(ctx, s.client.Timeout)
 	defer cancel()
 	res, err := s.client.Transport.RoundTrip(ctx, s.client.Addr, s.request(lanes))
@@ -201,21 +201,21 @@ func (s *sender) send(ctx context.Context, lanes []*lane) error {
 	if !ok {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: fmt.Errorf("the answer is a %T (bug)", res)}
 	}
-	answers := make(map[place]*produce.ResponsePartition)
+	answers := make(map[topicPartition]*produce.ResponsePartition)
 	for i := range answer.Topics {
 		for j := range answer.Topics[i].Partitions {
 			p := &answer.Topics[i].Partitions[j]
-			answers[place{answer.Topics[i].Topic, p.Partition}] = p
+			answers[topicPartition{answer.Topics[i].Topic, p.Partition}] = p
 		}
 	}
 	errs := make([]error, 0, len(lanes))
 	for _, l := range lanes {
-		errs = append(errs, s.settle(l, answers[l.place]))
+		errs = append(errs, s.takeAnswer(l, answers[l.topicPartition]))
 	}
 	return worst(errs)
 }
 
-// timeoutShare is the part of a request's time that the brokers may take to replicate it.
+// timeoutShare divides a request's time: the result is the time that the brokers may take to replicate it.
 const timeoutShare = 2
 
 func (s *sender) request(lanes []*lane) *rawproduce.Request {
@@ -233,29 +233,29 @@ func (s *sender) request(lanes []*lane) *rawproduce.Request {
 			req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: l.topic})
 		}
 		req.Topics[at].Partitions = append(req.Topics[at].Partitions, rawproduce.RequestPartition{
-			Partition: l.place.partition,
+			Partition: l.topicPartition.partition,
 			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch.Bytes())},
 		})
 	}
 	return req
 }
 
-// settle takes in the answer for one partition.
-func (s *sender) settle(l *lane, answer *produce.ResponsePartition) error {
-	op := fmt.Sprintf("produce to %s/%d", l.topic, l.place.partition)
+// takeAnswer takes in the answer for one partition.
+func (s *sender) takeAnswer(l *lane, answer *produce.ResponsePartition) error {
+	op := fmt.Sprintf("produce to %s/%d", l.topic, l.topicPartition.partition)
 	switch {
 	case answer == nil:
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not answer for the partition")}
 	case answer.ErrorCode != 0:
-		return s.sendFault(op, l.place, brokerError(answer))
+		return s.sendFault(op, l.topicPartition, brokerError(answer))
 	case answer.BaseOffset < 0:
-		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not tell the offset")}
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not say the offset")}
 	}
 	n := l.chunks[0].n
 	l.sent = true
 	l.sequence = next(l.sequence, n)
 	l.ranges = append(l.ranges, pipeline.OffsetRange{
-		Topic: l.topic, Partition: l.place.partition, First: answer.BaseOffset, Last: answer.BaseOffset + int64(n) - 1,
+		Topic: l.topic, Partition: l.topicPartition.partition, First: answer.BaseOffset, Last: answer.BaseOffset + int64(n) - 1,
 	})
 	return nil
 }
@@ -270,7 +270,7 @@ func brokerError(answer *produce.ResponsePartition) error {
 
 // sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
 // where; the ledger needs to know, so the transaction is given up.
-func (s *sender) sendFault(op string, p place, err error) error {
+func (s *sender) sendFault(op string, p topicPartition, err error) error {
 	if errors.Is(err, kafkago.DuplicateSequenceNumber) {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 	}

@@ -103,7 +103,7 @@ func (t *Topics) Names() []string {
 	return names
 }
 
-// isStatistics tells that a topic has statistics.
+// isStatistics reports whether a topic has statistics.
 func (t *Topics) isStatistics(name string) bool {
 	return slices.ContainsFunc(t.cfg.Statistics, func(stream pipeline.Stream) bool {
 		return name == t.routing.Own(pipeline.StatisticsTopic(stream))
@@ -224,7 +224,7 @@ func (t *Topics) create(ctx context.Context, names []string) error {
 	})
 }
 
-// missingFault tells how to make what is missing.
+// missingFault says how to create what is missing.
 func (t *Topics) missingFault(names []string) error {
 	var b strings.Builder
 	for _, name := range names {

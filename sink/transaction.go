@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// recordOverhead is more than a record takes beside its key, value and headers' values.
+	// recordOverhead is more than a record takes in addition to its key, value and headers' values.
 	recordOverhead = 256
 	// batchMargin is kept free of a topic's limit for the batch's header.
 	batchMargin = 512
@@ -25,7 +25,7 @@ const (
 // chunk is what one batch holds: n records that fill describes.
 type chunk struct {
 	n    int
-	fill func(i int, r *recordParts)
+	fill func(i int, r *plainRecord)
 }
 
 // transaction is a writer's open transaction.
@@ -83,12 +83,12 @@ func targetOf(b *pipeline.Batch, id int64) event.Target {
 
 // split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
 // is returned as rejected.
-func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chunk, []event.Rejection) {
+func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartition][]chunk, []event.Rejection) {
 	headers := t.format.headersOf(b)
 	now := time.Now()
 	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	var tooLarge []event.Rejection
-	lists := make(map[place][]int)
+	lists := make(map[topicPartition][]int)
 	var key [20]byte
 	for i := range b.Events {
 		e, value := &b.Events[i], values[i]
@@ -106,11 +106,11 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chu
 			continue
 		}
 		number := balancer.Balance(kafkago.Message{Key: from}, t.topics[name].partitions...)
-		p := place{name, int32(number)} //nolint:gosec // A partition's number.
+		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
 		lists[p] = append(lists[p], i)
 	}
-	fill := func(list []int) func(int, *recordParts) {
-		return func(i int, r *recordParts) {
+	fill := func(list []int) func(int, *plainRecord) {
+		return func(i int, r *plainRecord) {
 			e := &b.Events[list[i]]
 			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
 			r.value = values[list[i]]
@@ -118,7 +118,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chu
 			r.Time = t.format.timeOf(e, now)
 		}
 	}
-	work := make(map[place][]chunk, len(lists))
+	work := make(map[topicPartition][]chunk, len(lists))
 	for p, list := range lists {
 		size := func(i int) int { return eventSize(&b.Events[list[i]], values[list[i]]) }
 		for first, end := range t.cuts(p, len(list), size) {
@@ -129,7 +129,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[place][]chu
 }
 
 // cuts divides n records into runs that fit into a batch of the topic, each with at least one record.
-func (t *transaction) cuts(p place, n int, sizeOf func(i int) int) iter.Seq2[int, int] {
+func (t *transaction) cuts(p topicPartition, n int, sizeOf func(i int) int) iter.Seq2[int, int] {
 	limit := t.topics[p.topic].maxBytes - batchMargin
 	return func(yield func(first, end int) bool) {
 		size, first := 0, 0
@@ -156,7 +156,7 @@ func eventSize(e *event.Event, value []byte) int {
 func (t *transaction) fits(e *event.Event, value []byte, headers *eventHeaders, name string) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
 	var buf bytes.Buffer
-	one := &source{n: 1, fill: func(_ int, r *recordParts) {
+	one := &recordSource{n: 1, fill: func(_ int, r *plainRecord) {
 		r.key, r.value, r.Headers = key, value, headers.append(nil, e, key)
 	}}
 	err := encode(&buf, one, t.sender.compression, t.producer, 0)
@@ -181,7 +181,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 	name := t.routing.Own(pipeline.TopicRejected)
 	info := t.topics[name]
 	balancer := kafkago.Murmur2Balancer{Consistent: true}
-	work := make(map[place][]chunk)
+	work := make(map[topicPartition][]chunk)
 	for i := range rejected {
 		r := &rejected[i]
 		row, cutFrom := r.Row, 0
@@ -189,10 +189,10 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
 		number := balancer.Balance(kafkago.Message{Key: row}, info.partitions...)
-		p := place{name, int32(number)} //nolint:gosec // A partition's number.
-		work[p] = append(work[p], chunk{1, func(_ int, parts *recordParts) {
-			parts.value = row
-			parts.Headers = t.format.rejectedHeaders(parts.Headers, b, r, cutFrom)
+		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		work[p] = append(work[p], chunk{1, func(_ int, record *plainRecord) {
+			record.value = row
+			record.Headers = t.format.rejectedHeaders(record.Headers, b, r, cutFrom)
 		}})
 	}
 	return t.sender.write(ctx, work)
@@ -201,23 +201,23 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 // Append writes records of jmpub's own topics; see [pipeline.Transaction].
 func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
 	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
-	lists := make(map[place][]*pipeline.Record)
+	lists := make(map[topicPartition][]*pipeline.Record)
 	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	for i := range records {
 		r := &records[i]
-		p := place{t.routing.Own(r.Topic), r.Partition}
+		p := topicPartition{t.routing.Own(r.Topic), r.Partition}
 		if r.Partition < 0 {
 			number := balancer.Balance(kafkago.Message{Key: r.Key}, t.topics[p.topic].partitions...)
 			p.partition = int32(number) //nolint:gosec // A partition's number.
 		}
 		lists[p] = append(lists[p], r)
 	}
-	work := make(map[place][]chunk, len(lists))
+	work := make(map[topicPartition][]chunk, len(lists))
 	for p, list := range lists {
 		size := func(i int) int { return len(list[i].Key) + len(list[i].Value) + recordOverhead }
 		for first, end := range t.cuts(p, len(list), size) {
-			work[p] = append(work[p], chunk{end - first, func(i int, parts *recordParts) {
-				parts.key, parts.value, parts.Time = list[first+i].Key, list[first+i].Value, now
+			work[p] = append(work[p], chunk{end - first, func(i int, r *plainRecord) {
+				r.key, r.value, r.Time = list[first+i].Key, list[first+i].Value, now
 			}})
 		}
 	}

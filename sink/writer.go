@@ -137,10 +137,10 @@ func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
 	return w, nil
 }
 
-// ExactlyOnce tells whether the writer writes in transactions.
+// ExactlyOnce reports whether the writer writes in transactions.
 func (w *Writer) ExactlyOnce() bool { return w.producer.transactional() }
 
-// EnsureSchemas learns the ids of the event topics' schemas, where the format has any. Who is going to publish events calls it
+// EnsureSchemas learns the ids of the event topics' schemas, where the format has any. Whoever is going to publish events calls it
 // before the first transaction, so that none waits for a registry; what writes no events needs no registry.
 func (w *Writer) EnsureSchemas(ctx context.Context) error { return w.schemas.learn(ctx) }
 

@@ -46,7 +46,7 @@ func kindOf(code int64) kind {
 	}
 }
 
-// isDenied tells that a code is about the credentials, which every request has.
+// isDenied reports whether a code is about the credentials, which every request has.
 func isDenied(code int64) bool { return kindOf(code) == kindUnauthorized && code != codeOtherApp }
 
 // codeOtherApp is also what an app without a right might get.

@@ -31,7 +31,7 @@ const (
 )
 
 // statusFailure says what a reply that is no page asks for, and whether it is the API's own. The code decides where there is
-// one that is known, and the status otherwise; the text beside them differs between servers.
+// one that is known, and the status otherwise; the text that comes with them differs between servers.
 func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *failure {
 	said := decodeError(body)
 	status := res.StatusCode
@@ -97,7 +97,7 @@ func kindOfStatus(status int) kind {
 	}
 }
 
-// refusedHint tells what was sent, without the credentials: with it the operator can ask the API's makers.
+// refusedHint shows what was sent, without the credentials, so that the operator can ask the makers of the API.
 func refusedHint(call *call, status int) string {
 	switch status {
 	case http.StatusNotFound:

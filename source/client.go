@@ -32,7 +32,7 @@ type Client struct {
 	streams map[pipeline.Stream]progress
 }
 
-// progress is what the plans of one stream depend on beside its position.
+// progress is what the plans of one stream depend on, apart from its position.
 type progress struct {
 	// polled is when the last window at the head was planned.
 	polled time.Time
@@ -83,7 +83,7 @@ const (
 	notEncryptedHint = "use an https address: the app key and master secret can be read on the way"
 )
 
-// plainText tells that an address leads over a network without TLS.
+// plainText reports whether an address leads over a network without TLS.
 func plainText(baseURL string) bool {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Scheme != "http" {
@@ -139,7 +139,7 @@ func (c *Client) Forget(s pipeline.Stream) {
 // Plan lays out the window that follows p and waits until it can be asked for; see [pipeline.Source]. Windows at the head
 // come no more often than the poll interval; behind it there is no wait.
 func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
-	slack := c.begin(s, p)
+	slack := c.startSlack(s, p)
 	for {
 		now, err := c.Now(ctx, s)
 		if err != nil {
@@ -150,7 +150,7 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 			wait = max(wait, c.untilPoll(s))
 		}
 		if wait <= 0 {
-			c.planned(s, plan, c.planner.span(p))
+			c.notePlan(s, plan, c.planner.span(p))
 			return plan, nil
 		}
 		if err := pipeline.Sleep(ctx, wait); err != nil {
@@ -159,9 +159,9 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 	}
 }
 
-// begin returns how much time after p may be skipped without being a gap. A position without a span is where a stream
+// startSlack returns how much time after p may be skipped without being a gap. A position without a span is where a stream
 // starts, and so is the same position when a reply has shown what span suits.
-func (c *Client) begin(s pipeline.Stream, p pipeline.Position) time.Duration {
+func (c *Client) startSlack(s pipeline.Stream, p pipeline.Position) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.streams[s]
@@ -170,7 +170,7 @@ func (c *Client) begin(s pipeline.Stream, p pipeline.Position) time.Duration {
 		c.streams[s] = known
 	}
 	if known.start.Equal(p.End) {
-		return startSlack
+		return slackAtStart
 	}
 	return 0
 }
@@ -186,7 +186,8 @@ func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
 	return time.Until(known.polled.Add(c.cfg.Poll))
 }
 
-func (c *Client) planned(s pipeline.Stream, plan pipeline.Plan, span time.Duration) {
+// notePlan keeps what the next plans of a stream depend on.
+func (c *Client) notePlan(s pipeline.Stream, plan pipeline.Plan, span time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.streams[s]

@@ -27,7 +27,7 @@ type Config struct {
 	TimeZone *time.Location
 	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
 	Rate Rate
-	// Reserve is the part of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
+	// Reserve is the fraction of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
 	// is asked for once less remains. 0 reserves nothing.
 	Reserve float64
 	// PageSize is the rows asked for in a page; 1000, which is also the most.
@@ -51,9 +51,9 @@ type Config struct {
 	MaxBody int64
 	// UserAgent is sent with each request; default jmpub.
 	UserAgent string
-	// Retry is the policy for requests that may succeed later. If it notifies nobody, the observer's Retry is told.
+	// Retry is the policy for requests that may succeed later. Where its Notify is nil, the observer's Retry is called.
 	Retry pipeline.Retry
-	// Observer is told of each request, except one that was cut off by its own context; may be nil.
+	// Observer gets each request, except one that was cut off by its own context; may be nil.
 	Observer *pipeline.Observer
 	// Warn reports, once each, what is unusual about the API or the settings but stops nothing: a constant message, and what
 	// it is about. It may be nil.
@@ -125,7 +125,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// validate checks a complete config. The texts never hold the secret, nor credentials that stand in the address.
+// validate checks a complete config. The texts hold neither the secret nor credentials in the address.
 func (c *Config) validate(now time.Time) error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -153,7 +153,7 @@ func (c *Config) validate(now time.Time) error {
 	within("JMPUB_SETTLE", c.Settle, 0, longestSetting)
 	check(c.Overlap >= minOverlap && c.Overlap <= longestSetting && c.Overlap%time.Second == 0,
 		"JMPUB_OVERLAP: %s is not a number of whole seconds from %s to %s: the API's bounds have whole seconds, so less "+
-			"than one could lose rows at a window's edge", c.Overlap, minOverlap, longestSetting)
+			"than one could lose rows where two windows meet", c.Overlap, minOverlap, longestSetting)
 	within("retention", c.Retention, minRetention, 100*365*24*time.Hour)
 	within("cursor TTL", c.CursorTTL, minCursorTTL, longestSetting)
 	within("request timeout", c.RequestTimeout, minTimeout, longestSetting)
@@ -165,7 +165,7 @@ func (c *Config) validate(now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// notInKey tells what an app key cannot hold: HTTP Basic ends it at a colon (RFC 7617 §2).
+// notInKey reports whether an app key cannot hold a character: HTTP Basic ends it at a colon (RFC 7617 §2).
 func notInKey(r rune) bool { return r == ':' || notInSecret(r) }
 
 func notInSecret(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }

@@ -17,15 +17,15 @@ type reply struct {
 }
 
 var (
-	errNoMessages = errors.New("there is no messages")
-	errNoTotal    = errors.New("there is no total")
-	errNoFigures  = errors.New("there are no statistics")
-	errNoEntries  = errors.New("there is no list")
+	errNoMessages   = errors.New("there is no messages")
+	errNoTotal      = errors.New("there is no total")
+	errNoStatistics = errors.New("there are no statistics")
+	errNoEntries    = errors.New("there is no list")
 )
 
-// isAbsent tells that a reply lacks what was asked for; it may be an error whose status is wrong.
+// isAbsent reports whether a reply lacks what was asked for; it may be an error whose status is wrong.
 func isAbsent(err error) bool {
-	return errors.Is(err, errNoMessages) || errors.Is(err, errNoFigures) || errors.Is(err, errNoEntries)
+	return errors.Is(err, errNoMessages) || errors.Is(err, errNoStatistics) || errors.Is(err, errNoEntries)
 }
 
 // decodePage reads {"total","cursor","count","messages"}, and passes over what it does not know. The envelope is strict:
@@ -141,7 +141,7 @@ type rowError struct {
 	err    error
 }
 
-// Error tells where the row is.
+// Error says where the row is.
 func (e *rowError) Error() string {
 	return fmt.Sprintf("the row at byte %d is no JSON: %s", e.offset, e.err.Error())
 }

@@ -45,7 +45,7 @@ func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (pipeline.L
 	}
 	l := lister{client: c, kind: kind, seen: make(map[string]bool)}
 	for range listAttempts {
-		whole, err := l.read(ctx)
+		whole, err := l.readOnce(ctx)
 		if err != nil {
 			return pipeline.Listing{}, err
 		}
@@ -69,8 +69,8 @@ type lister struct {
 	unusable int
 }
 
-// read goes through the list once, and tells whether it stood still.
-func (l *lister) read(ctx context.Context) (whole bool, err error) {
+// readOnce goes through the list once, and reports whether it stood still.
+func (l *lister) readOnce(ctx context.Context) (whole bool, err error) {
 	var last string
 	whole = true
 	for start, read := 0, 0; ; {
@@ -86,9 +86,9 @@ func (l *lister) read(ctx context.Context) (whole bool, err error) {
 				names = names[1:]
 			}
 		}
-		fresh := l.add(names)
+		fresh := l.addNames(names)
 		read += len(names)
-		// A server may give fewer than it was asked for, so only the total tells that a page is the last one; and a total
+		// A server may give fewer than it was asked for, so only the total shows that a page is the last one; and a total
 		// may be wrong, so a full page is never taken for it.
 		if len(names) == 0 || page.total >= 0 && int64(read) >= page.total && !full || page.total < 0 && !fresh {
 			return whole && (page.total < 0 || int64(read) == page.total), nil
@@ -97,8 +97,8 @@ func (l *lister) read(ctx context.Context) (whole bool, err error) {
 	}
 }
 
-// add takes entries in, and tells whether one of them is new.
-func (l *lister) add(names []string) bool {
+// addNames takes entries in, and reports whether one of them is new.
+func (l *lister) addNames(names []string) bool {
 	fresh := false
 	for _, name := range names {
 		if l.seen[name] {

@@ -37,7 +37,7 @@ func newTransport(timeout time.Duration) *http.Transport {
 type arrival struct {
 	// bytes is its size.
 	bytes int
-	// received is when its header came, by the local clock; date is the server's (dated tells that it has one).
+	// received is when its header came, by the local clock; date is the server's (dated is set if it has one).
 	received, date time.Time
 	dated          bool
 }
@@ -87,15 +87,15 @@ type failure struct {
 	fault *pipeline.Fault
 	// class is that of the exchange, for metrics.
 	class string
-	// fromAPI tells that the API itself answered, and not somebody on the way.
+	// fromAPI is set when the API itself answered, and not somebody on the way.
 	fromAPI bool
-	// refused tells that the request was refused for its own sake, not for the app's or the moment's.
+	// refused is set when the request was refused for its own sake, not for the app's or the moment's.
 	refused bool
-	// denied tells that the API knows of no such credentials.
+	// denied is set when the API knows of no such credentials.
 	denied bool
 }
 
-// try sends a request once and tells the observer, unless ctx has cut the exchange off.
+// try sends a request once and reports it to the observer, unless ctx has cut the exchange off.
 func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	call := r.common()
 	call.tries++
@@ -161,7 +161,7 @@ func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time
 	if !call.endpoint.planned {
 		return time.Time{}, false
 	}
-	date, ok := c.clock.see(h, sent, received)
+	date, ok := c.clock.observe(h, sent, received)
 	if !ok {
 		c.dateless.Do(func() {
 			c.cfg.Warn("a reply of the API has no usable Date header",

@@ -19,7 +19,7 @@ type limiter struct {
 	mu sync.Mutex
 	// until is when a pause ends.
 	until time.Time
-	// busy tells that somebody waits for the bucket. The others queue.
+	// busy is set while somebody waits for the bucket. The others queue.
 	busy  bool
 	queue []*waiter
 }
@@ -44,19 +44,19 @@ type waiter struct {
 	granted chan struct{}
 }
 
-// burstPart is the part of a rate that may go out at once; the steady flow is slower by as much.
-const burstPart = 100
+// burstShare is the fraction (1/100) of a rate that may go out at once; the steady flow is slower by as much.
+const burstShare = 100
 
 // newLimiter makes a limiter that lets no more than r.Requests pass in any time of r.Per: a bucket of b tokens, filled
 // with (n - b + 1) in that time, gives at most n.
 func newLimiter(r Rate) *limiter {
-	burst := max(1, min(r.Requests/burstPart, int(float64(r.Requests)/r.Per.Seconds())))
+	burst := max(1, min(r.Requests/burstShare, int(float64(r.Requests)/r.Per.Seconds())))
 	steady := float64(r.Requests-burst+1) / r.Per.Seconds()
 	return &limiter{bucket: rate.NewLimiter(rate.Limit(steady), burst)}
 }
 
 // wait returns when a request may be sent. It returns [context.DeadlineExceeded] at once if that would be after ctx's
-// deadline, as far as the pause and the bucket tell.
+// deadline, as far as the pause and the bucket can say.
 func (l *limiter) wait(ctx context.Context, h handicap) error {
 	if err := outlives(ctx, l.paused()); err != nil {
 		return err

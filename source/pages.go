@@ -65,7 +65,7 @@ func (p *pages) restart(err error) error {
 }
 
 // ask sends a request for a page of this window, and holds the reply's clock against the window: rows of its last seconds
-// could still have been on their way. That the clock has passed a whole second tells only that it is in it or behind it.
+// could still have been on their way. That the clock has passed a whole second shows only that it is within or after it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	r.sizeHint = p.bytes
 	arrived, err := p.client.ask(ctx, r)
@@ -95,7 +95,7 @@ func (p *pages) accept(page reply, arrived arrival) error {
 		Span: p.client.suggest(p.stream, p.window, p.total),
 	}
 	if p.cursor = page.cursor; len(page.rows) == 0 {
-		p.cursor = "" // Some servers give a cursor beside the last rows, and others again beside none.
+		p.cursor = "" // Some servers give a cursor with the last rows, and others with none.
 	}
 	if p.cursor == "" {
 		return nil

@@ -62,7 +62,7 @@ type endpoint struct {
 	address string
 	// setting is the one that has the address, example a value of it.
 	setting, example string
-	// planned tells that windows are planned by this API's clock.
+	// planned is set where windows are planned by this API's clock.
 	planned bool
 }
 
@@ -161,7 +161,7 @@ func cursorExpired(op string, cause error) *pipeline.Fault {
 	return fault
 }
 
-// probeRequest asks for one row of a window, for what the reply says beside it: the total, and the server's clock.
+// probeRequest asks for one row of a window, for what else the reply says: the total, and the server's clock.
 type probeRequest struct {
 	call
 	pageReader
@@ -176,7 +176,7 @@ func (c *Client) probe(s pipeline.Stream, w pipeline.Window, op string) *probeRe
 
 // pageReader reads the replies to a request for rows.
 type pageReader struct {
-	// first tells that it is a window's first page.
+	// first is set for a window's first page.
 	first    bool
 	pageSize int
 	page     reply
@@ -203,7 +203,7 @@ func (p *pageReader) decode(body []byte) error {
 // way is another each time.
 const damagedAfter = 2
 
-// isDamagedAgain tells whether a page's rows are damaged as they were in the replies before.
+// isDamagedAgain reports whether a page's rows are damaged as they were in the replies before.
 func (p *pageReader) isDamagedAgain(body []byte) bool {
 	page, err := decodeDamaged(body)
 	if err != nil {

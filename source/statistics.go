@@ -13,7 +13,7 @@ import (
 )
 
 // perRequest is how many periods one request asks for (API document, statistics). Of messages it is one at a time, because
-// the counts by type that a reply has beside its rows are of all of them together.
+// the counts by type that a reply has besides its rows are of all of them together.
 func perRequest(s pipeline.Stream) int {
 	const mostDays = 60
 	if s.Name == string(pipeline.StreamMessages) {
@@ -26,21 +26,21 @@ func perRequest(s pipeline.Stream) int {
 func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []pipeline.Figures, requests int, err error) {
 	first = pipeline.PeriodOf(first.Unit, first.Begin.In(c.cfg.TimeZone))
 	for n > 0 {
-		part := min(n, perRequest(s))
-		figures, sent, err := c.figures(ctx, s, first, part)
+		count := min(n, perRequest(s))
+		figures, sent, err := c.periods(ctx, s, first, count)
 		requests += sent
 		if err != nil {
 			return nil, requests, err
 		}
 		all = append(all, figures...)
-		first, n = first.Add(part), n-part
+		first, n = first.Add(count), n-count
 	}
 	return all, requests, nil
 }
 
-// figures sends one request for statistics.
-func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
-	d := figuresDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
+// periods sends one request for statistics.
+func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
+	d := statisticsDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
 	r := &extraRequest{call: call{
 		op: "get " + s.String() + " of " + first.String(), stream: s, endpoint: c.report, path: "/statistic/" + s.Name,
 		query:    "time_unit=" + strings.ToUpper(string(first.Unit)) + "&start=" + escape(first.String()) + "&duration=" + strconv.Itoa(n),
@@ -71,9 +71,9 @@ func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.
 	return nil, r.tries, err
 }
 
-// figuresDecoder reads a reply with statistics. It is as strict as a consumer of the events will be: each name once, valid
+// statisticsDecoder reads a reply with statistics. It is as strict as a consumer of the events will be: each name once, valid
 // UTF-8.
-type figuresDecoder struct {
+type statisticsDecoder struct {
 	zone  *time.Location
 	first pipeline.Period
 	asked int
@@ -83,11 +83,11 @@ type figuresDecoder struct {
 }
 
 // messages reads {"send_msg_stat":[…],"group_msg_stat":{…},"single_msg_stat":{…}}, and passes over what it does not know.
-func (d *figuresDecoder) messages(body []byte) error {
+func (d *statisticsDecoder) messages(body []byte) error {
 	r := rawjson.Strict()
 	r.Open(body)
 	if r.Kind() != '{' {
-		return errNoFigures
+		return errNoStatistics
 	}
 	found := false
 	for r.Enter('{'); r.Member(); {
@@ -102,9 +102,9 @@ func (d *figuresDecoder) messages(body []byte) error {
 		}
 	}
 	if r.End(); r.Err() == nil && !found {
-		return errNoFigures
+		return errNoStatistics
 	}
-	// With rows of several periods, nobody can tell what the parts are of.
+	// With rows of several periods, it is unknown which of them the counts are of.
 	if len(d.figures) == 1 {
 		d.figures[0].Parts = d.parts
 	}
@@ -112,11 +112,11 @@ func (d *figuresDecoder) messages(body []byte) error {
 }
 
 // rows reads an array of rows that is all of the reply.
-func (d *figuresDecoder) rows(body []byte, name string) error {
+func (d *statisticsDecoder) rows(body []byte, name string) error {
 	r := rawjson.Strict()
 	r.Open(body)
 	if r.Kind() != '[' {
-		return errNoFigures
+		return errNoStatistics
 	}
 	d.array(r, name)
 	r.End()
@@ -124,7 +124,7 @@ func (d *figuresDecoder) rows(body []byte, name string) error {
 }
 
 // array reads rows, each with its period in the member of that name.
-func (d *figuresDecoder) array(r *rawjson.Reader, name string) {
+func (d *statisticsDecoder) array(r *rawjson.Reader, name string) {
 	var unread error
 	for r.Enter('['); r.Element(); {
 		if kind := r.Kind(); kind != '{' {
@@ -157,7 +157,7 @@ func (d *figuresDecoder) array(r *rawjson.Reader, name string) {
 }
 
 // period reads the period of a row.
-func (d *figuresDecoder) period(row []byte, name string) (pipeline.Period, error) {
+func (d *statisticsDecoder) period(row []byte, name string) (pipeline.Period, error) {
 	r := rawjson.Strict()
 	r.Open(row)
 	for r.Enter('{'); r.Member(); {

@@ -234,7 +234,7 @@ func FuzzDecodeStatistics(f *testing.F) {
 	f.Add([]byte(`[{"date":"2017-03-01"}]x`), false)
 	f.Fuzz(func(t *testing.T, body []byte, messages bool) {
 		before := slices.Clone(body)
-		d := figuresDecoder{zone: shanghai(), first: dayOf("2017-03-01"), asked: 2}
+		d := statisticsDecoder{zone: shanghai(), first: dayOf("2017-03-01"), asked: 2}
 		var err error
 		if messages {
 			err = d.messages(body)

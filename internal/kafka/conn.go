@@ -19,7 +19,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Config tells how to reach the brokers.
+// Config says how to reach the brokers.
 type Config struct {
 	// Brokers are host:port.
 	Brokers []string
@@ -111,7 +111,7 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 }
 
 // Check reaches for every broker by itself and reports, if none can be used, what was wrong with each: kafka-go's pool
-// tells only that it has no connection.
+// says only that it has no connection.
 func Check(ctx context.Context, cfg Config) error {
 	var errs []error
 	for _, broker := range cfg.Brokers {
@@ -151,7 +151,7 @@ func checkOne(ctx context.Context, cfg Config, broker string) error {
 	if _, err := conn.ApiVersions(); err != nil {
 		return connectFault(op, err)
 	}
-	// A broker that wants credentials tells its versions without them, and hangs up at anything else.
+	// A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
 	if _, err := conn.Brokers(); err != nil {
 		return connectFault(op, err)
 	}

@@ -52,7 +52,7 @@ func (c *Client) answer(said *sr.ResponseError) answer {
 // Error has the status and what was said.
 func (a answer) Error() string { return fmt.Sprintf("status %d: %s", a.status, a.text) }
 
-// Answered tells whether an error of [Client.ID] is something that the registry has answered.
+// Answered reports whether an error of [Client.ID] is something that the registry has answered.
 func Answered(err error) bool {
 	_, ok := errors.AsType[answer](err)
 	return ok
