@@ -145,8 +145,7 @@ func topicsMade(t *testing.T) map[string]map[string]string {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	out := newSink(t, conn.Client)
-	if err = out.EnsureTopics(t.Context()); err != nil {
+	if err = newTopics(t, conn.Client).Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...))
@@ -174,18 +173,16 @@ func topicsMade(t *testing.T) map[string]map[string]string {
 	return made
 }
 
-func newSink(t *testing.T, client *kafkago.Client) *sink.Sink {
+func newTopics(t *testing.T, client *kafkago.Client) *sink.Topics {
 	t.Helper()
-	out, err := sink.New(sink.Config{
-		Client: client, Prefix: "jmessage", TransactionalID: "test", Compression: "none",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
-		Retry:  pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
-		Topics: sink.TopicsConfig{Create: true, Partitions: 1, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: client, Prefix: "jmessage", Create: true, Partitions: 1, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+		Retry: pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return topics
 }
 
 // TestMessagesOfTheDocument holds that each channel is published to, that its message refers to the schemas which the

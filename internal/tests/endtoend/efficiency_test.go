@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/source"
 )
@@ -88,7 +89,7 @@ func (c *catchUp) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.TimeZone, cfg.PageSize = o.AppKey, source.Secret(o.MasterSecret), o.Zone, c.page
+	cfg.AppKey, cfg.MasterSecret, cfg.TimeZone, cfg.PageSize = o.AppKey, secret.New(o.MasterSecret), o.Zone, c.page
 	cfg.Rate, cfg.Transport = source.Rate{Requests: 6000, Per: time.Minute}, inProcess{api}
 	client, err := source.New(cfg)
 	if err != nil {

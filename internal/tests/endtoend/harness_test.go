@@ -25,6 +25,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/pipeline"
@@ -127,7 +128,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	observer := pipeline.Observers(j.observer, end)
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := source.Config{
-		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
+		AppKey: j.api.AppKey, MasterSecret: secret.New(j.api.MasterSecret), BaseURL: j.url,
 		ListsURL: strings.TrimSuffix(j.url, "/v2") + "/v1", TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
 		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
 		Retry: retry, Observer: observer, Transport: cut.http(transport),
@@ -139,16 +140,20 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if err != nil {
 		return err
 	}
-	sinkCfg := sink.Config{
-		Client: client, Prefix: j.prefix, TransactionalID: j.prefix + "-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry,
-		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: client, Prefix: j.prefix, Template: j.template, AppKey: j.api.AppKey, Retry: retry,
+		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+	})
+	if err != nil {
+		return err
 	}
-	sinkCfg.Template, sinkCfg.AppKey = j.template, j.api.AppKey
+	sinkCfg := sink.WriterConfig{
+		TransactionalID: j.prefix + "-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+	}
 	if j.registry != "" {
 		sinkCfg.Format = sink.FormatAvro
 		sinkCfg.Schemas, err = registry.New(registry.Config{
-			URL: j.registry, Password: func() string { return "" }, Register: true,
+			URL: j.registry, Register: true,
 		})
 		if err != nil {
 			return err
@@ -157,12 +162,12 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if j.dir != "" {
 		sinkCfg.TransactionalID = ""
 	}
-	out, err := sink.New(sinkCfg)
+	out, err := sink.NewWriter(topics, sinkCfg)
 	if err != nil {
 		return err
 	}
-	var store pipeline.Checkpoints = checkpoint.NewKafka(client, j.prefix+".checkpoints", j.api.AppKey,
-		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	var store pipeline.Checkpoints = checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), j.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
 	if j.dir != "" {
 		files, openErr := checkpoint.OpenFiles(j.dir, j.api.AppKey)
 		if openErr != nil {

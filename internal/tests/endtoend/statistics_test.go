@@ -20,6 +20,7 @@ import (
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -68,16 +69,21 @@ func (a *almanac) follow(ctx context.Context) error {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, source.Secret(a.api.MasterSecret), a.url+"/v2"
+	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, secret.New(a.api.MasterSecret), a.url+"/v2"
 	cfg.Rate, cfg.Retry, cfg.Transport = source.Rate{Requests: 100_000, Per: time.Minute}, retry, transport
 	api, err := source.New(cfg)
 	if err != nil {
 		return err
 	}
-	out, err := sink.New(sink.Config{
-		Client: conn.Client, Prefix: "t", TransactionalID: "t-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry, Statistics: []pipeline.Stream{a.stream},
-		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: conn.Client, Prefix: "t", Retry: retry, Statistics: []pipeline.Stream{a.stream},
+		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+	})
+	if err != nil {
+		return err
+	}
+	out, err := sink.NewWriter(topics, sink.WriterConfig{
+		TransactionalID: "t-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
 	})
 	if err != nil {
 		return err
@@ -85,8 +91,8 @@ func (a *almanac) follow(ctx context.Context) error {
 	if err = out.Open(ctx); err != nil {
 		return err
 	}
-	store := checkpoint.NewKafka(conn.Client, "t.checkpoints", a.api.AppKey,
-		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	store := checkpoint.NewKafka(conn.Client, topics.Routing().Own(pipeline.TopicCheckpoints), a.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
 	checkpoints, err := store.Load(ctx)
 	if err != nil {
 		return err
