@@ -38,8 +38,8 @@ type Schemas interface {
 	ID(ctx context.Context, subject, schema string) (int, error)
 }
 
-// Subject is the name under which the registry has the schema of a topic's values (Confluent's TopicNameStrategy).
-func Subject(topic string) string { return topic + "-value" }
+// subject is the name under which the registry has the schema of a topic's values (Confluent's TopicNameStrategy).
+func subject(topic string) string { return topic + "-value" }
 
 // schemaIDs knows the ids of the event topics' schemas.
 type schemaIDs struct {
@@ -67,9 +67,9 @@ func (s *schemaIDs) learn(ctx context.Context) error {
 		if _, known := s.ids[topic]; known {
 			continue
 		}
-		op := "look up the schema " + Subject(topic)
+		op := "look up the schema " + subject(topic)
 		err := s.retry.Do(ctx, op, func(ctx context.Context) error {
-			id, err := s.registry.ID(ctx, Subject(topic), schemas.MessageAvro)
+			id, err := s.registry.ID(ctx, subject(topic), schemas.MessageAvro)
 			if err == nil && (id < 0 || id > math.MaxInt32) {
 				err = &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: fmt.Errorf("the id %d does not fit into four bytes", id)}
 			}
