@@ -67,7 +67,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 	n := max(1, o.Brokers)
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	subnet, err := network.New(ctx)
+	subnet, err := network.New(ctx, network.WithLabels(labels()))
 	if err != nil {
 		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
 	}
@@ -90,7 +90,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 		}
 		maps.Copy(env, o.Env)
 		node, err := testcontainers.Run(ctx, image(),
-			testcontainers.WithEnv(env),
+			testcontainers.WithEnv(env), testcontainers.WithLabels(labels()),
 			testcontainers.WithExposedPorts(exposed...),
 			testcontainers.WithHostConfigModifier(publish(exposed...)),
 			withVolume(o.Volume, i),
@@ -132,6 +132,12 @@ func image() string {
 		return name
 	}
 	return defaultImage
+}
+
+// labels name the run that containers, networks and volumes belong to, where JMPUB_TEST_RUN names it: whoever ends a run with the tests
+// in the middle of something can find what they could not remove.
+func labels() map[string]string {
+	return map[string]string{"jmpub.run": os.Getenv("JMPUB_TEST_RUN")} //nolint:forbidigo // Whoever runs the tests names it.
 }
 
 // Release is the major number of the image's release, by its tag; that of the default image where the tag has none.
