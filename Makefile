@@ -76,7 +76,7 @@ oldest: ## the protocol and the pipeline on the oldest release that is supported
 		-skip TestOnApacheKafka/killed_at_each_step
 
 faults: ## each fault by itself that leaves the brokers alone, and full disks; five minutes
-	scripts/kafka.sh 'TestFullDiskOnApacheKafka|TestReliabilityOnApacheKafka/side_by_side' $(soak) -- -parallel 12 -timeout 20m -soak.keep="$(KEEP)"
+	scripts/kafka.sh 'TestFullDiskOnApacheKafka|TestReliabilityOnApacheKafka/side_by_side' $(soak) -- -parallel 5 -timeout 20m -soak.keep="$(KEEP)"
 
 reliability: ## each fault by itself on three brokers, and full disks; about ten minutes
 	scripts/kafka.sh 'TestFullDiskOnApacheKafka|TestReliabilityOnApacheKafka' $(soak) -- -parallel 5 -timeout 40m -soak.keep="$(KEEP)"

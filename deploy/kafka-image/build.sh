@@ -24,7 +24,7 @@ rootfs() {
 }
 
 tool() { # name, class
-  printf '#!/bin/sh\nexec java -Xmx256m -cp "/opt/kafka/libs/*" %s "$@"\n' "$2" >"$kafka/bin/$1"
+  printf '#!/bin/sh\nexec java -Xmx256m ${KAFKA_OPTS:-} -XX:+UseSerialGC -cp "/opt/kafka/libs/*" %s "$@"\n' "$2" >"$kafka/bin/$1"
   chmod 755 "$kafka/bin/$1"
 }
 

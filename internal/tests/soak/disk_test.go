@@ -14,7 +14,6 @@ import (
 // TestFullDiskOnApacheKafka fills the brokers' disks, one and then all, and frees them again. A broker without room for its
 // log ends itself.
 func TestFullDiskOnApacheKafka(t *testing.T) {
-	t.Parallel() // It mostly waits, for brokers that are its own.
 	name, volumes := kafkatest.SmallVolumes(t, 3, 300)
 	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3, Volume: name})
 	rig.Keep = *keep
