@@ -126,7 +126,7 @@ func (l *locked) Write(p []byte) (int, error) {
 // await waits until the live position has passed a time.
 func (s *station) await(end time.Time) {
 	s.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute) // So that a mistake ends the test.
 	for {
 		if p, ok := s.position(); ok && !p.End.Before(end) && p.Reset == "" {
 			return

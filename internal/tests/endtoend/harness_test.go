@@ -223,10 +223,31 @@ func contractCheck(t *testing.T) verify.Check {
 	}
 }
 
+// runWithin bounds a run, so that a mistake ends the test: nothing is measured by it, and the race detector is slow.
+const runWithin = 4 * time.Minute
+
+// cutOff runs the job until it is cut off at its n-th exchange. How many exchanges it takes to read the history depends on how the
+// machine interleaves them, so the run does not end with it, but follows the head until its time has come.
+func cutOff(t *testing.T, j *job, n int64, lost bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
+	defer cancel()
+	endless := *j
+	endless.until = j.until.Add(24 * time.Hour)
+	cut := &cut{at: n, lost: lost}
+	err := endless.run(ctx, cut)
+	if pipeline.ClassOf(err) == pipeline.Fenced {
+		t.Fatalf("cut run: %v", err)
+	}
+	if !cut.dead.Load() {
+		t.Fatalf("the run ended before its exchange %d: %v", n, err)
+	}
+}
+
 // compare reads everything back and holds it against the contract, and against the truth of the job's streams.
 func (j *job) compare(t *testing.T) verify.Report {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
 	var checks []verify.Check
 	if !j.unchecked {

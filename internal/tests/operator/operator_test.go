@@ -141,9 +141,10 @@ func lateRows(t *testing.T, desk newDeskFunc) {
 	d.env["JMPUB_RECHECK"] = "1m"
 	run := d.start(nil, "run")
 	began := time.Now().UTC().Truncate(time.Second)
-	// Rows of the first half minute of the run have appeared, and are older than a minute, when the second look is taken.
+	// Until all rows of the first half minute have appeared, and the run has looked again and published them.
 	whole := began.Add(30 * time.Second)
-	soak.Wait(t, 2*time.Minute+15*time.Second)
+	soak.Wait(t, time.Until(whole.Add(30*time.Second)))
+	d.awaitRows("late", []span{{d.begin, whole}}, span{whole.Add(time.Second), time.Now().Add(time.Hour)})
 	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
@@ -165,7 +166,7 @@ func lateRows(t *testing.T, desk newDeskFunc) {
 func liveFirst(t *testing.T, desk newDeskFunc) {
 	t.Helper()
 	d := desk("ahead", 180, func(o *sim.Options) { o.Rate, o.Latency = 3, 20*time.Millisecond })
-	d.env["JMPUB_CATCHUP"], d.env["JMPUB_API_RATE"] = "live-first", "12/s"
+	d.env["JMPUB_CATCHUP"], d.env["JMPUB_API_RATE"] = "live-first", "8/s"
 	run := d.start(nil, "run")
 	d.await("ahead", "", func(p position) bool {
 		return !p.PastEnd.IsZero() && p.PastEnd.After(d.begin.Add(10*time.Minute)) && time.Since(p.End) < 20*time.Second

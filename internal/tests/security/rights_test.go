@@ -216,16 +216,16 @@ func (g *guarded) takenAway(t *testing.T) {
 		}
 	}
 	trial.Start(t)
-	trial.Await(t, time.Now().Add(-30*time.Second), time.Minute)
+	trial.Await(t, time.Now().Add(-30*time.Second), soak.Patience)
 	gone := kafkatest.Right{Operation: kadm.OpWrite, Topic: "live.windows"}
 	g.Give(t, without(rights, func(r kafkatest.Right) bool { return r == gone }))
-	code := trial.Process.Exit(t, time.Minute)
+	code := trial.Process.Exit(t, soak.Patience)
 	if log := trial.Process.Tail(20); code != 1 || !strings.Contains(log, "jmpub needs "+words(gone)+";") {
 		t.Errorf("exit code %d; the log ends:\n%s", code, log)
 	}
 	g.Give(t, rights)
 	trial.Start(t)
-	v := trial.Await(t, time.Now(), time.Minute)
+	v := trial.Await(t, time.Now(), soak.Patience)
 	if code := trial.Process.Terminate(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -43,7 +43,7 @@ func (t *Trial) KillInTransaction(tb testing.TB) {
 // Expire stops the process in a transaction for so long that the broker ends it.
 func (t *Trial) Expire(tb testing.TB, d time.Duration) {
 	tb.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
 		t.awaitTransaction(tb, 10*time.Second)
 		t.Process.Pause(tb)
 		if !t.inTransaction(tb) { // It was over before the process stood still.
