@@ -24,10 +24,7 @@ type Archive struct {
 	partitions func() int
 }
 
-var (
-	_ audit.Archive    = (*Archive)(nil)
-	_ pipeline.Archive = (*Archive)(nil)
-)
+var _ audit.Archive = (*Archive)(nil)
 
 // NewArchive reads the topics that begin with a prefix. partitions gives the ledger topic's number of partitions.
 func NewArchive(client *kafkago.Client, prefix, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
@@ -219,11 +216,6 @@ func (a *Archive) streamOf(key []byte) []byte {
 	return rest[:end]
 }
 
-// Windows calls fn with the app's ledger records that were written since a time; see [pipeline.Archive].
-func (a *Archive) Windows(ctx context.Context, since time.Time, fn func(*pipeline.Ledger) error) error {
-	_, err := a.Ledger(ctx, audit.Query{Since: since}, func(l *pipeline.Ledger, _ audit.Place) error { return fn(l) })
-	return err
-}
 
 // Records calls fn with the records in the ranges; see [audit.Archive]. A range that a committed ledger record names is
 // committed, so that nobody's open transaction has to be waited for.

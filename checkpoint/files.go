@@ -2,11 +2,13 @@ package checkpoint
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -15,7 +17,11 @@ import (
 
 // Files keeps checkpoints in a folder, one file a stream. A file is replaced whole: after a power cut it is the old one or
 // the new one. Windows are published before their checkpoint is saved, so delivery is at least once. Several apps may
-// share a folder; one process has an app's files, which it holds a lock on. It is used by one goroutine at a time.
+// share a folder. It is used by one goroutine at a time.
+//
+// Reading needs no lock. Who writes has taken the writer's place: a file has its token, and whoever finds another one there is
+// fenced. So a command can set a position beside a process that publishes. That process holds a lock besides, because two of
+// them would publish everything twice.
 type Files struct {
 	// Retry waits for room on the disk. It may be set before the first use; the zero value works.
 	Retry pipeline.Retry
@@ -23,40 +29,90 @@ type Files struct {
 	dir    string
 	appKey string
 	disk   disk
-	lock   *flock.Flock
+	// running is held by the process that publishes, writing by whoever writes, for a moment.
+	running, writing *flock.Flock
+	// token is that of the last Open.
+	token string
 }
 
-var _ pipeline.Checkpoints = (*Files)(nil)
+var (
+	_ pipeline.Checkpoints = (*Files)(nil)
+	_ pipeline.Claims      = (*Files)(nil)
+)
 
-// OpenFiles takes an app's files in a folder, which is made if it is missing, and cleans up what a crash left. Its errors
-// are *[pipeline.Fault] of class [pipeline.Permanent].
+// OpenFiles opens an app's files in a folder, which is made if it is missing. Its errors are *[pipeline.Fault] of class
+// [pipeline.Permanent].
 func OpenFiles(dir, appKey string) (*Files, error) {
-	f := &Files{
-		dir: dir, appKey: appKey, disk: diskAt(dir),
-		lock: flock.New(filepath.Join(dir, appPrefix(appKey)+lock)),
-	}
-	op := "open the checkpoint folder " + dir
 	if err := makeFolder(dir); err != nil {
-		return nil, diskFault(op, err)
+		return nil, diskFault("open the checkpoint folder "+dir, err)
 	}
-	free, err := f.lock.TryLock()
+	prefix := filepath.Join(dir, appPrefix(appKey))
+	return &Files{
+		dir: dir, appKey: appKey, disk: diskAt(dir),
+		running: flock.New(prefix + runLock), writing: flock.New(prefix + writeLock),
+	}, nil
+}
+
+// Lock takes the files for a process that publishes, until Close. Its errors are *[pipeline.Fault] of class
+// [pipeline.Permanent].
+func (f *Files) Lock() error {
+	op := "open the checkpoint folder " + f.dir
+	free, err := f.running.TryLock()
 	switch {
 	case err != nil:
-		return nil, diskFault(op, err)
+		return diskFault(op, err)
 	case !free:
-		return nil, &pipeline.Fault{
-			Op: op, Err: errors.New("another jmpub keeps the checkpoints of the app " + appKey + " there"),
+		return &pipeline.Fault{
+			Op: op, Err: errors.New("another jmpub keeps the checkpoints of the app " + f.appKey + " there"),
 			Hint: "stop that one, or name another folder in JMPUB_CHECKPOINT",
 		}
 	}
-	if err := f.clean(); err != nil {
-		return nil, errors.Join(diskFault(op, err), f.Close())
-	}
-	return f, nil
+	return nil
 }
 
-// Close gives the files back. The lock's file stays: to remove it would let in two processes at once.
-func (f *Files) Close() error { return f.lock.Close() }
+// Close gives the files back. The locks' files stay: to remove them would let in two processes at once.
+func (f *Files) Close() error { return errors.Join(f.running.Close(), f.writing.Close()) }
+
+// Open takes the writer's place, and cleans up what a crash left; see [pipeline.Checkpoints].
+func (f *Files) Open(ctx context.Context) error {
+	op := "take the writer's place in " + f.dir
+	return f.exclusively(ctx, op, func() error {
+		token := rand.Text()
+		err := f.clean()
+		if err == nil {
+			err = f.disk.replace(appPrefix(f.appKey)+writerFile, []byte(token))
+		}
+		if err == nil {
+			err = f.disk.sync()
+		}
+		if err != nil {
+			return diskFault(op, err)
+		}
+		f.token = token
+		return nil
+	})
+}
+
+// lockLook is how often a lock is tried that is held for a moment.
+const lockLook = 10 * time.Millisecond
+
+// exclusively calls fn while no other process writes, again and again while the disk is full.
+func (f *Files) exclusively(ctx context.Context, op string, fn func() error) error {
+	return f.Retry.Do(ctx, op, func(ctx context.Context) (err error) {
+		if _, err = f.writing.TryLockContext(ctx, lockLook); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return diskFault(op, err)
+		}
+		defer func() {
+			if unlocked := f.writing.Unlock(); err == nil && unlocked != nil {
+				err = diskFault(op, unlocked)
+			}
+		}()
+		return fn()
+	})
+}
 
 // clean removes files whose writing was cut off.
 func (f *Files) clean() error {
@@ -92,6 +148,9 @@ func (f *Files) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, 
 	for _, name := range names {
 		path := filepath.Join(f.dir, name)
 		data, err := f.disk.read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // It was forgotten just now.
+		}
 		if err != nil {
 			return nil, diskFault("read the checkpoint in "+path, err)
 		}
@@ -108,26 +167,34 @@ func (f *Files) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, 
 	return found, nil
 }
 
-// Stage returns the windows' ledger records and notices; see [pipeline.Checkpoints].
-func (*Files) Stage(closed []*pipeline.Closed) ([]pipeline.Record, error) { return stageLedger(closed) }
+// Stage returns the ledger records and notices; see [pipeline.Checkpoints].
+func (*Files) Stage(c *pipeline.Commit) ([]pipeline.Record, error) { return stageLedger(c) }
 
-// Save replaces the files of the windows' streams. When it returns nil, all of them are durable. An error leaves, for each
-// stream, the old checkpoint or the new one; what is published behind the old one is published again.
+// Save replaces the files of the streams whose positions changed, and removes those that are forgotten. When it returns nil, all of
+// it is durable. An error leaves, for each stream, the old checkpoint or the new one; what is published behind the old one is
+// published again. One of class [pipeline.Fenced] leaves all of the old ones: another has taken the writer's place.
 //
 // While the disk is full, Save waits for room: to go on without the position would publish more and more that has to be
 // published again, and so would a session that begins anew from the old one. Every try writes a new file, whole, so what a
 // failed sync has lost is written again. Any other error is [pipeline.Permanent]: after a failed sync nobody knows what the
 // disk holds, and only the operator can find out why.
-func (f *Files) Save(ctx context.Context, closed []*pipeline.Closed) error {
-	checkpoints := newest(closed)
-	if len(checkpoints) == 0 {
+func (f *Files) Save(ctx context.Context, c *pipeline.Commit) error {
+	if len(c.Positions)+len(c.Deleted) == 0 {
 		return nil
 	}
 	op := "save checkpoints in " + f.dir
-	return f.Retry.Do(ctx, op, func(context.Context) error {
-		for _, cp := range checkpoints {
+	return f.exclusively(ctx, op, func() error {
+		if err := f.stillWriter(op); err != nil {
+			return err
+		}
+		for _, cp := range c.Positions {
 			if err := f.save(cp); err != nil {
 				return diskFault("save the checkpoint of "+cp.Stream.String()+" in "+f.dir, err)
+			}
+		}
+		for _, s := range c.Deleted {
+			if err := f.disk.remove(fileName(f.appKey, s)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return diskFault("remove the checkpoint of "+s.String()+" in "+f.dir, err)
 			}
 		}
 		if err := f.disk.sync(); err != nil {
@@ -135,6 +202,21 @@ func (f *Files) Save(ctx context.Context, closed []*pipeline.Closed) error {
 		}
 		return nil
 	})
+}
+
+// stillWriter refuses to write if another has taken the writer's place.
+func (f *Files) stillWriter(op string) error {
+	token, err := f.disk.read(appPrefix(f.appKey) + writerFile)
+	switch {
+	case err != nil:
+		return diskFault(op, err)
+	case string(token) != f.token:
+		return &pipeline.Fault{
+			Class: pipeline.Fenced, Op: op, Err: errors.New("another process has taken the writer's place"),
+			Hint: "see which processes keep the checkpoints of the app " + f.appKey + " there",
+		}
+	}
+	return nil
 }
 
 func (f *Files) save(cp *pipeline.Checkpoint) error {
@@ -145,16 +227,35 @@ func (f *Files) save(cp *pipeline.Checkpoint) error {
 	return f.disk.replace(fileName(f.appKey, cp.Stream), append(content, '\n'))
 }
 
-// Remove forgets a stream's position: the stream begins at the configured start again. It is no error if there is none.
-func (f *Files) Remove(s pipeline.Stream) error {
-	err := f.disk.remove(fileName(f.appKey, s))
-	if err == nil {
-		err = f.disk.sync()
+// Announce makes a claim the newest one; see [pipeline.Claims].
+func (f *Files) Announce(ctx context.Context, c pipeline.Claim) error {
+	op := "announce the command in " + f.dir
+	value, err := encodeClaim(c)
+	if err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return diskFault("remove the checkpoint of "+s.String()+" in "+f.dir, err)
+	return f.exclusively(ctx, op, func() error {
+		err := f.disk.replace(appPrefix(f.appKey)+claimFile, value)
+		if err == nil {
+			err = f.disk.sync()
+		}
+		if err != nil {
+			return diskFault(op, err)
+		}
+		return nil
+	})
+}
+
+// Newest is the newest claim; see [pipeline.Claims].
+func (f *Files) Newest(context.Context) (pipeline.Claim, error) {
+	value, err := f.disk.read(appPrefix(f.appKey) + claimFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return pipeline.Claim{}, nil
+	case err != nil:
+		return pipeline.Claim{}, diskFault("read the claim in "+f.dir, err)
 	}
-	return nil
+	return decodeClaim(value), nil
 }
 
 // diskFault says what an error of the file system asks for.

@@ -26,9 +26,15 @@ type Kafka struct {
 	// searched tells that the other partitions hold nothing that is in the way. Only another number of partitions puts
 	// something there, and this process keeps to the one it began with.
 	searched bool
+	// claim is the newest claim, as far as the shard was read for it.
+	claim    pipeline.Claim
+	claimEnd int64
 }
 
-var _ pipeline.Checkpoints = (*Kafka)(nil)
+var (
+	_ pipeline.Checkpoints = (*Kafka)(nil)
+	_ pipeline.Claims      = (*Kafka)(nil)
+)
 
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
 // certain that the topic exists, and is at least 1 then.
@@ -36,33 +42,39 @@ func NewKafka(client *kafkago.Client, topic, appKey string, partitions func() in
 	return &Kafka{log: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
 }
 
-// Stage returns the ledger records, notices and checkpoints of windows; see [pipeline.Checkpoints].
-func (k *Kafka) Stage(closed []*pipeline.Closed) ([]pipeline.Record, error) {
-	records, err := stageLedger(closed)
+// Open has nothing to do: the transactional id fences.
+func (*Kafka) Open(context.Context) error { return nil }
+
+// Stage returns the ledger records, notices and checkpoints of a commit; see [pipeline.Checkpoints].
+func (k *Kafka) Stage(c *pipeline.Commit) ([]pipeline.Record, error) {
+	records, err := stageLedger(c)
 	if err != nil {
 		return nil, err
 	}
-	for _, cp := range newest(closed) {
+	for _, cp := range c.Positions {
 		record, err := k.Record(cp)
 		if err != nil {
 			return nil, err
 		}
 		records = append(records, record)
 	}
+	for _, s := range c.Deleted {
+		records = append(records, k.tombstone(s, k.Replay))
+	}
 	return records, nil
 }
 
 // Record makes the record that sets a stream's position.
 func (k *Kafka) Record(cp *pipeline.Checkpoint) (pipeline.Record, error) {
-	record := k.Tombstone(cp.Stream, cp.Replay)
+	record := k.tombstone(cp.Stream, cp.Replay)
 	var err error
 	record.Value, err = Encode(cp)
 	return record, err
 }
 
-// Tombstone makes the record that forgets a stream's live position, after which the stream begins at the configured start
+// tombstone makes the record that forgets a stream's live position, after which the stream begins at the configured start
 // again, or its position in a replay.
-func (k *Kafka) Tombstone(s pipeline.Stream, replay string) pipeline.Record {
+func (k *Kafka) tombstone(s pipeline.Stream, replay string) pipeline.Record {
 	return pipeline.Record{
 		Topic: pipeline.TopicCheckpoints, Key: ReplayKey(k.appKey, replay, s),
 		Partition: int32(ShardOf(k.appKey, k.partitions())), //nolint:gosec // A partition's number.
@@ -70,7 +82,7 @@ func (k *Kafka) Tombstone(s pipeline.Stream, replay string) pipeline.Record {
 }
 
 // Save has nothing left to do.
-func (*Kafka) Save(context.Context, []*pipeline.Closed) error { return nil }
+func (*Kafka) Save(context.Context, *pipeline.Commit) error { return nil }
 
 // Load reads the app's committed checkpoints. It waits while a transaction is open in the shard that began before the
 // call: a newer checkpoint may stand behind it. The sink has been opened before, so whatever this writer's last
@@ -124,7 +136,7 @@ func (k *Kafka) isOurs(key []byte) bool {
 
 func (k *Kafka) isOfApp(key []byte) bool {
 	rest, ok := strings.CutPrefix(string(key), k.appKey)
-	return ok && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "~"))
+	return ok && strings.Contains(rest, "/") && (rest[0] == '/' || rest[0] == '~') // A claim's key has no slash.
 }
 
 // search looks for checkpoints of the app in the other partitions. They come there when the topic is given more

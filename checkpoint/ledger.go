@@ -17,7 +17,7 @@ type ledgerJSON struct {
 func EncodeLedger(l *pipeline.Ledger) ([]byte, error) {
 	record := ledgerJSON{Version: version, Ledger: *l, Took: seconds(l.Duration)}
 	record.Window, record.Started = utc(l.Window), l.Started.UTC()
-	for _, t := range []*time.Time{&record.PastUntil, &record.MovedFrom, &record.MovedTo} {
+	for _, t := range []*time.Time{&record.MovedFrom, &record.MovedTo} {
 		if !t.IsZero() {
 			*t = t.UTC()
 		}
@@ -105,50 +105,29 @@ func DecodeNotice(value []byte, where string) (pipeline.Notice, error) {
 	return record.Notice, nil
 }
 
-// stageLedger makes the records of windows that commit with them wherever checkpoints are kept: one in the ledger for each,
-// and their notices.
-func stageLedger(closed []*pipeline.Closed) ([]pipeline.Record, error) {
-	records := make([]pipeline.Record, 0, 2*len(closed))
-	for _, c := range closed {
-		if c.Ledger.AppKey != "" { // What has notices alone has no window.
-			value, err := EncodeLedger(&c.Ledger)
-			if err != nil {
-				return nil, err
-			}
-			records = append(records, pipeline.Record{
-				Topic: pipeline.TopicWindows, Partition: -1,
-				Key:          LedgerKey(c.Ledger.AppKey, c.Ledger.Stream, c.Ledger.Window),
-				PartitionKey: Key(c.Ledger.AppKey, c.Ledger.Stream), // All of a stream stand in one log, in the order of commits.
-				Value:        value,
-			})
+// stageLedger makes the records that commit wherever checkpoints are kept: those of the ledger and the notices.
+func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
+	records := make([]pipeline.Record, 0, len(c.Windows)+len(c.Notices))
+	for _, l := range c.Windows {
+		value, err := EncodeLedger(l)
+		if err != nil {
+			return nil, err
 		}
-		for i := range c.Notices {
-			n := &c.Notices[i]
-			value, err := EncodeNotice(n)
-			if err != nil {
-				return nil, err
-			}
-			records = append(records, pipeline.Record{
-				Topic: pipeline.TopicNotices, Partition: -1, Key: Key(n.AppKey, n.Stream), Value: value,
-			})
+		records = append(records, pipeline.Record{
+			Topic: pipeline.TopicWindows, Partition: -1, Key: LedgerKey(l.AppKey, l.Stream, l.Window),
+			PartitionKey: Key(l.AppKey, l.Stream), // All of a stream stand in one log, in the order of commits.
+			Value:        value,
+		})
+	}
+	for i := range c.Notices {
+		n := &c.Notices[i]
+		value, err := EncodeNotice(n)
+		if err != nil {
+			return nil, err
 		}
+		records = append(records, pipeline.Record{
+			Topic: pipeline.TopicNotices, Partition: -1, Key: Key(n.AppKey, n.Stream), Value: value,
+		})
 	}
 	return records, nil
-}
-
-// newest returns, of several windows of one stream, the last one's checkpoint, in the order of the windows.
-func newest(closed []*pipeline.Closed) []*pipeline.Checkpoint {
-	last := make(map[pipeline.Stream]int, len(closed))
-	for i, c := range closed {
-		if c.Checkpoint.AppKey != "" {
-			last[c.Checkpoint.Stream] = i
-		}
-	}
-	checkpoints := make([]*pipeline.Checkpoint, 0, len(last))
-	for i, c := range closed {
-		if c.Checkpoint.AppKey != "" && last[c.Checkpoint.Stream] == i {
-			checkpoints = append(checkpoints, &c.Checkpoint)
-		}
-	}
-	return checkpoints
 }

@@ -12,7 +12,12 @@ import (
 const (
 	suffix  = ".checkpoint.json"
 	partial = ".partial" // follows the name of a file that is being written
-	lock    = "lock"     // follows an app's prefix
+	// What follows an app's prefix: the locks of the process that publishes and of whoever writes, whose token the writer's file
+	// has, and the newest claim.
+	runLock    = "lock"
+	writeLock  = "write.lock"
+	writerFile = "writer"
+	claimFile  = "claim.json"
 )
 
 // maxEscaped bounds a name without its hash and suffixes. File systems take 255 bytes; a username has up to 128, which

@@ -6,69 +6,75 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that name a replay or a
-// reset, and those that only some positions have.
+// positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that only some positions have.
 type positionJSON struct {
-	Version      int              `json:"version"`
-	AppKey       *string          `json:"app_key"`
-	Stream       *pipeline.Stream `json:"stream"`
-	End          *time.Time       `json:"end_time"`
-	Span         *seconds         `json:"span_seconds"`
-	Seen         *ids             `json:"seen"`
-	SeenRejected *ids             `json:"seen_rejected"`
-	Sequence     int64            `json:"sequence,omitempty"`
-	Counts       *pipeline.Counts `json:"counts"`
-	SavedAt      *time.Time       `json:"saved_at"`
-	Rechecked    []recheckedJSON  `json:"rechecked,omitempty"`
-	Replay       string           `json:"replay,omitempty"`
-	Reset        string           `json:"reset,omitempty"`
-	Past         *pastJSON        `json:"past,omitempty"`
-	Removed      bool             `json:"removed,omitempty"`
+	Version       int              `json:"version"`
+	AppKey        *string          `json:"app_key"`
+	Stream        *pipeline.Stream `json:"stream"`
+	End           *time.Time       `json:"end_time"`
+	Span          *seconds         `json:"span_seconds"`
+	OverlapIDs    *ids             `json:"overlap_ids"`
+	OverlapHashes *ids             `json:"overlap_hashes"`
+	Backlog       []backlogJSON    `json:"backlog,omitempty"`
+	Marks         ids              `json:"marks,omitempty"`
+	Sequence      int64            `json:"sequence,omitempty"`
+	Counts        *pipeline.Counts `json:"counts"`
+	SavedAt       *time.Time       `json:"saved_at"`
+	Rechecked     []recheckedJSON  `json:"rechecked,omitempty"`
+	Replay        string           `json:"replay,omitempty"`
+	Removed       bool             `json:"removed,omitempty"`
 }
 
-// pastJSON is the history behind a position. Every field is required.
-type pastJSON struct {
+// backlogJSON is a range of the backlog. Every field is required.
+type backlogJSON struct {
 	End           *time.Time `json:"end_time"`
 	Until         *time.Time `json:"until"`
 	Span          *seconds   `json:"span_seconds"`
-	Seen          *ids       `json:"seen"`
-	SeenRejected  *ids       `json:"seen_rejected"`
-	Joint         *ids       `json:"joint"`
-	JointRejected *ids       `json:"joint_rejected"`
+	OverlapIDs    *ids       `json:"overlap_ids"`
+	OverlapHashes *ids       `json:"overlap_hashes"`
+	LiveIDs       *ids       `json:"live_ids"`
+	LiveHashes    *ids       `json:"live_hashes"`
 }
 
-func encodePast(p *pipeline.Past) *pastJSON {
-	if p == nil {
-		return nil
+func encodeBacklog(backlog []pipeline.Backlog) []backlogJSON {
+	all := make([]backlogJSON, 0, len(backlog))
+	for i := range backlog {
+		b := &backlog[i]
+		all = append(all, backlogJSON{
+			End: new(b.End.UTC()), Until: new(b.Until.UTC()), Span: new(seconds(b.Span)),
+			OverlapIDs: new(ids(b.OverlapIDs)), OverlapHashes: new(ids(b.OverlapHashes)),
+			LiveIDs: new(ids(b.LiveIDs)), LiveHashes: new(ids(b.LiveHashes)),
+		})
 	}
-	return &pastJSON{
-		End: new(p.End.UTC()), Until: new(p.Until.UTC()), Span: new(seconds(p.Span)),
-		Seen: new(ids(p.Seen)), SeenRejected: new(ids(p.SeenRejected)),
-		Joint: new(ids(p.Joint)), JointRejected: new(ids(p.JointRejected)),
-	}
+	return all
 }
 
-func (p *pastJSON) decode(end time.Time) (*pipeline.Past, error) {
-	if p == nil {
-		return nil, nil //nolint:nilnil // Most positions have none.
+// decodeBacklog reads the ranges behind a position that ends at end.
+func decodeBacklog(backlog []backlogJSON, end time.Time) ([]pipeline.Backlog, error) {
+	var all []pipeline.Backlog
+	for i := range backlog {
+		b := &backlog[i]
+		err := required(map[string]bool{
+			"backlog.end_time": b.End != nil, "backlog.until": b.Until != nil, "backlog.span_seconds": b.Span != nil,
+			"backlog.overlap_ids": b.OverlapIDs != nil, "backlog.overlap_hashes": b.OverlapHashes != nil,
+			"backlog.live_ids": b.LiveIDs != nil, "backlog.live_hashes": b.LiveHashes != nil,
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case !wholeSecond(*b.End) || !wholeSecond(*b.Until):
+			return nil, damaged("backlog.end_time or backlog.until is not a whole second")
+		case !b.End.Before(*b.Until) || b.Until.After(end):
+			return nil, damaged("backlog.end_time, backlog.until and end_time are not in the order of time")
+		case len(all) > 0 && !all[len(all)-1].Until.Before(*b.End):
+			return nil, damaged("the ranges of backlog are not in the order of time, or touch")
+		}
+		all = append(all, pipeline.Backlog{
+			End: b.End.UTC(), Until: b.Until.UTC(), Span: time.Duration(*b.Span),
+			OverlapIDs: *b.OverlapIDs, OverlapHashes: *b.OverlapHashes, LiveIDs: *b.LiveIDs, LiveHashes: *b.LiveHashes,
+		})
 	}
-	err := required(map[string]bool{
-		"past.end_time": p.End != nil, "past.until": p.Until != nil, "past.span_seconds": p.Span != nil,
-		"past.seen": p.Seen != nil, "past.seen_rejected": p.SeenRejected != nil,
-		"past.joint": p.Joint != nil, "past.joint_rejected": p.JointRejected != nil,
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case !wholeSecond(*p.End) || !wholeSecond(*p.Until):
-		return nil, damaged("past.end_time or past.until is not a whole second")
-	case !p.End.Before(*p.Until) || p.Until.After(end):
-		return nil, damaged("past.end_time, past.until and end_time are not in the order of time")
-	}
-	return &pipeline.Past{
-		End: p.End.UTC(), Until: p.Until.UTC(), Span: time.Duration(*p.Span),
-		Seen: *p.Seen, SeenRejected: *p.SeenRejected, Joint: *p.Joint, JointRejected: *p.JointRejected,
-	}, nil
+	return all, nil
 }
 
 type recheckedJSON struct {
@@ -86,9 +92,9 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
-		Seen: new(ids(cp.Seen)), SeenRejected: new(ids(cp.SeenRejected)),
-		Sequence: cp.Sequence, Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Reset: cp.Reset,
-		Past: encodePast(cp.Past), Removed: cp.Removed,
+		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
+		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
+		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Removed: cp.Removed,
 	})
 }
 
@@ -113,7 +119,7 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	}
 	err = required(map[string]bool{
 		"app_key": p.AppKey != nil, "stream": p.Stream != nil, "end_time": p.End != nil,
-		"span_seconds": p.Span != nil, "seen": p.Seen != nil, "seen_rejected": p.SeenRejected != nil,
+		"span_seconds": p.Span != nil, "overlap_ids": p.OverlapIDs != nil, "overlap_hashes": p.OverlapHashes != nil,
 		"counts": p.Counts != nil, "saved_at": p.SavedAt != nil,
 	})
 	if err != nil {
@@ -129,13 +135,13 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	for _, r := range p.Rechecked {
 		rechecked = append(rechecked, pipeline.Rechecked{After: time.Duration(r.After), End: r.End.UTC()})
 	}
-	past, err := p.Past.decode(*p.End)
+	backlog, err := decodeBacklog(p.Backlog, *p.End)
 	if err != nil {
 		return cp, err
 	}
 	return pipeline.Checkpoint{
-		Rechecked: rechecked, Past: past, Removed: p.Removed,
-		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span), Seen: *p.Seen, SeenRejected: *p.SeenRejected,
-		Sequence: p.Sequence, Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Reset: p.Reset,
+		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
+		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Backlog: backlog, Marks: p.Marks, Sequence: p.Sequence,
+		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Rechecked: rechecked, Replay: p.Replay, Removed: p.Removed,
 	}, nil
 }

@@ -6,158 +6,124 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Observer is told what happens, so that logs, metrics and screens can show it. Every field may be nil. The functions are
-// called from several goroutines, must return quickly and must not call back.
-type Observer struct {
-	// Request is told of each HTTP request to the API: its class ("ok", "rate_limited", "server_error", "network",
-	// "unauthorized", "refused", "malformed") and how long the reply took.
-	Request func(s Stream, class string, took time.Duration)
-	// Retry is told of each failed try of a call that will be repeated after wait.
-	Retry func(op string, err error, wait time.Duration)
-	// Restart is told when a window is read anew.
-	Restart func(s Stream, w Window, err error)
-	// Planned is told of each window that is about to be asked for, with the server's clock.
-	Planned func(s Stream, p Plan)
-	// Begun is told, at the beginning of each session, from where a stream is read.
-	Begun func(s Stream, cp *Checkpoint)
-	// Head is told up to where a stream is read, also when nothing was there to commit.
-	Head func(s Stream, end time.Time)
-	// Committed is told of each window whose transaction committed, with its events by target.
-	Committed func(c *Closed, events [event.TargetCount]int)
-	// Rejected is told of each rejected row that was committed.
-	Rejected func(s Stream, r event.Rejection)
-	// Notice is told of each notice once it is committed.
-	Notice func(n Notice)
-	// Session is told when the position is read anew from the checkpoints, with the error that made it necessary;
-	// nil at the first start.
-	Session func(err error)
-	// Dropped is told when a stream is given up.
-	Dropped func(s Stream, err error)
-	// Discovered is told how many streams the lists have, and about how long it takes until each had its turn.
-	Discovered func(streams int, sweep time.Duration)
-	// Cut is told of each window that a stop left uncommitted; it is read again at the next start.
-	Cut func(s Stream, w Window)
+// Observer is told what happens, so that logs, metrics and screens can show it; nil is nobody. It is called from several
+// goroutines, must return quickly and must not call back.
+type Observer func(o Observation)
+
+// Tell tells the observer, if there is one.
+func (f Observer) Tell(o Observation) {
+	if f != nil {
+		f(o)
+	}
 }
 
-// Complete returns an observer in which every field can be called.
-func (o *Observer) Complete() *Observer {
-	c := Observer{}
-	if o != nil {
-		c = *o
-	}
-	if c.Request == nil {
-		c.Request = func(Stream, string, time.Duration) {}
-	}
-	if c.Retry == nil {
-		c.Retry = func(string, error, time.Duration) {}
-	}
-	if c.Restart == nil {
-		c.Restart = func(Stream, Window, error) {}
-	}
-	if c.Planned == nil {
-		c.Planned = func(Stream, Plan) {}
-	}
-	if c.Begun == nil {
-		c.Begun = func(Stream, *Checkpoint) {}
-	}
-	if c.Head == nil {
-		c.Head = func(Stream, time.Time) {}
-	}
-	if c.Committed == nil {
-		c.Committed = func(*Closed, [event.TargetCount]int) {}
-	}
-	if c.Rejected == nil {
-		c.Rejected = func(Stream, event.Rejection) {}
-	}
-	if c.Notice == nil {
-		c.Notice = func(Notice) {}
-	}
-	if c.Session == nil {
-		c.Session = func(error) {}
-	}
-	if c.Dropped == nil {
-		c.Dropped = func(Stream, error) {}
-	}
-	if c.Discovered == nil {
-		c.Discovered = func(int, time.Duration) {}
-	}
-	if c.Cut == nil {
-		c.Cut = func(Stream, Window) {}
-	}
-	return &c
+// Retry is the observer as a [Retry] wants it.
+func (f Observer) Retry(op string, err error, wait time.Duration) {
+	f.Tell(RetryScheduled{Op: op, Err: err, Wait: wait})
 }
 
 // Observers is an observer that tells all of these, in their order.
-func Observers(all ...*Observer) *Observer { //nolint:gocognit // One loop for each field, and nothing else.
-	each := make([]*Observer, len(all))
-	for i, o := range all {
-		each[i] = o.Complete()
-	}
-	return &Observer{
-		Request: func(s Stream, class string, took time.Duration) {
-			for _, o := range each {
-				o.Request(s, class, took)
-			}
-		},
-		Retry: func(op string, err error, wait time.Duration) {
-			for _, o := range each {
-				o.Retry(op, err, wait)
-			}
-		},
-		Restart: func(s Stream, w Window, err error) {
-			for _, o := range each {
-				o.Restart(s, w, err)
-			}
-		},
-		Planned: func(s Stream, p Plan) {
-			for _, o := range each {
-				o.Planned(s, p)
-			}
-		},
-		Begun: func(s Stream, cp *Checkpoint) {
-			for _, o := range each {
-				o.Begun(s, cp)
-			}
-		},
-		Head: func(s Stream, end time.Time) {
-			for _, o := range each {
-				o.Head(s, end)
-			}
-		},
-		Committed: func(c *Closed, events [event.TargetCount]int) {
-			for _, o := range each {
-				o.Committed(c, events)
-			}
-		},
-		Rejected: func(s Stream, r event.Rejection) {
-			for _, o := range each {
-				o.Rejected(s, r)
-			}
-		},
-		Notice: func(n Notice) {
-			for _, o := range each {
-				o.Notice(n)
-			}
-		},
-		Session: func(err error) {
-			for _, o := range each {
-				o.Session(err)
-			}
-		},
-		Dropped: func(s Stream, err error) {
-			for _, o := range each {
-				o.Dropped(s, err)
-			}
-		},
-		Discovered: func(streams int, sweep time.Duration) {
-			for _, o := range each {
-				o.Discovered(streams, sweep)
-			}
-		},
-		Cut: func(s Stream, w Window) {
-			for _, o := range each {
-				o.Cut(s, w)
-			}
-		},
+func Observers(all ...Observer) Observer {
+	return func(o Observation) {
+		for _, f := range all {
+			f.Tell(o)
+		}
 	}
 }
+
+// Observation is something that happened: one of the types below.
+type Observation interface{ observation() }
+
+// RequestAnswered is an HTTP request to the API: its class ("ok", "rate_limited", "server_error", "network", "unauthorized",
+// "refused", "malformed") and how long the reply took.
+type RequestAnswered struct {
+	Stream Stream
+	Class  string
+	Took   time.Duration
+}
+
+// RetryScheduled is a failed try of a call that will be repeated after Wait.
+type RetryScheduled struct {
+	Op   string
+	Err  error
+	Wait time.Duration
+}
+
+// WindowRestarted is a window that is read again from its first request.
+type WindowRestarted struct {
+	Stream Stream
+	Window Window
+	Err    error
+}
+
+// WindowPlanned is a window that is about to be asked for.
+type WindowPlanned struct {
+	Stream Stream
+	Plan   Plan
+}
+
+// StreamStarted tells, at the beginning of each session, from where a stream is read.
+type StreamStarted struct{ Checkpoint *Checkpoint }
+
+// HeadRead tells up to where a stream is read, also when nothing was there to commit.
+type HeadRead struct {
+	Stream Stream
+	End    time.Time
+}
+
+// WindowCommitted is a window whose transaction committed.
+type WindowCommitted struct {
+	Ledger     *Ledger
+	Checkpoint *Checkpoint
+	// Events counts its events by target.
+	Events [event.TargetCount]int
+}
+
+// RowRejected is a rejected row that was committed. Its Row is nil: it stands in its topic.
+type RowRejected struct {
+	Stream    Stream
+	Rejection event.Rejection
+}
+
+// NoticePublished is a notice that was committed.
+type NoticePublished struct{ Notice Notice }
+
+// SessionStarted tells that positions are read anew from the checkpoints, and why; nil at the first start.
+type SessionStarted struct{ Err error }
+
+// StreamDropped is a stream that is given up; the others go on.
+type StreamDropped struct {
+	Stream Stream
+	Err    error
+}
+
+// StreamsDiscovered tells how many streams the lists have, and about how long it takes until each had its turn.
+type StreamsDiscovered struct {
+	Streams int
+	Sweep   time.Duration
+}
+
+// WindowAbandoned is a window that a stop left uncommitted; it is read again at the next start.
+type WindowAbandoned struct {
+	Stream Stream
+	Window Window
+}
+
+func (RequestAnswered) observation()   {}
+func (RetryScheduled) observation()    {}
+func (WindowRestarted) observation()   {}
+func (WindowPlanned) observation()     {}
+func (StreamStarted) observation()     {}
+func (HeadRead) observation()          {}
+func (WindowCommitted) observation()   {}
+func (RowRejected) observation()       {}
+func (NoticePublished) observation()   {}
+func (SessionStarted) observation()    {}
+func (StreamDropped) observation()     {}
+func (StreamsDiscovered) observation() {}
+func (WindowAbandoned) observation()   {}
+
+// ClaimAwaited is the claim of another command that is waited for.
+type ClaimAwaited struct{ Claim Claim }
+
+func (ClaimAwaited) observation() {}

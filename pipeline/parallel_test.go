@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -40,21 +41,21 @@ func TestWindowsAreFetchedSideBySideAndPublishedInOrder(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 0))
 			begin := time.Now().UTC().Truncate(time.Second)
-			var rows []fakeRow
+			var rows []fakes.Row
 			for i := range 4000 {
-				rows = append(rows, fakeRow{id: int64(i + 1), at: begin.Add(time.Duration(i) * 500 * time.Millisecond)})
+				rows = append(rows, fakes.Row{ID: int64(i + 1), At: begin.Add(time.Duration(i) * 500 * time.Millisecond)})
 			}
 			time.Sleep(time.Hour)
-			source := newFakeSource(rows...)
-			source.pageSize = 20
+			source := fakes.NewSource(rows...)
+			source.PageSize = 20
 			var now, most atomic.Int64
-			source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			source.OpenHook = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
 				if n%7 == 0 && w.End.Sub(w.Begin) > 10*time.Second {
 					return nil, &pipeline.Fault{Class: pipeline.Restart, Op: "open", Span: w.End.Sub(w.Begin) / 3}
 				}
-				pages := source.pages(messages(), w)
+				pages := source.Window(fakes.Messages(), w)
 				if n%5 == 0 {
-					pages.err = &pipeline.Fault{Class: pipeline.Restart, Op: "cursor expired"}
+					pages.Err = &pipeline.Fault{Class: pipeline.Restart, Op: "cursor expired"}
 				}
 				most.Store(max(most.Load(), now.Add(1)))
 				return &slowPages{
@@ -62,27 +63,27 @@ func TestWindowsAreFetchedSideBySideAndPublishedInOrder(t *testing.T) {
 					wait: time.Duration(dice.Int64N(int64(10 * time.Second))),
 				}, nil
 			}
-			kafka := newFakeKafka()
+			kafka := fakes.NewKafka()
 			end := begin.Add(40 * time.Minute)
-			cfg := configFor(source, kafka, begin.Add(-time.Second))
+			cfg := fakes.ConfigFor(source, kafka, begin.Add(-time.Second))
 			cfg.Until, cfg.Parallel = end, 3
-			if err := runFor(t, cfg, 24*time.Hour); err != nil {
+			if err := fakes.RunFor(t, cfg, 24*time.Hour); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			if time.Since(begin) > 12*time.Hour {
 				t.Errorf("seed %d: the run did not end by itself", seed)
 			}
-			if got := kafka.ids(); !slices.Equal(got, idsOf(rows)) {
+			if got := kafka.IDs(); !slices.Equal(got, fakes.IDsOf(rows)) {
 				t.Errorf("seed %d: %d events, want %d in order", seed, len(got), len(rows))
 			}
-			if got := kafka.checkpoints[messages()].End; !got.Equal(end) {
+			if got := kafka.Checkpoints[fakes.Messages()].End; !got.Equal(end) {
 				t.Errorf("seed %d: the checkpoint is at %v, want %v", seed, got, end)
 			}
 			if most.Load() != int64(cfg.Parallel) {
 				t.Errorf("seed %d: %d windows were fetched at the same time, want %d", seed, most.Load(), cfg.Parallel)
 			}
 			reached := cfg.Start.At
-			for _, l := range kafka.ledger {
+			for _, l := range kafka.Ledger {
 				if l.Begin.After(reached) || !l.End.After(reached) {
 					t.Fatalf("seed %d: window %v after %v", seed, l.Window, reached)
 				}

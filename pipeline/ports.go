@@ -21,6 +21,8 @@ type Source interface {
 	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
 	// too long and a plan with that span should take its place.
 	Open(ctx context.Context, s Stream, w Window) (Pages, error)
+	// Forget lets go of what is remembered of a stream that is read no longer.
+	Forget(s Stream)
 }
 
 // Pages are the replies of one window, in order. Not safe for concurrent use.
@@ -72,23 +74,20 @@ type Published struct {
 	Events [event.TargetCount]int
 }
 
-// OffsetRange is the closed range of offsets [First, Last] that a window occupies in one partition.
-type OffsetRange struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	First     int64  `json:"first"`
-	Last      int64  `json:"last"`
-}
-
-// Checkpoints keeps the position of each stream of one app. It is used by one goroutine at a time.
+// Checkpoints keeps the position of each stream of one app. It is used by one goroutine at a time. All errors are *[Fault] or
+// the context's; transient faults are retried inside.
 type Checkpoints interface {
-	// Load returns the checkpoints that are committed. It is called after [Sink.Open].
+	// Open takes the right to save positions, from whoever had it, where they are not kept by the sink's own transactions. It
+	// is called after [Sink.Open].
+	Open(ctx context.Context) error
+	// Load returns the checkpoints that are committed.
 	Load(ctx context.Context) (map[Stream]Checkpoint, error)
-	// Stage returns the records that have to commit in the windows' transaction: their ledger records and, where
-	// checkpoints live in Kafka, the checkpoints.
-	Stage(closed []*Closed) ([]Record, error)
-	// Save makes durable what Stage left out, after the transaction committed.
-	Save(ctx context.Context, closed []*Closed) error
+	// Stage returns the records that have to commit in the transaction: ledger records, notices and, where checkpoints live in
+	// Kafka, the checkpoints.
+	Stage(c *Commit) ([]Record, error)
+	// Save makes durable what Stage left out, after the transaction committed. A fault of class [Fenced] means that somebody
+	// else has taken the right to save, and that nothing was saved.
+	Save(ctx context.Context, c *Commit) error
 }
 
 // Clock is the time that waits and durations are measured in; time.Now in production.

@@ -29,6 +29,9 @@ const (
 	TopicCheckpoints Topic = "checkpoints"
 )
 
+// StatisticsTopic is the topic of a stream of statistics.
+func StatisticsTopic(s Stream) Topic { return Topic(string(StreamStatistics) + "." + s.Name) }
+
 // Record is a record of one of jmpub's own topics.
 type Record struct {
 	Topic Topic

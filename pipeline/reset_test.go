@@ -4,24 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// setBack does what `checkpoint reset` does.
-func setBack(t *testing.T, source *fakeSource, kafka *fakeKafka, to time.Time) {
+// exclusive is the write of an operator's command.
+func exclusive(kafka *fakes.Kafka) *pipeline.Exclusive {
+	return &pipeline.Exclusive{Command: "reset", Sink: kafka, Checkpoints: &fakes.Store{Kafka: kafka}, Claims: kafka}
+}
+
+// setBack does what `checkpoint reset --to` does.
+func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Time) {
 	t.Helper()
-	ids, hashes, err := pipeline.IDsBefore(context.WithoutCancel(t.Context()), source, appKey, messages(), to)
+	err := exclusive(kafka).Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, d *pipeline.Draft) error {
+		before, err := (&pipeline.RowReader{Source: source}).RowsBefore(ctx, fakes.AppKey, fakes.Messages(), to)
+		if err != nil {
+			return err
+		}
+		cp, _ := d.Position(fakes.Messages())
+		cp = cp.ResetTo(to, before)
+		d.SetPosition(&cp)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cp := kafka.checkpoints[messages()]
-	kafka.checkpoints[messages()] = cp.ResetTo(to, ids, hashes)
 }
 
 // TestResetOfAPositionWithAPast sets the position anew while history behind it is being published: what lies before the time
@@ -35,32 +49,33 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			start := time.Now().UTC()
 			begin := start.Add(-24 * time.Hour)
 			// Dense where the joint and the edges of the reset are, and sparse before.
-			rows := slices.DeleteFunc(rowsFrom(begin, 24*3600+1200), func(r fakeRow) bool {
-				return r.at.Before(start.Add(-10*time.Minute)) && r.at.Second() != 0
+			rows := slices.DeleteFunc(fakes.RowsFrom(begin, 24*3600+1200), func(r fakes.Row) bool {
+				return r.At.Before(start.Add(-10*time.Minute)) && r.At.Second() != 0
 			})
 			for i := range rows {
 				switch i % 7 {
 				case 3:
-					rows[i].raw = fmt.Sprintf(`{"no_msgid":%d}`, rows[i].id)
+					rows[i].Raw = fmt.Sprintf(`{"no_msgid":%d}`, rows[i].ID)
 				case 5:
-					rows[i].raw = fmt.Sprintf(`{"msgid":%d,"msgid":%d}`, rows[i].id, rows[i].id)
+					rows[i].Raw = fmt.Sprintf(`{"msgid":%d,"msgid":%d}`, rows[i].ID, rows[i].ID)
 				}
 			}
-			source, kafka := newFakeSource(rows...), newFakeKafka()
-			source.pageSize, source.span = 500, 5*time.Minute
-			source.open = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			source.PageSize, source.Span = 500, 5*time.Minute
+			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
 				time.Sleep(time.Second)
 				return nil, nil
 			}
-			cfg := configFor(source, kafka, begin)
+			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = true, 1
-			if err := runFor(t, cfg, 3*time.Minute); err != nil { // The joint lies four minutes back now.
+			if err := fakes.RunFor(t, cfg, 3*time.Minute); err != nil { // The joint lies four minutes back now.
 				t.Fatalf("run: %v", err)
 			}
-			past := kafka.checkpoints[messages()].Past
-			if past == nil || !past.End.After(begin.Add(time.Hour)) {
-				t.Fatalf("after three minutes the past is %+v", past)
+			backlog := kafka.Checkpoints[fakes.Messages()].Backlog
+			if len(backlog) == 0 || !backlog[0].End.After(begin.Add(time.Hour)) {
+				t.Fatalf("after three minutes the backlog is %+v", backlog)
 			}
+			past := backlog[0]
 			times := make(map[int64]int)
 			to := time.Now().UTC().Add(-back)
 			again := make(map[int64]bool)
@@ -69,27 +84,128 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			}
 			setBack(t, source, kafka, to)
 			for _, r := range rows {
-				times[r.id] = 1
-				if again[r.id] && !r.at.Before(to) {
-					times[r.id] = 2
+				times[r.ID] = 1
+				if again[r.ID] && !r.At.Before(to) {
+					times[r.ID] = 2
 				}
-				if back == 0 && !again[r.id] && r.at.Before(to) && r.at.After(past.Until) {
-					times[r.id] = 0 // It was skipped.
+				if back == 0 && !again[r.ID] && r.At.Before(to) && r.At.After(past.Until) {
+					times[r.ID] = 0 // It was skipped.
 				}
 			}
-			if err := runFor(t, cfg, 20*time.Minute); err != nil {
+			if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
 				t.Fatalf("run: %v", err)
 			}
 			for _, id := range everything(kafka) {
 				times[id]--
 			}
 			for i, r := range rows {
-				if times[r.id] != 0 {
-					t.Fatalf("to %v ago: row %d, %v before the joint, was published %d times too seldom", back, i, past.Until.Sub(r.at), times[r.id])
+				if times[r.ID] != 0 {
+					t.Fatalf("to %v ago: row %d, %v before the joint, was published %d times too seldom", back, i, past.Until.Sub(r.At), times[r.ID])
 				}
 			}
-			if cp := kafka.checkpoints[messages()]; cp.Past != nil {
-				t.Errorf("to %v ago: the past is there still: %+v", back, cp.Past)
+			if cp := kafka.Checkpoints[fakes.Messages()]; len(cp.Backlog) > 0 {
+				t.Errorf("to %v ago: the backlog is there still: %+v", back, cp.Backlog)
+			}
+		})
+	}
+}
+
+// uncover does what `checkpoint reset --from --to` does, and returns the position before it.
+func uncover(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, w pipeline.Window) pipeline.Checkpoint {
+	t.Helper()
+	var before pipeline.Checkpoint
+	err := exclusive(kafka).Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, d *pipeline.Draft) error {
+		justBefore, err := (&pipeline.RowReader{Source: source}).RowsBefore(ctx, fakes.AppKey, fakes.Messages(), w.Begin)
+		if err != nil {
+			return err
+		}
+		upTo, err := (&pipeline.RowReader{Source: source}).RowsBefore(ctx, fakes.AppKey, fakes.Messages(), w.End.Add(time.Second))
+		if err != nil {
+			return err
+		}
+		before, _ = d.Position(fakes.Messages())
+		cp, err := before.Uncover(w, justBefore, upTo)
+		d.SetPosition(&cp)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return before
+}
+
+// TestUncoveredRangeIsPublishedOnceMore has ranges published again, one upon the other, near the live position and near the ends of
+// what is being published behind it: each row comes once, and once more for each range that had it when nothing of it was still to come.
+func TestUncoveredRangeIsPublishedOnceMore(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			dice := rand.New(rand.NewPCG(seed, 3))
+			start := time.Now().UTC()
+			begin := start.Add(-3 * time.Hour)
+			rows := slices.DeleteFunc(fakes.RowsFrom(begin, 3*3600+2400), func(r fakes.Row) bool {
+				return r.At.Before(start.Add(-15*time.Minute)) && r.At.Second()%10 != 0
+			})
+			for i := range rows {
+				if i%11 == 3 {
+					rows[i].Raw = fmt.Sprintf(`{"msgid":%d,"msgid":%d}`, rows[i].ID, rows[i].ID)
+				}
+			}
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			source.PageSize, source.Span = 500, 5*time.Minute
+			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
+				time.Sleep(time.Second)
+				return nil, nil //nolint:nilnil // Leaves the answer to the fake.
+			}
+			cfg := fakes.ConfigFor(source, kafka, begin)
+			cfg.LiveFirst, cfg.Parallel = seed%2 == 0, 1
+			times := make(map[int64]int)
+			for _, r := range rows {
+				times[r.ID] = 1
+			}
+			for range 1 + dice.IntN(3) {
+				if err := fakes.RunFor(t, cfg, 30*time.Second+time.Duration(dice.IntN(120))*time.Second); err != nil {
+					t.Fatalf("seed %d: run: %v", seed, err)
+				}
+				published := make(map[int64]int)
+				for _, id := range everything(kafka) {
+					published[id]++
+				}
+				// Ends near what matters, and anywhere.
+				cp := kafka.Position(fakes.Messages())
+				near := []time.Time{cp.End, begin.Add(time.Duration(dice.IntN(3*3600)) * time.Second)}
+				for _, b := range cp.Backlog {
+					near = append(near, b.End, b.Until)
+				}
+				ends := []time.Time{
+					near[dice.IntN(len(near))].Add(time.Duration(dice.IntN(9)-4) * time.Second),
+					near[dice.IntN(len(near))].Add(time.Duration(dice.IntN(9)-4) * time.Second),
+				}
+				slices.SortFunc(ends, time.Time.Compare)
+				w := pipeline.Window{Begin: ends[0], End: ends[1]}
+				before := uncover(t, source, kafka, w)
+				if w.End.After(before.End) {
+					w.End = before.End
+				}
+				for _, r := range rows {
+					// What is still to come is not asked for twice.
+					if published[r.ID] == times[r.ID] && w.Begin.Before(w.End) && !r.At.Before(w.Begin) && !r.At.After(w.End) {
+						times[r.ID]++
+					}
+				}
+			}
+			if err := fakes.RunFor(t, cfg, 45*time.Minute); err != nil {
+				t.Fatalf("seed %d: run: %v", seed, err)
+			}
+			for _, id := range everything(kafka) {
+				times[id]--
+			}
+			for i, r := range rows {
+				if times[r.ID] != 0 {
+					t.Fatalf("seed %d: row %d of %s was published %d times too seldom", seed, i, r.At, times[r.ID])
+				}
+			}
+			if cp := kafka.Position(fakes.Messages()); len(cp.Backlog) > 0 {
+				t.Errorf("seed %d: the backlog is there still: %+v", seed, cp.Backlog)
 			}
 		})
 	}
@@ -101,27 +217,27 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 	for _, reset := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC().Add(-5 * time.Minute)
-			rows := rowsFrom(begin, 600)
-			source, kafka := newFakeSource(rows...), newFakeKafka()
+			rows := fakes.RowsFrom(begin, 600)
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			var fenced atomic.Bool
 			time.AfterFunc(time.Minute, func() { fenced.Store(true) })
-			kafka.fail = func(_ context.Context, op string) error {
+			kafka.Fail = func(_ context.Context, op string) error {
 				if op != "begin" || !fenced.CompareAndSwap(true, false) {
 					return nil
 				}
-				if reset {
-					time.AfterFunc(2*time.Second, func() { // The fake is locked now.
-						kafka.mu.Lock()
-						defer kafka.mu.Unlock()
-						cp := kafka.checkpoints[messages()]
-						cp = cp.ResetTo(begin.Add(2*time.Minute), idsOf(rows[110:120]), nil)
-						cp.Reset = "reset-1"
-						kafka.checkpoints[messages()] = cp
+				if reset { // Its command has announced itself, and takes a while.
+					kafka.Claim = pipeline.Claim{ID: "1", Command: "reset"}
+					time.AfterFunc(20*time.Second, func() { // The fake is locked now.
+						kafka.Mu.Lock()
+						defer kafka.Mu.Unlock()
+						cp := kafka.Checkpoints[fakes.Messages()]
+						kafka.Checkpoints[fakes.Messages()] = cp.ResetTo(begin.Add(2*time.Minute), pipeline.NewRowSet(fakes.IDsOf(rows[110:120]), nil))
+						kafka.Claim.Done = true
 					})
 				}
 				return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("fenced")}
 			}
-			err := runFor(t, configFor(source, kafka, begin), 10*time.Minute)
+			err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 10*time.Minute)
 			if want := pipeline.Fenced; !reset {
 				if got := pipeline.ClassOf(err); err == nil || got != want {
 					t.Errorf("the run ended with %v, want it fenced", err)
@@ -131,35 +247,36 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 			if err != nil {
 				t.Fatalf("run: %v", err)
 			}
-			published := kafka.ids()
-			again := slices.Index(published[1:], rows[120].id) + 1
-			again += slices.Index(published[again+1:], rows[120].id) + 1
-			if again <= 120 || !slices.Equal(published[:again], idsOf(rows[:again])) || !slices.Equal(published[again:], idsOf(rows[120:])) {
+			published := kafka.IDs()
+			again := slices.Index(published[1:], rows[120].ID) + 1
+			again += slices.Index(published[again+1:], rows[120].ID) + 1
+			if again <= 120 || !slices.Equal(published[:again], fakes.IDsOf(rows[:again])) || !slices.Equal(published[again:], fakes.IDsOf(rows[120:])) {
 				t.Errorf("%d rows were published, from the time of the reset on from the %d. on; want all, and once more those behind it", len(published), again)
 			}
 		})
 	}
 }
 
-// TestAForgottenPositionExcusesOneFencing goes on after a position was deleted from outside, and leaves when it is replaced later.
-func TestAForgottenPositionExcusesOneFencing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now().UTC()
-		source, kafka := newFakeSource(rowsFrom(begin, 1200)...), newFakeKafka()
-		other := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "7"}
-		kafka.checkpoints[other] = pipeline.Checkpoint{AppKey: appKey, Stream: other, End: begin}
-		fencings := 0
-		kafka.fail = func(_ context.Context, op string) error {
-			if op != "begin" || time.Since(begin) < time.Duration(fencings+1)*4*time.Minute {
-				return nil
+// TestAClaimExcusesOneFencing goes on after a command had the writer's place, whether it came to its end or died there, and
+// leaves when it is replaced later.
+func TestAClaimExcusesOneFencing(t *testing.T) {
+	for _, done := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now().UTC()
+			source, kafka := fakes.NewSource(fakes.RowsFrom(begin, 1200)...), fakes.NewKafka()
+			fencings := 0
+			kafka.Fail = func(_ context.Context, op string) error {
+				if op != "begin" || time.Since(begin) < time.Duration(fencings+1)*4*time.Minute {
+					return nil
+				}
+				fencings++
+				kafka.Claim = pipeline.Claim{ID: "1", Command: "delete", Done: done}
+				return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("another has the id")}
 			}
-			fencings++
-			delete(kafka.checkpoints, other)
-			return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("another has the id")}
-		}
-		err := runFor(t, configFor(source, kafka, begin), 20*time.Minute)
-		if pipeline.ClassOf(err) != pipeline.Fenced || fencings != 2 {
-			t.Errorf("after %d fencings: %v, want it fenced by the second", fencings, err)
-		}
-	})
+			err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 20*time.Minute)
+			if pipeline.ClassOf(err) != pipeline.Fenced || fencings != 2 {
+				t.Errorf("done %t: after %d fencings: %v, want it fenced by the second", done, fencings, err)
+			}
+		})
+	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -18,8 +16,8 @@ type RowReader struct {
 	Source Source
 	// Retry is the policy of the waits between two attempts; its Notify is not used.
 	Retry Retry
-	// Restarted is told when a range has to be read anew, and why; may be nil.
-	Restarted func(s Stream, w Window, err error)
+	// Observer is told when a range has to be read anew, and why; may be nil.
+	Observer Observer
 }
 
 // rowAttempts is how often a range is asked for before it is given up.
@@ -39,9 +37,7 @@ func (r *RowReader) Each(ctx context.Context, s Stream, w Window, fn func(row []
 			if err == nil || ClassOf(err) != Restart {
 				return err
 			}
-			if r.Restarted != nil {
-				r.Restarted(s, part, err)
-			}
+			r.Observer.Tell(WindowRestarted{s, part, err})
 			if attempts++; attempts == rowAttempts {
 				return &Fault{Class: Abort, Op: op, Err: fmt.Errorf("it had to be read anew %d times: %w", attempts, err)}
 			}
@@ -57,12 +53,19 @@ func (r *RowReader) Each(ctx context.Context, s Stream, w Window, fn func(row []
 		}
 		// The parts overlap, because nobody knows how the API takes their bounds. Each one ends later than the one before it.
 		done := part.End
-		part = Window{Begin: later(w.Begin, done.Add(-edgeMargin)), End: w.End}
+		part = Window{Begin: later(w.Begin, done.Add(-overlapMargin)), End: w.End}
 		if next := later(part.Begin.Add(span), done.Add(time.Second)); next.Before(w.End) {
 			part.End = next
 		}
 		attempts = 0
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.After(b) {
+		return b
+	}
+	return a
 }
 
 func later(a, b time.Time) time.Time {
@@ -91,56 +94,16 @@ func (r *RowReader) once(ctx context.Context, s Stream, w Window, fn func(row []
 	}
 }
 
-// RowSet is a set of rows: msgids, and content hashes of rejected rows that have none. The zero value is ready.
-type RowSet struct {
-	ids, hashes map[int64]struct{}
-}
-
-// AddID takes in a row by its msgid.
-func (s *RowSet) AddID(id int64) {
-	if s.ids == nil {
-		s.ids = make(map[int64]struct{})
-	}
-	s.ids[id] = struct{}{}
-}
-
-// AddRejected takes in a rejected row without a msgid, as it stands in its topic.
-func (s *RowSet) AddRejected(row []byte) {
-	if s.hashes == nil {
-		s.hashes = make(map[int64]struct{})
-	}
-	s.hashes[contentHash(row)] = struct{}{}
-}
-
-// HasID tells whether the row with a msgid is in the set; HasRejected whether a rejected row is.
-func (s *RowSet) HasID(id int64) bool {
-	_, has := s.ids[id]
-	return has
-}
-
-// HasRejected tells whether a rejected row is in the set.
-func (s *RowSet) HasRejected(row []byte) bool {
-	_, has := s.hashes[contentHash(row)]
-	return has
-}
-
-// IDs are the msgids, ascending.
-func (s *RowSet) IDs() []int64 { return slices.Sorted(maps.Keys(s.ids)) }
-
-// Hashes are the content hashes of what has no msgid, ascending.
-func (s *RowSet) Hashes() []int64 { return slices.Sorted(maps.Keys(s.hashes)) }
-
-// IDsBefore returns, ascending, the msgids of the rows that stand just before a time, and the content hashes of those without
-// one: those that the API counts to the seconds before it, and those both of whose clocks are before it. A position that is set
-// to that time, or begins there, has to know them, because the window that follows reaches back by the overlap and would
-// publish them. Where the API no longer holds that time, there are none.
-func (r *RowReader) IDsBefore(ctx context.Context, appKey string, s Stream, at time.Time) (ids, hashes []int64, err error) {
+// RowsBefore are the rows that stand just before a time: those that the API counts to the seconds before it, and those both of
+// whose clocks are before it. A position that is set to that time, or begins there, has to know them, because the window that
+// follows reaches back by the overlap and would publish them. Where the API no longer holds that time, there are none.
+func (r *RowReader) RowsBefore(ctx context.Context, appKey string, s Stream, at time.Time) (RowSet, error) {
 	norm := event.NewNormalizer(appKey)
 	var found RowSet
 	for _, end := range []time.Time{at.Add(-time.Second), at} {
-		plan, err := r.Source.Plan(ctx, s, Position{End: at.Add(-edgeMargin), Span: edgeMargin, Until: end})
+		plan, err := r.Source.Plan(ctx, s, Position{End: at.Add(-overlapMargin), Span: overlapMargin, Until: end})
 		if err != nil {
-			return nil, nil, err
+			return RowSet{}, err
 		}
 		if plan.Window.End.After(end) {
 			continue
@@ -149,19 +112,16 @@ func (r *RowReader) IDsBefore(ctx context.Context, appKey string, s Stream, at t
 			e, rejection := norm.Normalize(row)
 			switch {
 			case rejection == nil && (end.Before(at) || bothBefore(at, e.ServerTime, e.ClientTime)):
-				found.AddID(e.MsgID)
-			case rejection == nil || !end.Before(at): // What is rejected has no clock that could be trusted.
-			case rejection.HasMsgID:
-				found.AddID(rejection.MsgID)
-			default:
-				found.AddRejected(rejection.Row)
+				found.Add(EventKey(&e))
+			case rejection != nil && end.Before(at): // What is rejected has no clock that could be trusted.
+				found.Add(RejectedKey(rejection))
 			}
 		})
 		if err != nil {
-			return nil, nil, err
+			return RowSet{}, err
 		}
 	}
-	return found.IDs(), found.Hashes(), nil
+	return found, nil
 }
 
 // bothBefore tells whether both clocks of a row are before a time. Of one that lacks one of them nobody knows: that may be the

@@ -7,29 +7,25 @@ import (
 	"time"
 )
 
-// Config is what a pipeline is made of. AppKey, Source, Sink, Checkpoints and something to read (Streams, Statistics or
-// Discovery) are required; the rest works when zero.
+// Config is what a pipeline is made of. AppKey, Source, Sink, Checkpoints and something to read (Streams or Members) are
+// required; the rest works when zero.
 type Config struct {
 	AppKey      string
 	Streams     []Stream
 	Source      Source
 	Sink        Sink
 	Checkpoints Checkpoints
-	// Statistics are streams of figures that are read beside the others.
-	Statistics []StatisticsConfig
-	// Discovery finds further streams; nil finds none.
-	Discovery *DiscoveryConfig
+	// Members bring what else is published; the run ends when all streams and members have come to their end. Background are
+	// those that only attend to the others, and end with them.
+	Members, Background []Member
+	// Claims tell of commands that take the writer's place for a moment; nil where there are none, and a run that is fenced ends.
+	Claims Claims
 	// Start is where a stream without a checkpoint begins.
 	Start Start
 	// LiveFirst follows the head at once where a position is behind, and publishes the time in between beside that.
 	LiveFirst bool
 	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
 	Until time.Time
-	// Recheck tells how long after they were closed windows are asked for rows that came late; each at least a minute.
-	// It needs Archive and Totals.
-	Recheck []time.Duration
-	Archive Archive
-	Totals  Totals
 	// Replay is the id that marks everything that a replay publishes; empty for a live run.
 	Replay string
 	// Overlap is how far the source's windows reach back before the position; default 2 s.
@@ -42,12 +38,14 @@ type Config struct {
 	MemoryBytes int
 	// Parallel is how many windows may be fetched at the same time, of all streams together; default 4.
 	Parallel int
+	// Pace is the time between two requests that the quota allows, by which a sweep over many streams is estimated at first.
+	Pace time.Duration
 	// Grace is how long a window that is being committed may take once the run was asked to stop; default 8 s.
 	Grace time.Duration
 	// Retry is the policy by which windows are read anew and sessions begun again.
 	Retry Retry
 	// Observer is told what happens; may be nil.
-	Observer *Observer
+	Observer Observer
 	// Now is the local clock, for durations and records; default time.Now.
 	Now Clock
 }
@@ -70,15 +68,10 @@ const (
 
 // Pipeline publishes the streams of one app.
 type Pipeline struct {
-	cfg Config
-	// resets are those that a session has begun from; positioned are the streams that have a checkpoint.
-	resets     map[string]bool
-	positioned map[Stream]bool
-	// refused are the statistics that the app has no right to.
-	refused refusals
-	// starts are where streams began that have committed nothing yet: told as a duration back, the start would move on with
-	// the clock from session to session.
-	starts positions
+	cfg     Config
+	streams *streamTable
+	// known is the newest claim whose command has had its turn.
+	known Claim
 }
 
 // New checks the configuration and fills in the defaults.
@@ -89,7 +82,7 @@ func New(cfg Config) (*Pipeline, error) {
 		name string
 	}{
 		{cfg.AppKey == "", "app key"},
-		{len(cfg.Streams)+len(cfg.Statistics) == 0 && cfg.Discovery == nil, "streams"},
+		{len(cfg.Streams)+len(cfg.Members) == 0, "streams"},
 		{cfg.Source == nil, "source"},
 		{cfg.Sink == nil, "sink"},
 		{cfg.Checkpoints == nil, "checkpoints"},
@@ -98,21 +91,15 @@ func New(cfg Config) (*Pipeline, error) {
 			errs = append(errs, fmt.Errorf("pipeline needs %s", missing.name))
 		}
 	}
-	for _, after := range cfg.Recheck {
-		if after < shortestRecheck || cfg.Archive == nil || cfg.Totals == nil {
-			errs = append(errs, fmt.Errorf("pipeline can recheck after %v at the soonest, with an archive and totals", shortestRecheck))
-		}
-	}
 	setDefault(&cfg.Overlap, defaultOverlap)
 	setDefault(&cfg.WindowBytes, defaultWindowBytes)
 	setDefault(&cfg.Parallel, defaultParallel)
 	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes, cfg.Parallel*parallelBytes))
 	setDefault(&cfg.Grace, defaultGrace)
-	cfg.Observer = cfg.Observer.Complete()
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pipeline{cfg: cfg, resets: make(map[string]bool), positioned: make(map[Stream]bool)}, errors.Join(errs...)
+	return &Pipeline{cfg: cfg, streams: newStreamTable()}, errors.Join(errs...)
 }
 
 func setDefault[T ~int | ~int64](field *T, value T) {
@@ -129,7 +116,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for {
 		var progressed bool
 		err := p.cfg.Retry.Do(ctx, "publish", func(ctx context.Context) error {
-			p.cfg.Observer.Session(last)
+			p.cfg.Observer.Tell(SessionStarted{last})
 			var err error
 			progressed, err = p.session(ctx)
 			last = err
@@ -144,53 +131,15 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ClassOf(err) == Fenced:
-			if !p.wasReset(ctx) {
+			if !p.wasClaimed(ctx) {
 				return err
 			}
-			last = errReset
+			last = errClaimed
 			p.cfg.Sink.Forget()
 		case ClassOf(err) != Abort:
 			return err
 		}
 	}
-}
-
-// errReset is why a session begins after an operator has set the position anew.
-var errReset = errors.New("the position was set anew from outside")
-
-// A reset takes the right to write before it writes the position; resetLooks times, resetWait apart, a run that was fenced
-// looks whether that is what happened.
-const (
-	resetLooks = 10
-	resetWait  = 500 * time.Millisecond
-)
-
-// wasReset tells, of a run that was fenced, that it was fenced by somebody who set its position anew and left, not by a run
-// that takes its place: there is a reset that this run has not begun from, or a position was deleted.
-func (p *Pipeline) wasReset(ctx context.Context) bool {
-	if p.cfg.Replay != "" {
-		return false
-	}
-	for range resetLooks {
-		positions, err := p.cfg.Checkpoints.Load(ctx)
-		if err != nil {
-			return false // Fenced it is in any case.
-		}
-		for _, cp := range positions {
-			if cp.Reset != "" && !p.resets[cp.Reset] {
-				return true
-			}
-		}
-		for stream := range p.positioned {
-			if _, there := positions[stream]; !there {
-				return true
-			}
-		}
-		if Sleep(ctx, resetWait) != nil {
-			return false
-		}
-	}
-	return false
 }
 
 // unlessStopped keeps, of what a run ended with when it was asked to stop, what would also have ended it otherwise.

@@ -11,21 +11,22 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 func TestRunPublishesEachRowOnceInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-10 * time.Minute)
-		rows := rowsFrom(begin, 700) // The last hundred lie in the future and are read live.
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(newFakeSource(rows...), kafka, begin), 3*time.Minute); err != nil {
+		rows := fakes.RowsFrom(begin, 700) // The last hundred lie in the future and are read live.
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 3*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
-		counts := kafka.checkpoints[messages()].Counts
-		if counts.Published != int64(len(rows)) || counts.Windows != int64(len(kafka.ledger)) {
-			t.Errorf("counts %+v, want %d published in %d windows", counts, len(rows), len(kafka.ledger))
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		counts := kafka.Checkpoints[fakes.Messages()].Counts
+		if counts.Published != int64(len(rows)) || counts.Windows != int64(len(kafka.Ledger)) {
+			t.Errorf("counts %+v, want %d published in %d windows", counts, len(rows), len(kafka.Ledger))
 		}
 	})
 }
@@ -37,10 +38,10 @@ func TestEveryStepFailsOnce(t *testing.T) {
 			reached := false
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now().UTC().Add(-5 * time.Minute)
-				rows := rowsFrom(begin, 290)
-				kafka := newFakeKafka()
+				rows := fakes.RowsFrom(begin, 290)
+				kafka := fakes.NewKafka()
 				calls := 0
-				kafka.fail = func(_ context.Context, name string) error {
+				kafka.Fail = func(_ context.Context, name string) error {
 					if name != strings.Fields(op)[0] {
 						return nil
 					}
@@ -49,14 +50,14 @@ func TestEveryStepFailsOnce(t *testing.T) {
 					}
 					reached = true
 					if op == "commit unseen" { // It committed, and the reply was lost.
-						kafka.apply()
+						kafka.Apply()
 					}
 					return &pipeline.Fault{Class: pipeline.Abort, Op: name, Err: errors.New("injected")}
 				}
-				if err := runFor(t, configFor(newFakeSource(rows...), kafka, begin), 2*time.Minute); err != nil {
+				if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute); err != nil {
 					t.Errorf("%s %d: run: %v", op, n, err)
 				}
-				wantIDs(t, kafka, idsOf(rows))
+				kafka.WantIDs(t, fakes.IDsOf(rows))
 			})
 			if !reached || n == 8 {
 				break
@@ -68,24 +69,24 @@ func TestEveryStepFailsOnce(t *testing.T) {
 func TestWindowIsReadAgainWhenRowsDoNotAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Minute)
-		rows := rowsFrom(begin, 30)
-		source := newFakeSource(rows...)
-		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(messages(), w)
+		rows := fakes.RowsFrom(begin, 30)
+		source := fakes.NewSource(rows...)
+		source.OpenHook = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(fakes.Messages(), w)
 			switch n {
 			case 1: // A row is missing.
-				pages.parts[0] = pages.parts[0][1:]
+				pages.Parts[0] = pages.Parts[0][1:]
 			case 2: // A row came twice, in the place of another.
-				pages.parts[0][1] = pages.parts[0][0]
+				pages.Parts[0][1] = pages.Parts[0][0]
 			}
 			return pages, nil
 		}
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(source, kafka, begin), time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
-		if first := kafka.ledger[0]; first.Restarts != 2 || first.Mismatch || first.Rows != 30 {
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if first := kafka.Ledger[0]; first.Restarts != 2 || first.Mismatch || first.Rows != 30 {
 			t.Errorf("first window: %+v, want 2 restarts and no mismatch", first)
 		}
 	})
@@ -94,24 +95,24 @@ func TestWindowIsReadAgainWhenRowsDoNotAddUp(t *testing.T) {
 func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Minute)
-		rows := rowsFrom(begin, 30)
-		source := newFakeSource(rows...)
-		source.open = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(messages(), w)
-			if pages.total > 0 {
-				pages.total++
+		rows := fakes.RowsFrom(begin, 30)
+		source := fakes.NewSource(rows...)
+		source.OpenHook = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(fakes.Messages(), w)
+			if pages.Total > 0 {
+				pages.Total++
 			}
 			return pages, nil
 		}
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(source, kafka, begin), time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
-		if len(kafka.notices) == 0 || kafka.notices[0].Kind != pipeline.NoticeMismatch || kafka.notices[0].Total != 31 {
-			t.Errorf("notices: %s, want a mismatch of 31", mustJSON(t, kafka.notices))
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if len(kafka.Notices) == 0 || kafka.Notices[0].Kind != pipeline.NoticeMismatch || kafka.Notices[0].Total != 31 {
+			t.Errorf("notices: %+v, want a mismatch of 31", kafka.Notices)
 		}
-		if cp := kafka.checkpoints[messages()]; cp.Counts.Mismatches == 0 {
+		if cp := kafka.Checkpoints[fakes.Messages()]; cp.Counts.Mismatches == 0 {
 			t.Errorf("checkpoint counts %+v, want mismatches", cp.Counts)
 		}
 	})
@@ -120,19 +121,19 @@ func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
 func TestRepeatedRowsBesideAllOthersAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Minute)
-		rows := rowsFrom(begin, 30)
-		source := newFakeSource(rows...)
-		source.open = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(messages(), w)
-			pages.parts = append(pages.parts, pages.parts[0])
+		rows := fakes.RowsFrom(begin, 30)
+		source := fakes.NewSource(rows...)
+		source.OpenHook = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(fakes.Messages(), w)
+			pages.Parts = append(pages.Parts, pages.Parts[0])
 			return pages, nil
 		}
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(source, kafka, begin), time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
-		if first := kafka.ledger[0]; first.Restarts != 0 || first.Repeated != 3 {
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if first := kafka.Ledger[0]; first.Restarts != 0 || first.Repeated != 3 {
 			t.Errorf("first window: %+v, want 3 repeated rows and no restart", first)
 		}
 	})
@@ -143,41 +144,41 @@ func TestRepeatedRowsBesideAllOthersAreDropped(t *testing.T) {
 func TestLargeWindowIsStreamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-2 * time.Hour)
-		rows := make([]fakeRow, 40_000)
+		rows := make([]fakes.Row, 40_000)
 		for i := range rows {
-			rows[i] = fakeRow{id: int64(i + 1), at: begin.Add(time.Second)}
+			rows[i] = fakes.Row{ID: int64(i + 1), At: begin.Add(time.Second)}
 		}
-		source := newFakeSource(rows...)
-		source.pageSize = 1000
-		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(messages(), w)
+		source := fakes.NewSource(rows...)
+		source.PageSize = 1000
+		source.OpenHook = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(fakes.Messages(), w)
 			if n == 1 {
-				pages.parts = pages.parts[:35]
-				pages.err = &pipeline.Fault{Class: pipeline.Restart, Op: "page 36", Err: errors.New("cursor expired")}
+				pages.Parts = pages.Parts[:35]
+				pages.Err = &pipeline.Fault{Class: pipeline.Restart, Op: "page 36", Err: errors.New("cursor expired")}
 			}
 			return pages, nil
 		}
-		kafka := newFakeKafka()
+		kafka := fakes.NewKafka()
 		aborts := 0
-		kafka.fail = func(_ context.Context, op string) error {
+		kafka.Fail = func(_ context.Context, op string) error {
 			if op == "abort" {
 				aborts++
 			}
 			return nil
 		}
-		cfg := configFor(source, kafka, begin)
+		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.WindowBytes = 1 << 20
-		if err := runFor(t, cfg, time.Minute); err != nil {
+		if err := fakes.RunFor(t, cfg, time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
+		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if aborts != 1 {
 			t.Errorf("%d aborted transactions, want 1", aborts)
 		}
-		if limit := 6 << 20; kafka.peak > limit {
-			t.Errorf("largest batch %d bytes, want at most %d", kafka.peak, limit)
+		if limit := 6 << 20; kafka.Peak > limit {
+			t.Errorf("largest batch %d bytes, want at most %d", kafka.Peak, limit)
 		}
-		if first := kafka.ledger[0]; first.Published != int64(len(rows)) || len(first.Offsets) != 1 {
+		if first := kafka.Ledger[0]; first.Published != int64(len(rows)) || len(first.Offsets) != 1 {
 			t.Errorf("first window: %+v, want all rows in one range of offsets", first)
 		}
 	})
@@ -186,8 +187,8 @@ func TestLargeWindowIsStreamed(t *testing.T) {
 func TestStreamsShareTransactions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-20 * time.Minute)
-		kafka := newFakeKafka()
-		cfg := configFor(newFakeSource(rowsFrom(begin, 1000)...), kafka, begin)
+		kafka := fakes.NewKafka()
+		cfg := fakes.ConfigFor(fakes.NewSource(fakes.RowsFrom(begin, 1000)...), kafka, begin)
 		cfg.Streams = nil
 		for i := range 20 {
 			cfg.Streams = append(cfg.Streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)})
@@ -198,29 +199,33 @@ func TestStreamsShareTransactions(t *testing.T) {
 			}
 			return nil
 		}
-		kafka.fail = busy
-		if err := runFor(t, cfg, 2*time.Minute); err != nil {
+		kafka.Fail = busy
+		if err := fakes.RunFor(t, cfg, 2*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		if got, want := len(kafka.ids()), 20*1000; got != want {
+		if got, want := len(kafka.IDs()), 20*1000; got != want {
 			t.Errorf("%d events, want %d", got, want)
 		}
-		if len(kafka.ledger) < 2*kafka.transactions {
-			t.Errorf("%d windows in %d transactions, want them shared", len(kafka.ledger), kafka.transactions)
+		if len(kafka.Ledger) < 2*kafka.Transactions {
+			t.Errorf("%d windows in %d transactions, want them shared", len(kafka.Ledger), kafka.Transactions)
 		}
 	})
 }
 
 func TestIdleStreamCommitsSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kafka := newFakeKafka()
+		kafka := fakes.NewKafka()
 		var head time.Time
-		cfg := configFor(newFakeSource(), kafka, time.Now().UTC())
-		cfg.Observer = &pipeline.Observer{Head: func(_ pipeline.Stream, end time.Time) { head = end }}
-		if err := runFor(t, cfg, 10*time.Minute); err != nil {
+		cfg := fakes.ConfigFor(fakes.NewSource(), kafka, time.Now().UTC())
+		cfg.Observer = func(o pipeline.Observation) {
+			if read, ok := o.(pipeline.HeadRead); ok {
+				head = read.End
+			}
+		}
+		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		if got := kafka.transactions; got < 15 || got > 22 {
+		if got := kafka.Transactions; got < 15 || got > 22 {
 			t.Errorf("%d transactions in ten idle minutes, want about 20", got)
 		}
 		if lag := time.Since(head); lag > 10*time.Second {
@@ -232,15 +237,15 @@ func TestIdleStreamCommitsSeldom(t *testing.T) {
 func TestGapIsPublishedAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Hour).Truncate(time.Second)
-		kafka := newFakeKafka()
-		source := &gapSource{fakeSource: newFakeSource(rowsFrom(begin, 100)...), from: begin}
-		if err := runFor(t, configFor(source, kafka, begin.Add(-time.Hour)), time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		source := &gapSource{Source: fakes.NewSource(fakes.RowsFrom(begin, 100)...), from: begin}
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin.Add(-time.Hour)), time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		if len(kafka.notices) != 1 || kafka.notices[0].Kind != pipeline.NoticeGap || !kafka.notices[0].End.Equal(begin) {
-			t.Errorf("notices %s, want one gap up to %s", mustJSON(t, kafka.notices), begin)
+		if len(kafka.Notices) != 1 || kafka.Notices[0].Kind != pipeline.NoticeGap || !kafka.Notices[0].End.Equal(begin) {
+			t.Errorf("notices %+v, want one gap up to %s", kafka.Notices, begin)
 		}
-		if got := kafka.checkpoints[messages()].Counts.GapSeconds; got != 3600 {
+		if got := kafka.Checkpoints[fakes.Messages()].Counts.GapSeconds; got != 3600 {
 			t.Errorf("gap of %d s counted, want 3600", got)
 		}
 	})
@@ -248,17 +253,18 @@ func TestGapIsPublishedAndCounted(t *testing.T) {
 
 // gapSource holds nothing before from.
 type gapSource struct {
-	*fakeSource
+	*fakes.Source
+
 	from time.Time
 }
 
 func (g *gapSource) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
 	if !p.End.Before(g.from) {
-		return g.fakeSource.Plan(ctx, s, p)
+		return g.Source.Plan(ctx, s, p)
 	}
 	gap := &pipeline.Window{Begin: p.End, End: g.from}
 	p.End = g.from
-	plan, err := g.fakeSource.Plan(ctx, s, p)
+	plan, err := g.Source.Plan(ctx, s, p)
 	plan.Gap = gap
 	return plan, err
 }
@@ -276,10 +282,10 @@ func TestStopLetsTheCommitFinish(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now().UTC().Add(-time.Hour)
-				kafka := newFakeKafka()
+				kafka := fakes.NewKafka()
 				ctx, stop := context.WithCancel(t.Context())
 				var stopped time.Time
-				kafka.fail = func(opCtx context.Context, op string) error {
+				kafka.Fail = func(opCtx context.Context, op string) error {
 					if op != "commit" {
 						return nil
 					}
@@ -287,7 +293,7 @@ func TestStopLetsTheCommitFinish(t *testing.T) {
 					stop()
 					return pipeline.Sleep(opCtx, c.takes)
 				}
-				cfg := configFor(newFakeSource(rowsFrom(begin, 100)...), kafka, begin)
+				cfg := fakes.ConfigFor(fakes.NewSource(fakes.RowsFrom(begin, 100)...), kafka, begin)
 				p, err := pipeline.New(cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -298,7 +304,7 @@ func TestStopLetsTheCommitFinish(t *testing.T) {
 				if took := time.Since(stopped); took != c.stops {
 					t.Errorf("stop took %s, want %s", took, c.stops)
 				}
-				if committed := len(kafka.ids()) > 0; committed != c.committed {
+				if committed := len(kafka.IDs()) > 0; committed != c.committed {
 					t.Errorf("committed %t, want %t", committed, c.committed)
 				}
 			})
@@ -311,18 +317,18 @@ func TestRunEndsWithWhatNobodyButTheOperatorCanMend(t *testing.T) {
 		for _, op := range []string{"open", "load", "publish", "commit"} {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now().UTC().Add(-time.Hour)
-				kafka := newFakeKafka()
-				kafka.fail = func(_ context.Context, name string) error {
+				kafka := fakes.NewKafka()
+				kafka.Fail = func(_ context.Context, name string) error {
 					if name == op {
 						return &pipeline.Fault{Class: class, Op: name, Err: errors.New("injected")}
 					}
 					return nil
 				}
-				err := runFor(t, configFor(newFakeSource(rowsFrom(begin, 10)...), kafka, begin), time.Hour)
+				err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(fakes.RowsFrom(begin, 10)...), kafka, begin), time.Hour)
 				if err == nil || pipeline.ClassOf(err) != class {
 					t.Errorf("%s at %s: run returned %v, want the fault", class, op, err)
 				}
-				if len(kafka.ids()) != 0 {
+				if len(kafka.IDs()) != 0 {
 					t.Errorf("%s at %s: something was committed", class, op)
 				}
 			})
@@ -333,29 +339,33 @@ func TestRunEndsWithWhatNobodyButTheOperatorCanMend(t *testing.T) {
 func TestDroppedStreamLeavesTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-10 * time.Minute)
-		rows := rowsFrom(begin, 100)
+		rows := fakes.RowsFrom(begin, 100)
 		gone := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "7"}
-		source := newFakeSource(rows...)
-		source.open = func(_ int, s pipeline.Stream, _ pipeline.Window) (pipeline.Pages, error) {
+		source := fakes.NewSource(rows...)
+		source.OpenHook = func(_ int, s pipeline.Stream, _ pipeline.Window) (pipeline.Pages, error) {
 			if s == gone {
 				return nil, &pipeline.Fault{Class: pipeline.Drop, Op: "get page", Err: errors.New("899006")}
 			}
 			return nil, nil //nolint:nilnil // Leaves the answer to the fake.
 		}
-		kafka := newFakeKafka()
+		kafka := fakes.NewKafka()
 		var dropped []pipeline.Stream
-		cfg := configFor(source, kafka, begin)
+		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.Streams = append(cfg.Streams, gone)
-		cfg.Observer = &pipeline.Observer{Dropped: func(s pipeline.Stream, _ error) { dropped = append(dropped, s) }}
-		if err := runFor(t, cfg, time.Minute); err != nil {
+		cfg.Observer = func(o pipeline.Observation) {
+			if d, ok := o.(pipeline.StreamDropped); ok {
+				dropped = append(dropped, d.Stream)
+			}
+		}
+		if err := fakes.RunFor(t, cfg, time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
+		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if !slices.Equal(dropped, []pipeline.Stream{gone}) {
 			t.Errorf("dropped %v, want %v", dropped, gone)
 		}
 		cfg.Streams = []pipeline.Stream{gone}
-		if err := runFor(t, cfg, time.Minute); err == nil || !strings.Contains(err.Error(), "JMPUB_STREAMS") {
+		if err := fakes.RunFor(t, cfg, time.Minute); err == nil || !strings.Contains(err.Error(), "JMPUB_STREAMS") {
 			t.Errorf("run with no stream left: %v, want an error that names the setting", err)
 		}
 	})
@@ -364,17 +374,17 @@ func TestDroppedStreamLeavesTheOthers(t *testing.T) {
 func TestWrongTimeZoneIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-10 * time.Hour)
-		rows := rowsFrom(begin, 100)
+		rows := fakes.RowsFrom(begin, 100)
 		for i := range rows { // What the API calls 10:00 is eight hours later.
-			rows[i].raw = string(fakeRow{id: rows[i].id, at: rows[i].at.Add(8 * time.Hour)}.json())
+			rows[i].Raw = string(fakes.Row{ID: rows[i].ID, At: rows[i].At.Add(8 * time.Hour)}.JSON())
 		}
-		kafka := newFakeKafka()
-		err := runFor(t, configFor(newFakeSource(rows...), kafka, begin), time.Hour)
+		kafka := fakes.NewKafka()
+		err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), time.Hour)
 		if err == nil || !strings.Contains(err.Error(), "JMPUB_API_TIME_ZONE") {
 			t.Errorf("run: %v, want an error that names the setting", err)
 		}
-		if len(kafka.ids()) != 0 {
-			t.Errorf("%d events were published", len(kafka.ids()))
+		if len(kafka.IDs()) != 0 {
+			t.Errorf("%d events were published", len(kafka.IDs()))
 		}
 	})
 }
@@ -383,16 +393,16 @@ func TestRejectedRowIsPublishedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now().UTC()
 		begin := now.Add(-time.Minute)
-		rows := rowsFrom(begin, 60)
-		rows[20].raw = `{"no":"id"}`
-		rows[59].raw = `null` // Near the head, so that several windows bring it.
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(newFakeSource(rows...), kafka, begin), 2*time.Minute); err != nil {
+		rows := fakes.RowsFrom(begin, 60)
+		rows[20].Raw = `{"no":"id"}`
+		rows[59].Raw = `null` // Near the head, so that several windows bring it.
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, slices.Concat(idsOf(rows[:20]), idsOf(rows[21:59])))
-		if len(kafka.rejected) != 2 {
-			t.Errorf("%d rejected rows, want 2", len(kafka.rejected))
+		kafka.WantIDs(t, slices.Concat(fakes.IDsOf(rows[:20]), fakes.IDsOf(rows[21:59])))
+		if len(kafka.Rejected) != 2 {
+			t.Errorf("%d rejected rows, want 2", len(kafka.Rejected))
 		}
 	})
 }
@@ -402,25 +412,25 @@ func TestRejectedRowIsPublishedOnce(t *testing.T) {
 func TestTwoLiesDoNotMakeATruth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Minute)
-		rows := rowsFrom(begin, 30)
-		source := newFakeSource(rows...)
-		source.open = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.pages(messages(), w)
+		rows := fakes.RowsFrom(begin, 30)
+		source := fakes.NewSource(rows...)
+		source.OpenHook = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(fakes.Messages(), w)
 			if n > 8 {
 				return pages, nil
 			}
-			pages.parts[n][1] = pages.parts[n][0]
+			pages.Parts[n][1] = pages.Parts[n][0]
 			if n == 1 {
-				return &lyingPages{fakePages: pages}, nil
+				return &lyingPages{Pages: pages}, nil
 			}
 			return pages, nil
 		}
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(source, kafka, begin), time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
-		if first := kafka.ledger[0]; first.Restarts != 8 || first.Mismatch {
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if first := kafka.Ledger[0]; first.Restarts != 8 || first.Mismatch {
 			t.Errorf("first window: %+v, want 8 restarts and no mismatch", first)
 		}
 	})
@@ -428,12 +438,12 @@ func TestTwoLiesDoNotMakeATruth(t *testing.T) {
 
 // lyingPages state a total that is one less on all pages but the first.
 type lyingPages struct {
-	*fakePages
+	*fakes.Pages
 }
 
 func (p *lyingPages) Next(ctx context.Context) (pipeline.Page, error) {
-	page, err := p.fakePages.Next(ctx)
-	if p.next > 1 {
+	page, err := p.Pages.Next(ctx)
+	if p.Requests() > 1 {
 		page.Total--
 	}
 	return page, err
@@ -444,16 +454,16 @@ func (p *lyingPages) Next(ctx context.Context) (pipeline.Page, error) {
 func TestRowThatLacksTheClockOfTheAPIIsPublishedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Minute)
-		rows := rowsFrom(begin, 120)
+		rows := fakes.RowsFrom(begin, 120)
 		for i := range rows {
 			if i%7 == 0 {
-				rows[i].raw = fmt.Sprintf(`{"msgid":%d,"target_type":"group","create_time":%d}`, rows[i].id, rows[i].at.Unix()-40)
+				rows[i].Raw = fmt.Sprintf(`{"msgid":%d,"target_type":"group","create_time":%d}`, rows[i].ID, rows[i].At.Unix()-40)
 			}
 		}
-		kafka := newFakeKafka()
-		if err := runFor(t, configFor(newFakeSource(rows...), kafka, begin), 2*time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
-		wantIDs(t, kafka, idsOf(rows))
+		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
 }

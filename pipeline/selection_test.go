@@ -43,3 +43,11 @@ func TestParseSelection(t *testing.T) {
 		t.Errorf("%v, %v", s, err)
 	}
 }
+
+func texts(streams []pipeline.Stream) string {
+	var all []string
+	for _, s := range streams {
+		all = append(all, s.String())
+	}
+	return strings.Join(all, " ")
+}

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,66 +11,95 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// session is the time between two readings of the committed position. Its parts share the way to the publisher and the
-// limits of memory.
-type session struct {
-	cfg         *Config
-	source      Source
-	sink        Sink
-	checkpoints Checkpoints
-	// queue has no buffer: a reader keeps its closed windows until the publisher takes them, in their order. updates is
-	// the same for what is no window.
-	queue     chan *delivery
-	updates   chan *updating
-	positions positions
-	rechecks  rechecks
-	joints    joints
-	refused   *refusals
-	starts    *positions
-	// budget counts bytes of windows held; turns bound the windows being fetched.
-	budget *semaphore.Weighted
-	turns  *Turns
+// Committer commits what its users bring. Safe for concurrent use.
+type Committer interface {
+	// Commit has fill called by the one who writes, with the positions as they are committed at that moment, and commits what
+	// it put into the draft, in one transaction. It returns once that is committed. fill's own error is returned as it is, and
+	// nothing is committed; any other error is the end of the session.
+	Commit(ctx context.Context, fill Fill) error
+	// Positions are the positions of all streams: committed, or where their reading began.
+	Positions() map[Stream]Checkpoint
 }
 
-// session opens the sink, reads the position and works from there until something ends it. It tells whether anything was
+// Session is what a [Member] works with.
+type Session interface {
+	Committer
+	// Follow reads a stream from its position on until ctx is done, or the stream's range is read. An error of class [Drop]
+	// means that the API knows nothing of the stream.
+	Follow(ctx context.Context, s Stream) error
+	// Sweep is about how long it takes until each of so many streams had its turn.
+	Sweep(streams int) time.Duration
+}
+
+// Member is anything that brings something to publish beside the streams that are named.
+type Member interface {
+	// Run works until ctx is done or there is nothing left to do. It is called once a session, one call at a time, so what a
+	// member remembers outlives sessions. An error of class [Drop] ends this member alone, and was told to the observer; any
+	// other one ends the session.
+	Run(ctx context.Context, s Session) error
+}
+
+// session is the time between two readings of the committed positions.
+type session struct {
+	cfg       *Config
+	streams   *streamTable
+	proposals chan proposal
+	res       resources
+}
+
+var _ Session = (*session)(nil)
+
+// session opens the sink, reads the positions and works from there until something ends it. It tells whether anything was
 // committed.
 func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
+	// Order matters: opening the sink decides what the last writer left open, and only then are the positions final.
+	if err = p.cfg.Sink.Open(ctx); err != nil {
+		return false, err
+	}
+	if err = p.cfg.Checkpoints.Open(ctx); err != nil {
+		return false, err
+	}
+	if err = p.load(ctx); err != nil {
+		return false, err
+	}
+	proposals := make(chan proposal)
 	s := &session{
-		cfg: &p.cfg, source: p.cfg.Source, sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints,
-		queue: make(chan *delivery), updates: make(chan *updating), refused: &p.refused,
-		starts: &p.starts,
-		budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
-		turns:  NewTurns(p.cfg.Parallel, p.cfg.pace()),
+		cfg: &p.cfg, streams: p.streams,
+		// It has no buffer: a reader keeps its windows until the publisher takes them, in their order.
+		proposals: proposals,
+		res: resources{
+			source: p.cfg.Source, proposals: proposals, observer: p.cfg.Observer, now: p.cfg.Now,
+			budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
+			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace),
+		},
 	}
-	// Order matters: opening the sink decides what the last writer left open, and only then is the position final.
-	if err = s.sink.Open(ctx); err != nil {
-		return false, err
+	pub := &publisher{
+		writer:    &writer{sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints, streams: p.streams, observer: p.cfg.Observer},
+		proposals: proposals, shareBytes: p.cfg.WindowBytes,
 	}
-	loaded, err := s.checkpoints.Load(ctx)
-	if err != nil {
-		return false, err
-	}
-	clear(p.positioned) // One that was deleted meanwhile is positioned no longer.
-	for stream, cp := range loaded {
-		p.resets[cp.Reset] = true
-		p.positioned[stream] = true
-		s.positions.set(&cp)
-	}
-	pub := &publisher{session: s, moved: make(map[Stream]bool)}
 	err = s.work(ctx, pub)
-	for stream := range pub.moved {
-		p.positioned[stream] = true
-		p.starts.forget(stream)
-	}
-	return len(pub.moved) > 0, err
+	return pub.committed, err
 }
 
-// pace is the time between two requests, as far as it is known before any was sent.
-func (c *Config) pace() time.Duration {
-	if c.Discovery == nil {
-		return 0
+// load reads the committed positions.
+func (p *Pipeline) load(ctx context.Context) error {
+	loaded, err := p.cfg.Checkpoints.Load(ctx)
+	if err != nil {
+		return err
 	}
-	return c.Discovery.Pace
+	if p.cfg.Replay != "" {
+		for _, s := range p.cfg.Streams {
+			if _, there := loaded[s]; !there && p.streams.isCommitted(s) {
+				return &Fault{
+					Class: Permanent, Op: "read the position of the replay " + p.cfg.Replay,
+					Err:  errors.New("it was deleted while the replay was running"),
+					Hint: "start the replay again to publish its range from the beginning",
+				}
+			}
+		}
+	}
+	p.streams.load(loaded)
+	return p.learnClaim(ctx)
 }
 
 // crew are the goroutines that bring something to publish. One that is dropped leaves the others; the run ends when all
@@ -83,7 +111,7 @@ type crew struct {
 	members, dropped atomic.Int64
 }
 
-// add lets one work for a stream. It must not be called once all others have come to their end.
+// add lets one work. It must not be called once all others have come to their end.
 func (c *crew) add(run func() error) {
 	c.working.Add(1)
 	c.members.Add(1)
@@ -98,32 +126,42 @@ func (c *crew) add(run func() error) {
 	})
 }
 
-// work runs readers and publisher until one of them fails or ctx is done.
+// work runs readers, members and publisher until one of them fails or ctx is done.
 func (s *session) work(ctx context.Context, pub *publisher) error {
 	group, soft := errgroup.WithContext(ctx)
 	hard, cancel := graceful(soft, s.cfg.Grace)
 	defer cancel()
 	all := &crew{Group: group}
 	for _, stream := range s.cfg.Streams {
-		all.add(func() error { return s.told(soft, stream, s.follow(soft, stream)) })
+		all.add(func() error {
+			err := s.Follow(soft, stream)
+			if ClassOf(err) == Drop && soft.Err() == nil {
+				s.cfg.Observer.Tell(StreamDropped{stream, err})
+			}
+			return err
+		})
 	}
-	for i := range s.cfg.Statistics {
-		all.add(func() error { return s.figures(soft, &s.cfg.Statistics[i]) })
+	for _, member := range s.cfg.Members {
+		all.add(func() error { return member.Run(soft, s) })
 	}
-	if s.cfg.Discovery != nil {
-		all.add(func() error { return s.discover(soft, all) })
-	}
-	looking, stopLooking := context.WithCancel(soft)
-	defer stopLooking()
-	var checking sync.WaitGroup
-	if len(s.cfg.Recheck) > 0 {
-		checking.Go(func() { s.recheck(looking) })
+	background, stopBackground := context.WithCancel(soft)
+	defer stopBackground()
+	var attending sync.WaitGroup
+	for _, member := range s.cfg.Background {
+		attending.Add(1)
+		group.Go(func() error {
+			defer attending.Done()
+			if err := member.Run(background, s); background.Err() == nil && ClassOf(err) != Drop {
+				return err
+			}
+			return nil
+		})
 	}
 	group.Go(func() error {
 		all.working.Wait()
-		stopLooking() // Nothing is left that could be late.
-		checking.Wait()
-		close(s.queue)
+		stopBackground() // Nothing is left that they could attend to.
+		attending.Wait()
+		close(s.proposals)
 		if all.dropped.Load() == all.members.Load() {
 			return noStream()
 		}
@@ -133,82 +171,30 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 	return group.Wait()
 }
 
-// told tells the observer of a stream that is dropped.
-func (s *session) told(ctx context.Context, stream Stream, err error) error {
-	if ClassOf(err) == Drop && ctx.Err() == nil {
-		s.cfg.Observer.Dropped(stream, err)
+// Commit implements [Committer].
+func (s *session) Commit(ctx context.Context, fill Fill) error {
+	c := &change{fillDraft: fill, result: make(chan error, 1)}
+	select {
+	case s.proposals <- c:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return err
-}
-
-// follow reads a stream from its position on, live and what lies behind that.
-func (s *session) follow(ctx context.Context, stream Stream) error {
-	cp, known := s.positions.of(stream)
-	if err := s.begin(ctx, stream, &cp, known); err != nil {
-		return err
-	}
-	s.positions.set(&cp)
-	s.cfg.Observer.Begun(stream, &cp)
-	s.rechecks.begin(stream, &cp, s.rechecksOf(stream))
-	defer s.rechecks.forget(stream)
-	opens := s.cfg.Replay != "" && !known
-	if opens {
-		var err error
-		rows := RowReader{Source: s.source, Retry: s.cfg.Retry, Restarted: s.cfg.Observer.Restart}
-		if cp.Seen, cp.SeenRejected, err = rows.IDsBefore(ctx, s.cfg.AppKey, stream, cp.End); err != nil {
-			return err
+	select {
+	case err := <-c.result:
+		if own, ok := errors.AsType[*fillError](err); ok {
+			return own.error
 		}
-	}
-	live := newReader(s, stream, cp)
-	if opens {
-		live.opening = cp.End
-	}
-	if cp.Past == nil {
-		return live.run(ctx)
-	}
-	live.joint = cp.Past.Until
-	joined := s.joints.open(stream, cp.Past.Until)
-	s.joints.join(&cp, s.cfg.Overlap)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return live.run(ctx) })
-	group.Go(func() error { return s.followPast(ctx, stream, joined) })
-	return group.Wait()
-}
-
-// rechecksOf is after which delays a stream is asked for late rows. Each round takes a request a stream, so one of the many
-// that the lists have is asked after the longest alone.
-func (s *session) rechecksOf(stream Stream) []time.Duration {
-	if len(s.cfg.Recheck) == 0 || s.named(stream) {
-		return s.cfg.Recheck
-	}
-	return []time.Duration{slices.Max(s.cfg.Recheck)}
-}
-
-// begin completes the position from which a stream is read: known tells that it is a committed one.
-func (s *session) begin(ctx context.Context, stream Stream, cp *Checkpoint, known bool) error {
-	if !known {
-		cp.Stream, cp.End = stream, s.cfg.Start.At
-		if begun, ok := s.starts.of(stream); ok {
-			cp.End = begun.End
-		}
-	}
-	ahead := s.cfg.LiveFirst && s.cfg.Until.IsZero()
-	if !cp.End.IsZero() && !ahead {
-		return nil
-	}
-	now, err := s.source.Now(ctx, stream)
-	if err != nil {
 		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if cp.End.IsZero() {
-		cp.End = now.Add(-s.cfg.Start.Back).Truncate(time.Second).UTC()
-		s.starts.set(cp)
-	}
-	if ahead {
-		cp.split(now)
-	}
-	return nil
 }
+
+// Positions implements [Committer].
+func (s *session) Positions() map[Stream]Checkpoint { return s.streams.positions() }
+
+// Sweep implements [Session].
+func (s *session) Sweep(streams int) time.Duration { return s.res.slots.sweep(streams) }
 
 // noStream ends a run in which the API knows none of the streams.
 func noStream() error {

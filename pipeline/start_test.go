@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -15,10 +16,10 @@ import (
 func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
 	for _, liveFirst := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			rows := rowsFrom(time.Now().UTC().Add(time.Second), 60)
-			kafka := newFakeKafka()
+			rows := fakes.RowsFrom(time.Now().UTC().Add(time.Second), 60)
+			kafka := fakes.NewKafka()
 			commits := 0
-			kafka.fail = func(_ context.Context, op string) error {
+			kafka.Fail = func(_ context.Context, op string) error {
 				if op != "commit" {
 					return nil
 				}
@@ -27,12 +28,12 @@ func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
 				}
 				return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("injected")}
 			}
-			cfg := configFor(newFakeSource(rows...), kafka, time.Time{})
+			cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, time.Time{})
 			cfg.LiveFirst = liveFirst
-			if err := runFor(t, cfg, 5*time.Minute); err != nil {
+			if err := fakes.RunFor(t, cfg, 5*time.Minute); err != nil {
 				t.Fatalf("run: %v", err)
 			}
-			wantIDs(t, kafka, idsOf(rows))
+			kafka.WantIDs(t, fakes.IDsOf(rows))
 		})
 	}
 }
@@ -41,24 +42,25 @@ func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
 // by the clock of then.
 func TestForgottenPositionBeginsAtTheStartAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rows := rowsFrom(time.Now().UTC(), 400)
-		kafka := newFakeKafka()
+		rows := fakes.RowsFrom(time.Now().UTC(), 400)
+		kafka := fakes.NewKafka()
 		deleted := time.Time{}
-		kafka.fail = func(_ context.Context, op string) error {
-			if op != "begin" || !deleted.IsZero() || time.Since(rows[0].at) < 5*time.Minute {
+		kafka.Fail = func(_ context.Context, op string) error {
+			if op != "begin" || !deleted.IsZero() || time.Since(rows[0].At) < 5*time.Minute {
 				return nil
 			}
 			deleted = time.Now()
-			delete(kafka.checkpoints, messages())
+			delete(kafka.Checkpoints, fakes.Messages())
+			kafka.Claim = pipeline.Claim{ID: "1", Command: "delete", Done: true}
 			return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("injected")}
 		}
-		cfg := configFor(newFakeSource(rows...), kafka, time.Time{})
+		cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, time.Time{})
 		cfg.Start.Back = time.Minute
-		if err := runFor(t, cfg, 10*time.Minute); err != nil {
+		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
 			t.Fatalf("run: %v", err)
 		}
 		again := 0
-		for _, l := range kafka.ledger {
+		for _, l := range kafka.Ledger {
 			if !l.Started.Before(deleted) && l.Begin.Before(deleted.Add(-70*time.Second)) {
 				t.Errorf("a window that begins at %v was read after the position was forgotten at %v", l.Begin, deleted)
 			}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/discovery"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
 // Client reads one app's streams. Safe for concurrent use.
@@ -39,9 +41,9 @@ type progress struct {
 }
 
 var (
-	_ pipeline.Source           = (*Client)(nil)
-	_ pipeline.StatisticsSource = (*Client)(nil)
-	_ pipeline.Directory        = (*Client)(nil)
+	_ pipeline.Source     = (*Client)(nil)
+	_ statistics.Source   = (*Client)(nil)
+	_ discovery.Directory = (*Client)(nil)
 )
 
 // New checks the configuration, every mistake at once, and makes a client. Nothing is sent yet.
@@ -185,4 +187,11 @@ func (c *Client) suggest(s pipeline.Stream, w pipeline.Window, total int64) time
 	planned := c.streams[s].span
 	c.mu.Unlock()
 	return c.planner.suggest(w, total, planned)
+}
+
+// Forget lets go of what the plans of a stream depend on; see [pipeline.Source].
+func (c *Client) Forget(s pipeline.Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, s)
 }

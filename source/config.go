@@ -52,7 +52,7 @@ type Config struct {
 	// Retry is the policy for requests that may succeed later. If it notifies nobody, the observer's Retry is told.
 	Retry pipeline.Retry
 	// Observer is told of each request, except one that was cut off by its own context; may be nil.
-	Observer *pipeline.Observer
+	Observer pipeline.Observer
 	// Warn is told, once each, what is odd about the API or the settings but stops nothing; may be nil.
 	Warn func(message string)
 	// Transport sends the requests; the package's own where nil. Neither it nor the client may follow redirects.
@@ -108,7 +108,6 @@ func (c *Config) setDefaults() {
 	if c.Warn == nil {
 		c.Warn = func(string) {}
 	}
-	c.Observer = c.Observer.Complete()
 	if c.Retry.Notify == nil {
 		c.Retry.Notify = c.Observer.Retry
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/discovery"
 )
 
 const (
@@ -31,12 +32,12 @@ func listPath(kind pipeline.StreamKind) (path, member, name string) {
 	}
 }
 
-// List reads a list of the IM REST API, page by page; see [pipeline.Directory].
+// List reads a list of the IM REST API, page by page; see [discovery.Directory].
 //
 // Pages are counted by entries, so an entry that is deleted meanwhile moves one out of reach. That is why each page begins
 // with the last entry of the page before: if another stands there, the list has moved, and it is read again. What all
 // readings brought is returned.
-func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (pipeline.Listing, error) {
+func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (discovery.Listing, error) {
 	if plainText(c.cfg.ListsURL) {
 		c.listing.Do(func() {
 			c.cfg.Warn("JMPUB_IM_URL is not https: the app key and master secret can be read on the way")
@@ -46,7 +47,7 @@ func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (pipeline.L
 	for range listAttempts {
 		whole, err := l.read(ctx)
 		if err != nil {
-			return pipeline.Listing{}, err
+			return discovery.Listing{}, err
 		}
 		if whole {
 			l.found.Whole = true
@@ -63,7 +64,7 @@ func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (pipeline.L
 type lister struct {
 	client   *Client
 	kind     pipeline.StreamKind
-	found    pipeline.Listing
+	found    discovery.Listing
 	seen     map[string]bool
 	unusable int
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/discovery"
 )
 
 // roll is a list that a test changes between requests. Like a server that is asked for too many, it may give fewer.
@@ -54,7 +55,7 @@ func names(first, n int) []string {
 	return all
 }
 
-func namesIn(l pipeline.Listing) []string {
+func namesIn(l discovery.Listing) []string {
 	var all []string
 	for _, s := range l.Streams {
 		all = append(all, s.Name)

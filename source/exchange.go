@@ -138,7 +138,7 @@ func (c *Client) try(ctx context.Context, r *request) (reply, error) {
 	if ctx.Err() != nil && err != nil {
 		return reply{}, ctx.Err()
 	}
-	c.cfg.Observer.Request(r.stream, class, time.Since(started))
+	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: r.stream, Class: class, Took: time.Since(started)})
 	if err != nil {
 		return reply{}, err
 	}

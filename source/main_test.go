@@ -203,7 +203,7 @@ type recorder struct {
 	classes []string
 }
 
-func (r *recorder) observer() *pipeline.Observer {
+func (r *recorder) observer() pipeline.Observer {
 	return &pipeline.Observer{Request: func(_ pipeline.Stream, class string, _ time.Duration) {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
 // perRequest is how many periods one request asks for (API document, statistics). Of messages it is one at a time, because
@@ -25,8 +26,8 @@ func perRequest(s pipeline.Stream) int {
 	return mostDays
 }
 
-// Statistics asks for n periods from first on; see [pipeline.StatisticsSource].
-func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []pipeline.Figures, requests int, err error) {
+// Statistics asks for n periods from first on; see [statistics.Source].
+func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []statistics.Figures, requests int, err error) {
 	first = pipeline.PeriodOf(first.Unit, first.Begin.In(c.cfg.TimeZone))
 	for n > 0 {
 		part := min(n, perRequest(s))
@@ -42,7 +43,7 @@ func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeli
 }
 
 // figures sends one request for statistics.
-func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
+func (c *Client) figures(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]statistics.Figures, int, error) {
 	d := figuresDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
 	r := &request{
 		stream: s, path: "/statistic/" + s.Name,
@@ -82,8 +83,8 @@ type figuresDecoder struct {
 	asked int
 
 	body    []byte
-	figures []pipeline.Figures
-	parts   []pipeline.FiguresPart
+	figures []statistics.Figures
+	parts   []statistics.FiguresPart
 }
 
 func (d *figuresDecoder) decoder(body []byte) *jsontext.Decoder {
@@ -119,7 +120,7 @@ func (d *figuresDecoder) messages(body []byte) error {
 		case strings.HasSuffix(member, "_msg_stat") && dec.PeekKind() == '{':
 			var value []byte
 			value, err = d.cut(dec)
-			d.parts = append(d.parts, pipeline.FiguresPart{Name: member, Value: value})
+			d.parts = append(d.parts, statistics.FiguresPart{Name: member, Value: value})
 		default:
 			err = dec.SkipValue()
 		}
@@ -184,7 +185,7 @@ func (d *figuresDecoder) array(dec *jsontext.Decoder, name string) error {
 				return fmt.Errorf("%s stands twice", period)
 			}
 		}
-		d.figures = append(d.figures, pipeline.Figures{Period: period, Row: row})
+		d.figures = append(d.figures, statistics.Figures{Period: period, Row: row})
 	}
 	if unread != nil {
 		if len(d.figures) > 1 || d.asked > 1 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
 func statisticsOf(name string) pipeline.Stream {
@@ -28,7 +29,7 @@ func dayOf(text string) pipeline.Period {
 }
 
 // told is figures as a test writes them.
-func told(figures []pipeline.Figures) []string {
+func told(figures []statistics.Figures) []string {
 	var all []string
 	for _, f := range figures {
 		text := []string{f.Period.String(), string(f.Row)}
@@ -192,7 +193,7 @@ func TestStatisticsOfTheSimulator(t *testing.T) {
 		now := time.Now().In(o.Zone)
 		today := pipeline.PeriodOf(pipeline.Day, now)
 		for _, name := range []string{"users", "groups", "messages"} {
-			var days []pipeline.Figures
+			var days []statistics.Figures
 			if days, _, err = c.Statistics(t.Context(), statisticsOf(name), today.Add(-59), 60); err != nil || len(days) != 60 || days[59].Period.String() != today.String() {
 				t.Fatalf("%s: %d days, %v; want 60 up to today", name, len(days), err)
 			}

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/view"
 )
 
 const brokerHelp = `Run an embedded Kafka broker, for trying things out. It speaks the protocol as a broker does, with transactions and
@@ -20,10 +22,10 @@ func newBroker() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "broker", Short: "Run an embedded Kafka broker", Long: brokerHelp, Example: brokerExamples, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Log = newLogger(cmd.ErrOrStderr(), 0, "")
+			o.Log = view.NewLogger(cmd.ErrOrStderr(), 0, "")
 			broker, err := broker.Start(o)
 			if err != nil {
-				return usageError{err}
+				return usage.Wrap(err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "embedded broker at %s\n", strings.Join(broker.Addrs(), ","))
 			<-cmd.Context().Done()

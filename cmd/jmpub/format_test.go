@@ -12,6 +12,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -55,7 +56,7 @@ func TestAvroInOneTopic(t *testing.T) {
 	from, to := s.begin.Add(5*time.Minute), s.begin.Add(12*time.Minute)
 	replay := []string{"replay", "--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339), "--to-topic-prefix", "elsewhere"}
 	got := try(t, s.env, append(slices.Clone(replay), "--json")...)
-	var result replayResult
+	var result operate.ReplayResult
 	if err := json.Unmarshal([]byte(got.stdout), &result); err != nil || got.code != exitDone || !result.Complete {
 		t.Fatalf("replay: exit code %d, %v: %s", got.code, err, got.stderr)
 	}
@@ -68,10 +69,10 @@ func TestAvroInOneTopic(t *testing.T) {
 }
 
 // audit is an audit's end. Its exit code may say that the audit is incomplete, because of the time before the run's start.
-func (s *station) audit(args ...string) auditResult {
+func (s *station) audit(args ...string) operate.AuditResult {
 	s.t.Helper()
 	out := try(s.t, s.env, args...)
-	var result auditResult
+	var result operate.AuditResult
 	lines := strings.Split(strings.TrimSpace(out.stdout), "\n")
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &result); err != nil || out.code != exitDone && out.code != exitIncomplete {
 		s.t.Fatalf("audit: exit code %d, %v: %s%s", out.code, err, out.stdout, out.stderr)

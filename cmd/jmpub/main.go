@@ -12,6 +12,7 @@ import (
 
 	_ "time/tzdata" // The API's times are in a named zone, and small container images have no zone files.
 
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -57,7 +58,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "jmpub: %v\n", err)
 	}
 	switch {
-	case errors.As(err, &usageError{}):
+	case errors.As(err, &usage.Error{}):
 		return exitUsage
 	case errors.Is(err, errIncomplete):
 		return exitIncomplete
@@ -70,5 +71,5 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// errReported is returned by commands that have already told what is wrong, as their result.
+// errReported is returned by commands that have already shown what is wrong, as their result.
 var errReported = errors.New("already reported")

@@ -17,6 +17,8 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/view"
 )
 
 // station is an API and a broker, for commands that work on what a run has published. The first half of the history is
@@ -56,28 +58,28 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	broker, err := broker.Start(broker.Options{})
+	brokers, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = broker.Close() })
-	s.broker, s.env = broker, map[string]string{
+	t.Cleanup(func() { _ = brokers.Close() })
+	s.broker, s.env = brokers, map[string]string{
 		"JMPUB_APP_KEY": opts.AppKey, "JMPUB_MASTER_SECRET": opts.MasterSecret, "JMPUB_API_URL": server.URL + "/v2",
-		"JMPUB_KAFKA_BROKERS": broker.Addrs()[0], "JMPUB_LISTEN": "off", "JMPUB_START": "30m", "JMPUB_API_RATE": "100000/m",
+		"JMPUB_KAFKA_BROKERS": brokers.Addrs()[0], "JMPUB_LISTEN": "off", "JMPUB_START": "30m", "JMPUB_API_RATE": "100000/m",
 		"JMPUB_API_PAGE_SIZE": "50", "JMPUB_POLL": "100ms",
 	}
 	return s
 }
 
 // position is what `checkpoint list --json` tells of the app-wide stream's live position.
-func (s *station) position() (shownPosition, bool) {
+func (s *station) position() (view.Position, bool) {
 	s.t.Helper()
 	out := try(s.t, s.env, "checkpoint", "list", "--json")
 	if out.code != exitDone {
 		s.t.Fatalf("checkpoint list: exit code %d: %s", out.code, out.stderr)
 	}
 	for line := range strings.Lines(out.stdout) {
-		var p shownPosition
+		var p view.Position
 		if err := json.Unmarshal([]byte(line), &p); err != nil {
 			s.t.Fatal(err)
 		}
@@ -86,7 +88,7 @@ func (s *station) position() (shownPosition, bool) {
 			return p, true
 		}
 	}
-	return shownPosition{}, false
+	return view.Position{}, false
 }
 
 // run starts `jmpub run` and returns a function that stops it and gives its exit code.
@@ -196,7 +198,7 @@ func TestReplay(t *testing.T) {
 	for range s.truth(false, [2]time.Time{from, to}) {
 		rows++
 	}
-	var plan cost
+	var plan operate.Cost
 	if err := json.Unmarshal([]byte(dry.stdout), &plan); err != nil || dry.code != exitDone || plan.Rows != int64(rows) {
 		t.Errorf("dry run: exit code %d, %v, %+v, want %d rows", dry.code, err, plan, rows)
 	}
@@ -206,7 +208,7 @@ func TestReplay(t *testing.T) {
 			now = append(now, "--to-topic-prefix", "elsewhere")
 		}
 		out := try(t, s.env, now...)
-		var result replayResult
+		var result operate.ReplayResult
 		if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != exitDone {
 			t.Fatalf("replay %d: exit code %d, %v: %s", i, out.code, err, out.stderr)
 		}

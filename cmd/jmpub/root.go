@@ -1,18 +1,12 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-)
 
-// version is set by the linker (-X main.version=v1.2.3); without that the module's own version stands in.
-var version string
+	"github.com/jmpub/jmpub/internal/usage"
+)
 
 const rootHelp = `jmpub publishes the message history of JMessage apps to Kafka.
 
@@ -41,7 +35,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("%q is no command; see `jmpub --help`", args[0])
+				return usage.Errorf("%q is no command; see `jmpub --help`", args[0])
 			}
 			return nil
 		},
@@ -51,7 +45,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see `%s --help`", err, cmd.CommandPath())
+		return usage.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
 	root.AddCommand(newDemo(), newRun(), newReplay(), newCheckpoint(), newWindows(), newAudit(), newSim(), newBroker(), newConfig(), newVersion())
 	return root
@@ -60,72 +54,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 // noArgs refuses arguments with the exit code of wrong use.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("%s takes no arguments, got %q", cmd.CommandPath(), args)
+		return usage.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args)
 	}
 	return nil
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Tell jmpub's version",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "jmpub %s %s %s/%s\n",
-				buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
-	}
-}
-
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}
-
-func newConfig() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Show the effective settings, secrets masked",
-		Long: `Show every setting with its effective value, secrets masked, and check them all.
-A setting that the environment does not have shows its default.`,
-		Example: "  jmpub config\n  jmpub config --json",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := readSettings()
-			if err != nil {
-				return err
-			}
-			if err = showSettings(cmd.OutOrStdout(), s.list(), asJSON); err != nil {
-				return err
-			}
-			_, err = s.parse()
-			return err
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func showSettings(w io.Writer, list []setting, asJSON bool) error {
-	if asJSON {
-		out := json.NewEncoder(w)
-		out.SetIndent("", "  ")
-		return out.Encode(list)
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, s := range list {
-		from := "default"
-		if s.Set {
-			from = "set"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, from, s.Value)
-	}
-	return table.Flush()
 }

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"log/slog"
-	"math"
-	"runtime/debug"
-
 	"github.com/spf13/cobra"
 
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/operate"
 )
 
 const runHelp = `Publish the streams of one app continuously, from their checkpoints on, until SIGTERM or Ctrl-C.
@@ -34,81 +30,12 @@ func newRun() *cobra.Command {
 		Example: runExamples,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := readSettings()
+			cfg, log, err := configure(cmd)
 			if err != nil {
 				return err
 			}
-			cfg, err := s.parse()
-			if err != nil {
-				return err
-			}
-			limitMemory(cfg.parallel)
-			ctx := cmd.Context()
-			log := newLogger(cmd.ErrOrStderr(), cfg.logLevel, cfg.logFormat)
-			a, err := newApp(ctx, cfg, log)
-			switch {
-			case err != nil && ctx.Err() != nil:
-				log.InfoContext(ctx, "stopped before anything was read")
-				return nil
-			case err != nil:
-				return err
-			}
-			defer a.Close()
-			attrs := []any{
-				slog.String("version", buildVersion()), slog.String("app_key", cfg.source.AppKey),
-				slog.Any("streams", cfg.selected()), slog.String("delivery", cfg.delivery()),
-				slog.String("api", cfg.source.BaseURL), slog.Any("brokers", cfg.kafka.Brokers),
-			}
-			if a.listener != nil {
-				attrs = append(attrs, slog.String("status", "http://"+a.listener.Addr().String()))
-			}
-			log.InfoContext(ctx, "publishing", attrs...)
-			if overlapping(cfg) {
-				log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
-					"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")
-			}
-			if err := a.Run(ctx); err != nil {
-				return err
-			}
-			log.InfoContext(ctx, "stopped")
-			return nil
+			limitMemory(cfg.Parallel)
+			return operate.Run(cmd.Context(), cfg, log, buildVersion())
 		},
 	}
-}
-
-// softMemory is where the garbage collector begins to work harder. What jmpub holds is bounded well below it; without the
-// limit, a catch-up at full speed leaves garbage beyond 128 MiB.
-const (
-	softMemory     = 64 << 20
-	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
-)
-
-// limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
-func limitMemory(parallel int) {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(softMemory + int64(parallel)*parallelMemory)
-	}
-}
-
-func streamNames(streams []pipeline.Stream) []string {
-	names := make([]string, len(streams))
-	for i, s := range streams {
-		names[i] = s.String()
-	}
-	return names
-}
-
-// overlapping tells whether a message can stand in more than one of the streams: a single chat stands with both of its users,
-// and a user's messages to a group stand with the group too.
-func overlapping(cfg *config) bool {
-	kinds := make(map[pipeline.StreamKind]int)
-	for _, s := range cfg.streams {
-		kinds[s.Kind]++
-	}
-	const many = 2
-	for _, kind := range cfg.discover {
-		kinds[kind] += many
-	}
-	return kinds[pipeline.StreamUsers] > 1 ||
-		kinds[pipeline.StreamUsers] > 0 && kinds[pipeline.StreamGroups]+kinds[pipeline.StreamChatrooms] > 0
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/usage"
 )
 
 const simHelp = `Serve a simulated Report API: strict where the real one is strict, with switches for everything that its documents
@@ -40,12 +41,12 @@ func newSim() *cobra.Command {
 	f.IntVar(&o.Groups, "groups", o.Groups, "groups that exist at a time")
 	f.IntVar(&o.Rooms, "rooms", o.Rooms, "chatrooms that exist at a time")
 	f.DurationVar(&o.ChurnEvery, "churn", 0, "how often, from now on, a user, a group and a chatroom appear and the oldest are deleted; 0 is never")
-	f.Float64Var(&o.OddRows, "odd", o.OddRows, "part of rows that are hard or impossible to turn into an event")
-	f.Float64Var(&o.NullRows, "null", o.NullRows, "part of rows that are a bare null")
+	f.Float64Var(&o.OddRows, "odd", o.OddRows, "fraction (0 to 1) of rows that are hard or impossible to turn into an event")
+	f.Float64Var(&o.NullRows, "null", o.NullRows, "fraction (0 to 1) of rows that are a bare null")
 	f.IntVar(&o.PerMinute, "per-minute", o.PerMinute, "requests a minute that are answered; 0 is no limit")
 	f.BoolVar(&o.QuotaHeader, "quota-header", o.QuotaHeader, "spell the rate header X-Rate-Limit-Quota")
 	f.BoolVar(&o.NoRateHeaders, "no-rate-headers", o.NoRateHeaders, "send no rate headers")
-	f.BoolVar(&o.RetryAfter, "retry-after", o.RetryAfter, "send Retry-After beside a 429")
+	f.BoolVar(&o.RetryAfter, "retry-after", o.RetryAfter, "send Retry-After with a 429")
 	f.DurationVar(&o.CursorTTL, "cursor-ttl", o.CursorTTL, "life of a cursor")
 	f.DurationVar(&o.Latency, "latency", o.Latency, "time that each reply takes")
 	f.DurationVar(&o.LatencyJitter, "latency-jitter", o.LatencyJitter, "time that it may take more")
@@ -54,10 +55,10 @@ func newSim() *cobra.Command {
 	f.BoolVar(&o.BeginStrict, "begin-strict", o.BeginStrict, "exclude begin_time itself")
 	f.BoolVar(&o.EndStrict, "end-strict", o.EndStrict, "exclude end_time itself")
 	f.BoolVar(&o.EndMillis, "end-millis", o.EndMillis, "an end_time of :59 ends at :59.000, not at :59.999")
-	f.BoolVar(&o.CursorAtEnd, "cursor-at-end", o.CursorAtEnd, "send a cursor beside the last page too")
+	f.BoolVar(&o.CursorAtEnd, "cursor-at-end", o.CursorAtEnd, "send a cursor with the last page too")
 	f.BoolVar(&o.EmptyCursor, "empty-cursor", o.EmptyCursor, "send an empty cursor where there is none")
 	f.BoolVar(&o.RoomsInMessages, "rooms-in-messages", o.RoomsInMessages, "have chatroom rows in /messages")
-	f.Float64Var(&o.Late, "late", o.Late, "part of rows that appear late")
+	f.Float64Var(&o.Late, "late", o.Late, "fraction (0 to 1) of rows that appear late")
 	f.DurationVar(&o.LateFrom, "late-from", 0, "how late they are at least")
 	f.DurationVar(&o.LateBy, "late-by", time.Minute, "how late they are at most")
 	f.BoolVar(&o.Drift, "drift", o.Drift, "let the pages of a window see rows that appeared since its first one")
@@ -72,33 +73,33 @@ func newSim() *cobra.Command {
 	f.DurationVar(&o.StatisticsLag, "statistics-lag", o.StatisticsLag, "how far statistics are behind")
 	f.BoolVar(&o.ExtraPeriod, "extra-period", o.ExtraPeriod, "answer statistics of a period more than asked for")
 	f.BoolVar(&o.BareGroups, "bare-groups", o.BareGroups, "list groups as numbers alone")
-	f.Float64Var(&o.RateLimited, "rate-limited", 0, "part of requests answered 429 with headers")
-	f.Float64Var(&o.RateLimitedBare, "rate-limited-bare", 0, "part of requests answered 429 without headers")
-	f.Float64Var(&o.ServerError, "server-error", 0, "part of requests answered 500")
-	f.Float64Var(&o.HTMLError, "html-error", 0, "part of requests answered 502 with HTML")
-	f.Float64Var(&o.HTMLPage, "html-page", 0, "part of requests answered 200 with HTML")
-	f.Float64Var(&o.Truncated, "truncated", 0, "part of replies that are cut")
-	f.Float64Var(&o.Malformed, "malformed", 0, "part of replies that are no JSON")
-	f.Float64Var(&o.Dropped, "dropped", 0, "part of connections closed without a reply")
-	f.Float64Var(&o.DroppedHeaders, "dropped-headers", 0, "part of connections closed after the headers")
-	f.Float64Var(&o.DroppedMidway, "dropped-midway", 0, "part of connections closed within the reply")
-	f.Float64Var(&o.Repeated, "repeated", 0, "part of pages in which a row comes twice")
-	f.Float64Var(&o.Displaced, "displaced", 0, "part of pages in which a row comes twice in the place of another")
-	f.Float64Var(&o.Shuffled, "shuffled", 0, "part of pages in another order")
-	f.Float64Var(&o.WrongTotal, "wrong-total", 0, "part of replies with a wrong total")
-	f.Float64Var(&o.Slow, "slow", 0, "part of replies that come late")
+	f.Float64Var(&o.RateLimited, "rate-limited", 0, "fraction (0 to 1) of requests answered 429 with headers")
+	f.Float64Var(&o.RateLimitedBare, "rate-limited-bare", 0, "fraction (0 to 1) of requests answered 429 without headers")
+	f.Float64Var(&o.ServerError, "server-error", 0, "fraction (0 to 1) of requests answered 500")
+	f.Float64Var(&o.HTMLError, "html-error", 0, "fraction (0 to 1) of requests answered 502 with HTML")
+	f.Float64Var(&o.HTMLPage, "html-page", 0, "fraction (0 to 1) of requests answered 200 with HTML")
+	f.Float64Var(&o.Truncated, "truncated", 0, "fraction (0 to 1) of replies that are cut")
+	f.Float64Var(&o.Malformed, "malformed", 0, "fraction (0 to 1) of replies that are no JSON")
+	f.Float64Var(&o.Dropped, "dropped", 0, "fraction (0 to 1) of connections closed without a reply")
+	f.Float64Var(&o.DroppedHeaders, "dropped-headers", 0, "fraction (0 to 1) of connections closed after the headers")
+	f.Float64Var(&o.DroppedMidway, "dropped-midway", 0, "fraction (0 to 1) of connections closed within the reply")
+	f.Float64Var(&o.Repeated, "repeated", 0, "fraction (0 to 1) of pages in which a row comes twice")
+	f.Float64Var(&o.Displaced, "displaced", 0, "fraction (0 to 1) of pages in which a row comes twice in the place of another")
+	f.Float64Var(&o.Shuffled, "shuffled", 0, "fraction (0 to 1) of pages in another order")
+	f.Float64Var(&o.WrongTotal, "wrong-total", 0, "fraction (0 to 1) of replies with a wrong total")
+	f.Float64Var(&o.Slow, "slow", 0, "fraction (0 to 1) of replies that come late")
 	f.DurationVar(&o.SlowBy, "slow-by", time.Minute, "how late they come")
-	f.Float64Var(&o.ExpiredEarly, "expired-early", 0, "part of cursors that are refused")
+	f.Float64Var(&o.ExpiredEarly, "expired-early", 0, "fraction (0 to 1) of cursors that are refused")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.Clock, o.ChurnSince = sim.Clock(clock), time.Now()
 		api, err := sim.New(o)
 		if err != nil {
-			return usageError{err}
+			return usage.Wrap(err)
 		}
 		var lc net.ListenConfig
 		listener, err := lc.Listen(cmd.Context(), "tcp", listen)
 		if err != nil {
-			return usage("--listen: %w", err)
+			return usage.Errorf("--listen: %w", err)
 		}
 		base := "http://" + listener.Addr().String()
 		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, lists at %s/v1, app key %s, master secret %s\n"+

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/status"
 )
 
@@ -88,7 +89,7 @@ func TestReplayOfLists(t *testing.T) {
 	s.env["JMPUB_STREAMS"] = "groups/*,statistics/groups"
 	s.env["JMPUB_IM_URL"] = strings.TrimSuffix(s.env["JMPUB_API_URL"], "/v2") + "/v1"
 	out := try(t, s.env, "replay", "--from", s.begin.Add(-time.Minute).Format(time.RFC3339), "--to", s.end.Format(time.RFC3339), "--json")
-	var result replayResult
+	var result operate.ReplayResult
 	if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || out.code != exitDone || !result.Complete || len(result.Streams) != 5 {
 		t.Fatalf("exit code %d, %v, %+v: %s", out.code, err, result, out.stderr)
 	}

@@ -12,15 +12,15 @@ type position struct {
 	// read and committed are end_times; headAt is when read last moved.
 	read, committed time.Time
 	headAt          time.Time
-	// past is up to where the history behind a live position is committed, and pastUntil where that ends; zero without one.
-	past, pastUntil time.Time
+	// backlog is up to where the oldest range of the backlog is committed, and backlogUntil where that ends; zero without one.
+	backlog, backlogUntil time.Time
 }
 
 // unread is the oldest second not yet read; zero where nothing is known.
 func (p *position) unread() time.Time {
 	switch {
-	case !p.past.IsZero():
-		return p.past
+	case !p.backlog.IsZero():
+		return p.backlog
 	case p.read.After(p.committed):
 		return p.read
 	default:
@@ -52,9 +52,9 @@ func (s *streamState) where() position {
 
 // move takes in a checkpoint.
 func (p *position) move(cp *pipeline.Checkpoint) {
-	p.committed, p.past, p.pastUntil = cp.End, time.Time{}, time.Time{}
-	if cp.Past != nil {
-		p.past, p.pastUntil = cp.Past.End, cp.Past.Until
+	p.committed, p.backlog, p.backlogUntil = cp.End, time.Time{}, time.Time{}
+	if len(cp.Backlog) > 0 {
+		p.backlog, p.backlogUntil = cp.Backlog[0].End, cp.Backlog[0].Until
 	}
 }
 

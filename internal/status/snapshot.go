@@ -51,9 +51,9 @@ type StreamSnapshot struct {
 	LagSeconds float64 `json:"lag_seconds"`
 	// UnreadSeconds is the age of the oldest second not yet read; -1 while it is not known.
 	UnreadSeconds float64 `json:"unread_seconds"`
-	// PastTo is up to where the history behind a live position is published, PastUntil where it ends; zero without one.
-	PastTo    time.Time `json:"past_to,omitzero"`
-	PastUntil time.Time `json:"past_until,omitzero"`
+	// BacklogEnd is up to where the oldest range of the backlog is published, BacklogUntil where it ends; zero without one.
+	BacklogEnd   time.Time `json:"backlog_end_time,omitzero"`
+	BacklogUntil time.Time `json:"backlog_until,omitzero"`
 	// RetentionLeftSeconds is how long until the oldest second not yet read leaves the API's history.
 	RetentionLeftSeconds float64 `json:"retention_left_seconds"`
 	Rows                 int64   `json:"rows"`
@@ -112,7 +112,7 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 	}
 	snap := StreamSnapshot{
 		Stream: stream.String(), Streams: len(state.members), Read: p.read, Committed: p.committed, LagSeconds: -1,
-		UnreadSeconds: -1, PastTo: p.past, PastUntil: p.pastUntil,
+		UnreadSeconds: -1, BacklogEnd: p.backlog, BacklogUntil: p.backlogUntil,
 		RetentionLeftSeconds: s.left(&p, now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
 		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale,

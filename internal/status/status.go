@@ -128,49 +128,58 @@ func New(o Options) *Status {
 }
 
 // Observer is what the core reports through.
-func (s *Status) Observer() *pipeline.Observer {
-	return &pipeline.Observer{
-		Request: s.request,
-		Retry: func(_ string, err error, _ time.Duration) {
-			s.locked(func() { s.totals.retries++; s.trouble(err) })
-		},
-		Restart: func(stream pipeline.Stream, _ pipeline.Window, err error) {
-			s.locked(func() {
-				s.totals.restarts[cause(err)]++
-				s.at(stream).totals.restarts++
-			})
-		},
-		Begun: func(stream pipeline.Stream, cp *pipeline.Checkpoint) {
-			s.locked(func() { s.place(stream).move(cp) })
-		},
-		Head:      s.head,
-		Committed: s.committed,
-		Rejected: func(_ pipeline.Stream, r event.Rejection) {
-			s.locked(func() { s.totals.rejected[r.Reason]++ })
-		},
-		Notice: func(n pipeline.Notice) {
-			s.locked(func() {
-				s.totals.notices[n.Kind]++
-				switch n.Kind {
-				case pipeline.NoticeGap:
-					s.at(n.Stream).totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
-				case pipeline.NoticeMismatch:
-					s.at(n.Stream).totals.mismatches++
-				case pipeline.NoticeRemoved:
-					delete(s.at(n.Stream).members, n.Stream)
-				default: // Counted by kind.
-				}
-			})
-		},
-		Session: func(err error) {
-			s.locked(func() { s.totals.sessions++; s.trouble(err) })
-		},
-		Discovered: func(streams int, sweep time.Duration) {
-			s.locked(func() { s.discovered, s.sweep = streams, sweep })
-		},
-		Dropped: func(stream pipeline.Stream, err error) {
-			s.locked(func() { s.at(stream).dropped = true; s.trouble(err) })
-		},
+func (s *Status) Observer() pipeline.Observer {
+	return func(o pipeline.Observation) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.observe(o)
+	}
+}
+
+// observe takes in what happened. The caller holds the lock.
+func (s *Status) observe(o pipeline.Observation) {
+	switch o := o.(type) {
+	case pipeline.RequestAnswered:
+		s.request(o.Class, o.Took)
+	case pipeline.RetryScheduled:
+		s.totals.retries++
+		s.trouble(o.Err)
+	case pipeline.WindowRestarted:
+		s.totals.restarts[cause(o.Err)]++
+		s.at(o.Stream).totals.restarts++
+	case pipeline.StreamStarted:
+		s.place(o.Checkpoint.Stream).move(o.Checkpoint)
+	case pipeline.HeadRead:
+		p := s.place(o.Stream)
+		p.read, p.headAt = o.End, s.opts.Now()
+	case pipeline.WindowCommitted:
+		s.committed(&o)
+	case pipeline.RowRejected:
+		s.totals.rejected[o.Rejection.Reason]++
+	case pipeline.NoticePublished:
+		s.notice(&o.Notice)
+	case pipeline.SessionStarted:
+		s.totals.sessions++
+		s.trouble(o.Err)
+	case pipeline.StreamsDiscovered:
+		s.discovered, s.sweep = o.Streams, o.Sweep
+	case pipeline.StreamDropped:
+		s.at(o.Stream).dropped = true
+		s.trouble(o.Err)
+	default: // It shows nowhere.
+	}
+}
+
+func (s *Status) notice(n *pipeline.Notice) {
+	s.totals.notices[n.Kind]++
+	switch n.Kind {
+	case pipeline.NoticeGap:
+		s.at(n.Stream).totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
+	case pipeline.NoticeMismatch:
+		s.at(n.Stream).totals.mismatches++
+	case pipeline.NoticeRemoved:
+		delete(s.at(n.Stream).members, n.Stream)
+	default: // Counted by kind.
 	}
 }
 
@@ -184,12 +193,6 @@ func cause(err error) pipeline.Class {
 		return inner.Class
 	}
 	return fault.Class
-}
-
-func (s *Status) locked(fn func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fn()
 }
 
 // every stands for all streams of a kind that a list has.
@@ -228,47 +231,36 @@ func (s *Status) trouble(err error) {
 	}
 }
 
-func (s *Status) request(_ pipeline.Stream, class string, took time.Duration) {
-	s.locked(func() {
-		r := s.totals.requests[class]
-		r.count++
-		r.seconds += took.Seconds()
-		for i, bound := range requestBounds {
-			if took.Seconds() <= bound {
-				r.buckets[i]++
-			}
+func (s *Status) request(class string, took time.Duration) {
+	r := s.totals.requests[class]
+	r.count++
+	r.seconds += took.Seconds()
+	for i, bound := range requestBounds {
+		if took.Seconds() <= bound {
+			r.buckets[i]++
 		}
-		s.totals.requests[class] = r
-	})
+	}
+	s.totals.requests[class] = r
 }
 
-func (s *Status) head(stream pipeline.Stream, end time.Time) {
-	s.locked(func() {
-		p := s.place(stream)
-		p.read, p.headAt = end, s.opts.Now()
-	})
-}
-
-func (s *Status) committed(c *pipeline.Closed, events [event.TargetCount]int) {
-	s.locked(func() {
-		ledger := c.Ledger
-		state, p := s.at(ledger.Stream), s.place(ledger.Stream)
-		p.move(&c.Checkpoint)
-		p.headAt = s.opts.Now()
-		t := &state.totals
-		t.rows += ledger.Rows
-		t.published += ledger.Published
-		t.skipped += ledger.Skipped
-		t.repeated += ledger.Repeated
-		t.rejected += ledger.Rejected
-		t.windows++
-		s.totals.late += lateRows(&ledger)
-		for target, n := range events {
-			s.totals.events[target] += int64(n)
-		}
-		s.rate.add(s.opts.Now(), ledger.Rows)
-		s.last = &ledger
-	})
+func (s *Status) committed(c *pipeline.WindowCommitted) {
+	ledger := c.Ledger
+	state, p := s.at(ledger.Stream), s.place(ledger.Stream)
+	p.move(c.Checkpoint)
+	p.headAt = s.opts.Now()
+	t := &state.totals
+	t.rows += ledger.Rows
+	t.published += ledger.Published
+	t.skipped += ledger.Skipped
+	t.repeated += ledger.Repeated
+	t.rejected += ledger.Rejected
+	t.windows++
+	s.totals.late += lateRows(ledger)
+	for target, n := range c.Events {
+		s.totals.events[target] += int64(n)
+	}
+	s.rate.add(s.opts.Now(), ledger.Rows)
+	s.last = ledger
 }
 
 // lateRows are the rows that a window of late rows published.

@@ -67,6 +67,14 @@ type Missing struct {
 // Repairable tells whether rows are missing that can be published.
 func (d *Difference) Repairable() bool { return d.batch != nil }
 
+// Bytes is about how much memory it holds to be published.
+func (d *Difference) Bytes() int {
+	if d.batch == nil {
+		return 0
+	}
+	return d.batch.Bytes
+}
+
 // Cost is how many requests a check of a chain takes if nothing differs.
 func (a *Audit) Cost(c *Chain) int {
 	n := 0

@@ -28,17 +28,7 @@ func DecodeJSON(value []byte) (target event.Target, sent time.Time, err error) {
 		Time   time.Time `json:"time"`
 	}
 	err = json.Unmarshal(value, &e)
-	return TargetNamed(e.Target), e.Time, err
-}
-
-// TargetNamed is the target of events with a target_type.
-func TargetNamed(targetType string) event.Target {
-	for target := range event.TargetOther {
-		if target.String() == targetType {
-			return target
-		}
-	}
-	return event.TargetOther
+	return event.TargetNamed(e.Target), e.Time, err
 }
 
 // DailyCounter counts what was published by days. It is used by one goroutine at a time.

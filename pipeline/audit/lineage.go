@@ -125,9 +125,6 @@ func (h *history) add(l *pipeline.Ledger, at Place) {
 	}
 	if !l.Late {
 		r.from, r.to = secondsOf(l.MovedFrom), secondsOf(l.MovedTo)
-		if !l.PastUntil.IsZero() { // What lies behind is read by the live position, whatever the window shows of it.
-			r.to = min(r.to, secondsOf(l.PastUntil))
-		}
 		if !r.moves() {
 			return
 		}

@@ -31,6 +31,16 @@ func (t Target) String() string {
 	}
 }
 
+// TargetNamed is the target of events with a target_type.
+func TargetNamed(targetType string) Target {
+	for target := range TargetOther {
+		if target.String() == targetType {
+			return target
+		}
+	}
+	return TargetOther
+}
+
 // Event is one normalized row. Value and Conversation are the event's own memory.
 type Event struct {
 	// MsgID is the row's msgid: the record's key, in decimal, and the identity by which rows are told apart.

@@ -1,0 +1,144 @@
+package operate
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+)
+
+// Live publishes one app's streams continuously and shows its status.
+type Live struct {
+	wiring   *wiring
+	status   *status.Status
+	pipeline *pipeline.Pipeline
+	routing  *sink.Routing
+	// listener serves the status page; nil where it is off.
+	listener net.Listener
+}
+
+// NewLive wires an app. Nothing has been published when it returns; with an error, nothing is left open.
+func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...pipeline.Observer) (*Live, error) {
+	l := &Live{status: status.New(status.Options{
+		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
+		Version: version, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
+	})}
+	l.wiring = newWiring(cfg, log, append(slices.Clone(observers), l.status.Observer())...)
+	if err := l.wire(ctx, cfg); err != nil {
+		l.Close()
+		return nil, startError(err)
+	}
+	return l, nil
+}
+
+// wire opens everything, in the order in which wrong settings are best reported.
+func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
+	client, err := l.wiring.openSource(ctx, cfg.Source)
+	if err != nil {
+		return err
+	}
+	conn, err := l.wiring.connect(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := l.wiring.openSink(ctx, conn)
+	if err != nil {
+		return err
+	}
+	l.routing = out.sink.Routing()
+	if err = greetRegistry(ctx, out.sink); err != nil {
+		return err
+	}
+	if err = l.wiring.checkRights(ctx, conn, out); err != nil {
+		return err
+	}
+	if cfg.Listen != "off" {
+		var lc net.ListenConfig
+		if l.listener, err = lc.Listen(ctx, "tcp", cfg.Listen); err != nil {
+			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
+		}
+	}
+	if out.files != nil {
+		if err = out.files.Lock(); err != nil {
+			return err
+		}
+	}
+	c := l.wiring.pipelineConfig(client, out)
+	c.Members = l.wiring.members(client)
+	l.pipeline, err = pipeline.New(c)
+	return err
+}
+
+// Close lets go of what is held.
+func (l *Live) Close() {
+	if l.listener != nil {
+		_ = l.listener.Close() // Serve may have closed it.
+	}
+	l.wiring.Close()
+}
+
+// Status is what the status page shows.
+func (l *Live) Status() *status.Status { return l.status }
+
+// Routing tells where events go.
+func (l *Live) Routing() *sink.Routing { return l.routing }
+
+// StatusURL is where the status page is; empty where it is off.
+func (l *Live) StatusURL() string {
+	if l.listener == nil {
+		return ""
+	}
+	return "http://" + l.listener.Addr().String()
+}
+
+// Run publishes until ctx is done and serves the status page meanwhile.
+func (l *Live) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	serving, stop := context.WithCancel(ctx)
+	if l.listener != nil {
+		group.Go(func() error { return l.status.Serve(serving, l.listener) })
+	}
+	group.Go(func() error {
+		watchRetention(serving, l.status, l.wiring.log)
+		return nil
+	})
+	group.Go(func() error {
+		defer stop()
+		return l.wiring.runError(l.pipeline.Run(ctx))
+	})
+	return group.Wait()
+}
+
+// staleReadings is after how many readings of statistics that did not come they are missed.
+const staleReadings = 3
+
+const (
+	// watchEvery is how often the retention clock is looked at, remindEvery how often the same warning is repeated.
+	watchEvery  = time.Minute
+	remindEvery = time.Hour
+)
+
+// watchRetention warns of unread time that soon leaves the API's history, until ctx is done.
+func watchRetention(ctx context.Context, s *status.Status, log *slog.Logger) {
+	last := time.Time{}
+	for pipeline.Sleep(ctx, watchEvery) == nil {
+		leaving := s.Leaving()
+		if len(leaving) == 0 || time.Since(last) < remindEvery {
+			continue
+		}
+		last = time.Now()
+		for _, text := range leaving {
+			log.WarnContext(ctx, "unread history is about to be lost", slog.String("what", text),
+				slog.String("hint", "raise JMPUB_API_RATE if the app's quota allows it, or see what holds the run up"))
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package operate
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// throttle lets one of each kind through in a while, and counts the others.
+type throttle struct {
+	every time.Duration
+
+	mu   sync.Mutex // Guards last.
+	last map[string]*throttled
+}
+
+type throttled struct {
+	at         time.Time
+	suppressed int
+}
+
+// allow tells whether one of the kind may be logged now, and how many were not since the last one.
+func (t *throttle) allow(kind string) (ok bool, suppressed int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		t.last = make(map[string]*throttled)
+	}
+	state := t.last[kind]
+	if state == nil {
+		const kinds = 1000 // The kinds are few; if they are not, the oldest count is of no use.
+		if len(t.last) >= kinds {
+			clear(t.last)
+		}
+		t.last[kind] = &throttled{at: time.Now()}
+		return true, 0
+	}
+	if time.Since(state.at) < t.every {
+		state.suppressed++
+		return false, 0
+	}
+	suppressed = state.suppressed
+	*state = throttled{at: time.Now()}
+	return true, suppressed
+}
+
+const (
+	// logEvery is how often the same kind of trouble is logged.
+	logEvery = time.Minute
+	// briefWait is the wait below which a try again is everyday business: Kafka's coordinator asks for it after each
+	// transaction.
+	briefWait = 250 * time.Millisecond
+)
+
+// logObserver logs what an operator must know, once each; what comes often is left to the metrics.
+func logObserver(log *slog.Logger) pipeline.Observer {
+	trouble := &throttle{every: logEvery}
+	return func(o pipeline.Observation) { //nolint:gocognit // A case for each observation, and nothing else.
+		switch o := o.(type) {
+		case pipeline.RetryScheduled:
+			logRetry(log, trouble, &o)
+		case pipeline.WindowRestarted:
+			if ok, suppressed := trouble.allow("restart " + o.Stream.String()); ok {
+				log.Info("window read again", slog.String("stream", o.Stream.String()),
+					slog.String("window", o.Window.String()), slog.Int("not_logged", suppressed), slog.Any("error", o.Err))
+			}
+		case pipeline.WindowCommitted:
+			l := o.Ledger
+			log.Debug("window committed",
+				slog.String("stream", l.Stream.String()), slog.Any("window", l.Window),
+				slog.Int64("rows", l.Rows), slog.Int64("published", l.Published),
+				slog.Int64("skipped", l.Skipped), slog.Int64("rejected", l.Rejected),
+				slog.Int("requests", l.Requests), slog.Int64("took_ms", l.Duration.Milliseconds()))
+		case pipeline.RowRejected:
+			r := &o.Rejection
+			if ok, suppressed := trouble.allow("rejected " + string(r.Reason)); ok {
+				log.Warn("row rejected", slog.String("stream", o.Stream.String()), slog.String("reason", string(r.Reason)),
+					slog.String("detail", r.Detail), slog.Int64("msgid", r.MsgID), slog.Int("not_logged", suppressed))
+			}
+		case pipeline.NoticePublished:
+			logNotice(log, &o.Notice)
+		case pipeline.SessionStarted:
+			if o.Err != nil {
+				log.Warn("position read again from the checkpoints", slog.Any("error", o.Err))
+			}
+		case pipeline.StreamDropped:
+			log.Error("stream dropped; the others go on", slog.String("stream", o.Stream.String()), slog.Any("error", o.Err))
+		case pipeline.StreamsDiscovered:
+			log.Info("streams of the app's lists", slog.Int("streams", o.Streams), slog.Float64("sweep_seconds", o.Sweep.Seconds()))
+		case pipeline.WindowAbandoned:
+			log.Info("window left uncommitted; it is read again at the next start",
+				slog.String("stream", o.Stream.String()), slog.String("window", o.Window.String()))
+		case pipeline.ClaimAwaited:
+			log.Warn("another command is at work; waiting for it", slog.String("command", o.Claim.Command))
+		default: // Left to the metrics.
+		}
+	}
+}
+
+func logRetry(log *slog.Logger, trouble *throttle, o *pipeline.RetryScheduled) {
+	wait := slog.Int64("wait_ms", o.Wait.Milliseconds())
+	if o.Wait < briefWait {
+		log.Debug("call tried again", slog.String("op", o.Op), wait, slog.Any("error", o.Err))
+		return
+	}
+	family, _, _ := strings.Cut(o.Op, " [") // Without the window, which is another one each time.
+	if ok, suppressed := trouble.allow(family); ok {
+		log.Warn("call tried again", slog.String("op", o.Op), wait, slog.Int("not_logged", suppressed), slog.Any("error", o.Err))
+	}
+}
+
+func logNotice(log *slog.Logger, n *pipeline.Notice) {
+	write := log.Warn
+	if n.Kind == pipeline.NoticeReplayStarted || n.Kind == pipeline.NoticeReplayFinished {
+		write = log.Info
+	}
+	write("notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),
+		slog.Any("window", n.Window), slog.String("detail", n.Detail))
+}

@@ -1,0 +1,148 @@
+package operate
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+)
+
+// output is where an app's events, ledger and positions are.
+type output struct {
+	sink    *sink.Sink
+	store   pipeline.Checkpoints
+	claims  pipeline.Claims
+	archive *checkpoint.Archive
+	// transactionalID is empty where delivery is at least once.
+	transactionalID string
+	// kafka and files are the store, whichever it is.
+	kafka *checkpoint.Kafka
+	files *checkpoint.Files
+}
+
+// exclusive is the one write of a command: it takes the writer's place, with a run or without.
+func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
+	return &pipeline.Exclusive{
+		Command: command, Sink: out.sink, Checkpoints: out.store, Claims: out.claims, Retry: w.retry, Observer: w.observer,
+	}
+}
+
+// connect makes the first contact with Kafka, with a deadline: later on an unreachable broker is waited for, but at the
+// start it is most likely a wrong setting.
+func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
+	check, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := kafka.Check(check, w.cfg.Kafka); err != nil {
+		return nil, startError(err)
+	}
+	conn, err := kafka.Open(w.cfg.Kafka)
+	if err != nil {
+		return nil, usage.Wrap(err)
+	}
+	w.close = append(w.close, conn.Close)
+	return conn, nil
+}
+
+// transactionalID names the writer of an app's live positions, or of a replay. None of its parts can contain a slash, so no two
+// writers share one: an app is fenced only by its own next writer.
+func transactionalID(group, prefix, appKey, replay string) string {
+	id := group + "/" + prefix + "/" + appKey
+	if replay != "" {
+		id += "/" + replay
+	}
+	return id
+}
+
+// openSink makes sink and checkpoints.
+func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error) {
+	cfg := w.cfg.Sink
+	cfg.Client, cfg.Retry, cfg.Warn = conn.Client, w.retry, w.warn
+	cfg.ReplayID = w.replay
+	topics, err := sink.New(cfg)
+	if err != nil {
+		return nil, usage.Wrap(err)
+	}
+	if err = w.ensureTopics(ctx, topics); err != nil {
+		return nil, startError(err)
+	}
+	out := &output{archive: checkpoint.NewArchive(conn.Client, cfg.Prefix, w.cfg.Source.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)}
+	if !w.cfg.ExactlyOnce() {
+		out.sink = topics
+		return out, w.openFiles(out)
+	}
+	// A replay is a writer of its own.
+	out.transactionalID = transactionalID(w.cfg.Group, cfg.Prefix, w.cfg.Source.AppKey, w.replay)
+	cfg.TransactionalID = out.transactionalID
+	if out.sink, err = sink.New(cfg); err != nil {
+		return nil, usage.Wrap(err)
+	}
+	out.kafka = checkpoint.NewKafka(conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), w.cfg.Source.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
+	out.kafka.Replay = w.replay
+	out.store, out.claims = out.kafka, out.kafka
+	return out, nil
+}
+
+// ensureTopics makes the topics, or says what is wrong with those that are there.
+func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Sink) error {
+	if err := kafka.CheckDescribe(ctx, w.cfg.Kafka, topics.Names()); err != nil {
+		return err
+	}
+	if err := topics.EnsureTopics(ctx); err != nil {
+		return err
+	}
+	oldest := w.cfg.Start.At
+	if w.cfg.Start.Back > 0 && oldest.IsZero() {
+		oldest = time.Now().Add(-w.cfg.Start.Back)
+	}
+	if oldest.IsZero() {
+		return nil
+	}
+	if err := topics.CheckRetention(oldest); err != nil {
+		return usage.Wrap(err)
+	}
+	return nil
+}
+
+// openFiles makes the files the store.
+func (w *wiring) openFiles(out *output) error {
+	dir := w.cfg.CheckpointDir
+	if w.replay != "" { // A folder of its own, and so locks of its own.
+		dir = filepath.Join(dir, replayDir(w.replay))
+	}
+	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
+	if err != nil {
+		return usage.Wrap(err)
+	}
+	files.Retry = w.retry
+	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
+	out.files, out.store, out.claims = files, files, files
+	return nil
+}
+
+// replayDir is the folder of a replay's positions, within that of the live ones.
+func replayDir(id string) string { return "replay-" + id }
+
+// checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
+// may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.
+func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output) error {
+	routing := out.sink.Routing()
+	var read []string
+	if out.kafka != nil {
+		if err := conn.CheckWrite(ctx, w.retry, out.transactionalID, out.sink.Names()); err != nil {
+			return startError(err)
+		}
+		read = append(read, routing.Own(pipeline.TopicCheckpoints))
+	}
+	if len(w.cfg.Recheck) > 0 { // What was published is read back to find which rows came late.
+		read = append(read, routing.Events()...)
+		read = append(read, routing.Own(pipeline.TopicRejected), routing.Own(pipeline.TopicWindows))
+	}
+	return startError(conn.CheckRead(ctx, read))
+}

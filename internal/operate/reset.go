@@ -1,0 +1,179 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/source"
+)
+
+// ResetOptions say where a stream's position is set, or which range is published again.
+type ResetOptions struct {
+	Stream pipeline.Stream
+	// From, where it is not nil, makes it a range: From to To is published again, and the live position stays.
+	From    *settings.Moment
+	To      settings.Moment
+	Confirm Confirm
+}
+
+// reset is one reset.
+type reset struct {
+	cfg    *settings.Config
+	stream pipeline.Stream
+	source *source.Client
+	rows   *pipeline.RowReader
+	// from is zero where the live position itself is set.
+	from, to time.Time
+}
+
+// Reset sets a stream's live position, or has a range published again, and returns the position that the stream has then.
+func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetOptions) (*pipeline.Checkpoint, error) {
+	s := o.Stream
+	if s.Kind == pipeline.StreamStatistics {
+		return nil, usage.Errorf("%s has no time to go back to; `jmpub checkpoint delete %s` publishes all that the API has once more", s, s)
+	}
+	w := newReading(cfg, log)
+	defer w.Close()
+	_, out, err := w.openOutput(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client, err := w.openSource(ctx, cfg.Source)
+	if err != nil {
+		return nil, err
+	}
+	r := &reset{
+		cfg: cfg, stream: s, source: client,
+		rows: &pipeline.RowReader{Source: client, Retry: w.retry, Observer: w.observer},
+	}
+	if err = r.setRange(ctx, &o); err != nil {
+		return nil, err
+	}
+	oldest := r.to
+	if !r.from.IsZero() {
+		oldest = r.from
+	}
+	if err = out.sink.CheckRetention(oldest); err != nil {
+		return nil, usage.Wrap(err)
+	}
+	question, err := r.question(ctx, w.positionsOf(out))
+	if err != nil {
+		return nil, startError(err)
+	}
+	if !o.Confirm(question) {
+		return nil, errNotConfirmed()
+	}
+	var next pipeline.Checkpoint
+	err = w.exclusive(out, "reset "+s.String()).Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
+		before, known := d.Position(s)
+		if next, err = r.apply(ctx, &before, known); err == nil {
+			d.SetPosition(&next)
+		}
+		return err
+	})
+	return &next, startError(err)
+}
+
+// setRange resolves the times that were asked for and refuses what the API does not hold.
+func (r *reset) setRange(ctx context.Context, o *ResetOptions) error {
+	now, err := r.source.Now(ctx, r.stream)
+	if err != nil {
+		return startError(err)
+	}
+	r.to = o.To.Resolve(now)
+	oldest, newest := now.Add(-settings.HistoryLength), now.Add(-r.cfg.Source.Settle).Truncate(time.Second)
+	within := func(flag string, t time.Time) error {
+		if t.Before(oldest) || t.After(newest) {
+			return usage.Errorf("%s %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
+				flag, pipeline.FormatTime(t), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))
+		}
+		return nil
+	}
+	if err = within("--to", r.to); err != nil || o.From == nil {
+		return err
+	}
+	r.from = o.From.Resolve(now)
+	if !r.from.Before(r.to) {
+		return usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(r.from), pipeline.FormatTime(r.to))
+	}
+	return within("--from", r.from)
+}
+
+// apply is the position after the reset; before is the one that is committed now.
+func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bool) (pipeline.Checkpoint, error) {
+	begin := r.to
+	if !r.from.IsZero() {
+		begin = r.from
+	}
+	justBefore, err := r.rows.RowsBefore(ctx, r.cfg.Source.AppKey, r.stream, begin)
+	if err != nil {
+		return pipeline.Checkpoint{}, err
+	}
+	next := before.ResetTo(r.to, justBefore)
+	if !r.from.IsZero() {
+		if !known {
+			return next, usage.Errorf("%s has no position yet, so nothing of it is published that could be published again", r.stream)
+		}
+		upTo, err := r.rows.RowsBefore(ctx, r.cfg.Source.AppKey, r.stream, r.to.Add(time.Second))
+		if err != nil {
+			return next, err
+		}
+		if next, err = before.Uncover(pipeline.Window{Begin: r.from, End: r.to}, justBefore, upTo); err != nil {
+			return next, usage.Wrap(err)
+		}
+	}
+	next.AppKey, next.Stream, next.SavedAt = r.cfg.Source.AppKey, r.stream, time.Now()
+	return next, nil
+}
+
+// question says what the reset brings about, as far as the position that is committed now lets it be known.
+func (r *reset) question(ctx context.Context, p *positions) (string, error) {
+	all, err := p.list(ctx)
+	if err != nil {
+		return "", err
+	}
+	at := pipeline.FormatTime
+	before, known := find(all, r.stream, "")
+	if !known {
+		return fmt.Sprintf("%s has no position yet; it will begin at %s.", r.stream, at(r.to)), nil
+	}
+	w := pipeline.Window{Begin: r.to, End: before.End}
+	does := "are published again"
+	switch {
+	case !r.from.IsZero():
+		w = pipeline.Window{Begin: r.from, End: r.to}
+		does = "are published again where they were published before; the position stays"
+	case r.to.After(before.End):
+		w = pipeline.Window{Begin: before.End, End: r.to}
+		does = "are SKIPPED and never published"
+	case len(before.Backlog) > 0 && r.to.Before(before.Backlog[len(before.Backlog)-1].Until):
+		does = "are read, and published again where they were published before"
+	}
+	if !w.Begin.Before(w.End) {
+		return fmt.Sprintf("%s stands at %s already; nothing changes.", r.stream, at(r.to)), nil
+	}
+	e := &estimator{cfg: r.cfg, totals: r.source}
+	cost, err := e.estimate(ctx, []pipeline.Stream{r.stream}, w)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
+		r.stream, at(before.End), at(w.Begin), at(w.End), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
+		cost.Requests, cost.Took())
+	for _, b := range before.Backlog {
+		switch {
+		case !r.from.IsZero() || !b.Until.After(r.to):
+			text += fmt.Sprintf("\nBehind the position, %s to %s stays to be published once.", at(b.End), at(b.Until))
+		case b.End.Before(r.to):
+			text += fmt.Sprintf("\nBehind the position, %s to %s stays to be published once.", at(b.End), at(r.to))
+		default:
+			text += fmt.Sprintf("\nAmong them, %s to %s is not published yet.", at(b.End), at(b.Until))
+		}
+	}
+	return text, nil
+}

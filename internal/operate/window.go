@@ -1,0 +1,60 @@
+package operate
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
+)
+
+// Range is a range of time of some streams.
+type Range struct {
+	From, To settings.Moment
+	// Streams are those that are looked at; none means all.
+	Streams []pipeline.Stream
+}
+
+// window is the range as seen from now.
+func (r *Range) window(now time.Time) (pipeline.Window, error) {
+	w := pipeline.Window{Begin: r.From.Resolve(now), End: r.To.Resolve(now)}
+	if !w.Begin.Before(w.End) {
+		return w, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(w.Begin), pipeline.FormatTime(w.End))
+	}
+	return w, nil
+}
+
+// expected are the streams that were asked for, or else the configured ones.
+func (r *Range) expected(cfg *settings.Config) []pipeline.Stream {
+	if len(r.Streams) == 0 {
+		return cfg.Streams
+	}
+	return r.Streams
+}
+
+// ReadWindows calls fn with the ledger record of each committed window that has time in common with a range, in the order of the
+// ledger, and returns the time that none of them covers. What fn is given is valid during the call.
+func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range, fn func(*pipeline.Ledger) error) ([]audit.Hole, error) {
+	wiring := newReading(cfg, log)
+	defer wiring.Close()
+	_, out, err := wiring.openOutput(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w, err := r.window(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	var coverage audit.Coverage
+	err = audit.EachWithin(ctx, out.archive, r.Streams, w, func(l *pipeline.Ledger) error {
+		coverage.Add(l)
+		return fn(l)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return coverage.Holes(r.expected(cfg), audit.Settled(w, time.Now())), nil
+}

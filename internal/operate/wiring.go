@@ -1,0 +1,139 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/discovery"
+	"github.com/jmpub/jmpub/pipeline/statistics"
+	"github.com/jmpub/jmpub/source"
+)
+
+// wiring opens the adapters of one app, each command those that it needs, and closes them in the end.
+type wiring struct {
+	cfg *settings.Config
+	// replay is the id of the replay that this is; empty for everything else.
+	replay   string
+	log      *slog.Logger
+	observer pipeline.Observer
+	retry    pipeline.Retry
+	close    []func()
+	// reached says that the API has answered something, committed that something was published.
+	reached, committed atomic.Bool
+}
+
+// connectTimeout is how long a first contact may take before the settings are blamed.
+const connectTimeout = 15 * time.Second
+
+// newWiring opens nothing yet. What happens goes to the observers and to the log.
+func newWiring(cfg *settings.Config, log *slog.Logger, observers ...pipeline.Observer) *wiring {
+	w := &wiring{cfg: cfg, log: log}
+	milestones := func(o pipeline.Observation) {
+		switch o := o.(type) {
+		case pipeline.RequestAnswered:
+			if o.Class != "network" {
+				w.reached.Store(true)
+			}
+		case pipeline.WindowCommitted:
+			w.committed.Store(true)
+		default:
+		}
+	}
+	w.observer = pipeline.Observers(append(slices.Clone(observers), logObserver(log), milestones)...)
+	w.retry = pipeline.Retry{Notify: w.observer.Retry}
+	return w
+}
+
+// Close lets go of what is held.
+func (w *wiring) Close() {
+	for _, end := range slices.Backward(w.close) {
+		end()
+	}
+	w.close = nil
+}
+
+func (w *wiring) warn(message string) {
+	w.log.Warn("needs attention", slog.String("what", message))
+}
+
+// openSource makes the API's client and the first contact.
+func (w *wiring) openSource(ctx context.Context, src source.Config) (*source.Client, error) {
+	src.Retry, src.Observer, src.Warn = w.retry, w.observer, w.warn
+	client, err := source.New(src)
+	if err != nil {
+		return nil, usage.Wrap(err)
+	}
+	w.close = append(w.close, client.Close)
+	return client, startError(w.greet(ctx, client))
+}
+
+// greet makes the first contact with the API. What an API that is busy or broken answers is waited for later on; one that
+// cannot be reached at all is most likely a wrong setting.
+func (w *wiring) greet(ctx context.Context, client *source.Client) error {
+	check, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	_, err := client.Now(check, w.cfg.Contact())
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil || pipeline.ClassOf(err) == pipeline.Drop: // A stream that is gone leaves the others.
+		return nil
+	case check.Err() != nil && w.reached.Load():
+		return nil
+	default:
+		return err
+	}
+}
+
+// pipelineConfig is what a pipeline over these adapters is made of.
+func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Config {
+	cfg := w.cfg
+	rate := cfg.Source.Rate
+	return pipeline.Config{
+		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink, Checkpoints: out.store, Claims: out.claims,
+		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
+		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
+	}
+}
+
+// members are what a live run publishes beside the streams that are named.
+func (w *wiring) members(client *source.Client) []pipeline.Member {
+	cfg := w.cfg
+	var members []pipeline.Member
+	for _, stream := range cfg.Statistics {
+		members = append(members, statistics.New(statistics.Config{
+			AppKey: cfg.Source.AppKey, Stream: stream, Units: cfg.Units, Zone: cfg.Source.TimeZone, Source: client,
+			Every: cfg.StatisticsEvery, Observer: w.observer,
+		}))
+	}
+	if len(cfg.Discover) > 0 {
+		members = append(members, discovery.New(discovery.Config{
+			AppKey: cfg.Source.AppKey, Kinds: cfg.Discover, Directory: client, Clock: client, Named: cfg.Streams,
+			Every: cfg.DiscoveryEvery, Observer: w.observer,
+		}))
+	}
+	return members
+}
+
+// runError makes a mistake of the settings out of what ended a run that has published nothing.
+func (w *wiring) runError(err error) error {
+	if w.committed.Load() {
+		return err
+	}
+	return startError(err)
+}
+
+// startError makes a mistake of the settings out of what waiting cannot change.
+func startError(err error) error {
+	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {
+		return usage.Wrap(err)
+	}
+	return err
+}

@@ -1,0 +1,102 @@
+package settings
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// Config is the settings, parsed and checked.
+type Config struct {
+	Source  source.Config
+	Kafka   kafka.Config
+	Sink    sink.Config
+	Streams []pipeline.Stream
+	// Statistics are streams of statistics, Discover the kinds of which every stream is read that the lists have.
+	Statistics []pipeline.Stream
+	Discover   []pipeline.StreamKind
+	Units      []pipeline.Unit
+	// StatisticsEvery and DiscoveryEvery are how often those are read.
+	StatisticsEvery, DiscoveryEvery time.Duration
+
+	Start pipeline.Start
+	// CheckpointDir is the folder of file checkpoints; empty keeps them in Kafka.
+	CheckpointDir string
+	// Recheck is how long after they were closed windows are asked for late rows.
+	Recheck []time.Duration
+	// LiveFirst follows the head at once and publishes the backlog meanwhile.
+	LiveFirst bool
+	// RetentionWarn is how near the end of the API's history unread time may come before a warning.
+	RetentionWarn time.Duration
+	// Parallel is how many windows are fetched at the same time.
+	Parallel  int
+	Group     string
+	Listen    string
+	LogLevel  slog.Level
+	LogFormat string
+}
+
+// ExactlyOnce tells whether the checkpoints allow this delivery.
+func (c *Config) ExactlyOnce() bool { return c.CheckpointDir == "" }
+
+// Delivery is the guarantee, in words.
+func (c *Config) Delivery() string {
+	if c.ExactlyOnce() {
+		return "exactly once"
+	}
+	return "at least once (checkpoints in files)"
+}
+
+// TopicNames says where events and jmpub's own records go, for people.
+func (c *Config) TopicNames() string {
+	own := c.Sink.Prefix + ".*"
+	routing, err := sink.NewRouting(c.Sink.Template, c.Sink.Prefix, c.Sink.AppKey)
+	if err != nil || c.Sink.Template == sink.DefaultTemplate { // The settings were checked.
+		return own
+	}
+	return strings.Join(append(routing.Events(), own), ", ")
+}
+
+// Named are the streams that the settings name, statistics among them.
+func (c *Config) Named() []pipeline.Stream { return slices.Concat(c.Streams, c.Statistics) }
+
+// Selected is what the settings ask for, in words.
+func (c *Config) Selected() []string {
+	var names []string
+	for _, stream := range c.Named() {
+		names = append(names, stream.String())
+	}
+	for _, kind := range c.Discover {
+		names = append(names, string(kind)+"/*")
+	}
+	return names
+}
+
+// Contact is a stream to make the first contact with.
+func (c *Config) Contact() pipeline.Stream {
+	if len(c.Streams) > 0 {
+		return c.Streams[0]
+	}
+	return pipeline.Stream{Kind: pipeline.StreamMessages}
+}
+
+// StreamsOverlap tells whether a message can be in more than one of the streams: a single chat is in those of both its users,
+// and a user's message to a group is in that of the group too.
+func (c *Config) StreamsOverlap() bool {
+	kinds := make(map[pipeline.StreamKind]int)
+	for _, s := range c.Streams {
+		kinds[s.Kind]++
+	}
+	const many = 2
+	for _, kind := range c.Discover {
+		kinds[kind] += many
+	}
+	return kinds[pipeline.StreamUsers] > 1 ||
+		kinds[pipeline.StreamUsers] > 0 && kinds[pipeline.StreamGroups]+kinds[pipeline.StreamChatrooms] > 0
+}

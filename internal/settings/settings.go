@@ -1,0 +1,154 @@
+// Package settings reads the environment and makes a validated configuration of it. Nothing else reads the environment.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/kelseyhightower/envconfig"
+
+	"github.com/jmpub/jmpub/internal/usage"
+)
+
+// envPrefix begins the name of every setting.
+const envPrefix = "JMPUB"
+
+// Settings are the environment variables as they stand, all of them text: they are parsed afterwards, so that every
+// mistake is reported at once and in jmpub's words. The variable's name is the field's path in upper case,
+// JMPUB_KAFKA_TLS_CA_FILE for Kafka.TLSCaFile. No field has an explicit name, because envconfig would then also read the
+// variable without the prefix.
+type Settings struct {
+	AppKey           string `split_words:"true"`
+	MasterSecret     Secret `split_words:"true"`
+	MasterSecretFile string `split_words:"true"`
+	Streams          string `split_words:"true" default:"messages"`
+	Start            string `split_words:"true" default:"60d"`
+	API              struct {
+		URL      string `split_words:"true" default:"https://report.im.jpush.cn/v2"`
+		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
+		Rate     string `split_words:"true" default:"600/m"`
+		PageSize string `split_words:"true" default:"1000"`
+		Parallel string `split_words:"true" default:"4"`
+	}
+	// IM is the API that lists users, groups and chat rooms.
+	IM struct {
+		URL string `split_words:"true" default:"https://api.im.jpush.cn/v1"`
+	}
+	Discovery struct {
+		Every string `split_words:"true" default:"10m"`
+	}
+	Statistics struct {
+		Units string `split_words:"true" default:"hour,day,month"`
+		Every string `split_words:"true" default:"10m"`
+	}
+	Poll    string `split_words:"true" default:"2s"`
+	Settle  string `split_words:"true" default:"5s"`
+	Overlap string `split_words:"true" default:"2s"`
+	Recheck string `split_words:"true" default:"10m,24h"`
+	Catchup string `split_words:"true" default:"ordered"`
+	// RetentionWarn is how near the end of the API's history unread time may come before the log says so.
+	RetentionWarn string `split_words:"true" default:"7d"`
+	Kafka         struct {
+		Brokers          string `split_words:"true"`
+		TLS              string `split_words:"true" default:"off"`
+		TLSCaFile        string `split_words:"true"`
+		TLSCertFile      string `split_words:"true"`
+		TLSKeyFile       string `split_words:"true"`
+		SASL             string `split_words:"true"`
+		SASLUsername     string `split_words:"true"`
+		SASLPassword     Secret `split_words:"true"`
+		SASLPasswordFile string `split_words:"true"`
+		Compression      string `split_words:"true" default:"zstd"`
+		// TransactionTimeout is given to the broker with the transactional id.
+		TransactionTimeout string `split_words:"true" default:"3m"`
+	}
+	TopicPrefix string `split_words:"true" default:"jmessage"`
+	// TopicTemplate names the event topics.
+	TopicTemplate string `split_words:"true" default:"{prefix}.{target_type}"`
+	Topics        struct {
+		Create            string `split_words:"true" default:"true"`
+		Partitions        string `split_words:"true" default:"6"`
+		Replication       string `split_words:"true" default:"-1"`
+		Retention         string `split_words:"true" default:"-1"`
+		MinInsyncReplicas string `split_words:"true" default:"-1"`
+	}
+	EventFormat    string `split_words:"true" default:"json"`
+	SchemaRegistry struct {
+		URL          string `split_words:"true"`
+		Username     string `split_words:"true"`
+		Password     Secret `split_words:"true"`
+		PasswordFile string `split_words:"true"`
+		CaFile       string `split_words:"true"`
+		Register     string `split_words:"true" default:"true"`
+	} `split_words:"true"`
+	PartitionBy string `split_words:"true" default:"msgid"`
+	RecordTime  string `split_words:"true" default:"publish"`
+	Checkpoint  string `split_words:"true" default:"kafka"`
+	Group       string `split_words:"true" default:"jmpub"`
+	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
+	Log         string `split_words:"true" default:"info"`
+	LogFormat   string `split_words:"true"`
+}
+
+// Read reads the environment. A variable that begins with JMPUB_ and is no setting is an error: it is a misspelt
+// one. A setting that is set to nothing has its default.
+func Read() (*Settings, error) {
+	s := &Settings{}
+	if err := envconfig.Process(envPrefix, s); err != nil {
+		return nil, usage.Errorf("read the environment: %w", err)
+	}
+	known := s.List()
+	var errs []error
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, envPrefix+"_") && !isKnown(known, name) {
+			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, suggest(known, name)))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, usage.Wrap(errors.Join(errs...))
+	}
+	s.fillDefaults()
+	return s, errors.Join(
+		fromFile(&s.MasterSecret, "JMPUB_MASTER_SECRET", s.MasterSecretFile),
+		fromFile(&s.Kafka.SASLPassword, "JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPasswordFile),
+		fromFile(&s.SchemaRegistry.Password, "JMPUB_SCHEMA_REGISTRY_PASSWORD", s.SchemaRegistry.PasswordFile),
+	)
+}
+
+// fromFile reads a secret from the file that the setting's _FILE twin names.
+func fromFile(value *Secret, name, path string) error {
+	if path == "" {
+		return nil
+	}
+	if *value != "" {
+		return usage.Errorf("%s and %s_FILE are both set; keep one", name, name)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return usage.Errorf("%s_FILE: %w", name, err)
+	}
+	*value = Secret(strings.TrimRight(string(data), "\r\n"))
+	if *value == "" {
+		return usage.Errorf("%s_FILE: the file %s is empty", name, path)
+	}
+	return nil
+}
+
+func (s *Settings) fillDefaults() {
+	s.fields(func(_, def string, field reflect.Value) {
+		if field.String() == "" {
+			field.SetString(def)
+		}
+	})
+}
+
+// Defaults are the settings of an environment that has none of them.
+func Defaults() *Settings {
+	s := &Settings{}
+	s.fillDefaults()
+	return s
+}

@@ -1,0 +1,41 @@
+package settings
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// TestSettingNames holds the names that `jmpub config` shows against those that envconfig reads.
+func TestSettingNames(t *testing.T) {
+	s := &Settings{}
+	var names []string
+	for _, one := range s.List() {
+		names = append(names, one.Name)
+		t.Setenv(one.Name, "set by its name")
+	}
+	if err := envconfig.Process(envPrefix, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range s.List() {
+		if one.Value != "set by its name" && one.Value != mask {
+			t.Errorf("%s is %q after it was set: envconfig knows it by another name", one.Name, one.Value)
+		}
+	}
+	for _, want := range []string{
+		"JMPUB_API_TIME_ZONE", "JMPUB_TOPIC_TEMPLATE", "JMPUB_SCHEMA_REGISTRY_URL", "JMPUB_SCHEMA_REGISTRY_CA_FILE", "JMPUB_KAFKA_TLS_CA_FILE", "JMPUB_KAFKA_SASL_PASSWORD_FILE", "JMPUB_TOPICS_PARTITIONS",
+	} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is missing among %v", want, names)
+		}
+	}
+}
+
+func TestSecretIsNotPrintable(t *testing.T) {
+	if text := fmt.Sprintf("%v %+v %#v %s %q", Secret("x-y-z"), Settings{MasterSecret: "x-y-z"}, Secret("x-y-z"), Secret("x-y-z"), Secret("x-y-z")); strings.Contains(text, "x-y-z") {
+		t.Errorf("a secret is printed: %s", text)
+	}
+}

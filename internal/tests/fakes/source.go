@@ -1,0 +1,220 @@
+package fakes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Row is a message of the fake API.
+type Row struct {
+	ID int64
+	At time.Time
+	// Raw, where set, takes the place of the row that ID and At make.
+	Raw string
+	// Late is how long after At the row can first be read.
+	Late time.Duration
+}
+
+// JSON is the row as the API sends it.
+func (r Row) JSON() []byte {
+	if r.Raw != "" {
+		return []byte(r.Raw)
+	}
+	return fmt.Appendf(nil, `{"msgid":%d,"target_type":"group","target_id":"1","msg_type":"text","msg_body":{"text":"n"},"msg_ctime":%d}`,
+		r.ID, r.At.UnixMilli())
+}
+
+// RowsFrom makes n rows, a second apart, ids scattered.
+func RowsFrom(begin time.Time, n int) []Row {
+	rows := make([]Row, n)
+	for i := range rows {
+		rows[i] = Row{ID: int64(i)*7919%100003 + 1, At: begin.Add(time.Duration(i) * time.Second)}
+	}
+	return rows
+}
+
+// IDsOf are the rows' ids, in their order.
+func IDsOf(rows []Row) []int64 {
+	var ids []int64
+	for _, r := range rows {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// Source is an API that holds rows in memory. Its bounds are inclusive by the whole second.
+type Source struct {
+	PageSize int
+	Overlap  time.Duration
+	Settle   time.Duration
+	Span     time.Duration
+	// OpenHook, where set, may replace the answer to the n-th window that is asked for, counted from 1.
+	OpenHook func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
+	// Of, where set, are the rows of each stream; otherwise all have Rows.
+	Of   map[pipeline.Stream][]Row
+	Rows []Row
+
+	pollMu sync.Mutex
+	// polled is when a window at the head was planned last. Not under mu, which is held while an answer is made.
+	polled map[pipeline.Stream]time.Time
+
+	mu     sync.Mutex
+	opens  int
+	totals int
+}
+
+var _ pipeline.Source = (*Source)(nil)
+
+// NewSource makes an API that holds these rows.
+func NewSource(rows ...Row) *Source {
+	slices.SortStableFunc(rows, func(a, b Row) int { return a.At.Compare(b.At) })
+	return &Source{
+		PageSize: 3, Overlap: 2 * time.Second, Settle: 5 * time.Second, Span: time.Minute, Rows: rows,
+		polled: make(map[pipeline.Stream]time.Time),
+	}
+}
+
+// Now is the local clock.
+func (*Source) Now(context.Context, pipeline.Stream) (time.Time, error) {
+	return time.Now().UTC(), nil
+}
+
+// Forget does nothing.
+func (*Source) Forget(pipeline.Stream) {}
+
+// untilPoll is how long a stream at the head has to wait, and begins its next wait.
+func (f *Source) untilPoll(s pipeline.Stream) time.Duration {
+	const poll = 2 * time.Second
+	f.pollMu.Lock()
+	defer f.pollMu.Unlock()
+	last, ok := f.polled[s]
+	if !ok {
+		last = time.Now()
+	}
+	wait := max(0, time.Until(last.Add(poll)))
+	f.polled[s] = time.Now().Add(wait)
+	return wait
+}
+
+// Plan lays out windows as [pipeline.Source] says.
+func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
+	span := f.Span
+	if p.Span > 0 {
+		span = p.Span
+	}
+	for {
+		head := time.Now().UTC().Add(-f.Settle).Truncate(time.Second)
+		end := p.End.Add(span)
+		if !p.Until.IsZero() && end.After(p.Until) {
+			end = p.Until
+		}
+		plan := pipeline.Plan{Window: pipeline.Window{Begin: p.End.Add(-f.Overlap), End: end}}
+		if end.After(head) {
+			plan.Window.End, plan.Head = head, true
+		}
+		if plan.Head {
+			if err := pipeline.Sleep(ctx, f.untilPoll(s)); err != nil {
+				return plan, err
+			}
+		}
+		if plan.Window.End.After(p.End) {
+			return plan, nil
+		}
+	}
+}
+
+// Open answers with the rows of a window, or what the hook says.
+func (f *Source) Open(_ context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opens++
+	if f.OpenHook != nil {
+		if pages, err := f.OpenHook(f.opens, s, w); pages != nil || err != nil {
+			return pages, err
+		}
+	}
+	return f.Window(s, w), nil
+}
+
+// Window are the pages of a window.
+func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
+	var rows [][]byte
+	all := f.Rows
+	if f.Of != nil {
+		all = f.Of[s]
+	}
+	now := time.Now()
+	first, _ := slices.BinarySearchFunc(all, w.Begin, func(r Row, at time.Time) int {
+		return r.At.Truncate(time.Second).Compare(at)
+	})
+	for _, r := range all[first:] {
+		if r.At.Truncate(time.Second).After(w.End) {
+			break
+		}
+		if !r.At.Add(r.Late).After(now) {
+			rows = append(rows, r.JSON())
+		}
+	}
+	pages := &Pages{Total: int64(len(rows))}
+	for part := range slices.Chunk(rows, f.PageSize) {
+		pages.Parts = append(pages.Parts, part)
+	}
+	if len(pages.Parts) == 0 {
+		pages.Parts = [][][]byte{nil}
+	}
+	return pages
+}
+
+// Total counts as the pages do.
+func (f *Source) Total(_ context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.totals++
+	return f.Window(s, w).Total, nil
+}
+
+// TotalsAsked counts the requests for one.
+func (f *Source) TotalsAsked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.totals
+}
+
+// Opens counts the windows that were asked for.
+func (f *Source) Opens() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.opens
+}
+
+// Pages gives the parts one after another, then Err or io.EOF.
+type Pages struct {
+	Total int64
+	Parts [][][]byte
+	Err   error
+	next  int
+}
+
+// Next gives the next part.
+func (p *Pages) Next(ctx context.Context) (pipeline.Page, error) {
+	if ctx.Err() != nil {
+		return pipeline.Page{}, ctx.Err()
+	}
+	if p.next == len(p.Parts) {
+		if p.Err != nil {
+			return pipeline.Page{}, p.Err
+		}
+		return pipeline.Page{}, io.EOF
+	}
+	p.next++
+	return pipeline.Page{Rows: p.Parts[p.next-1], Total: p.Total}, nil
+}
+
+// Requests counts the parts that were given.
+func (p *Pages) Requests() int { return p.next }

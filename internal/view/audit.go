@@ -1,0 +1,101 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/pipeline/audit"
+)
+
+// AuditReport shows what an audit finds, as it finds it.
+type AuditReport struct {
+	*Printer
+	// Notes is where remarks go, apart from the results.
+	Notes io.Writer
+}
+
+var _ operate.AuditReport = (*AuditReport)(nil)
+
+// Cost shows what the audit takes.
+func (r *AuditReport) Cost(c *operate.AuditCost) {
+	fmt.Fprintf(r.Notes, "%d requests for totals and %d for statistics, at least %s at %s; more where something differs\n",
+		c.Totals, c.Days, c.Took().Round(time.Second), c.Rate)
+}
+
+// Note implements [operate.AuditReport].
+func (r *AuditReport) Note(text string) { fmt.Fprintln(r.Notes, text) }
+
+// Difference implements [operate.AuditReport].
+func (r *AuditReport) Difference(d *audit.Difference) error {
+	return show(r.Printer, []*audit.Difference{d}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s, %s to %s: the API has %d rows, %d are known\n", d.Stream,
+			r.local(d.Begin), r.local(d.End), d.Total, d.Known)
+		if err != nil {
+			return err
+		}
+		for _, m := range d.Missing {
+			fmt.Fprintln(w, "  missing:", r.missing(m))
+		}
+		if d.Deleted > 0 {
+			fmt.Fprintf(w, "  cannot be compared: Kafka does not have %d of the records any more that were published of this time\n", d.Deleted)
+		}
+		for _, id := range d.Gone {
+			fmt.Fprintf(w, "  published, and gone from the API: msgid %d\n", id)
+		}
+		return nil
+	})
+}
+
+// missing names a row that is missing.
+func (r *AuditReport) missing(m audit.Missing) string {
+	text := "a row without a msgid"
+	if m.MsgID != 0 {
+		text = fmt.Sprintf("msgid %d", m.MsgID)
+	}
+	if !m.Time.IsZero() {
+		text += " of " + r.local(m.Time)
+	}
+	return text
+}
+
+const statisticsLimits = `Statistics are a hint, and no part of the verdict. The API counts messages some time after they
+were sent, and does not say by which clock it cuts days, nor whether it counts messages that were
+retracted, sent across apps, or sent by its own interface. Messages to chatrooms are not among the
+figures. jmpub counts each message once, by the server's clock.
+`
+
+// Statistics implements [operate.AuditReport].
+func (r *AuditReport) Statistics(days []operate.DayCounts) error {
+	return show(r.Printer, days, func(w io.Writer) error {
+		if len(days) == 0 {
+			return nil
+		}
+		table := newTable(w)
+		fmt.Fprintln(table, "STATISTICS OF\tSINGLE\tPUBLISHED\tGROUP\tPUBLISHED\t")
+		for i := range days {
+			d := &days[i]
+			mark := ""
+			if d.Differ() {
+				mark = "differs"
+			}
+			fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n", d.Day, d.Single, d.SinglePublished, d.Group, d.GroupPublished, mark)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		_, err := fmt.Fprint(r.Notes, statisticsLimits)
+		return err
+	})
+}
+
+// Result shows the end of the audit.
+func (r *AuditReport) Result(result *operate.AuditResult) error {
+	return show(r.Printer, []*operate.AuditResult{result}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired, %s not read\n",
+			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired,
+			counted(result.Holes, "stretch", "stretches"))
+		return err
+	})
+}

@@ -1,0 +1,70 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Position is a position as JSON.
+type Position struct {
+	Stream string `json:"stream"`
+	Replay string `json:"replay,omitempty"`
+	// End is up to where everything is published, but for the backlog. LagSeconds is how long ago End was.
+	End        time.Time `json:"end_time"`
+	Backlog    []Backlog `json:"backlog,omitempty"`
+	LagSeconds int64     `json:"lag_seconds"`
+	pipeline.Counts
+	SavedAt time.Time `json:"saved_at"`
+}
+
+// Backlog is a range of history behind the position: it is published up to End, and ends at Until.
+type Backlog struct {
+	End   time.Time `json:"end_time"`
+	Until time.Time `json:"until"`
+}
+
+func newPosition(cp *pipeline.Checkpoint, now time.Time) Position {
+	p := Position{
+		Stream: cp.Stream.String(), Replay: cp.Replay, End: cp.End,
+		LagSeconds: int64(now.Sub(cp.End).Seconds()), Counts: cp.Counts, SavedAt: cp.SavedAt.UTC(),
+	}
+	for _, b := range cp.Backlog {
+		p.Backlog = append(p.Backlog, Backlog{b.End, b.Until})
+	}
+	return p
+}
+
+// Positions shows positions as they are now.
+func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
+	list := make([]Position, len(all))
+	for i := range all {
+		list[i] = newPosition(&all[i], now)
+	}
+	return show(p, list, func(w io.Writer) error {
+		if len(all) == 0 {
+			_, err := fmt.Fprintln(w, "no positions yet: every stream begins at JMPUB_START")
+			return err
+		}
+		table := newTable(w)
+		fmt.Fprintln(table, "STREAM\tEND_TIME\tLAG\tPUBLISHED\tREJECTED\tWINDOWS\tSAVED\tREPLAY")
+		for i := range all {
+			cp := &all[i]
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s ago\t%s\n", cp.Stream, pipeline.FormatTime(cp.End),
+				now.Sub(cp.End).Round(time.Second), cp.Counts.Published, cp.Counts.Rejected, cp.Counts.Windows,
+				now.Sub(cp.SavedAt).Round(time.Second), cp.Replay)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		for i := range all {
+			for _, b := range all[i].Backlog {
+				fmt.Fprintf(w, "%s: behind the position, %s to %s is not published yet\n", all[i].Stream,
+					pipeline.FormatTime(b.End), pipeline.FormatTime(b.Until))
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,23 @@
+package view
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/jmpub/jmpub/internal/settings"
+)
+
+// Settings shows every setting.
+func (p *Printer) Settings(list []settings.Setting) error {
+	return p.Document(list, func(w io.Writer) error {
+		table := newTable(w)
+		for _, s := range list {
+			from := "default"
+			if s.Set {
+				from = "set"
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, from, s.Value)
+		}
+		return table.Flush()
+	})
+}

@@ -1,0 +1,188 @@
+package pipeline
+
+import (
+	"bytes"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+// rowCollector collects the rows of one window: it normalizes them, drops those that came already, and counts.
+type rowCollector struct {
+	window Window
+	// overlap has what earlier windows published. It is nil until all of them are handed on; then their rows are left out
+	// whenever a batch is taken.
+	overlap *overlapIDs
+	norm    *event.Normalizer
+	batch   *Batch
+	// ids and hashes are all rows of this window, near those that its checkpoint has to carry, with the later of their clocks.
+	ids, hashes map[int64]struct{}
+	near        map[RowKey]int64
+	ledger      Ledger
+	zone        zoneProof
+	// backlogEnds are where ranges of the backlog end whose last windows could bring rows of this one; nearBacklog are those
+	// rows, as far as this window publishes them.
+	backlogEnds []time.Time
+	nearBacklog map[time.Time]*RowSet
+	// isLive tells that all rows are the live position's: it is a backlog's window of which the API holds nothing any more.
+	isLive bool
+	// checksum is a sum over the different rows, in any order: two readings that brought the same rows have the same.
+	checksum uint64
+	// unsteady tells that the window's pages state different totals.
+	unsteady bool
+	margin   time.Duration
+}
+
+// eventOverhead is about what an event holds beside its value: the struct, its conversation id and time.
+const eventOverhead = 192
+
+// newRowCollector collects the rows of a window; overlap is how far windows reach back.
+func newRowCollector(w Window, overlap time.Duration, appKey string, s Stream) *rowCollector {
+	c := &rowCollector{
+		window: w, margin: overlap, norm: event.NewNormalizer(appKey),
+		ids: make(map[int64]struct{}), hashes: make(map[int64]struct{}), near: make(map[RowKey]int64),
+		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
+	}
+	c.batch = c.emptyBatch()
+	return c
+}
+
+func (c *rowCollector) emptyBatch() *Batch {
+	return &Batch{AppKey: c.ledger.AppKey, Stream: c.ledger.Stream, Window: c.window}
+}
+
+// take hands over what was collected and goes on with an empty batch.
+func (c *rowCollector) take() *Batch {
+	if c.overlap != nil {
+		c.leaveOut(c.overlap)
+	}
+	b := c.batch
+	c.batch = c.emptyBatch()
+	return b
+}
+
+// leaveOut drops from the batch what earlier windows published.
+func (c *rowCollector) leaveOut(earlier *overlapIDs) {
+	c.batch.Events = slices.DeleteFunc(c.batch.Events, func(e event.Event) bool {
+		key := EventKey(&e)
+		published := c.isLive || earlier.has(key)
+		if published {
+			c.dropNearBacklog(key)
+			c.ledger.Skipped++
+			c.ledger.Published--
+			c.batch.Bytes -= len(e.Value) + eventOverhead
+		}
+		return published
+	})
+	c.batch.Rejected = slices.DeleteFunc(c.batch.Rejected, func(r event.Rejection) bool {
+		key := RejectedKey(&r)
+		published := c.isLive || earlier.has(key)
+		if published {
+			c.dropNearBacklog(key)
+			c.ledger.Skipped++
+			c.ledger.Rejected--
+			c.batch.Bytes -= len(r.Row) + eventOverhead
+		}
+		return published
+	})
+}
+
+// addPage takes in one page.
+func (c *rowCollector) addPage(page Page) {
+	c.unsteady = c.unsteady || c.ledger.Pages > 0 && page.Total != c.ledger.Total
+	c.ledger.Pages++
+	c.ledger.Total = page.Total
+	for _, row := range page.Rows {
+		c.ledger.Rows++
+		e, rejection := c.norm.Normalize(row)
+		if rejection != nil {
+			c.addRejected(rejection)
+			continue
+		}
+		c.addEvent(e)
+	}
+}
+
+func (c *rowCollector) addEvent(e event.Event) {
+	if _, again := c.ids[e.MsgID]; again {
+		c.ledger.Repeated++
+		return
+	}
+	c.ids[e.MsgID] = struct{}{}
+	c.checksum += mixed(e.MsgID)
+	c.zone.see(c.window, e.ServerTime, e.ClientTime)
+	clock := laterClock(c.window.End, e.ServerTime, e.ClientTime)
+	if nearEnd(c.window.End, c.margin, clock) {
+		c.near[EventKey(&e)] = clock
+	}
+	c.addNearBacklog(EventKey(&e), e.ServerTime, e.ClientTime)
+	c.ledger.Published++
+	c.batch.Events = append(c.batch.Events, e)
+	c.batch.Bytes += len(e.Value) + eventOverhead
+}
+
+// addRejected takes in a row that is no event. Without a msgid it is known by its bytes; it has no clock that could be
+// trusted, so it stays among the overlap ids until a window has passed that does not bring it again.
+func (c *rowCollector) addRejected(rejection *event.Rejection) {
+	key := RejectedKey(rejection)
+	all := c.ids
+	if key.IsHash {
+		all = c.hashes
+	}
+	if _, again := all[key.Value]; again {
+		c.ledger.Repeated++
+		return
+	}
+	all[key.Value] = struct{}{}
+	c.checksum += mixed(key.Value)
+	c.near[key] = laterClock(c.window.End, 0)
+	c.addNearBacklog(key, 0)
+	c.ledger.Rejected++
+	kept := *rejection
+	kept.Row = bytes.Clone(rejection.Row) // The page's buffer would otherwise live as long as this row.
+	c.batch.Rejected = append(c.batch.Rejected, kept)
+	c.batch.Bytes += len(kept.Row) + eventOverhead
+}
+
+// addNearBacklog keeps a row that the last window of a range of the backlog could bring too.
+func (c *rowCollector) addNearBacklog(key RowKey, clocks ...int64) {
+	for _, end := range c.backlogEnds {
+		if !canReach(end, clocks...) {
+			continue
+		}
+		if c.nearBacklog == nil {
+			c.nearBacklog = make(map[time.Time]*RowSet)
+		}
+		if c.nearBacklog[end] == nil {
+			c.nearBacklog[end] = &RowSet{}
+		}
+		c.nearBacklog[end].Add(key)
+	}
+}
+
+// dropNearBacklog takes out a row that this window does not publish.
+func (c *rowCollector) dropNearBacklog(key RowKey) {
+	for _, rows := range c.nearBacklog {
+		delete(rows.keys, key)
+	}
+}
+
+// different is the number of different rows that the window brought.
+func (c *rowCollector) different() int64 { return c.ledger.Rows - c.ledger.Repeated }
+
+// mixed scatters an id over 64 bits (the finalizer of SplitMix64), so that sums tell sets apart.
+func mixed(id int64) uint64 {
+	x := uint64(id) + 0x9e3779b97f4a7c15 //nolint:gosec // A bit pattern.
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// contentHash is what a rejected row without a msgid is known by.
+func contentHash(row []byte) int64 {
+	h := fnv.New64a()
+	h.Write(row)
+	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
+}

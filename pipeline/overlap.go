@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// overlapMargin is how much further than the overlap the ids near a window's end are kept: one second because the API's
+// bounds have whole seconds and may or may not include the second's milliseconds, one because they may be strict.
+const overlapMargin = 2 * time.Second
+
+// overlapIDs knows the rows that were published and that a window beginning before the current end can bring again. It is the
+// one place that decides whether a row has been published.
+//
+// Why this suffices, whichever clock C the API filters by and however it rounds: a row of an earlier window comes
+// again only if C is not before End - overlap. C is one of the row's two clocks, so the later of them is not before that
+// either, and the row is known here. Ids are kept until that no longer holds, also when a window in between did not
+// bring them again.
+type overlapIDs struct {
+	overlap time.Duration
+	// rows maps each row to the later of its clocks in milliseconds, never more than a second past the end of the window that
+	// brought it.
+	rows map[RowKey]int64
+	// live are rows that the live position published; only a backlog has them.
+	live RowSet
+}
+
+// newOverlapIDs starts from what a checkpoint has, which has no clocks: its rows are taken to stand at its end.
+func newOverlapIDs(overlap time.Duration, end time.Time, ids, hashes []int64) *overlapIDs {
+	o := &overlapIDs{overlap: overlap, rows: make(map[RowKey]int64, len(ids)+len(hashes))}
+	clock := end.UnixMilli() + time.Second.Milliseconds()
+	for key := range NewRowSet(ids, hashes).All() {
+		o.rows[key] = clock
+	}
+	return o
+}
+
+// has tells whether an earlier window, or the live position, published a row.
+func (o *overlapIDs) has(key RowKey) bool {
+	_, earlier := o.rows[key]
+	return earlier || o.live.Has(key)
+}
+
+// advance is what is known after a window that ends at end and brought the rows in fresh.
+func (o *overlapIDs) advance(end time.Time, fresh map[RowKey]int64) *overlapIDs {
+	next := &overlapIDs{overlap: o.overlap, live: o.live, rows: maps.Clone(fresh)}
+	for key, clock := range o.rows {
+		if _, ok := fresh[key]; !ok && nearEnd(end, o.overlap, clock) {
+			next.rows[key] = clock
+		}
+	}
+	return next
+}
+
+// sorted are the msgids and hashes, each in ascending order, as checkpoints have them.
+func (o *overlapIDs) sorted() (ids, hashes []int64) { return sortedKeys(maps.Keys(o.rows)) }
+
+// nearEnd tells whether a row whose later clock is given can come again after a window that ends at end.
+func nearEnd(end time.Time, overlap time.Duration, clock int64) bool {
+	return clock >= end.Add(-overlap-overlapMargin).UnixMilli()
+}
+
+// laterClock is the later clock of an event, as far as a row of a window that ends at end can have one: a sender's clock may
+// be in the future, the clock that the API filtered by cannot. A row that lacks one of the two counts as standing at the
+// end: the missing one may be the one that the API filtered by.
+func laterClock(end time.Time, clocks ...int64) int64 {
+	latest := end.UnixMilli() + time.Second.Milliseconds()
+	if slices.Min(clocks) <= 0 {
+		return latest
+	}
+	return min(slices.Max(clocks), latest)
+}

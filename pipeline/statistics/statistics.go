@@ -1,0 +1,283 @@
+// Package statistics publishes an app's statistics as they change. Each stream of them is a [pipeline.Member].
+package statistics
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// Config is what a stream of statistics is made of. AppKey, Stream, Zone and Source are required; the rest works
+// when zero.
+type Config struct {
+	AppKey string
+	// Stream is statistics/users, statistics/messages or statistics/groups.
+	Stream pipeline.Stream
+	// Units are what messages are summed up by; default all. Users and groups have days alone.
+	Units []pipeline.Unit
+	// Zone is the time zone of the API.
+	Zone   *time.Location
+	Source Source
+	// Every is how often they are read; default 10 min.
+	Every time.Duration
+	// Recent is how many periods before the present one are read again each time, because they still change; default 3.
+	Recent int
+	// Observer is told what happens; may be nil.
+	Observer pipeline.Observer
+	// Now is the local clock, for records; default time.Now.
+	Now pipeline.Clock
+}
+
+// The defaults of Config, and how much of the past the API has (API document, statistics): the hours of the
+// present day, 60 days, two months.
+const (
+	defaultEvery  = 10 * time.Minute
+	defaultRecent = 3
+	allDays       = 60
+	allMonths     = 2
+	// lastLook is how long before a day ends its hours are read once more: afterwards the API has them no longer.
+	lastLook = time.Minute
+	// attempts is how often a reading begins anew because the day moved on.
+	attempts = 3
+)
+
+// Statistics publishes one stream of statistics: at first all that the API has, then, at each interval, the present period and
+// those before it. What is published of each period is marked in the checkpoint, so that only what is new or changed is
+// published, also after a restart.
+type Statistics struct {
+	cfg Config
+	// refused is why the app gets none: that is told once.
+	refused error
+}
+
+var _ pipeline.Member = (*Statistics)(nil)
+
+// New makes a member that publishes a stream of statistics.
+func New(cfg Config) *Statistics {
+	if cfg.Every <= 0 {
+		cfg.Every = defaultEvery
+	}
+	if cfg.Recent <= 0 {
+		cfg.Recent = defaultRecent
+	}
+	switch {
+	case cfg.Stream.Name != string(pipeline.StreamMessages):
+		cfg.Units = []pipeline.Unit{pipeline.Day}
+	case len(cfg.Units) == 0:
+		cfg.Units = []pipeline.Unit{pipeline.Hour, pipeline.Day, pipeline.Month}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Statistics{cfg: cfg}
+}
+
+// Run publishes what is new or changed until ctx is done; see [pipeline.Member].
+func (s *Statistics) Run(ctx context.Context, session pipeline.Session) error {
+	if s.refused != nil {
+		return s.refused
+	}
+	cp := session.Positions()[s.cfg.Stream]
+	r := &reader{cfg: &s.cfg, read: cp.End, marks: marksOf(cp.Marks)}
+	for {
+		news, err := r.next(ctx)
+		if pipeline.ClassOf(err) == pipeline.Drop { // It is told now, even if the session is about to end: no other asks again.
+			s.refused = err
+			s.cfg.Observer.Tell(pipeline.StreamDropped{Stream: s.cfg.Stream, Err: err})
+		}
+		if err != nil {
+			return err
+		}
+		if err := session.Commit(ctx, news.fill); err != nil {
+			return err
+		}
+	}
+}
+
+// reader reads a stream of statistics in one session.
+type reader struct {
+	cfg *Config
+	// read is when they were last read, by the server's clock; zero is never.
+	read  time.Time
+	marks marks
+}
+
+// news is what is new or changed: the events, and the ledger record and position that commit with them.
+type news struct {
+	records []pipeline.Record
+	ledger  pipeline.Ledger
+	end     time.Time
+	marks   []int64
+	savedAt time.Time
+}
+
+// fill puts it into a commit.
+func (n *news) fill(_ context.Context, d *pipeline.Draft) error {
+	cp, _ := d.Position(n.ledger.Stream)
+	cp.AppKey, cp.Stream, cp.End, cp.Marks, cp.SavedAt = n.ledger.AppKey, n.ledger.Stream, n.end, n.marks, n.savedAt
+	d.Append(n.records...)
+	d.CloseWindow(n.ledger, cp)
+	return nil
+}
+
+// next waits for the time of the next reading and reads, again and again, until something is new or changed. What it returns
+// has to be committed before anything that a later call returns; if it is not, another session begins at the checkpoint.
+// An error of class [pipeline.Drop] ends this stream alone.
+func (s *reader) next(ctx context.Context) (*news, error) {
+	for {
+		found, err := s.refresh(ctx)
+		if found != nil || err != nil {
+			return found, err
+		}
+		s.cfg.Observer.Tell(pipeline.HeadRead{Stream: s.cfg.Stream, End: s.read})
+	}
+}
+
+// refresh waits until the next reading is due and reads once. Nothing is returned where nothing changed.
+func (s *reader) refresh(ctx context.Context) (*news, error) {
+	for attempt := 1; ; attempt++ {
+		now, err := s.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		started := s.cfg.Now()
+		figures, requests, err := s.readAll(ctx, now)
+		if err == nil {
+			return s.compare(now, figures, pipeline.Ledger{Requests: requests, Started: started, Restarts: attempt - 1})
+		}
+		if pipeline.ClassOf(err) != pipeline.Restart || ctx.Err() != nil {
+			return nil, err
+		}
+		if attempt == attempts {
+			return nil, &pipeline.Fault{Class: pipeline.Drop, Op: "read " + s.cfg.Stream.String(), Err: err}
+		}
+	}
+}
+
+// wait returns when the next reading is due, with the server's clock in the API's zone.
+func (s *reader) wait(ctx context.Context) (time.Time, error) {
+	for {
+		now, err := s.cfg.Source.Now(ctx, s.cfg.Stream)
+		if err != nil {
+			return time.Time{}, err
+		}
+		now = now.In(s.cfg.Zone)
+		wait := s.due().Sub(now)
+		if wait <= 0 {
+			return now, nil
+		}
+		if err := pipeline.Sleep(ctx, wait); err != nil {
+			return time.Time{}, err
+		}
+	}
+}
+
+// due is when the next reading is: an interval after the last one, and, because hours of a day that is over cannot be had,
+// just before the day ends.
+func (s *reader) due() time.Time {
+	if s.read.IsZero() {
+		return s.read
+	}
+	due := s.read.Add(s.cfg.Every)
+	look := pipeline.PeriodOf(pipeline.Day, s.read.In(s.cfg.Zone)).End().Add(-lastLook)
+	if slices.Contains(s.cfg.Units, pipeline.Hour) && s.read.Before(look) && look.Before(due) {
+		return look
+	}
+	return due
+}
+
+// stretch is n periods from first on.
+type stretch struct {
+	first pipeline.Period
+	n     int
+}
+
+// plan is what to read of a unit at a time: all that the API has, or what may have changed since the last reading.
+func (s *reader) plan(u pipeline.Unit, now time.Time) stretch {
+	whole := allDays
+	switch u {
+	case pipeline.Hour:
+		whole = now.Hour() + 1
+	case pipeline.Month:
+		whole = allMonths
+	default:
+	}
+	present := pipeline.PeriodOf(u, now)
+	if s.read.IsZero() || !s.marks.have(u) {
+		return stretch{present.Add(1 - whole), whole}
+	}
+	last := pipeline.PeriodOf(u, s.read.In(s.cfg.Zone)).Add(-s.cfg.Recent)
+	n := 1
+	for n < whole && last.Begin.Before(present.Add(1-n).Begin) {
+		n++
+	}
+	return stretch{present.Add(1 - n), n}
+}
+
+// readAll reads every unit.
+func (s *reader) readAll(ctx context.Context, now time.Time) (all []Figures, requests int, err error) {
+	for _, unit := range s.cfg.Units {
+		part := s.plan(unit, now)
+		figures, sent, err := s.cfg.Source.Statistics(ctx, s.cfg.Stream, part.first, part.n)
+		if err != nil {
+			return nil, 0, err
+		}
+		requests += sent
+		all = append(all, figures...)
+	}
+	return all, requests, nil
+}
+
+// compare finds what is new or changed, and remembers it.
+func (s *reader) compare(now time.Time, figures []Figures, ledger pipeline.Ledger) (*news, error) {
+	found := &news{}
+	next := s.marks.clone()
+	for i := range figures {
+		f := &figures[i]
+		value, err := encodeFigures(s.cfg.AppKey, s.cfg.Stream, f)
+		if err != nil {
+			return nil, &pipeline.Fault{Class: pipeline.Drop, Op: fmt.Sprintf("encode %s of %s", s.cfg.Stream, f.Period), Err: err}
+		}
+		if !next.set(f.Period, value) {
+			continue
+		}
+		found.records = append(found.records, pipeline.Record{
+			Topic: pipeline.StatisticsTopic(s.cfg.Stream), Partition: -1,
+			Key: []byte(s.cfg.AppKey + "/" + f.Period.String()), Value: value,
+		})
+		ledger.Published++
+	}
+	s.read = now
+	if len(found.records) == 0 {
+		return nil, nil //nolint:nilnil // Nothing is new, and that is no error.
+	}
+	next.forget(now)
+	s.marks = next
+	ledger.AppKey, ledger.Stream = s.cfg.AppKey, s.cfg.Stream
+	ledger.Window = windowOf(figures, now)
+	ledger.Rows = int64(len(figures))
+	ledger.Total = ledger.Rows
+	ledger.Skipped = ledger.Rows - ledger.Published
+	ledger.Pages = ledger.Requests
+	ledger.Duration = s.cfg.Now().Sub(ledger.Started)
+	found.ledger, found.marks, found.savedAt = ledger, next.sorted(), s.cfg.Now()
+	found.end = now.UTC().Truncate(time.Second)
+	return found, nil
+}
+
+// windowOf is the time that figures are about, up to now.
+func windowOf(figures []Figures, now time.Time) pipeline.Window {
+	w := pipeline.Window{End: now.UTC().Truncate(time.Second)}
+	for _, f := range figures {
+		if begin := f.Period.Begin.UTC(); w.Begin.IsZero() || begin.Before(w.Begin) {
+			w.Begin = begin
+		}
+	}
+	if w.End.Before(w.Begin) {
+		w.End = w.Begin
+	}
+	return w
+}

@@ -1,0 +1,316 @@
+package statistics_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// fakeFigures are statistics that change for as long as their period and settle after it last.
+type fakeFigures struct {
+	zone   *time.Location
+	settle time.Duration
+	// fail, where set, may answer the n-th request, counted from 1, with an error.
+	fail  func(n int) error
+	asked []string
+}
+
+func (*fakeFigures) Now(context.Context, pipeline.Stream) (time.Time, error) { return time.Now(), nil }
+
+// at is what is told of a period at a time: how many half hours of it have been counted.
+func (f *fakeFigures) at(p pipeline.Period, now time.Time) string {
+	until := min(now.Sub(p.Begin), p.End().Sub(p.Begin)+f.settle)
+	return fmt.Sprintf(`{"time": %q, "n": %d}`, p, until/(30*time.Minute))
+}
+
+func (f *fakeFigures) Statistics(_ context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s %d", first, n))
+	if f.fail != nil {
+		if err := f.fail(len(f.asked)); err != nil {
+			return nil, 1, err
+		}
+	}
+	var all []pipeline.Figures
+	for i := range n {
+		p := first.Add(i)
+		figures := pipeline.Figures{Period: p, Row: []byte(f.at(p, time.Now()))}
+		if s.Name == "messages" {
+			figures.Parts = []pipeline.FiguresPart{{Name: "group_msg_stat", Value: []byte(`{ "txt_msg": 1 }`)}}
+		}
+		all = append(all, figures)
+	}
+	return all, n, nil
+}
+
+// recordKafka is fakeKafka that keeps what is appended.
+type recordKafka struct {
+	*fakes.Kafka
+
+	pending, records []pipeline.Record
+}
+
+func newRecordKafka() *recordKafka { return &recordKafka{fakeKafka: fakes.NewKafka()} }
+
+func (k *recordKafka) Begin(ctx context.Context) (pipeline.Transaction, error) {
+	k.pending = nil
+	_, err := k.fakeKafka.Begin(ctx)
+	return k, err
+}
+
+func (k *recordKafka) Append(ctx context.Context, records []pipeline.Record) error {
+	k.pending = append(k.pending, records...)
+	return k.fakeKafka.Append(ctx, records)
+}
+
+func (k *recordKafka) Commit(ctx context.Context) error {
+	err := k.fakeKafka.Commit(ctx)
+	if err == nil {
+		k.records = append(k.records, k.pending...)
+	}
+	return err
+}
+
+func statistics(name string) pipeline.Stream {
+	return pipeline.Stream{Kind: pipeline.StreamStatistics, Name: name}
+}
+
+// follow reads and commits until the time is over; a failed commit begins anew at the checkpoint.
+func follow(t *testing.T, kafka *recordKafka, cfg pipeline.StatisticsConfig, d time.Duration) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	for {
+		if err := kafka.Open(ctx); err != nil {
+			continue
+		}
+		s := pipeline.NewStatistics(cfg, kafka.Checkpoints[cfg.Stream])
+		for {
+			update, err := s.Next(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := update.Commit(ctx, kafka, kafka); err != nil {
+				break
+			}
+		}
+	}
+}
+
+// latest is what a compacted topic has at last. That a value is followed by the same one is a mistake.
+func latest(t *testing.T, kafka *recordKafka) map[string]string {
+	t.Helper()
+	last := make(map[string]string)
+	for _, r := range kafka.records {
+		if last[string(r.Key)] == string(r.Value) {
+			t.Errorf("%s was published twice as %s", r.Key, r.Value)
+		}
+		last[string(r.Key)] = string(r.Value)
+	}
+	return last
+}
+
+func zone() *time.Location { return time.FixedZone("Asia/Shanghai", 8*60*60) }
+
+// TestStatisticsFollowWhatChanges runs for days and expects of each period what is told of it at last.
+func TestStatisticsFollowWhatChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeFigures{zone: zone(), settle: 2 * time.Hour}
+		kafka := newRecordKafka()
+		begin := time.Now().In(zone())
+		cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("messages"), Zone: zone(), Source: source}
+		if err := follow(t, kafka, cfg, 77*time.Hour+570*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now().In(zone())
+		last := latest(t, kafka)
+		expect := func(p pipeline.Period, at time.Time) {
+			want := fmt.Sprintf(`{"app_key":%q,"kind":"messages","period":%q,"time":%q,"data":%s,"group_msg_stat":{"txt_msg":1}}}`,
+				fakes.AppKey, p.Unit, p, strings.TrimSuffix(strings.ReplaceAll(source.at(p, at), `": `, `":`), "}"))
+			want = strings.ReplaceAll(want, `, "n"`, `,"n"`)
+			if got := last[fakes.AppKey+"/"+p.String()]; got != want {
+				t.Errorf("%s: got %s, want %s", p, got, want)
+			}
+		}
+		for p := pipeline.PeriodOf(pipeline.Day, begin).Add(-59); !p.Begin.After(now); p = p.Add(1) {
+			expect(p, now)
+		}
+		for p := pipeline.PeriodOf(pipeline.Month, begin).Add(-1); !p.Begin.After(now); p = p.Add(1) {
+			expect(p, now)
+		}
+		for p := pipeline.PeriodOf(pipeline.Hour, pipeline.PeriodOf(pipeline.Day, begin).Begin); !p.Begin.After(now); p = p.Add(1) {
+			// After midnight an hour cannot be had any more.
+			midnight := pipeline.PeriodOf(pipeline.Day, p.Begin).End()
+			expect(p, time.UnixMilli(min(now.UnixMilli(), midnight.Add(-time.Minute).UnixMilli())))
+		}
+		for _, r := range kafka.records {
+			if r.Topic != "statistics.messages" || r.Partition != -1 {
+				t.Fatalf("a record went to %s, partition %d", r.Topic, r.Partition)
+			}
+		}
+		checkLedger(t, kafka, "messages")
+	})
+}
+
+// checkLedger holds the ledger and the counts against what was published.
+func checkLedger(t *testing.T, kafka *recordKafka, name string) {
+	t.Helper()
+	var published, rows int64
+	for _, l := range kafka.Ledger {
+		if l.Rows != l.Published+l.Skipped || l.Total != l.Rows || l.Published == 0 || l.Requests == 0 || !l.Begin.Before(l.End) {
+			t.Errorf("ledger %+v", l)
+		}
+		published += l.Published
+		rows += l.Rows
+	}
+	cp := kafka.Checkpoints[statistics(name)]
+	if published != int64(len(kafka.records)) || cp.Counts.Published != published || cp.Counts.Rows != rows {
+		t.Errorf("the ledger tells of %d records, the checkpoint of %d; there are %d", published, cp.Counts.Published, len(kafka.records))
+	}
+	if !slices.IsSorted(cp.Seen) || len(cp.Seen) > 150 {
+		t.Errorf("the checkpoint has %d marks", len(cp.Seen))
+	}
+}
+
+// TestStatisticsAskForTheRecent expects all at first, then the last days alone, also behind a pause, and nothing committed
+// where nothing changed.
+func TestStatisticsAskForTheRecent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeFigures{zone: time.UTC} // In a bubble it is midnight, 2000-01-01.
+		kafka := newRecordKafka()
+		cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: time.UTC, Source: source, Every: time.Hour, Recent: 2}
+		if err := follow(t, kafka, cfg, 90*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"1999-11-03 60", "1999-12-30 3"}; !slices.Equal(source.asked, want) {
+			t.Errorf("asked %q, want %q", source.asked, want)
+		}
+		if len(kafka.records) != 61 || kafka.Transactions != 2 {
+			t.Errorf("%d records in %d transactions, want 60 and then the present day", len(kafka.records), kafka.Transactions)
+		}
+		time.Sleep(5*24*time.Hour - 90*time.Minute)
+		source.asked = nil
+		if err := follow(t, kafka, cfg, 10*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		// Last read on the first, so from two days before it on.
+		if want := []string{"1999-12-30 8"}; !slices.Equal(source.asked, want) {
+			t.Errorf("behind a pause asked %q, want %q", source.asked, want)
+		}
+		source.asked = nil
+		before := kafka.Transactions
+		source.at(pipeline.Period{Unit: pipeline.Day}, time.Now())
+		if err := follow(t, kafka, cfg, 20*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if len(source.asked) != 0 || kafka.Transactions != before {
+			t.Errorf("asked %q at once after a restart, want the interval to last", source.asked)
+		}
+	})
+}
+
+// TestStatisticsOfAnotherUnit adds a unit to a stream that has been read: all of it is read.
+func TestStatisticsOfAnotherUnit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeFigures{zone: time.UTC}
+		kafka := newRecordKafka()
+		cfg := pipeline.StatisticsConfig{
+			AppKey: fakes.AppKey, Stream: statistics("messages"), Zone: time.UTC, Source: source, Units: []pipeline.Unit{pipeline.Month}, Every: time.Hour,
+		}
+		if err := follow(t, kafka, cfg, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Units = append(cfg.Units, pipeline.Day)
+		if err := follow(t, kafka, cfg, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"1999-12 2", "1999-12 2", "1999-11-03 60"}; !slices.Equal(source.asked, want) {
+			t.Errorf("asked %q, want %q", source.asked, want)
+		}
+	})
+}
+
+// TestStatisticsSurviveEveryFailure fails each operation of the sink once.
+func TestStatisticsSurviveEveryFailure(t *testing.T) {
+	for _, c := range []struct {
+		op     string
+		class  pipeline.Class
+		aborts bool
+	}{
+		{"begin", pipeline.Abort, false},
+		{"append", pipeline.Abort, false}, // The broker has aborted already.
+		{"append", pipeline.Permanent, true},
+		{"commit", pipeline.Abort, false},
+		{"save", pipeline.Abort, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			source := &fakeFigures{zone: zone(), settle: time.Hour}
+			kafka := newRecordKafka()
+			n, aborts := 0, 0
+			kafka.Fail = func(_ context.Context, name string) error {
+				if name == "abort" {
+					aborts++
+				}
+				if name != c.op {
+					return nil
+				}
+				if n++; n%3 != 0 {
+					return nil
+				}
+				return &pipeline.Fault{Class: c.class, Op: name, Err: errors.New("for the test")}
+			}
+			cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("groups"), Zone: zone(), Source: source}
+			if err := follow(t, kafka, cfg, 50*time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if n < 3 || (aborts > 0) != c.aborts {
+				t.Fatalf("%s was called %d times, abort %d times", c.op, n, aborts)
+			}
+			if got := len(latest(t, kafka)); got < 62 || got > 63 {
+				t.Errorf("%s: %d days, want 60 and those that began", c.op, got)
+			}
+			checkLedger(t, kafka, "groups")
+		})
+	}
+}
+
+func TestStatisticsFaults(t *testing.T) {
+	for class, want := range map[pipeline.Class]int{pipeline.Drop: 1, pipeline.Permanent: 1, pipeline.Restart: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			source := &fakeFigures{zone: zone(), fail: func(int) error {
+				return &pipeline.Fault{Class: class, Op: "ask", Err: errors.New("for the test")}
+			}}
+			s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
+			_, err := s.Next(t.Context())
+			ends := class
+			if class == pipeline.Restart {
+				ends = pipeline.Drop
+			}
+			if pipeline.ClassOf(err) != ends || len(source.asked) != want {
+				t.Errorf("%s: %v after %d requests, want %d", class, err, len(source.asked), want)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeFigures{zone: zone(), fail: func(n int) error {
+			if n == 1 {
+				return &pipeline.Fault{Class: pipeline.Restart, Op: "ask", Err: errors.New("midnight")}
+			}
+			return nil
+		}}
+		s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
+		update, err := s.Next(t.Context())
+		if err != nil || len(update.Records) != 60 || update.Closed.Ledger.Restarts != 1 {
+			t.Errorf("%v, %+v", err, update)
+		}
+	})
+}

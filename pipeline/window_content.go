@@ -1,0 +1,298 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// streamedPart is the size of the parts in which a window is streamed that is too large to be held.
+const streamedPart = 4 << 20
+
+// windowContent is what one reading of a window brings.
+type windowContent struct {
+	fetch *windowFetch
+	plan  Plan
+	rows  *rowCollector
+	span  time.Duration
+	// nextOverlap are the overlap ids behind this window, once it is closed.
+	nextOverlap *overlapIDs
+	// held is what the window has taken from the memory budget; slot tells that it has a fetch slot.
+	held int64
+	slot bool
+	// streamed is the proposal once the window has outgrown its memory.
+	streamed *streamedProposal
+}
+
+// account charges the batch to the memory budget. A window that finds no room waits until its predecessors are handed on and is
+// then handed to the publisher part by part.
+func (c *windowContent) account(ctx context.Context) error {
+	size := int64(c.rows.batch.Bytes)
+	switch {
+	case c.streamed != nil && size < streamedPart || c.streamed == nil && c.hold(size):
+		return nil
+	case c.streamed != nil:
+		return c.sendPart(ctx)
+	}
+	c.leaveSlot() // Others may be fetched meanwhile.
+	select {
+	case <-c.fetch.predecessors:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.hold(size) { // What was in the way is published by now.
+		return nil
+	}
+	c.rows.overlap = c.fetch.known
+	streamed := &streamedProposal{
+		stream: c.fetch.stream, window: c.plan.Window, observer: c.fetch.res.observer,
+		first: c.rows.take(), rest: make(chan *Batch), release: c.release,
+	}
+	select {
+	case c.fetch.res.proposals <- streamed:
+		c.streamed = streamed
+		return nil
+	case <-ctx.Done():
+		c.release()
+		streamed.abandoned()
+		return ctx.Err()
+	}
+}
+
+// hold takes room for so much in all, if it is there.
+func (c *windowContent) hold(size int64) bool {
+	switch {
+	case size > int64(c.fetch.windowBytes):
+		return false
+	case size <= c.held:
+	case c.fetch.res.budget.TryAcquire(size - c.held):
+		c.held = size
+	default:
+		return false
+	}
+	return true
+}
+
+// shrink gives back what was reserved and is not needed.
+func (c *windowContent) shrink() {
+	if spare := c.held - int64(c.rows.batch.Bytes); spare > 0 {
+		c.held -= spare
+		c.fetch.giveBack(spare)
+	}
+}
+
+// release gives everything back.
+func (c *windowContent) release() {
+	c.fetch.giveBack(c.held)
+	c.held = 0
+}
+
+// leaveSlot lets another window be fetched.
+func (c *windowContent) leaveSlot() {
+	if c.slot {
+		c.slot = false
+		c.fetch.res.slots.giveBack(c.fetch.stream)
+	}
+}
+
+func (c *windowContent) sendPart(ctx context.Context) error {
+	select {
+	case c.streamed.rest <- c.rows.take():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// endStream tells the publisher how the streamed window ended, and returns that.
+func (c *windowContent) endStream(ctx context.Context, err error) error {
+	if err == nil {
+		err = c.sendPart(ctx)
+	}
+	if err == nil {
+		c.streamed.closing = c.close(c.rows.overlap)
+	}
+	c.streamed.err = err
+	close(c.streamed.rest)
+	return err
+}
+
+// nothingNew tells that the window may stay open: it reaches up to now and brought nothing to publish.
+func (c *windowContent) nothingNew(pos Position) bool {
+	ledger := &c.rows.ledger
+	return c.plan.Head && c.plan.Gap == nil && !ledger.Mismatch &&
+		ledger.Published == 0 && ledger.Rejected == 0 &&
+		c.plan.Window.End.Sub(pos.End) < mergeEmpty
+}
+
+// proposal is the whole window for the publisher; known are the overlap ids before it.
+func (c *windowContent) proposal(known *overlapIDs) *windowProposal {
+	return &windowProposal{
+		stream: c.fetch.stream, window: c.plan.Window, observer: c.fetch.res.observer,
+		batch: c.rows.take(), closing: c.close(known), release: c.release,
+	}
+}
+
+// close makes what the window leaves behind; known are the overlap ids before it.
+func (c *windowContent) close(known *overlapIDs) *windowClosing {
+	f := c.fetch
+	now := f.res.now()
+	c.nextOverlap = known.advance(c.plan.Window.End, c.rows.near)
+	closing := &windowClosing{ledger: c.rows.ledger, overlap: f.overlap, nearBacklog: c.rows.nearBacklog}
+	closing.ledger.Duration = now.Sub(closing.ledger.Started)
+	closing.ledger.Backlog = f.backlog
+	closing.read = Backlog{End: c.plan.Window.End, Until: f.until, Span: c.span}
+	closing.read.OverlapIDs, closing.read.OverlapHashes = c.nextOverlap.sorted()
+	closing.savedAt = now
+	notice := Notice{AppKey: f.appKey, Stream: f.stream, At: now}
+	if gap := c.plan.Gap; gap != nil {
+		notice.Kind, notice.Window = NoticeGap, *gap
+		notice.Detail = "this time left the API's history before it was read; its messages are lost"
+		closing.notices = append(closing.notices, notice)
+	}
+	if f.replay != nil {
+		closing.ledger.Replay = f.replay.id
+		closing.notices = append(closing.notices, f.replay.milestones(notice, c.plan.Window, f.begin)...)
+	}
+	if ledger := &closing.ledger; ledger.Mismatch {
+		notice.Kind, notice.Window, notice.Total, notice.Rows = NoticeMismatch, ledger.Window, ledger.Total, c.rows.different()
+		notice.Detail = fmt.Sprintf("%d rows came each of %d times, %d were announced", notice.Rows, mismatchAttempts, ledger.Total)
+		closing.notices = append(closing.notices, notice)
+	}
+	return closing
+}
+
+// milestones are the notices of a replay's first and last window, which begins where from is.
+func (r *replayRange) milestones(notice Notice, w Window, from time.Time) []Notice {
+	notice.Window, notice.Replay = r.Window, r.id
+	var all []Notice
+	if r.starts && from.Equal(r.Begin) {
+		notice.Kind, notice.Detail = NoticeReplayStarted, "events of this time come again, marked with the replay's id"
+		all = append(all, notice)
+	}
+	if !w.End.Before(r.End) {
+		notice.Kind, notice.Detail = NoticeReplayFinished, "the replay has published all of its time"
+		all = append(all, notice)
+	}
+	return all
+}
+
+// windowClosing is what a whole window leaves behind beside its rows. What depends on the position before it is filled in when
+// it commits.
+type windowClosing struct {
+	ledger Ledger
+	// read is where the window leaves its position, or its range of the backlog.
+	read    Backlog
+	overlap time.Duration
+	// nearBacklog are the rows of a live window that the last windows of ranges of the backlog could bring too.
+	nearBacklog map[time.Time]*RowSet
+	savedAt     time.Time
+	notices     []Notice
+}
+
+// fill closes the window at the position that is committed now.
+func (w *windowClosing) fill(d *Draft) error {
+	before, _ := d.Position(w.ledger.Stream)
+	ledger := w.ledger
+	var next Checkpoint
+	if ledger.Backlog {
+		if len(before.Backlog) == 0 || !before.Backlog[0].Until.Equal(w.read.Until) {
+			return fmt.Errorf("(bug) close %s %s: it is not of the oldest range of the backlog", ledger.Stream, ledger.Window)
+		}
+		ledger.MovedFrom, ledger.MovedTo = before.Backlog[0].End, earlier(w.read.End, w.read.Until) // What is behind is the live position's.
+		next = before.afterBacklog(w.read, w.overlap)
+	} else {
+		ledger.MovedFrom, ledger.MovedTo = before.End, w.read.End
+		next = before
+		next.End, next.Span, next.OverlapIDs, next.OverlapHashes = w.read.End, w.read.Span, w.read.OverlapIDs, w.read.OverlapHashes
+		next.Backlog = withLive(before.Backlog, w.nearBacklog)
+		next.Removed = false
+	}
+	if ledger.Replay != "" {
+		ledger.MovedFrom, ledger.MovedTo = time.Time{}, time.Time{}
+	}
+	next.AppKey, next.Stream, next.Replay, next.SavedAt = ledger.AppKey, ledger.Stream, ledger.Replay, w.savedAt
+	d.CloseWindow(ledger, next, w.notices...)
+	return nil
+}
+
+// windowProposal is a whole window on its way to the publisher.
+type windowProposal struct {
+	stream   Stream
+	window   Window
+	observer Observer
+	batch    *Batch
+	closing  *windowClosing
+	// release gives the batch's memory back to the budget.
+	release func()
+}
+
+func (p *windowProposal) fill(ctx context.Context, d *Draft) error {
+	if err := d.Publish(ctx, p.batch); err != nil {
+		return err
+	}
+	p.batch = nil
+	p.release()
+	return p.closing.fill(d)
+}
+
+func (p *windowProposal) shares() (int, bool) { return p.batch.Bytes, true }
+
+func (p *windowProposal) done(err error) error {
+	if err != nil {
+		p.observer.Tell(WindowAbandoned{p.stream, p.window})
+	}
+	return err
+}
+
+// streamedProposal is a window on its way to the publisher that is too large to be held whole.
+type streamedProposal struct {
+	stream   Stream
+	window   Window
+	observer Observer
+	// first is its first part; rest carries the further ones, and is closed at the end.
+	first *Batch
+	rest  chan *Batch
+	// closing and err belong to the publisher once rest is closed: err tells whether the window is whole (nil) or must not be
+	// committed.
+	closing *windowClosing
+	err     error
+	// release gives the first part's memory back to the budget.
+	release func()
+}
+
+// errIncomplete marks a streamed window that did not become whole.
+var errIncomplete = errors.New("the window is not whole")
+
+func (p *streamedProposal) fill(ctx context.Context, d *Draft) error {
+	if err := d.Publish(ctx, p.first); err != nil {
+		return err
+	}
+	p.first = nil
+	p.release()
+	for part := range p.rest {
+		if err := d.Publish(ctx, part); err != nil {
+			return err
+		}
+	}
+	if p.err != nil {
+		return errIncomplete
+	}
+	return p.closing.fill(d)
+}
+
+func (*streamedProposal) shares() (int, bool) { return 0, false }
+
+// done takes a window that did not become whole for no error: its reader reads it again.
+func (p *streamedProposal) done(err error) error {
+	if errors.Is(err, errIncomplete) {
+		return nil
+	}
+	if err != nil {
+		p.abandoned()
+	}
+	return err
+}
+
+func (p *streamedProposal) abandoned() { p.observer.Tell(WindowAbandoned{p.stream, p.window}) }

@@ -1,0 +1,336 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// mismatchAttempts is how often a window whose rows do not add up to its total is read before it is closed all the same,
+// with a notice. Each attempt must have brought the same rows.
+const mismatchAttempts = 3
+
+// windowFetch is one window being fetched. Its goroutine plans it and reads it until it is whole.
+type windowFetch struct {
+	reading
+
+	res resources
+	// messages are for its reader; freed tells it that there is memory again.
+	messages chan<- fetchMessage
+	freed    chan<- struct{}
+
+	// What follows belongs to the reader. begin is where the window begins, after the one before it; shortened tells that its
+	// length is not what suited the density; planned is what is being asked for, as far as the reader was told; content is the
+	// whole window.
+	begin     time.Time
+	shortened bool
+	cancel    context.CancelFunc
+	planned   *Plan
+	content   *windowContent
+
+	// predecessors is closed when every window before this one is handed on; known are the overlap ids then.
+	predecessors chan struct{}
+	known        *overlapIDs
+
+	// What follows belongs to the fetch's goroutine: where it begins and has to end, and what it is asking for.
+	from     Position
+	asked    Plan
+	restarts int
+	// reserved is what it may take from the memory budget before it has to ask; needs is about what it will.
+	reserved, needs int64
+	// mismatches counts how often in a row the window brought the rows with lastChecksum, which are not its total.
+	mismatches   int
+	lastChecksum uint64
+	// mismatched tells that the last reading ended so.
+	mismatched bool
+}
+
+// fetchMessage is what a fetch tells its reader: one of the types below.
+type fetchMessage interface{ sender() *windowFetch }
+
+// windowPlanned tells what is about to be asked for.
+type windowPlanned struct {
+	fetch *windowFetch
+	plan  Plan
+}
+
+// firstPageRead is what the reply to the first request shows: the total, the span that suits it, what a row of it takes in
+// memory, and whether it has all rows.
+type firstPageRead struct {
+	fetch    *windowFetch
+	total    int64
+	span     time.Duration
+	rowBytes int
+	single   bool
+}
+
+// windowRead is the whole window.
+type windowRead struct {
+	fetch   *windowFetch
+	content *windowContent
+}
+
+// fetchFailed is an error that no reading anew can mend.
+type fetchFailed struct {
+	fetch *windowFetch
+	err   error
+}
+
+func (m *windowPlanned) sender() *windowFetch { return m.fetch }
+func (m *firstPageRead) sender() *windowFetch { return m.fetch }
+func (m *windowRead) sender() *windowFetch    { return m.fetch }
+func (m *fetchFailed) sender() *windowFetch   { return m.fetch }
+
+// predecessorsDone tells that every window before this one is handed on, and what is known of them. The reader calls it once.
+func (f *windowFetch) predecessorsDone(known *overlapIDs) {
+	f.known = known
+	close(f.predecessors)
+}
+
+// discard gives back what a window holds that is not handed on. The reader calls it.
+func (f *windowFetch) discard() {
+	if f.content != nil {
+		f.content.release()
+	}
+}
+
+// tell hands a message to the reader.
+func (f *windowFetch) tell(ctx context.Context, m fetchMessage) error {
+	select {
+	case f.messages <- m:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run reads the window until it is whole. A window that must be read anew is read anew here, as often as it takes, with the
+// waits of the retry policy.
+func (f *windowFetch) run(ctx context.Context) {
+	again := f.retry
+	again.Notify = nil // Each restart is reported as such.
+	var whole *windowContent
+	err := again.Do(ctx, "read window", func(ctx context.Context) error {
+		for {
+			var err error
+			if whole, err = f.attempt(ctx); err == nil || ClassOf(err) != Restart || ctx.Err() != nil {
+				return err
+			}
+			fault, _ := errors.AsType[*Fault](err)
+			if fault.Span <= 0 {
+				return &Fault{Class: Transient, Op: "read " + f.stream.String(), Err: err, After: fault.After}
+			}
+			f.from.Span = fault.Span // A window of another length starts without a wait.
+		}
+	})
+	if err != nil {
+		f.giveBack(f.reserved)
+		_ = f.tell(ctx, &fetchFailed{f, err}) // Nobody listens any more if the context is done.
+		return
+	}
+	if f.tell(ctx, &windowRead{f, whole}) != nil {
+		whole.release()
+	}
+}
+
+// attempt plans the window and reads it once.
+func (f *windowFetch) attempt(ctx context.Context) (*windowContent, error) {
+	// Only a window that does not add up is asked for exactly as before. Otherwise the plan is made anew, because the
+	// history that the API holds moves on while a fault lasts.
+	next := f.layOut
+	if f.mismatches > 0 {
+		next = func(ctx context.Context) error { return f.res.slots.take(ctx, f.stream) }
+	}
+	if err := next(ctx); err != nil {
+		return nil, err
+	}
+	f.mismatched = false
+	content, err := f.read(ctx, f.asked)
+	if err == nil {
+		return content, nil
+	}
+	if ClassOf(err) == Restart && ctx.Err() == nil {
+		f.restarts++
+		f.res.observer.Tell(WindowRestarted{f.stream, f.asked.Window, err})
+		if !f.mismatched {
+			f.mismatches = 0
+		}
+	}
+	return nil, err
+}
+
+// layOut plans the window, tells the reader, and waits for a slot. The head moves on while a window waits for that, so
+// it is planned once more then.
+func (f *windowFetch) layOut(ctx context.Context) error {
+	plan, err := f.res.source.Plan(ctx, f.stream, f.from)
+	if err != nil {
+		return err
+	}
+	if !plan.Head {
+		f.from.Until = plan.Window.End // What follows may be under way from now on.
+		if err = f.tell(ctx, &windowPlanned{f, plan}); err != nil {
+			return err
+		}
+	}
+	waited := f.res.now()
+	if err = f.res.slots.take(ctx, f.stream); err != nil {
+		return err
+	}
+	if plan.Head {
+		if f.res.now().Sub(waited) >= time.Second { // The API's bounds have whole seconds.
+			plan, err = f.res.source.Plan(ctx, f.stream, f.from)
+		}
+		if err == nil && !plan.Head {
+			f.from.Until = plan.Window.End
+		}
+		if err == nil {
+			err = f.tell(ctx, &windowPlanned{f, plan})
+		}
+		if err != nil {
+			f.res.slots.giveBack(f.stream)
+			return err
+		}
+	}
+	f.asked = plan
+	f.res.observer.Tell(WindowPlanned{f.stream, plan})
+	return nil
+}
+
+// giveBack returns memory to the budget.
+func (f *windowFetch) giveBack(bytes int64) {
+	if bytes <= 0 {
+		return
+	}
+	f.res.budget.Release(bytes)
+	select {
+	case f.freed <- struct{}{}:
+	default: // It is told already.
+	}
+}
+
+// read fetches the window once, in the slot that was taken.
+func (f *windowFetch) read(ctx context.Context, plan Plan) (*windowContent, error) {
+	if f.reserved == 0 && f.res.budget.TryAcquire(f.needs) {
+		f.reserved = f.needs
+	}
+	c := &windowContent{
+		fetch: f, plan: plan, held: f.reserved, slot: true,
+		rows: newRowCollector(plan.Window, f.overlap, f.appKey, f.stream),
+	}
+	f.reserved = 0
+	for _, end := range f.backlogEnds {
+		if isNear(end, plan.Window.Begin) {
+			c.rows.backlogEnds = append(c.rows.backlogEnds, end)
+		}
+	}
+	c.rows.isLive = f.backlog && plan.Window.End.After(f.until)
+	defer c.leaveSlot()
+	c.rows.ledger.Restarts = f.restarts
+	c.rows.ledger.Started = f.res.now()
+	err := f.pages(ctx, c)
+	if err == nil {
+		err = f.checkTotal(c)
+	}
+	if c.streamed != nil {
+		return c, c.endStream(ctx, err)
+	}
+	if err != nil {
+		f.reserved, c.held = c.held, 0 // For the next attempt.
+		return nil, err
+	}
+	c.shrink()
+	return c, nil
+}
+
+// pages reads the window's pages to the end. The next page is asked for while the last one is normalized, so that
+// neither waits for the other.
+func (f *windowFetch) pages(ctx context.Context, c *windowContent) error {
+	pages, err := f.res.source.Open(ctx, f.stream, c.plan.Window)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan pageResult, 1)
+	go fetchAll(ctx, pages, results)
+	defer func() {
+		cancel()
+		for range results { // Wait for the goroutine to end.
+		}
+		c.rows.ledger.Requests = pages.Requests()
+	}()
+	for result := range results {
+		switch {
+		case errors.Is(result.err, io.EOF):
+			return nil
+		case result.err != nil:
+			return result.err
+		}
+		if err := f.addPage(ctx, c, result.page); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+type pageResult struct {
+	page Page
+	err  error
+}
+
+// fetchAll gets page after page until there is an error; [io.EOF] comes behind the last.
+func fetchAll(ctx context.Context, pages Pages, results chan<- pageResult) {
+	defer close(results)
+	for {
+		page, err := pages.Next(ctx)
+		select {
+		case results <- pageResult{page, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// addPage takes in a page. The first one shows how dense the history is.
+func (f *windowFetch) addPage(ctx context.Context, c *windowContent, page Page) error {
+	c.span = page.Span
+	c.rows.addPage(page)
+	if c.rows.ledger.Pages == 1 {
+		first := &firstPageRead{
+			fetch: f, total: page.Total, span: page.Span, rowBytes: c.rows.batch.Bytes / max(1, len(page.Rows)),
+			single: page.Total <= int64(len(page.Rows)),
+		}
+		if err := f.tell(ctx, first); err != nil {
+			return err
+		}
+	}
+	return c.account(ctx)
+}
+
+// checkTotal holds the window against the reply's total.
+func (f *windowFetch) checkTotal(c *windowContent) error {
+	ledger := &c.rows.ledger
+	rows := c.rows.different()
+	if rows == ledger.Total && !c.rows.unsteady {
+		return nil
+	}
+	// Only a difference that stays is the API's: rows that are missing by accident are others each time.
+	if c.rows.checksum != f.lastChecksum {
+		f.mismatches = 0
+	}
+	f.mismatches++
+	f.lastChecksum, f.mismatched = c.rows.checksum, true
+	if f.mismatches >= mismatchAttempts {
+		ledger.Mismatch = true
+		return nil
+	}
+	return &Fault{
+		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, c.plan.Window),
+		Err: fmt.Errorf("%d different rows came, %d were announced (the pages agree on that: %t)",
+			rows, ledger.Total, !c.rows.unsteady),
+	}
+}
