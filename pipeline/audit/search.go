@@ -244,14 +244,14 @@ func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
 func (s *lateSearch) wanted(stream pipeline.Stream, r *record) bool {
 	begin, end := timeOf(r.begin), timeOf(r.end)
 	for _, b := range s.positions[stream].Backlog {
-		if !begin.After(b.Until.Add(backlogMargin)) && !end.Before(b.End) {
+		if !begin.After(b.Until.Add(backlogMargin)) && !end.Before(b.End.Add(-backlogMargin)) {
 			return false // What is late there may be the backlog's, which is still to be read.
 		}
 	}
 	return end.After(s.asked[stream]) && !end.After(s.until) && timeOf(r.started).Sub(end) < s.delay
 }
 
-// backlogMargin is how far behind the end of a backlog a window may begin that brings rows of it.
+// backlogMargin is how far from a range of the backlog a window may lie that brings rows of it.
 const backlogMargin = 2 * time.Second
 
 func (s *lateSearch) publish(ctx context.Context, d *Difference) error {
