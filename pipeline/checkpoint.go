@@ -22,6 +22,9 @@ type Checkpoint struct {
 	Sequence int64
 	// Counts are sums over the life of the stream.
 	Counts Counts
+	// Coverage is that of the days in which the positions of the stream are. CoveredUntil is the latest day of which any is known.
+	Coverage     []Coverage
+	CoveredUntil time.Time
 	// SavedAt is when the checkpoint was made, by the local clock.
 	SavedAt time.Time
 	// Rechecked tells up to where windows were asked for late rows.

@@ -111,7 +111,7 @@ type Exclusive struct {
 	Sink        Sink
 	Checkpoints Checkpoints
 	Claims      Claims
-	Retry       Retry
+	Coverage    CoverageReader
 	Observer    Observer
 }
 
@@ -195,7 +195,7 @@ func (e *Exclusive) write(ctx context.Context, fill Fill) error {
 	}
 	streams := newStreamTable()
 	streams.load(loaded)
-	w := writer{sink: e.Sink, checkpoints: e.Checkpoints, streams: streams, observer: e.Observer}
+	w := writer{sink: e.Sink, checkpoints: e.Checkpoints, coverage: e.Coverage, streams: streams, observer: e.Observer}
 	err = w.commit(ctx, fill)
 	if own, ok := errors.AsType[*fillError](err); ok {
 		return own.error

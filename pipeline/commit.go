@@ -18,6 +18,8 @@ type Commit struct {
 	Positions []*Checkpoint
 	Deleted   []Stream
 	Notices   []Notice
+	// Coverage is that of the days that windows changed.
+	Coverage []*Coverage
 	// Records are of topics that the core knows nothing of.
 	Records []Record
 }
@@ -32,9 +34,10 @@ type Fill func(ctx context.Context, d *Draft) error
 
 // Draft is a commit in the making, within its transaction. It is used by one goroutine.
 type Draft struct {
-	tx      Transaction
-	streams *streamTable
-	commit  Commit
+	tx       Transaction
+	streams  *streamTable
+	coverage CoverageReader
+	commit   Commit
 	// rows is what was published since the last window was closed.
 	rows publishedRows
 	// committed is what the observer is told once it is true.
@@ -93,8 +96,8 @@ func (d *Draft) Publish(ctx context.Context, b *Batch) error {
 }
 
 // CloseWindow records a window whose rows were published, with the position of its stream after it and its notices. What
-// follows from other records it fills in: offsets, sequence number and sums.
-func (d *Draft) CloseWindow(l Ledger, next Checkpoint, notices ...Notice) {
+// follows from other records it fills in: offsets, sequence number, sums and coverage.
+func (d *Draft) CloseWindow(ctx context.Context, l Ledger, next Checkpoint, notices ...Notice) error {
 	before, _ := d.Position(l.Stream)
 	rows := d.rows
 	d.rows = publishedRows{}
@@ -118,21 +121,28 @@ func (d *Draft) CloseWindow(l Ledger, next Checkpoint, notices ...Notice) {
 		}
 		d.Notify(n)
 	}
+	if l.Replay == "" && l.Stream.Kind != StreamStatistics {
+		if err := d.cover(ctx, &l, &next, &rows); err != nil {
+			return err
+		}
+	}
 	d.SetPosition(&next)
 	d.committed = append(d.committed, WindowCommitted{Ledger: &l, Checkpoint: &next, Events: rows.events})
 	for _, r := range rows.rejected {
 		d.committed = append(d.committed, RowRejected{l.Stream, r})
 	}
+	return nil
 }
 
 // CloseLate records rows that appeared in a window after it had been read, and were published now. They move no position; if
 // their stream has none any more, none is made.
-func (d *Draft) CloseLate(l Ledger, notice Notice) {
+func (d *Draft) CloseLate(ctx context.Context, l Ledger, notice Notice) error {
 	before, known := d.Position(l.Stream)
-	d.CloseWindow(l, before, notice)
+	err := d.CloseWindow(ctx, l, before, notice)
 	if !known {
 		d.commit.Positions = slices.DeleteFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == l.Stream })
 	}
+	return err
 }
 
 // publishedRows is what batches became in Kafka.
@@ -142,6 +152,7 @@ type publishedRows struct {
 	rejected []event.Rejection
 	// tooLarge counts the events among the rejected.
 	tooLarge int64
+	hours    hourly
 }
 
 func (p *publishedRows) add(b *Batch, published *Published) {
@@ -150,6 +161,10 @@ func (p *publishedRows) add(b *Batch, published *Published) {
 		p.events[target] += n
 	}
 	p.tooLarge += int64(len(published.Rejected))
+	if p.hours == nil {
+		p.hours = make(hourly)
+	}
+	p.hours.addBatch(b, published.Rejected)
 	for _, r := range slices.Concat(b.Rejected, published.Rejected) {
 		r.Row = nil // Only the fact is reported; the row stands in its topic.
 		p.rejected = append(p.rejected, r)
@@ -160,6 +175,7 @@ func (p *publishedRows) add(b *Batch, published *Published) {
 type writer struct {
 	sink        Sink
 	checkpoints Checkpoints
+	coverage    CoverageReader
 	streams     *streamTable
 	observer    Observer
 }
@@ -178,7 +194,7 @@ func (w *writer) commit(ctx context.Context, fills ...Fill) error {
 	if err != nil {
 		return err
 	}
-	d := &Draft{tx: tx, streams: w.streams}
+	d := &Draft{tx: tx, streams: w.streams, coverage: w.coverage}
 	if err := w.fill(ctx, d, fills); err != nil {
 		return w.abort(ctx, tx, err)
 	}

@@ -20,6 +20,8 @@ type Config struct {
 	Members, Background []Member
 	// Claims tell of commands that take the writer's place for a moment; nil where there are none, and a run that is fenced ends.
 	Claims Claims
+	// Coverage reads back what is known of days that the checkpoints do not have; nil knows nothing of them.
+	Coverage CoverageReader
 	// Start is where a stream without a checkpoint begins.
 	Start Start
 	// LiveFirst follows the head at once where a position is behind, and publishes the time in between beside that.

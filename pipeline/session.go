@@ -74,7 +74,9 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		},
 	}
 	pub := &publisher{
-		writer:    &writer{sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints, streams: p.streams, observer: p.cfg.Observer},
+		writer: &writer{
+			sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints, coverage: p.cfg.Coverage, streams: p.streams, observer: p.cfg.Observer,
+		},
 		proposals: proposals, shareBytes: p.cfg.WindowBytes,
 	}
 	err = s.work(ctx, pub)

@@ -192,7 +192,7 @@ type windowClosing struct {
 }
 
 // fill closes the window at the position that is committed now.
-func (w *windowClosing) fill(d *Draft) error {
+func (w *windowClosing) fill(ctx context.Context, d *Draft) error {
 	before, _ := d.Position(w.ledger.Stream)
 	ledger := w.ledger
 	var next Checkpoint
@@ -213,8 +213,7 @@ func (w *windowClosing) fill(d *Draft) error {
 		ledger.MovedFrom, ledger.MovedTo = time.Time{}, time.Time{}
 	}
 	next.AppKey, next.Stream, next.Replay, next.SavedAt = ledger.AppKey, ledger.Stream, ledger.Replay, w.savedAt
-	d.CloseWindow(ledger, next, w.notices...)
-	return nil
+	return d.CloseWindow(ctx, ledger, next, w.notices...)
 }
 
 // windowProposal is a whole window on its way to the publisher.
@@ -234,7 +233,7 @@ func (p *windowProposal) fill(ctx context.Context, d *Draft) error {
 	}
 	p.batch = nil
 	p.release()
-	return p.closing.fill(d)
+	return p.closing.fill(ctx, d)
 }
 
 func (p *windowProposal) shares() (int, bool) { return p.batch.Bytes, true }
@@ -279,7 +278,7 @@ func (p *streamedProposal) fill(ctx context.Context, d *Draft) error {
 	if p.err != nil {
 		return errIncomplete
 	}
-	return p.closing.fill(d)
+	return p.closing.fill(ctx, d)
 }
 
 func (*streamedProposal) shares() (int, bool) { return 0, false }

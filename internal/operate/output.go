@@ -18,6 +18,7 @@ type output struct {
 	store   pipeline.Checkpoints
 	claims  pipeline.Claims
 	archive *checkpoint.Archive
+	coverage *checkpoint.Coverage
 	// transactionalID is empty where delivery is at least once.
 	transactionalID string
 	// kafka and files are the store, whichever it is.
@@ -28,7 +29,7 @@ type output struct {
 // exclusive is the one write of a command: it takes the writer's place, with a run or without.
 func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
 	return &pipeline.Exclusive{
-		Command: command, Sink: out.sink, Checkpoints: out.store, Claims: out.claims, Retry: w.retry, Observer: w.observer,
+		Command: command, Sink: out.sink, Checkpoints: out.store, Claims: out.claims, Coverage: out.coverage, Observer: w.observer,
 	}
 }
 

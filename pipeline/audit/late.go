@@ -19,7 +19,9 @@ func (d *Difference) Publish(ctx context.Context, archive Archive, draft *pipeli
 	if err = draft.Publish(ctx, late.Batch); err != nil {
 		return 0, err
 	}
-	draft.CloseLate(late.Ledger, late.Notice)
+	if err = draft.CloseLate(ctx, late.Ledger, late.Notice); err != nil {
+		return 0, err
+	}
 	return late.Ledger.Rows, nil
 }
 

@@ -115,12 +115,11 @@ type news struct {
 }
 
 // fill puts it into a commit.
-func (n *news) fill(_ context.Context, d *pipeline.Draft) error {
+func (n *news) fill(ctx context.Context, d *pipeline.Draft) error {
 	cp, _ := d.Position(n.ledger.Stream)
 	cp.AppKey, cp.Stream, cp.End, cp.Marks, cp.SavedAt = n.ledger.AppKey, n.ledger.Stream, n.end, n.marks, n.savedAt
 	d.Append(n.records...)
-	d.CloseWindow(n.ledger, cp)
-	return nil
+	return d.CloseWindow(ctx, n.ledger, cp)
 }
 
 // next waits for the time of the next reading and reads, again and again, until something is new or changed. What it returns
