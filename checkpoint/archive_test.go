@@ -33,8 +33,10 @@ func writtenAt(n int64) time.Time { return second(n * 600) }
 // ledger writes a ledger record of a stream with a number into the partition that it has among so many.
 func (s *kafkaStore) ledger(t *testing.T, w *writer, app string, of pipeline.Stream, n int64, partitions int) {
 	t.Helper()
-	l := window(of, n).Ledger
-	l.AppKey, l.Sequence, l.MovedFrom, l.MovedTo = app, n, l.Begin, l.End
+	l := pipeline.Ledger{
+		AppKey: app, Stream: of, Window: pipeline.Window{Begin: writtenAt(n - 1), End: writtenAt(n)}, Sequence: n,
+		MovedFrom: writtenAt(n - 1), MovedTo: writtenAt(n), Started: writtenAt(n),
+	}
 	value, err := checkpoint.EncodeLedger(&l)
 	if err != nil {
 		t.Fatal(err)
