@@ -42,20 +42,11 @@ func (r *repair) flush(ctx context.Context) error {
 	err := r.exclusive.Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
 		published = 0
 		for _, difference := range r.pending {
-			late, err := difference.Late(ctx, r.archive, time.Now())
+			rows, err := difference.Publish(ctx, r.archive, d, time.Now())
 			if err != nil {
 				return err
 			}
-			if late == nil {
-				continue // Somebody else has published it meanwhile.
-			}
-			if err = d.Publish(ctx, late.Batch); err != nil {
-				return err
-			}
-			published += late.Ledger.Rows
-			if err = d.CloseLate(ctx, late.Ledger, late.Notice); err != nil {
-				return err
-			}
+			published += rows
 		}
 		return nil
 	})

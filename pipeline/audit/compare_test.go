@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -24,7 +25,11 @@ func missingIDs(all []*audit.Difference) []int64 {
 
 func repair(t *testing.T, w *world, d *audit.Difference) int64 {
 	t.Helper()
-	rows, err := d.Publish(t.Context(), w, w, time.Now())
+	var rows int64
+	err := w.Commit(t.Context(), func(ctx context.Context, draft *pipeline.Draft) (err error) {
+		rows, err = d.Publish(ctx, w, draft, time.Now())
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +183,11 @@ func TestRangesAreReadAnew(t *testing.T) {
 		w := newWorld(rows...)
 		time.Sleep(time.Hour)
 		told := 0
-		reader := &pipeline.RowReader{Source: w, Restarted: func(pipeline.Stream, pipeline.Window, error) { told++ }}
+		reader := &pipeline.RowReader{Source: w, Observer: func(o pipeline.Observation) {
+			if _, restarted := o.(pipeline.WindowRestarted); restarted {
+				told++
+			}
+		}}
 		all := pipeline.Window{Begin: begin, End: begin.Add(599 * time.Second)}
 		n := 0
 		w.open = func(_ pipeline.Stream, in pipeline.Window) (pipeline.Pages, error) {

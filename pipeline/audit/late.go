@@ -9,33 +9,19 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Draft is a transaction that is being filled.
-type Draft interface {
-	// Publish writes a batch; see [pipeline.Transaction].
-	Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Published, error)
-	// Window adds a ledger record, which gets the stream's next number.
-	Window(l *pipeline.Ledger)
-	// Notify adds a notice.
-	Notify(n pipeline.Notice)
-}
-
 // Publish puts into a draft what a difference is missing at the time of the call, with its ledger record and notice, and returns
-// how many rows that is. It is called by the one that writes; see [Difference.Late].
-func (d *Difference) Publish(ctx context.Context, archive Archive, draft Draft, now time.Time) (rows int64, err error) {
+// how many rows that is. It is called by whoever writes; see [Difference.Late].
+func (d *Difference) Publish(ctx context.Context, archive Archive, draft *pipeline.Draft, now time.Time) (rows int64, err error) {
 	late, err := d.Late(ctx, archive, now)
 	if err != nil || late == nil {
 		return 0, err
 	}
-	published, err := draft.Publish(ctx, late.Batch)
-	if err != nil {
+	if err = draft.Publish(ctx, late.Batch); err != nil {
 		return 0, err
 	}
-	tooLarge := int64(len(published.Rejected))
-	late.Ledger.Offsets = published.Offsets
-	late.Ledger.Published -= tooLarge
-	late.Ledger.Rejected += tooLarge
-	draft.Window(&late.Ledger)
-	draft.Notify(late.Notice)
+	if err = draft.CloseLate(ctx, late.Ledger, late.Notice); err != nil {
+		return 0, err
+	}
 	return late.Ledger.Rows, nil
 }
 

@@ -3,8 +3,8 @@ package audit
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -15,22 +15,14 @@ const (
 	ShortestDelay = time.Minute
 	// roundPart is the part of its delay after which a search is repeated: as many windows share a request.
 	roundPart = 5
+	// firstRound is when the first round of a long delay is made: what an earlier process has left is not left for hours.
+	firstRound = 10 * time.Minute
 	// searchContext is how much of the ledger before a range is read too: rows near its begin may stand there.
 	searchContext = 10 * time.Minute
 )
 
-// Committer is what a search needs of the pipeline.
-type Committer interface {
-	// Commit calls fill in the goroutine of the writer, when everything that was handed on before is committed, and commits in
-	// one transaction what it has put into the draft; nothing, if that is nothing. It returns when that is done, and never
-	// while fill is running.
-	Commit(ctx context.Context, fill func(ctx context.Context, d Draft) error) error
-	// Positions are the committed positions of the streams that are read now. The map is the caller's.
-	Positions() map[pipeline.Stream]pipeline.Checkpoint
-}
-
-// LateRows asks windows again, some time after they were read, whether rows have appeared in them, and publishes those. It is
-// safe for concurrent use.
+// LateRows asks windows again, some time after they were read, whether rows have appeared in them, and publishes those. What it
+// knows outlives sessions.
 type LateRows struct {
 	AppKey  string
 	Source  pipeline.Source
@@ -42,115 +34,102 @@ type LateRows struct {
 	// Named tells which streams are asked after each delay; the others, of which there may be very many, are asked after the
 	// longest alone. Nil is all.
 	Named func(pipeline.Stream) bool
-	// Failed is told of each failure, and how long it takes until the search is tried again: none ends the search, nor keeps
-	// it from the streams behind. May be nil.
-	Failed func(s pipeline.Stream, err error, wait time.Duration)
+	// Observer is told of each failure: none ends the search, nor keeps it from the streams behind.
+	Observer pipeline.Observer
 	// Now is the local clock.
 	Now pipeline.Clock
 
-	mu    sync.Mutex
+	rounds []round
+	// marks are up to where each stream's windows were asked, after each delay.
 	marks map[pipeline.Stream][]pipeline.Rechecked
 }
 
-// Marks tells up to where a stream's windows were asked, after each delay: what the checkpoint has to say of it that is committed
-// with a window. before is the checkpoint that the window moves, and which says where the search begins or goes on that did not
-// know the stream yet.
-func (l *LateRows) Marks(before *pipeline.Checkpoint, w *pipeline.Ledger) []pipeline.Rechecked {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.marks[w.Stream] == nil && !w.MovedTo.IsZero() {
-		begin := *before
-		if begin.End.IsZero() {
-			begin.End = w.MovedFrom
-		}
-		l.begin(w.Stream, &begin)
-	}
-	return slices.Clone(l.marks[w.Stream])
+var _ pipeline.Member = (*LateRows)(nil)
+
+// round is when the windows of a delay are asked next.
+type round struct {
+	delay, every time.Duration
+	next         time.Time
 }
 
-// Run searches until the context is done.
-func (l *LateRows) Run(ctx context.Context, c Committer) error {
-	type round struct {
-		delay, every time.Duration
-		next         time.Time
+// Run searches until ctx is done; see [pipeline.Member].
+func (l *LateRows) Run(ctx context.Context, session pipeline.Session) error {
+	if l.rounds == nil {
+		for _, delay := range l.Delays {
+			every := max(ShortestDelay, delay/roundPart)
+			l.rounds = append(l.rounds, round{delay, every, l.Now().Add(min(every, firstRound))})
+		}
 	}
-	var rounds []round
-	for _, delay := range l.Delays {
-		every := max(ShortestDelay, delay/roundPart)
-		rounds = append(rounds, round{delay, every, l.Now().Add(every)})
-	}
-	l.update(c.Positions(), 0)
-	for len(rounds) > 0 {
-		next := slices.MinFunc(rounds, func(a, b round) int { return a.next.Compare(b.next) })
+	for len(l.rounds) > 0 {
+		next := &l.rounds[0]
+		for i := range l.rounds {
+			if l.rounds[i].next.Before(next.next) {
+				next = &l.rounds[i]
+			}
+		}
 		if err := pipeline.Sleep(ctx, next.next.Sub(l.Now())); err != nil {
 			return err
 		}
-		l.round(ctx, c, next.delay, next.every)
-		for i := range rounds {
-			if rounds[i].delay == next.delay {
-				rounds[i].next = l.Now().Add(next.every)
-			}
-		}
+		l.round(ctx, session, next)
+		next.next = l.Now().Add(next.every)
 	}
-	<-ctx.Done()
-	return ctx.Err()
+	return nil
 }
 
 // round asks all windows that ended so long ago and were not asked yet.
-func (l *LateRows) round(ctx context.Context, c Committer, delay, every time.Duration) {
-	failed := func(s pipeline.Stream, err error) {
+func (l *LateRows) round(ctx context.Context, c pipeline.Committer, r *round) {
+	failed := func(what string, err error) {
 		// A stream that is gone is its reader's to tell.
-		if err != nil && ctx.Err() == nil && pipeline.ClassOf(err) != pipeline.Drop && l.Failed != nil {
-			l.Failed(s, err, every)
+		if err != nil && ctx.Err() == nil && pipeline.ClassOf(err) != pipeline.Drop {
+			l.Observer.Retry(what, err, r.every)
 		}
 	}
 	positions := c.Positions()
-	marks := l.update(positions, delay)
-	if len(marks) == 0 {
+	asked := l.update(positions, r)
+	if len(asked) == 0 {
 		return
 	}
 	now, err := l.Source.Now(ctx, pipeline.Stream{Kind: pipeline.StreamMessages})
 	if err != nil {
-		failed(pipeline.Stream{}, err)
+		failed("search for late rows", err)
 		return
 	}
-	search := &lateSearch{LateRows: l, committer: c, positions: positions, delay: delay, until: now.Add(-delay), marks: marks}
+	search := &lateSearch{LateRows: l, committer: c, positions: positions, delay: r.delay, until: now.Add(-r.delay), asked: asked}
 	if err := search.read(ctx); err != nil {
-		failed(pipeline.Stream{}, err)
+		failed("search for late rows", err)
 		return
 	}
 	for _, s := range search.streams {
 		if ctx.Err() != nil {
 			return
 		}
-		failed(s, search.stream(ctx, s))
+		failed("search for late rows of "+s.String(), search.stream(ctx, s))
 	}
+	failed("save up to where late rows were searched", search.save(ctx))
 }
 
 // update takes in what the positions say of streams that are new, forgets those that are gone, and returns up to where each was
-// asked after a delay. A stream that was never asked after it begins at its position.
-func (l *LateRows) update(positions map[pipeline.Stream]pipeline.Checkpoint, delay time.Duration) map[pipeline.Stream]time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for s := range l.marks {
-		if _, read := positions[s]; !read {
-			delete(l.marks, s)
-		}
+// asked after the round's delay.
+func (l *LateRows) update(positions map[pipeline.Stream]pipeline.Checkpoint, r *round) map[pipeline.Stream]time.Time {
+	if l.marks == nil {
+		l.marks = make(map[pipeline.Stream][]pipeline.Rechecked)
 	}
+	maps.DeleteFunc(l.marks, func(s pipeline.Stream, _ []pipeline.Rechecked) bool {
+		_, read := positions[s]
+		return !read
+	})
 	asked := make(map[pipeline.Stream]time.Time)
 	for s, cp := range positions {
 		if s.Kind == pipeline.StreamStatistics {
 			continue
 		}
 		if l.marks[s] == nil {
-			l.begin(s, &cp)
+			l.marks[s] = l.marksOf(s, &cp)
 		}
 		for i := range l.marks[s] {
 			mark := &l.marks[s][i]
-			if mark.End.After(cp.End) { // The position was set back.
-				mark.End = cp.End
-			}
-			if mark.After == delay {
+			mark.End = earlier(mark.End, cp.End) // The position may have been set back.
+			if mark.After == r.delay {
 				asked[s] = mark.End
 			}
 		}
@@ -158,50 +137,39 @@ func (l *LateRows) update(positions map[pipeline.Stream]pipeline.Checkpoint, del
 	return asked
 }
 
-// begin takes in where a stream is to be asked from.
-func (l *LateRows) begin(s pipeline.Stream, cp *pipeline.Checkpoint) {
-	if l.marks == nil {
-		l.marks = make(map[pipeline.Stream][]pipeline.Rechecked)
-	}
-	delays := l.Delays
-	if l.Named != nil && !l.Named(s) {
-		delays = []time.Duration{slices.Max(delays)}
-	}
+// marksOf are up to where a stream was asked that the search meets for the first time. One that was never asked has read no
+// window since the round before this one that ends further back.
+func (l *LateRows) marksOf(s pipeline.Stream, cp *pipeline.Checkpoint) []pipeline.Rechecked {
 	var marks []pipeline.Rechecked
-	for _, delay := range delays {
-		mark := pipeline.Rechecked{After: delay, End: cp.End}
+	longest := slices.Max(l.Delays)
+	for _, r := range l.rounds {
+		if r.delay != longest && l.Named != nil && !l.Named(s) {
+			continue
+		}
+		mark := pipeline.Rechecked{After: r.delay, End: cp.End.Add(-r.every)}
 		for _, before := range cp.Rechecked {
-			if before.After == delay {
+			if before.After == r.delay {
 				mark.End = before.End
 			}
 		}
 		marks = append(marks, mark)
 	}
-	l.marks[s] = marks
-}
-
-// move notes that a stream was asked up to a time.
-func (l *LateRows) move(s pipeline.Stream, delay time.Duration, end time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range l.marks[s] {
-		if mark := &l.marks[s][i]; mark.After == delay && mark.End.Before(end) {
-			mark.End = end
-		}
-	}
+	return marks
 }
 
 // lateSearch is one round.
 type lateSearch struct {
 	*LateRows
 
-	committer Committer
+	committer pipeline.Committer
 	positions map[pipeline.Stream]pipeline.Checkpoint
 	delay     time.Duration
-	// until is where the windows end that were closed so long ago; marks are where those end that were asked before.
-	until   time.Time
-	marks   map[pipeline.Stream]time.Time
+	// until is where the windows end that were closed so long ago; asked are where those end that were asked before.
+	until time.Time
+	asked map[pipeline.Stream]time.Time
+	// streams have something to be asked; moved are those whose marks have moved.
 	streams []pipeline.Stream
+	moved   []pipeline.Stream
 	chains  map[pipeline.Stream][]Chain
 	audit   *Audit
 }
@@ -209,7 +177,7 @@ type lateSearch struct {
 // read reads the ledger of the streams that have something to be asked, from the oldest mark on.
 func (s *lateSearch) read(ctx context.Context) error {
 	since := s.until
-	for stream, mark := range s.marks {
+	for stream, mark := range s.asked {
 		if mark.Before(s.until) {
 			s.streams = append(s.streams, stream)
 			since = earlier(since, mark)
@@ -221,7 +189,7 @@ func (s *lateSearch) read(ctx context.Context) error {
 	slices.SortFunc(s.streams, func(a, b pipeline.Stream) int { return cmp.Compare(a.String(), b.String()) })
 	var lineage Lineage
 	frontier, err := s.Archive.Ledger(ctx, Query{Streams: s.streams, Since: since.Add(-searchContext)}, func(l *pipeline.Ledger, at Place) error {
-		if l.End.After(s.marks[l.Stream].Add(-searchContext)) {
+		if l.End.After(s.asked[l.Stream].Add(-searchContext)) {
 			lineage.Add(l, at)
 		}
 		return nil
@@ -246,6 +214,7 @@ func earlier(a, b time.Time) time.Time {
 
 // stream asks the windows of a stream that end behind its mark.
 func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
+	end := s.asked[stream]
 	for _, c := range s.chains[stream] {
 		part := c.cut(func(r *record) bool { return s.wanted(stream, r) })
 		if part.n > 0 {
@@ -254,11 +223,20 @@ func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
 			}
 		}
 		for r := range c.records() {
-			if end := timeOf(r.end); !end.After(s.until) {
-				s.move(stream, s.delay, end)
+			if at := timeOf(r.end); at.After(end) && !at.After(s.until) {
+				end = at
 			}
 		}
 	}
+	if !end.After(s.asked[stream]) {
+		return nil
+	}
+	for i := range s.marks[stream] {
+		if mark := &s.marks[stream][i]; mark.After == s.delay {
+			mark.End = end
+		}
+	}
+	s.moved = append(s.moved, stream)
 	return nil
 }
 
@@ -270,7 +248,7 @@ func (s *lateSearch) wanted(stream pipeline.Stream, r *record) bool {
 			return false // What is late there may be the backlog's, which is still to be read.
 		}
 	}
-	return end.After(s.marks[stream]) && !end.After(s.until) && timeOf(r.started).Sub(end) < s.delay
+	return end.After(s.asked[stream]) && !end.After(s.until) && timeOf(r.started).Sub(end) < s.delay
 }
 
 // backlogMargin is how far from a range of the backlog a window may lie that brings rows of it.
@@ -280,8 +258,24 @@ func (s *lateSearch) publish(ctx context.Context, d *Difference) error {
 	if !d.Repairable() {
 		return nil
 	}
-	return s.committer.Commit(ctx, func(ctx context.Context, draft Draft) error {
+	return s.committer.Commit(ctx, func(ctx context.Context, draft *pipeline.Draft) error {
 		_, err := d.Publish(ctx, s.Archive, draft, s.Now())
 		return err
+	})
+}
+
+// save commits up to where the streams were asked, so that the next start goes on from there.
+func (s *lateSearch) save(ctx context.Context) error {
+	if len(s.moved) == 0 {
+		return nil
+	}
+	return s.committer.Commit(ctx, func(_ context.Context, draft *pipeline.Draft) error {
+		for _, stream := range s.moved {
+			if cp, known := draft.Position(stream); known {
+				cp.Rechecked = slices.Clone(s.marks[stream])
+				draft.SetPosition(&cp)
+			}
+		}
+		return nil
 	})
 }

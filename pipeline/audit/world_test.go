@@ -61,18 +61,15 @@ type world struct {
 	deleted map[string]bool
 	ledger  []pipeline.Ledger
 	notices []pipeline.Notice
-	next    map[pipeline.Stream]int64
 	// asked are the queries for ledger records.
 	asked     []audit.Query
 	positions map[pipeline.Stream]pipeline.Checkpoint
-	// marks, where set, says what a checkpoint says of the search for late rows.
-	marks func(*pipeline.Checkpoint, *pipeline.Ledger) []pipeline.Rechecked
 }
 
 func newWorld(rows ...row) *world {
 	return &world{
 		rows: map[pipeline.Stream][]row{messages(): rows}, topics: make(map[string][]stored), deleted: make(map[string]bool),
-		next: make(map[pipeline.Stream]int64), positions: make(map[pipeline.Stream]pipeline.Checkpoint),
+		positions: make(map[pipeline.Stream]pipeline.Checkpoint),
 	}
 }
 
@@ -95,6 +92,8 @@ func (w *world) Total(_ context.Context, s pipeline.Stream, in pipeline.Window) 
 }
 
 func (*world) Now(context.Context, pipeline.Stream) (time.Time, error) { return time.Now().UTC(), nil }
+
+func (*world) Forget(pipeline.Stream) {}
 
 func (*world) Plan(context.Context, pipeline.Stream, pipeline.Position) (pipeline.Plan, error) {
 	return pipeline.Plan{}, errors.New("an audit plans nothing")
@@ -199,39 +198,75 @@ func (w *world) read(s pipeline.Stream, from, to time.Time) {
 	}
 	record.Total = record.Rows
 	record.Offsets = w.put(batch)
-	w.enter(&record)
-	before, next := w.positions[s], pipeline.Checkpoint{AppKey: appKey, Stream: s, End: to}
-	if w.marks != nil {
-		next.Rechecked = w.marks(&before, &record)
-	}
+	next := w.positions[s]
+	next.AppKey, next.Stream, next.End = appKey, s, to
+	next.Sequence++
+	record.Sequence, record.Committed = next.Sequence, time.Now()
 	w.positions[s] = next
+	w.ledger = append(w.ledger, record)
 }
 
-// enter writes a ledger record.
-func (w *world) enter(l *pipeline.Ledger) {
-	w.next[l.Stream]++
-	l.Sequence, l.Committed = w.next[l.Stream], time.Now()
-	w.ledger = append(w.ledger, *l)
+// Commit takes the writer's place, as a command does.
+func (w *world) Commit(ctx context.Context, fill pipeline.Fill) error {
+	k := &kafka{world: w}
+	e := pipeline.Exclusive{Command: "test", Sink: k, Checkpoints: k, Claims: k}
+	return e.Commit(ctx, fill)
 }
 
-// Publish, Window and Notify make the world the draft of a transaction that is committed at once.
-func (w *world) Publish(_ context.Context, b *pipeline.Batch) (pipeline.Published, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return pipeline.Published{Offsets: w.put(b)}, nil
+func (*world) Follow(context.Context, pipeline.Stream) error {
+	return errors.New("nothing is followed")
 }
 
-func (w *world) Window(l *pipeline.Ledger) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.enter(l)
+func (*world) Sweep(int) time.Duration { return 0 }
+
+// kafka is the world as sink, transaction, checkpoints and claims. What is published is there at once: nothing fails in it.
+type kafka struct {
+	*world
+
+	claim pipeline.Claim
 }
 
-func (w *world) Notify(n pipeline.Notice) { w.notices = append(w.notices, n) }
+func (*kafka) Open(context.Context) error { return nil }
 
-func (w *world) Commit(ctx context.Context, fill func(context.Context, audit.Draft) error) error {
-	return fill(ctx, w)
+func (*kafka) Forget() {}
+
+func (k *kafka) Begin(context.Context) (pipeline.Transaction, error) { return k, nil }
+
+func (k *kafka) Publish(_ context.Context, b *pipeline.Batch) (pipeline.Published, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return pipeline.Published{Offsets: k.put(b)}, nil
 }
+
+func (*kafka) Append(context.Context, []pipeline.Record) error { return nil }
+
+func (*kafka) Commit(context.Context) error { return nil }
+
+func (*kafka) Abort(context.Context) error { return nil }
+
+func (k *kafka) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
+	return k.Positions(), nil
+}
+
+func (k *kafka) Stage(c *pipeline.Commit) ([]pipeline.Record, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range c.Windows {
+		l.Committed = time.Now()
+		k.ledger = append(k.ledger, *l)
+	}
+	for _, cp := range c.Positions {
+		k.positions[cp.Stream] = *cp
+	}
+	k.notices = append(k.notices, c.Notices...)
+	return nil, nil
+}
+
+func (*kafka) Save(context.Context, *pipeline.Commit) error { return nil }
+
+func (k *kafka) Announce(_ context.Context, c pipeline.Claim) error { k.claim = c; return nil }
+
+func (k *kafka) Newest(context.Context) (pipeline.Claim, error) { return k.claim, nil }
 
 func (w *world) Positions() map[pipeline.Stream]pipeline.Checkpoint {
 	w.mu.Lock()

@@ -1,0 +1,291 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/tests/fakes"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
+)
+
+// archive reads a fake Kafka back, whose ledger has one partition.
+type archive struct{ *fakes.Kafka }
+
+func (a archive) ledger() []pipeline.Ledger {
+	a.Mu.Lock()
+	defer a.Mu.Unlock()
+	return slices.Clone(a.Kafka.Ledger)
+}
+
+func (a archive) Ledger(_ context.Context, q audit.Query, fn func(*pipeline.Ledger, audit.Place) error) (audit.Frontier, error) {
+	ledger := a.ledger()
+	for i := range ledger {
+		if ledger[i].Started.Before(q.Since.Add(-time.Hour)) {
+			continue
+		}
+		if err := fn(&ledger[i], audit.Place{Offset: int64(i)}); err != nil {
+			return nil, err
+		}
+	}
+	return audit.Frontier{0: int64(len(ledger))}, nil
+}
+
+func (a archive) Newer(_ context.Context, s pipeline.Stream, behind audit.Frontier, fn func(*pipeline.Ledger, audit.Place) error) error {
+	ledger := a.ledger()
+	for i := behind[0]; i < int64(len(ledger)); i++ {
+		if ledger[i].Stream == s {
+			if err := fn(&ledger[i], audit.Place{Offset: i}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a archive) At(_ context.Context, p audit.Place) (*pipeline.Ledger, error) {
+	return &a.ledger()[p.Offset], nil
+}
+
+func (a archive) Records(_ context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
+	return a.EventsAt(ranges, fn)
+}
+
+// chains reads the whole ledger, and returns an audit of it.
+func (a archive) chains(t *testing.T, source *fakes.Source) (*audit.Audit, []audit.Chain) {
+	t.Helper()
+	var lineage audit.Lineage
+	frontier, err := a.Ledger(t.Context(), audit.Query{}, func(l *pipeline.Ledger, p audit.Place) error {
+		lineage.Add(l, p)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &audit.Audit{
+		AppKey: fakes.AppKey, Rows: &pipeline.RowReader{Source: source}, Totals: source, Archive: a, Frontier: frontier,
+	}, lineage.Chains(all)
+}
+
+func searching(source *fakes.Source, kafka *fakes.Kafka, delays ...time.Duration) *audit.LateRows {
+	return &audit.LateRows{
+		AppKey: fakes.AppKey, Source: source, Rows: &pipeline.RowReader{Source: source}, Totals: source, Archive: archive{kafka},
+		Delays: delays, Now: time.Now,
+	}
+}
+
+// TestLateRowsArePublishedOnce lets rows appear after their time was read, some sooner, some later, while
+// sessions fail now and then.
+func TestLateRowsArePublishedOnce(t *testing.T) {
+	for _, failing := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			dice := rand.New(rand.NewPCG(3, 4))
+			begin := time.Now().UTC()
+			rows := fakes.RowsFrom(begin, 3000)
+			late := 0
+			for i := range rows {
+				if i%200 != 7 {
+					continue
+				}
+				rows[i].Late = 2 * time.Minute // Within the first delay.
+				if i%400 == 7 {
+					rows[i].Late = 20 * time.Minute // Within the second.
+				}
+				late++
+			}
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			if failing {
+				kafka.Fail = func(_ context.Context, op string) error {
+					if dice.IntN(200) > 0 || op == "open" || op == "load" {
+						return nil
+					}
+					return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("injected")}
+				}
+			}
+			cfg := fakes.ConfigFor(source, kafka, begin)
+			cfg.Background = []pipeline.Member{searching(source, kafka, 10*time.Minute, 30*time.Minute)}
+			if err := fakes.RunFor(t, cfg, 100*time.Minute); err != nil {
+				t.Fatalf("run: %v", err)
+			}
+			got, want := kafka.IDs(), fakes.IDsOf(rows)
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("failing %t: %d events, want %d", failing, len(got), len(want))
+			}
+			marked, told := int64(0), int64(0)
+			for i := range kafka.Ledger {
+				if l := &kafka.Ledger[i]; l.Late {
+					marked += l.Published
+				}
+			}
+			for i := range kafka.Notices {
+				if n := &kafka.Notices[i]; n.Kind == pipeline.NoticeLateRows {
+					told += n.Rows
+				}
+			}
+			if marked != int64(late) || told != marked {
+				t.Errorf("failing %t: %d late rows in the ledger, %d in notices, want %d", failing, marked, told, late)
+			}
+			if counts := kafka.Position(messages()).Counts; counts.Published != int64(len(rows)) {
+				t.Errorf("failing %t: %d are counted, want %d", failing, counts.Published, len(rows))
+			}
+			// Steps of 2 and of 6 minutes, and a few halvings for each late row.
+			if limit := 50 + 17 + late*40; source.TotalsAsked() > limit {
+				t.Errorf("failing %t: %d requests for totals, want at most %d", failing, source.TotalsAsked(), limit)
+			}
+		})
+	}
+}
+
+// TestSearchCostsLittleWhereNothingIsLate counts the requests of quiet hours.
+func TestSearchCostsLittleWhereNothingIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		source, kafka := fakes.NewSource(fakes.RowsFrom(begin, 2*3600)...), fakes.NewKafka()
+		cfg := fakes.ConfigFor(source, kafka, begin)
+		cfg.Background = []pipeline.Member{searching(source, kafka, 10*time.Minute)}
+		if err := fakes.RunFor(t, cfg, 2*time.Hour); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		if n := source.TotalsAsked(); n < 50 || n > 60 {
+			t.Errorf("%d requests for totals, want one each two minutes", n)
+		}
+	})
+}
+
+// setBack does what `checkpoint reset` does.
+func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Time) {
+	t.Helper()
+	before, err := (&pipeline.RowReader{Source: source}).RowsBefore(context.WithoutCancel(t.Context()), fakes.AppKey, messages(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp := kafka.Checkpoints[messages()]
+	kafka.Checkpoints[messages()] = cp.ResetTo(to, before)
+}
+
+// TestAuditAfterLiveFirstFindsNothing holds a history that was read at two places, then set back, then uncovered in the middle,
+// against the API; and finds exactly the row that appeared afterwards.
+func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-3 * time.Hour)
+		rows := fakes.RowsFrom(begin, 3*3600+300)
+		rows[5000].Late = 24 * time.Hour
+		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		source.PageSize, source.Span = 500, 10*time.Minute
+		cfg := fakes.ConfigFor(source, kafka, begin)
+		cfg.LiveFirst = true
+		if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		setBack(t, source, kafka, begin.Add(90*time.Minute))
+		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		again := pipeline.Window{Begin: begin.Add(33 * time.Minute), End: begin.Add(71 * time.Minute)}
+		reader := &pipeline.RowReader{Source: source}
+		before, err := reader.RowsBefore(t.Context(), fakes.AppKey, messages(), again.Begin)
+		upTo, failed := reader.RowsBefore(t.Context(), fakes.AppKey, messages(), again.End.Add(time.Second))
+		cp := kafka.Position(messages())
+		next, refused := cp.Uncover(again, before, upTo)
+		if err = errors.Join(err, failed, refused); err != nil {
+			t.Fatal(err)
+		}
+		kafka.Checkpoints[messages()] = next
+		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		if left := kafka.Position(messages()).Backlog; len(left) > 0 {
+			t.Fatalf("the range is not read yet: %+v", left)
+		}
+		compare := func() (missing []int64) {
+			a, chains := archive{kafka}.chains(t, source)
+			a.Step = time.Hour
+			for _, c := range chains {
+				err := a.Check(t.Context(), &c, func(d *audit.Difference) error {
+					if d.Extra != 0 || d.Deleted != 0 {
+						t.Errorf("%+v", d)
+					}
+					for _, m := range d.Missing {
+						missing = append(missing, m.MsgID)
+					}
+					e := pipeline.Exclusive{Command: "test", Sink: kafka, Checkpoints: &fakes.Store{Kafka: kafka}, Claims: kafka}
+					return e.Commit(t.Context(), func(ctx context.Context, draft *pipeline.Draft) error {
+						_, err := d.Publish(ctx, archive{kafka}, draft, time.Now())
+						return err
+					})
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			return missing
+		}
+		if missing := compare(); len(missing) > 0 {
+			t.Errorf("%d rows are missing before one appears", len(missing))
+		}
+		time.Sleep(24 * time.Hour)
+		if missing := compare(); !slices.Equal(missing, []int64{rows[5000].ID}) {
+			t.Errorf("missing: %v, want %d", missing, rows[5000].ID)
+		}
+		if missing := compare(); len(missing) > 0 {
+			t.Errorf("missing after the repair: %v", missing)
+		}
+	})
+}
+
+// TestAuditOfAPartKnowsWhatLiesBeforeIt finds, wherever an audit begins, the rows that are missing and none that the window
+// before the first one has published, although windows overlap.
+func TestAuditOfAPartKnowsWhatLiesBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-10 * time.Minute)
+		rows := fakes.RowsFrom(begin, 590)
+		var late []int64
+		for i := range rows {
+			if i%60 == 30 { // One in each window.
+				rows[i].Late = time.Hour
+				late = append(late, rows[i].ID)
+			}
+		}
+		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 2*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		time.Sleep(2 * time.Hour)
+		if _, chains := (archive{kafka}).chains(t, source); len(chains) != 1 || chains[0].Len() < 10 {
+			t.Fatalf("there are %d chains", len(chains))
+		}
+		for i, first := range kafka.Ledger {
+			a, _ := archive{kafka}.chains(t, source)
+			var lineage audit.Lineage
+			for j := range kafka.Ledger {
+				lineage.Add(&kafka.Ledger[j], audit.Place{Offset: int64(j)})
+			}
+			parts := lineage.Chains(func(_ pipeline.Stream, w pipeline.Window) bool { return !w.Begin.Before(first.Begin) })
+			if len(parts) != 1 || parts[0].Len() != len(kafka.Ledger)-i {
+				t.Fatalf("from window %d on there are %d chains", i, len(parts))
+			}
+			var missing, want []int64
+			err := a.Check(t.Context(), &parts[0], func(d *audit.Difference) error {
+				for _, m := range d.Missing {
+					missing = append(missing, m.MsgID)
+				}
+				return nil
+			})
+			for _, r := range rows {
+				if slices.Contains(late, r.ID) && !r.At.Before(first.Begin) {
+					want = append(want, r.ID)
+				}
+			}
+			if err != nil || !slices.Equal(missing, want) {
+				t.Errorf("from %s on, %v are missing, want %v; %v", first.Begin, missing, want, err)
+			}
+		}
+	})
+}
