@@ -204,9 +204,13 @@ type recorder struct {
 }
 
 func (r *recorder) observer() pipeline.Observer {
-	return &pipeline.Observer{Request: func(_ pipeline.Stream, class string, _ time.Duration) {
+	return func(o pipeline.Observation) {
+		answered, ok := o.(pipeline.RequestAnswered)
+		if !ok {
+			return
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.classes = append(r.classes, class)
-	}}
+		r.classes = append(r.classes, answered.Class)
+	}
 }
