@@ -21,6 +21,7 @@ import (
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -58,7 +59,7 @@ func newAlmanac(t *testing.T, name string, change func(*sim.Options)) *almanac {
 }
 
 // follow does what a process does, until ctx ends.
-func (a *almanac) follow(ctx context.Context) error {
+func (a *almanac) follow(ctx context.Context, observer pipeline.Observer) error {
 	conn, err := kafka.Open(kafka.Config{Brokers: a.brokers, ClientID: "test"})
 	if err != nil {
 		return err
@@ -82,27 +83,20 @@ func (a *almanac) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = out.Open(ctx); err != nil {
-		return err
-	}
 	store := checkpoint.NewKafka(conn.Client, "t.checkpoints", a.api.AppKey,
 		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
-	checkpoints, err := store.Load(ctx)
+	member := statistics.New(statistics.Config{
+		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond, Observer: observer,
+	})
+	p, err := pipeline.New(pipeline.Config{
+		AppKey: a.api.AppKey, Members: []pipeline.Member{member}, Source: api, Sink: out, Checkpoints: store,
+		Grace: time.Millisecond, // A killed process finishes nothing.
+		Retry: retry, Observer: observer,
+	})
 	if err != nil {
 		return err
 	}
-	s := pipeline.NewStatistics(pipeline.StatisticsConfig{
-		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond,
-	}, checkpoints[a.stream])
-	for {
-		update, err := s.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if err := update.Commit(ctx, out, store); err != nil {
-			return err
-		}
-	}
+	return p.Run(ctx)
 }
 
 // followFor cuts off what follows after a time.
@@ -111,7 +105,7 @@ func (a *almanac) followFor(t *testing.T, d time.Duration) {
 	ctx, cut := context.WithCancel(t.Context())
 	defer time.AfterFunc(d, cut).Stop()
 	defer cut()
-	if err := a.follow(ctx); ctx.Err() == nil {
+	if err := a.follow(ctx, nil); ctx.Err() == nil {
 		t.Fatalf("it ended by itself: %v", err)
 	}
 }
@@ -237,8 +231,16 @@ func (a *almanac) compare(t *testing.T, last map[string]json.RawMessage) {
 func TestStatisticsWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	a := newAlmanac(t, "users", func(o *sim.Options) { o.NoStatistics = true })
-	err := a.follow(t.Context())
-	if fault, ok := errors.AsType[*pipeline.Fault](err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
-		t.Errorf("%v; want it dropped, with a hint", err)
+	var dropped []pipeline.StreamDropped
+	err := a.follow(t.Context(), func(o pipeline.Observation) {
+		if drop, ok := o.(pipeline.StreamDropped); ok {
+			dropped = append(dropped, drop) // The stream is the only one, so it is told by one goroutine.
+		}
+	})
+	if len(dropped) != 1 || dropped[0].Stream != a.stream {
+		t.Fatalf("%v; dropped %+v, want %s once", err, dropped, a.stream)
+	}
+	if fault, ok := errors.AsType[*pipeline.Fault](dropped[0].Err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
+		t.Errorf("%v; want it dropped, with a hint", dropped[0].Err)
 	}
 }
