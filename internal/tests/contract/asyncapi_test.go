@@ -202,7 +202,7 @@ func TestMessagesOfTheDocument(t *testing.T) {
 	event, none := []apiSchemas{{"message", "message-headers"}, {"message.avsc", "message-avro-headers"}}, ""
 	want := map[string][]apiSchemas{
 		"single": event, "group": event, "chatroom": event, "other": event, "rejected": {{none, "rejected-headers"}},
-		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}},
+		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}, {value: "claim"}},
 		"statistics.users": {{value: "statistics-users"}}, "statistics.messages": {{value: "statistics-messages"}},
 		"statistics.groups": {{value: "statistics-groups"}},
 	}
@@ -257,6 +257,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 		{"window", "windows", "window", appKey + "/groups/10055201/2026-11-01T10:00:00Z"},
 		{"notice", "notices", "notice", appKey + "/messages"},
 		{"checkpoint", "checkpoints", "checkpoint", appKey + "/groups/10055201"},
+		{"claim", "checkpoints", "claim", appKey + "!claim"},
 	} {
 		valid := record{topic: tc.topic, key: []byte(tc.key), value: rawExamples(t, tc.schema)[0]}
 		if err := valid.check(c); err != nil {

@@ -85,8 +85,10 @@ func TestRefusedRecords(t *testing.T) {
 	window := own("windows", "window", appKey+"/groups/10055201/2026-11-01T10:00:00Z")
 	notice := own("notices", "notice", appKey+"/messages")
 	position := own("checkpoints", "checkpoint", appKey+"/groups/10055201")
+	claim := own("checkpoints", "claim", appKey+"!claim")
+	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!claim")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
-	for _, valid := range []func() record{message, rejected, window, notice, position, day} {
+	for _, valid := range []func() record{message, rejected, window, notice, position, claim, claimOfReplay, day} {
 		if err := valid().check(c); err != nil {
 			t.Error(err)
 		}
@@ -144,6 +146,9 @@ func TestRefusedRecords(t *testing.T) {
 		"notice under another key":     {notice, key(appKey), "the key"},
 		"notice of an unlisted kind":   {notice, value(`"gap"`, `"rain"`), "kind"},
 		"checkpoint of another stream": {position, key(appKey + "/messages"), "the key"},
+		"claim under another key":      {claim, key(appKey + "/messages"), "claim"},
+		"claim without a value":        {claim, func(r *record) { r.value = nil }, "no JSON"},
+		"claim with a header":          {claim, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
 		"statistics of another day":    {day, key(appKey + "/2017-03-02"), "the key"},
 		"statistics of another kind":   {day, topic("statistics.groups"), "kind"},
 	} {

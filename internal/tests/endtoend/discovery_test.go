@@ -61,7 +61,12 @@ func TestDiscoveredPopulation(t *testing.T) {
 	told := make(map[pipeline.Stream]int)
 	ctx, stop := context.WithTimeout(t.Context(), runWithin)
 	defer stop()
-	j.observer = &pipeline.Observer{Notice: func(n pipeline.Notice) {
+	j.observer = func(o pipeline.Observation) {
+		published, ok := o.(pipeline.NoticePublished)
+		if !ok {
+			return
+		}
+		n := published.Notice
 		mu.Lock()
 		defer mu.Unlock()
 		if told[n.Stream]++; n.Kind != pipeline.NoticeRemoved || told[n.Stream] > 1 {
@@ -70,7 +75,7 @@ func TestDiscoveredPopulation(t *testing.T) {
 		if len(told) == 6 {
 			stop()
 		}
-	}}
+	}
 	if err := j.run(ctx, nil); err != nil {
 		t.Fatal(err)
 	}

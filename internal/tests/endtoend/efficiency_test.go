@@ -38,7 +38,7 @@ func (l *ledgerOnly) Begin(context.Context) (pipeline.Transaction, error) { retu
 func (*ledgerOnly) Append(context.Context, []pipeline.Record) error       { return nil }
 func (*ledgerOnly) Commit(context.Context) error                          { return nil }
 func (*ledgerOnly) Abort(context.Context) error                           { return nil }
-func (*ledgerOnly) Stage([]*pipeline.Closed) ([]pipeline.Record, error)   { return nil, nil }
+func (*ledgerOnly) Stage(*pipeline.Commit) ([]pipeline.Record, error)     { return nil, nil }
 
 func (l *ledgerOnly) Publish(_ context.Context, b *pipeline.Batch) (pipeline.Published, error) {
 	for i := range b.Events {
@@ -54,9 +54,9 @@ func (l *ledgerOnly) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpo
 	return l.positions, nil
 }
 
-func (l *ledgerOnly) Save(_ context.Context, closed []*pipeline.Closed) error {
-	for _, c := range closed {
-		l.positions[c.Checkpoint.Stream] = c.Checkpoint
+func (l *ledgerOnly) Save(_ context.Context, c *pipeline.Commit) error {
+	for _, cp := range c.Positions {
+		l.positions[cp.Stream] = *cp
 	}
 	return nil
 }

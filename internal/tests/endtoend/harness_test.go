@@ -29,7 +29,7 @@ import (
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
+	"github.com/jmpub/jmpub/pipeline/discovery"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -87,7 +87,7 @@ type job struct {
 	pageSize int
 	// unchecked leaves out the contract, which takes longer than all the rest, where many rows are there for another reason.
 	unchecked bool
-	observer  *pipeline.Observer
+	observer  pipeline.Observer
 	// template names the event topics; registry is the address of the schema registry where events are in Avro.
 	template, registry string
 }
@@ -117,15 +117,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	defer transport.CloseIdleConnections()
 
 	heads := newHeads(j.streams, j.until.Add(time.Second), cancel)
-	end := &pipeline.Observer{Head: heads.see}
-	if j.liveFirst { // The end is reached when no history is left behind the head.
-		end = &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
-			if c.Checkpoint.Past == nil {
-				heads.see(c.Checkpoint.Stream, c.Checkpoint.End)
-			}
-		}}
-	}
-	observer := pipeline.Observers(j.observer, end)
+	observer := pipeline.Observers(j.observer, heads.observer(j.liveFirst))
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := source.Config{
 		AppKey: j.api.AppKey, MasterSecret: secret.New(j.api.MasterSecret), BaseURL: j.url,
@@ -182,7 +174,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Grace:  grace,
-		AppKey: j.api.AppKey, Streams: j.named(), Discovery: j.discovery(api), Source: api, Sink: out, Checkpoints: store,
+		AppKey: j.api.AppKey, Streams: j.named(), Members: j.members(api), Source: api, Sink: out, Checkpoints: store,
 		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
 		Retry: retry, Observer: observer, LiveFirst: j.liveFirst,
 	})
@@ -197,11 +189,15 @@ func (j *job) named() []pipeline.Stream {
 	return slices.DeleteFunc(slices.Clone(j.streams), func(s pipeline.Stream) bool { return slices.Contains(j.discover, s.Kind) })
 }
 
-func (j *job) discovery(lists pipeline.Directory) *pipeline.DiscoveryConfig {
+// members find the streams that are not named.
+func (j *job) members(api *source.Client) []pipeline.Member {
 	if len(j.discover) == 0 {
 		return nil
 	}
-	return &pipeline.DiscoveryConfig{Kinds: j.discover, Directory: lists, Every: 300 * time.Millisecond}
+	return []pipeline.Member{discovery.New(discovery.Config{
+		AppKey: j.api.AppKey, Kinds: j.discover, Directory: api, Clock: api, Named: j.named(), Every: 300 * time.Millisecond,
+		Observer: j.observer,
+	})}
 }
 
 // published is the contract that every record of every topic is held against.
@@ -306,6 +302,23 @@ func newHeads(streams []pipeline.Stream, end time.Time, stop func()) *heads {
 		h.left[s] = true
 	}
 	return h
+}
+
+// observer sees up to where streams are read. Live first, the end is reached when no history is left behind the head.
+func (h *heads) observer(liveFirst bool) pipeline.Observer {
+	return func(o pipeline.Observation) {
+		switch o := o.(type) {
+		case pipeline.HeadRead:
+			if !liveFirst {
+				h.see(o.Stream, o.End)
+			}
+		case pipeline.WindowCommitted:
+			if liveFirst && len(o.Checkpoint.Backlog) == 0 {
+				h.see(o.Checkpoint.Stream, o.Checkpoint.End)
+			}
+		default:
+		}
+	}
 }
 
 func (h *heads) see(s pipeline.Stream, end time.Time) {

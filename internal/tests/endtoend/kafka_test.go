@@ -70,11 +70,11 @@ func fencing(t *testing.T, w *world) {
 	defer cancel()
 	committed := make(chan struct{})
 	var once sync.Once
-	j.observer = &pipeline.Observer{Head: func(_ pipeline.Stream, end time.Time) {
-		if end.After(j.end) {
+	j.observer = func(o pipeline.Observation) {
+		if head, ok := o.(pipeline.HeadRead); ok && head.End.After(j.end) {
 			once.Do(func() { close(committed) })
 		}
-	}}
+	}
 	first := make(chan error, 1)
 	go func() { first <- j.run(ctx, nil) }()
 	select {

@@ -28,7 +28,7 @@ func TestLiveFirst(t *testing.T) {
 		"plain":         func(*sim.Options) {},
 		"bounds strict": func(o *sim.Options) { o.BeginStrict, o.EndStrict = true, true },
 		"end in ms":     func(o *sim.Options) { o.EndMillis = true },
-		"sender's clock": func(o *sim.Options) { // What a slow clock stamps now may belong behind the joint, and is late then.
+		"sender's clock": func(o *sim.Options) { // What a slow clock stamps now may belong to the backlog, and is late then.
 			o.Clock, o.OddRows, o.BeginStrict = sim.SenderClock, 0, true
 		},
 		"hostile": hostile,

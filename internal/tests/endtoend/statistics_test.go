@@ -23,6 +23,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -60,7 +61,7 @@ func newAlmanac(t *testing.T, name string, change func(*sim.Options)) *almanac {
 }
 
 // follow does what a process does, until ctx ends or it is cut off.
-func (a *almanac) follow(ctx context.Context, cut *cut) error {
+func (a *almanac) follow(ctx context.Context, cut *cut, observer pipeline.Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if cut != nil {
@@ -95,27 +96,20 @@ func (a *almanac) follow(ctx context.Context, cut *cut) error {
 	if err != nil {
 		return err
 	}
-	if err = out.Open(ctx); err != nil {
-		return err
-	}
 	store := checkpoint.NewKafka(conn.Client, topics.Routing().Own(pipeline.TopicCheckpoints), a.api.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
-	checkpoints, err := store.Load(ctx)
+	member := statistics.New(statistics.Config{
+		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond, Observer: observer,
+	})
+	p, err := pipeline.New(pipeline.Config{
+		AppKey: a.api.AppKey, Members: []pipeline.Member{member}, Source: api, Sink: out, Checkpoints: store,
+		Grace: time.Millisecond, // A killed process finishes nothing.
+		Retry: retry, Observer: observer,
+	})
 	if err != nil {
 		return err
 	}
-	s := pipeline.NewStatistics(pipeline.StatisticsConfig{
-		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond,
-	}, checkpoints[a.stream])
-	for {
-		update, err := s.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if err := update.Commit(ctx, out, store); err != nil {
-			return err
-		}
-	}
+	return p.Run(ctx)
 }
 
 // cutOff follows until the process is cut off at its n-th exchange with the outside.
@@ -124,7 +118,7 @@ func (a *almanac) cutOff(t *testing.T, n int64, lost bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
 	cut := &cut{at: n, lost: lost}
-	if err := a.follow(ctx, cut); !cut.dead.Load() {
+	if err := a.follow(ctx, cut, nil); !cut.dead.Load() {
 		t.Fatalf("it ended before its exchange %d: %v", n, err)
 	}
 }
@@ -135,7 +129,7 @@ func (a *almanac) followUntil(t *testing.T, holds func(last map[string]json.RawM
 	ctx, stop := context.WithTimeout(t.Context(), runWithin)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- a.follow(ctx, nil) }()
+	go func() { ended <- a.follow(ctx, nil, nil) }()
 	for {
 		last, records = a.published(t)
 		lacking := holds(last)
@@ -292,8 +286,16 @@ func (a *almanac) whole(last map[string]json.RawMessage) error {
 func TestStatisticsWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	a := newAlmanac(t, "users", func(o *sim.Options) { o.NoStatistics = true })
-	err := a.follow(t.Context(), nil)
-	if fault, ok := errors.AsType[*pipeline.Fault](err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
-		t.Errorf("%v; want it dropped, with a hint", err)
+	var dropped []pipeline.StreamDropped
+	err := a.follow(t.Context(), nil, func(o pipeline.Observation) {
+		if drop, ok := o.(pipeline.StreamDropped); ok {
+			dropped = append(dropped, drop) // The stream is the only one, so it is told by one goroutine.
+		}
+	})
+	if len(dropped) != 1 || dropped[0].Stream != a.stream {
+		t.Fatalf("%v; dropped %+v, want %s once", err, dropped, a.stream)
+	}
+	if fault, ok := errors.AsType[*pipeline.Fault](dropped[0].Err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
+		t.Errorf("%v; want it dropped, with a hint", dropped[0].Err)
 	}
 }

@@ -158,11 +158,15 @@ func (d *desk) do(code int, args ...string) *command {
 type position struct {
 	Stream    string    `json:"stream"`
 	Replay    string    `json:"replay"`
-	Reset     string    `json:"reset"`
 	End       time.Time `json:"end_time"`
-	PastEnd   time.Time `json:"past_end_time"`
-	PastUntil time.Time `json:"past_until"`
+	Backlog   []backlog `json:"backlog"`
 	Published int64     `json:"published"`
+}
+
+// backlog is a range of history behind a position.
+type backlog struct {
+	End   time.Time `json:"end_time"`
+	Until time.Time `json:"until"`
 }
 
 // position is the live one, or that of a replay, under a prefix; zero where there is none yet.
@@ -205,11 +209,11 @@ func (d *desk) await(prefix, replay string, holds func(position) bool) position 
 	}
 }
 
-// awaitLive waits until the live position has passed a time, with no past behind it and no reset that was not taken up.
+// awaitLive waits until the live position has passed a time, with no history behind it that is not published yet.
 func (d *desk) awaitLive(end time.Time) {
 	d.t.Helper()
 	d.await(d.env["JMPUB_TOPIC_PREFIX"], "", func(p position) bool {
-		return !p.End.Before(end) && p.Reset == "" && p.PastEnd.IsZero()
+		return !p.End.Before(end) && len(p.Backlog) == 0
 	})
 }
 

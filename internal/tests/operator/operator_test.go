@@ -169,13 +169,17 @@ func liveFirst(t *testing.T, desk newDeskFunc) {
 	d.env["JMPUB_CATCHUP"], d.env["JMPUB_API_RATE"] = "live-first", "8/s"
 	run := d.start(nil, "run")
 	d.await("ahead", "", func(p position) bool {
-		return !p.PastEnd.IsZero() && p.PastEnd.After(d.begin.Add(10*time.Minute)) && time.Since(p.End) < 20*time.Second
+		return len(p.Backlog) == 1 && p.Backlog[0].End.After(d.begin.Add(10*time.Minute)) && time.Since(p.End) < 20*time.Second
 	})
 	if err := run.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	still := d.live()
-	to := still.PastEnd.Add(still.PastUntil.Sub(still.PastEnd) / 2).Truncate(time.Second)
+	if len(still.Backlog) != 1 {
+		t.Fatalf("the position is %+v", still)
+	}
+	behind := still.Backlog[0]
+	to := behind.End.Add(behind.Until.Sub(behind.End) / 2).Truncate(time.Second)
 	said := d.do(exitDone, "checkpoint", "reset", "messages", "--to", at(to), "--yes").said.String()
 	if err := run.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -192,7 +196,7 @@ func liveFirst(t *testing.T, desk newDeskFunc) {
 	}
 	end := d.live()
 	const overlap = 2 * time.Second
-	d.compare("ahead", []span{{d.begin, end.End}, {still.PastUntil.Add(-overlap), still.End}})
+	d.compare("ahead", []span{{d.begin, end.End}, {behind.Until.Add(-overlap), still.End}})
 	result := d.last(d.do(exitDone, "audit", "--from", at(d.begin), "--to", at(end.End), "--step", "10m", "--json", "--no-statistics"))
 	if number(result, "missing") != 0 || number(result, "extra") != 0 || number(result, "holes") != 0 {
 		t.Errorf("the audit says %v", result)

@@ -3,16 +3,13 @@ package soak
 import (
 	"context"
 	"runtime"
-	"strconv"
 	"testing"
 	"time"
-
-	"github.com/jmpub/jmpub/checkpoint"
 )
 
 // transactionalID is that of the trial's live run.
 func (t *Trial) transactionalID() string {
-	return t.Env["JMPUB_GROUP"] + "-" + strconv.Itoa(checkpoint.ShardOf(t.Env["JMPUB_APP_KEY"], trialPartitions))
+	return t.Env["JMPUB_GROUP"] + "/" + t.Env["JMPUB_TOPIC_PREFIX"] + "/" + t.Env["JMPUB_APP_KEY"]
 }
 
 // inTransaction tells whether the coordinator knows of an open transaction of the trial's. It does not while the coordinator
