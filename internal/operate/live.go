@@ -73,7 +73,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 		}
 	}
 	c := l.wiring.pipelineConfig(client, out)
-	c.Members = l.wiring.members(client)
+	c.Members, c.Background = l.wiring.members(client), l.wiring.background(client, out)
 	l.pipeline, err = pipeline.New(c)
 	return err
 }

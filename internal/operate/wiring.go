@@ -11,6 +11,7 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 	"github.com/jmpub/jmpub/pipeline/discovery"
 	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/source"
@@ -97,7 +98,8 @@ func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Con
 	cfg := w.cfg
 	rate := cfg.Source.Rate
 	return pipeline.Config{
-		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink, Checkpoints: out.store, Claims: out.claims, Coverage: out.coverage,
+		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink,
+		Checkpoints: out.store, Claims: out.claims, Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
 		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
 	}
@@ -120,6 +122,20 @@ func (w *wiring) members(client *source.Client) []pipeline.Member {
 		}))
 	}
 	return members
+}
+
+// background are what attends to the streams of a live run.
+func (w *wiring) background(client *source.Client, out *output) []pipeline.Member {
+	cfg := w.cfg
+	if len(cfg.Recheck) == 0 {
+		return nil
+	}
+	return []pipeline.Member{&audit.LateRows{
+		AppKey: cfg.Source.AppKey, Source: client, Totals: client, Archive: out.archive,
+		Rows:   &pipeline.RowReader{Source: client, Retry: w.retry, Observer: w.observer},
+		Delays: cfg.Recheck, Named: func(s pipeline.Stream) bool { return slices.Contains(cfg.Streams, s) },
+		Observer: w.observer, Now: time.Now,
+	}}
 }
 
 // runError makes a mistake of the settings out of what ended a run that has published nothing.
