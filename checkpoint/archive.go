@@ -26,10 +26,10 @@ type Archive struct {
 
 var _ audit.Archive = (*Archive)(nil)
 
-// NewArchive reads the topics that begin with a prefix. partitions gives the ledger topic's number of partitions.
-func NewArchive(client *kafkago.Client, prefix, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
+// NewArchive reads the ledger in a topic. partitions gives the topic's number of partitions.
+func NewArchive(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
 	return &Archive{
-		client: client, ledger: &kafka.Log{Client: client, Topic: prefix + "." + string(pipeline.TopicWindows), Retry: retry},
+		client: client, ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry},
 		appKey: appKey, partitions: partitions,
 	}
 }
@@ -215,7 +215,6 @@ func (a *Archive) streamOf(key []byte) []byte {
 	}
 	return rest[:end]
 }
-
 
 // Records calls fn with the records in the ranges; see [audit.Archive]. A range that a committed ledger record names is
 // committed, so that nobody's open transaction has to be waited for.

@@ -321,7 +321,7 @@ func TestCompacted(t *testing.T) {
 	s.cluster.Compact()
 	same(t, "compacted", load(t, k), want)
 	s.shrinkFetches()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	found, err := k.Load(ctx)
 	if err != nil {
@@ -340,7 +340,7 @@ func TestOtherPartitionsBusy(t *testing.T) {
 	busy.Key, busy.Partition = []byte("other/messages"), (busy.Partition+1)%4
 	w := s.writer(t, "other")
 	write(t, w, busy)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	found, err := s.kafka(t).Load(ctx)
 	if err != nil {

@@ -105,9 +105,9 @@ func DecodeNotice(value []byte, where string) (pipeline.Notice, error) {
 	return record.Notice, nil
 }
 
-// stageLedger makes the records that commit wherever checkpoints are kept: those of the ledger and the notices.
+// stageLedger makes the records that commit wherever checkpoints are kept: those of the ledger, the notices and the coverage.
 func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
-	records := make([]pipeline.Record, 0, len(c.Windows)+len(c.Notices))
+	records := make([]pipeline.Record, 0, len(c.Windows)+len(c.Notices)+len(c.Coverage))
 	for _, l := range c.Windows {
 		value, err := EncodeLedger(l)
 		if err != nil {
@@ -127,6 +127,16 @@ func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
 		}
 		records = append(records, pipeline.Record{
 			Topic: pipeline.TopicNotices, Partition: -1, Key: Key(n.AppKey, n.Stream), Value: value,
+		})
+	}
+	for _, day := range c.Coverage {
+		value, err := EncodeCoverage(day)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, pipeline.Record{
+			Topic: pipeline.TopicCoverage, Partition: -1, Key: CoverageKey(day.AppKey, day.Stream, day.Day),
+			PartitionKey: Key(day.AppKey, day.Stream), Value: value,
 		})
 	}
 	return records, nil

@@ -23,6 +23,8 @@ type positionJSON struct {
 	Rechecked     []recheckedJSON  `json:"rechecked,omitempty"`
 	Replay        string           `json:"replay,omitempty"`
 	Removed       bool             `json:"removed,omitempty"`
+	Coverage      []dayJSON        `json:"coverage,omitempty"`
+	CoveredUntil  time.Time        `json:"covered_until,omitzero"`
 }
 
 // backlogJSON is a range of the backlog. Every field is required.
@@ -89,12 +91,21 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 	for _, r := range cp.Rechecked {
 		rechecked = append(rechecked, recheckedJSON{seconds(r.After), r.End.UTC()})
 	}
+	var coverage []dayJSON
+	for i := range cp.Coverage {
+		coverage = append(coverage, encodeDay(&cp.Coverage[i]))
+	}
+	coveredUntil := cp.CoveredUntil
+	if !coveredUntil.IsZero() {
+		coveredUntil = coveredUntil.UTC()
+	}
 	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Removed: cp.Removed,
+		Coverage: coverage, CoveredUntil: coveredUntil,
 	})
 }
 
@@ -139,9 +150,18 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	if err != nil {
 		return cp, err
 	}
+	var coverage []pipeline.Coverage
+	for i := range p.Coverage {
+		c, err := p.Coverage[i].decode(*p.AppKey, *p.Stream)
+		if err != nil {
+			return cp, err
+		}
+		coverage = append(coverage, c)
+	}
 	return pipeline.Checkpoint{
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
 		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Backlog: backlog, Marks: p.Marks, Sequence: p.Sequence,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Rechecked: rechecked, Replay: p.Replay, Removed: p.Removed,
+		Coverage: coverage, CoveredUntil: p.CoveredUntil.UTC(),
 	}, nil
 }

@@ -27,6 +27,7 @@ const (
 	TopicWindows     Topic = "windows"
 	TopicNotices     Topic = "notices"
 	TopicCheckpoints Topic = "checkpoints"
+	TopicCoverage    Topic = "coverage"
 )
 
 // StatisticsTopic is the topic of a stream of statistics.

@@ -13,13 +13,13 @@ import (
 	"github.com/twmb/avro"
 
 	"github.com/jmpub/jmpub/docs/schemas"
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // avroEncoder writes events as docs/schemas/message.avsc has them, in the wire format of Confluent's serializers. What the
-// record points to is its own memory, used again for each event. The zero value works. Not safe for
-// concurrent use.
+// record points to is its own memory, used again for each event. Not safe for concurrent use.
 type avroEncoder struct {
-	json jsonReader
+	json *rawjson.Reader
 
 	event    avroMessage
 	from     avroSender
@@ -34,6 +34,8 @@ type avroEncoder struct {
 	// attributes, as JSON.
 	spilled []byte
 }
+
+func newAvroEncoder() *avroEncoder { return &avroEncoder{json: rawjson.Lenient()} }
 
 // messageSchema is parsed once.
 var messageSchema = sync.OnceValues(func() (*avro.Schema, error) { return avro.Parse(schemas.MessageAvro) }) //nolint:gochecknoglobals // It is a constant.
@@ -64,32 +66,32 @@ func (a *avroEncoder) read(value []byte) error {
 	if !utf8.Valid(value) {
 		return errNotUTF8
 	}
-	e, r := &a.event, &a.json
+	e, r := &a.event, a.json
 	hasID, hasApp := false, false
-	r.open(value)
-	r.enter('{')
-	for r.member() {
-		switch string(r.name) {
+	r.Open(value)
+	r.Enter('{')
+	for r.Member() {
+		switch string(r.Name()) {
 		case "msgid":
-			number := r.value()
+			number := r.Value()
 			id, err := strconv.ParseInt(string(number), 10, 64)
-			r.fail(err)
+			r.Fail(err)
 			e.MsgID, hasID = id, true
 		case "app_key":
-			e.AppKey = unquoted(r.value())
+			e.AppKey = rawjson.Unquote(r.Value())
 			hasApp = e.AppKey != nil
 		case "target_type":
 			e.TargetType = a.placed(`"target_type":`)
 		case "msg_type":
 			e.MsgType = a.placed(`"msg_type":`)
 		case "conversation_id":
-			e.ConversationID = unquoted(r.value())
+			e.ConversationID = rawjson.Unquote(r.Value())
 		case "time":
-			e.Time = a.instant(0, r.value())
+			e.Time = a.instant(0, r.Value())
 		case "time_source":
-			e.TimeSource = unquoted(r.value())
+			e.TimeSource = rawjson.Unquote(r.Value())
 		case "client_time":
-			quoted := r.value()
+			quoted := r.Value()
 			e.ClientTime, e.ClientTimeUnit = a.instant(1, quoted), unitOf(quoted)
 		case "from":
 			a.readSender()
@@ -97,27 +99,27 @@ func (a *avroEncoder) read(value []byte) error {
 			a.readPartner()
 		case "cross_app":
 			var err error
-			a.crossApp, err = strconv.ParseBool(string(r.value()))
-			r.fail(err)
+			a.crossApp, err = strconv.ParseBool(string(r.Value()))
+			r.Fail(err)
 			e.CrossApp = &a.crossApp
 		case "text":
-			e.Text = unquoted(r.value())
+			e.Text = rawjson.Unquote(r.Value())
 		case "media":
 			a.readMedia()
 		case "location":
 			a.readLocation()
 		case "msg_body":
-			e.MsgBody = r.value()
+			e.MsgBody = r.Value()
 		case "attributes":
-			e.Attributes = r.value()
+			e.Attributes = r.Value()
 		default:
 			a.unknown("the event")
 		}
 	}
-	r.end()
+	r.End()
 	switch {
-	case r.err != nil:
-		return fmt.Errorf("read the event: %w", r.err)
+	case r.Err() != nil:
+		return fmt.Errorf("read the event: %w", r.Err())
 	case !hasID || !hasApp:
 		return errors.New("read the event: there is no msgid, or no app_key")
 	}
@@ -127,8 +129,8 @@ func (a *avroEncoder) read(value []byte) error {
 
 // placed reads a text that has its place in the event; name is its name in the row, ready to write.
 func (a *avroEncoder) placed(name string) []byte {
-	value := a.json.value()
-	text := unquoted(value)
+	value := a.json.Value()
+	text := rawjson.Unquote(value)
 	if text == nil {
 		a.spilled = append(append(append(a.spilled, name...), value...), ',')
 	}
@@ -149,8 +151,8 @@ func (a *avroEncoder) addSpilled() {
 func (a *avroEncoder) readSender() {
 	a.from = avroSender{}
 	a.event.From = &a.from
-	for a.json.enter('{'); a.json.member(); {
-		switch string(a.json.name) {
+	for a.json.Enter('{'); a.json.Member(); {
+		switch string(a.json.Name()) {
 		case "id":
 			a.from.ID = a.placed(`"from_id":`)
 		case "name":
@@ -173,8 +175,8 @@ func (a *avroEncoder) readSender() {
 func (a *avroEncoder) readPartner() {
 	a.target = avroPartner{}
 	a.event.Target = &a.target
-	for a.json.enter('{'); a.json.member(); {
-		switch string(a.json.name) {
+	for a.json.Enter('{'); a.json.Member(); {
+		switch string(a.json.Name()) {
 		case "id":
 			a.target.ID = a.placed(`"target_id":`)
 		case "name":
@@ -192,33 +194,33 @@ func (a *avroEncoder) readPartner() {
 
 // readMedia takes what the types can hold; the rest is in msg_body.
 func (a *avroEncoder) readMedia() {
-	for a.json.enter('['); a.json.element(); {
+	for a.json.Enter('['); a.json.Element(); {
 		a.media = append(a.media, avroMedium{})
 		one := &a.media[len(a.media)-1]
-		for a.json.enter('{'); a.json.member(); {
-			switch string(a.json.name) {
+		for a.json.Enter('{'); a.json.Member(); {
+			switch string(a.json.Name()) {
 			case "media_id":
-				one.MediaID = unquoted(a.json.value())
+				one.MediaID = rawjson.Unquote(a.json.Value())
 			case "kind":
-				one.Kind = unquoted(a.json.value())
+				one.Kind = rawjson.Unquote(a.json.Value())
 			case "format":
-				one.Format = unquoted(a.json.value())
+				one.Format = rawjson.Unquote(a.json.Value())
 			case "size":
-				one.Size = a.long(a.json.value())
+				one.Size = a.long(a.json.Value())
 			case "crc32":
-				one.CRC32 = a.long(a.json.value())
+				one.CRC32 = a.long(a.json.Value())
 			case "width":
-				one.Width = a.long(a.json.value())
+				one.Width = a.long(a.json.Value())
 			case "height":
-				one.Height = a.long(a.json.value())
+				one.Height = a.long(a.json.Value())
 			case "duration":
-				one.Duration = a.double(a.json.value())
+				one.Duration = a.double(a.json.Value())
 			case "name":
-				one.Name = unquoted(a.json.value())
+				one.Name = rawjson.Unquote(a.json.Value())
 			case "hash":
-				one.Hash = unquoted(a.json.value())
+				one.Hash = rawjson.Unquote(a.json.Value())
 			case "url":
-				one.URL = unquoted(a.json.value())
+				one.URL = rawjson.Unquote(a.json.Value())
 			default:
 				a.unknown("media")
 			}
@@ -230,16 +232,16 @@ func (a *avroEncoder) readMedia() {
 func (a *avroEncoder) readLocation() {
 	a.location = avroLocation{}
 	a.event.Location = &a.location
-	for a.json.enter('{'); a.json.member(); {
-		switch string(a.json.name) {
+	for a.json.Enter('{'); a.json.Member(); {
+		switch string(a.json.Name()) {
 		case "latitude":
-			a.location.Latitude = a.double(a.json.value())
+			a.location.Latitude = a.double(a.json.Value())
 		case "longitude":
-			a.location.Longitude = a.double(a.json.value())
+			a.location.Longitude = a.double(a.json.Value())
 		case "scale":
-			a.location.Scale = a.double(a.json.value())
+			a.location.Scale = a.double(a.json.Value())
 		case "label":
-			a.location.Label = unquoted(a.json.value())
+			a.location.Label = rawjson.Unquote(a.json.Value())
 		default:
 			a.unknown("location")
 		}
@@ -248,18 +250,18 @@ func (a *avroEncoder) readLocation() {
 
 // unknown refuses a member that would be lost.
 func (a *avroEncoder) unknown(where string) {
-	a.json.fail(fmt.Errorf("the schema has no field %q in %s (bug)", a.json.name, where))
+	a.json.Fail(fmt.Errorf("the schema has no field %q in %s (bug)", a.json.Name(), where))
 }
 
 // instant reads one of the two times.
 func (a *avroEncoder) instant(i int, quoted []byte) *int64 {
-	at, err := time.Parse(time.RFC3339, string(unquoted(quoted)))
-	a.json.fail(err)
+	at, err := time.Parse(time.RFC3339, string(rawjson.Unquote(quoted)))
+	a.json.Fail(err)
 	a.times[i] = at.UnixMilli()
 	return &a.times[i]
 }
 
-// unitOf is the unit in which the sender gave a time: the form of client_time tells.
+// unitOf is the unit in which the sender gave a time: the form of client_time shows it.
 func unitOf(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '.') < 0 {
 		return []byte("second")

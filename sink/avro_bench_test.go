@@ -30,7 +30,7 @@ func BenchmarkAvro(b *testing.B) {
 	}
 	b.SetBytes(int64(size / len(values)))
 	b.ReportAllocs()
-	a := &avroEncoder{}
+	a := newAvroEncoder()
 	var out []byte
 	i := 0
 	for b.Loop() {

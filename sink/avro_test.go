@@ -19,7 +19,7 @@ func throughAvro(t *testing.T, row []byte) (normalized *event.Event, decoded []b
 	if rejection != nil {
 		return nil, nil
 	}
-	encoded, err := (&avroEncoder{}).append([]byte("before"), e.Value, 7)
+	encoded, err := newAvroEncoder().append([]byte("before"), e.Value, 7)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, e.Value)
 	}
@@ -113,7 +113,7 @@ func TestNoEventInAvro(t *testing.T) {
 		`{"msgid":1,"app_key":"a","media":[{"x":1}]}`, `{"msgid":1,"app_key":"a","location":{"x":1}}`, `{"msgid":1,"app_key":"a","from":[]}`,
 		`{"msgid":1,"app_key":"a","media":{}}`, `{"msgid":1,"app_key":"a","time":"noon"}`, `{"msgid":1,"app_key":"a","cross_app":null}`, "{\"msgid\":1,\"app_key\":\"\xff\"}",
 	} {
-		encoded, err := (&avroEncoder{}).append([]byte("before"), []byte(value), 7)
+		encoded, err := newAvroEncoder().append([]byte("before"), []byte(value), 7)
 		if err == nil || string(encoded) != "before" {
 			t.Errorf("%s: %v, and %q is left", value, err, encoded)
 		}

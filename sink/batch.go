@@ -52,44 +52,44 @@ func next(sequence int32, n int) int32 {
 	return int32((int64(sequence) + int64(n)) & 0x7fffffff)
 }
 
-// reusable is a protocol.Bytes that is pointed at one slice after another, so that no record costs an allocation.
-type reusable struct{ bytes.Reader }
+// reusableBytes is a protocol.Bytes that is pointed at one slice after another, so that no record costs an allocation.
+type reusableBytes struct{ bytes.Reader }
 
 // Close does nothing.
-func (*reusable) Close() error { return nil }
+func (*reusableBytes) Close() error { return nil }
 
-// source yields records for encode. fill sets the record's key, value, headers and time for the i-th of n.
-type source struct {
+// recordSource yields records for encode. fill sets the record's key, value, headers and time for the i-th of n.
+type recordSource struct {
 	n, i       int
 	record     protocol.Record
-	key, value reusable
-	fill       func(i int, r *recordParts)
-	parts      recordParts
+	key, value reusableBytes
+	fill       func(i int, r *plainRecord)
+	plain      plainRecord
 }
 
-// recordParts is a record in plain types; a nil key or value is null.
-type recordParts struct {
+// plainRecord is a record in plain types; a nil key or value is null.
+type plainRecord struct {
 	protocol.Record
 
 	key, value []byte
 }
 
 // ReadRecord gives the next record, valid until the one after it.
-func (s *source) ReadRecord() (*protocol.Record, error) {
+func (s *recordSource) ReadRecord() (*protocol.Record, error) {
 	if s.i == s.n {
 		return nil, io.EOF
 	}
-	s.parts.key, s.parts.value, s.parts.Headers = nil, nil, s.parts.Headers[:0]
-	s.fill(s.i, &s.parts)
+	s.plain.key, s.plain.value, s.plain.Headers = nil, nil, s.plain.Headers[:0]
+	s.fill(s.i, &s.plain)
 	s.i++
-	s.record.Time, s.record.Headers = s.parts.Time, s.parts.Headers
+	s.record.Time, s.record.Headers = s.plain.Time, s.plain.Headers
 	s.record.Key, s.record.Value = nil, nil
-	if s.parts.key != nil {
-		s.key.Reset(s.parts.key)
+	if s.plain.key != nil {
+		s.key.Reset(s.plain.key)
 		s.record.Key = &s.key
 	}
-	if s.parts.value != nil {
-		s.value.Reset(s.parts.value)
+	if s.plain.value != nil {
+		s.value.Reset(s.plain.value)
 		s.record.Value = &s.value
 	}
 	return &s.record, nil

@@ -32,33 +32,49 @@ func (f Format) contentType() string {
 }
 
 // Schemas knows the ids of a schema registry. All errors are *[pipeline.Fault] or the context's; transient ones are retried by
-// the sink. It is used by one goroutine at a time.
+// the writer. It is used by one goroutine at a time.
 type Schemas interface {
 	// ID is the id of a schema under a subject. What was answered once is not asked again.
 	ID(ctx context.Context, subject, schema string) (int, error)
 }
 
-// Subject is the name under which the registry has the schema of a topic's values (Confluent's TopicNameStrategy).
-func Subject(topic string) string { return topic + "-value" }
+// subject is the name under which the registry has the schema of a topic's values (Confluent's TopicNameStrategy).
+func subject(topic string) string { return topic + "-value" }
 
-// EnsureSchemas learns the ids of the event topics' schemas, where the format has any. Who is going to publish events calls it
-// before the first transaction, so that none waits for a registry; what writes no events needs no registry.
-func (s *Sink) EnsureSchemas(ctx context.Context) error {
-	if s.cfg.Format != FormatAvro {
+// schemaIDs knows the ids of the event topics' schemas.
+type schemaIDs struct {
+	// registry is nil where the format needs none.
+	registry Schemas
+	retry    pipeline.Retry
+	topics   []string
+	ids      map[string]int
+}
+
+func newSchemaIDs(cfg *WriterConfig, topics []string, retry pipeline.Retry) *schemaIDs {
+	s := &schemaIDs{retry: retry, topics: topics, ids: make(map[string]int)}
+	if cfg.Format == FormatAvro {
+		s.registry = cfg.Schemas
+	}
+	return s
+}
+
+// learn asks the registry for the ids that are not known yet.
+func (s *schemaIDs) learn(ctx context.Context) error {
+	if s.registry == nil {
 		return nil
 	}
-	for _, topic := range s.routing.Events() {
-		if _, known := s.schemaIDs[topic]; known {
+	for _, topic := range s.topics {
+		if _, known := s.ids[topic]; known {
 			continue
 		}
-		op := "look up the schema " + Subject(topic)
-		err := s.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-			id, err := s.cfg.Schemas.ID(ctx, Subject(topic), schemas.MessageAvro)
+		op := "look up the schema " + subject(topic)
+		err := s.retry.Do(ctx, op, func(ctx context.Context) error {
+			id, err := s.registry.ID(ctx, subject(topic), schemas.MessageAvro)
 			if err == nil && (id < 0 || id > math.MaxInt32) {
 				err = &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: fmt.Errorf("the id %d does not fit into four bytes", id)}
 			}
 			if err == nil {
-				s.schemaIDs[topic] = id
+				s.ids[topic] = id
 			}
 			return err
 		})
@@ -70,13 +86,13 @@ func (s *Sink) EnsureSchemas(ctx context.Context) error {
 }
 
 // encoders are reused between batches.
-var encoders = sync.Pool{New: func() any { return new(avroEncoder) }} //nolint:gochecknoglobals // A pool is shared by its nature.
+var encoders = sync.Pool{New: func() any { return newAvroEncoder() }} //nolint:gochecknoglobals // A pool is shared by its nature.
 
 // values are the values of a batch's events in the sink's format, in the same order. One that cannot be made is nil, and its
 // row is among the rejected.
 func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
 	values := make([][]byte, len(b.Events))
-	if t.cfg.Format != FormatAvro {
+	if t.format.values != FormatAvro {
 		for i := range b.Events {
 			values[i] = b.Events[i].Value
 		}
@@ -101,7 +117,7 @@ func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
 }
 
 // encodeAvro fills in a value or an error for each event. What is encoded is smaller than the JSON, because the names are in
-// the schema, so one piece of memory holds all of it.
+// the schema, so one block of memory holds all of it.
 func (t *transaction) encodeAvro(events []event.Event, values [][]byte, errs []error) {
 	encoder, _ := encoders.Get().(*avroEncoder)
 	defer encoders.Put(encoder)
@@ -113,7 +129,7 @@ func (t *transaction) encodeAvro(events []event.Event, values [][]byte, errs []e
 	for i := range events {
 		e := &events[i]
 		begin := len(memory)
-		memory, errs[i] = encoder.append(memory, e.Value, t.schemaIDs[t.routing.Event(e.Target)])
+		memory, errs[i] = encoder.append(memory, e.Value, t.schemas.ids[t.routing.Event(e.Target)])
 		if errs[i] == nil {
 			values[i] = memory[begin:len(memory):len(memory)]
 		}

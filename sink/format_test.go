@@ -26,7 +26,7 @@ func newAvroBench(t *testing.T) (*bench, *srfake.Registry) {
 	t.Helper()
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
-	client, err := registry.New(registry.Config{URL: fake.URL(), Register: true, Password: func() string { return "" }})
+	client, err := registry.New(registry.Config{URL: fake.URL(), Register: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestRegistryIsWaitedFor(t *testing.T) {
 		return failures >= 0
 	})
 	told := 0
-	b.cfg.Retry.Notify = func(op string, _ error, _ time.Duration) {
+	b.topics.Retry.Notify = func(op string, _ error, _ time.Duration) {
 		if strings.Contains(op, "look up the schema") {
 			told++
 		}

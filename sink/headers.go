@@ -10,27 +10,37 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
+// eventFormat is how a batch becomes records.
+type eventFormat struct {
+	// values is the format of the events' values.
+	values      Format
+	partitionBy PartitionBy
+	recordTime  RecordTime
+	// replayID is empty but for a replay.
+	replayID string
+}
+
 // eventHeaders writes the headers of events: CloudEvents 1.0, Kafka protocol binding, binary content mode.
 type eventHeaders struct {
 	fixed []protocol.Header
 }
 
-func (s *Sink) headersOf(b *pipeline.Batch) eventHeaders {
+func (f *eventFormat) headersOf(b *pipeline.Batch) eventHeaders {
 	fixed := []protocol.Header{
 		{Key: "ce_specversion", Value: []byte("1.0")},
 		{Key: "ce_source", Value: []byte("urn:jmessage:app:" + b.AppKey)},
 		{Key: "ce_type", Value: []byte("jmpub.message.v1")},
-		{Key: "content-type", Value: []byte(s.cfg.Format.contentType())},
+		{Key: "content-type", Value: []byte(f.values.contentType())},
 		{Key: "jmpub_stream", Value: []byte(b.Stream.String())},
 	}
-	return eventHeaders{append(fixed, s.replayHeader()...)}
+	return eventHeaders{append(fixed, f.replayHeader()...)}
 }
 
-func (s *Sink) replayHeader() []protocol.Header {
-	if s.cfg.ReplayID == "" {
+func (f *eventFormat) replayHeader() []protocol.Header {
+	if f.replayID == "" {
 		return nil
 	}
-	return []protocol.Header{{Key: "jmpub_replay", Value: []byte(s.cfg.ReplayID)}}
+	return []protocol.Header{{Key: "jmpub_replay", Value: []byte(f.replayID)}}
 }
 
 // append adds an event's headers to dst; key is its msgid in decimal.
@@ -46,8 +56,8 @@ func (h *eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte)
 	return dst
 }
 
-// rejectedHeaders tell why a row was rejected and where it comes from.
-func (s *Sink) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
+// rejectedHeaders say why a row was rejected and where it comes from.
+func (f *eventFormat) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
 	add := func(key, value string) { dst = append(dst, protocol.Header{Key: key, Value: []byte(value)}) }
 	add("jmpub_reason", string(r.Reason))
 	add("jmpub_detail", r.Detail)
@@ -60,12 +70,12 @@ func (s *Sink) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *even
 	if cutFrom > 0 {
 		add("jmpub_truncated", strconv.Itoa(cutFrom))
 	}
-	return append(dst, s.replayHeader()...)
+	return append(dst, f.replayHeader()...)
 }
 
 // timeOf is an event's record timestamp.
-func (s *Sink) timeOf(e *event.Event, now time.Time) time.Time {
-	if s.cfg.RecordTime != TimeEvent {
+func (f *eventFormat) timeOf(e *event.Event, now time.Time) time.Time {
+	if f.recordTime != TimeEvent {
 		return now
 	}
 	switch {

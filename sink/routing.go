@@ -20,8 +20,8 @@ const (
 	placeTarget = "{target_type}"
 )
 
-// Routing names the topics. The event topics follow a template in which {prefix}, {app_key} and {target_type} may stand, so
-// there are as many as there are targets, or one: a target_type that nobody knows is `other` and makes no topic. It does not
+// Routing names every topic, the events' and jmpub's own; nothing else in jmpub puts such a name together. The event topics follow
+// a template in which {prefix}, {app_key} and {target_type} may stand, so there are as many as there are targets, or one: a target_type that nobody knows is `other` and makes no topic. It does not
 // change once it is made.
 type Routing struct {
 	prefix string
@@ -61,8 +61,13 @@ func (r *Routing) Events() []string {
 	return names
 }
 
-// Own is the name of one of jmpub's own topics.
+// Own is the name of one of jmpub's own topics, those of statistics among them.
 func (r *Routing) Own(t pipeline.Topic) string { return r.prefix + "." + string(t) }
+
+// ownTopics are jmpub's own topics that every app has.
+func ownTopics() []pipeline.Topic {
+	return []pipeline.Topic{pipeline.TopicRejected, pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints, pipeline.TopicCoverage}
+}
 
 const (
 	// longestName and nameLetters are Kafka's rule (org.apache.kafka.common.internals.Topic).
@@ -82,9 +87,7 @@ func (r *Routing) check(name string) error {
 	case strings.Trim(name, ".") == "" || strings.Trim(name, nameLetters) != "":
 		return fmt.Errorf("%q is no topic's name: letters, digits, '.', '_' and '-'", name)
 	}
-	for _, own := range []pipeline.Topic{
-		pipeline.TopicRejected, pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints,
-	} {
+	for _, own := range ownTopics() {
 		if sameMetric(name) == sameMetric(r.Own(own)) {
 			return fmt.Errorf("the topic %s would be that of jmpub's %s, %s", name, own, r.Own(own))
 		}
@@ -98,14 +101,14 @@ func (r *Routing) check(name string) error {
 // sameMetric writes names alike that Kafka does not let exist side by side, because its metrics have '_' for '.'.
 func sameMetric(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
-// oddity says what is allowed but may surprise; empty if nothing is.
-func (r *Routing) oddity() string {
+// mixedSeparators finds an event topic whose name mixes the two characters that Kafka's metrics do not tell apart.
+func (r *Routing) mixedSeparators() (name string, ok bool) {
 	for _, name := range r.Events() {
 		if strings.Contains(name, ".") && strings.Contains(strings.TrimPrefix(name, r.prefix), "_") {
-			return "the topic " + name + " has both '.' and '_' in its name; Kafka refuses it where a topic exists that differs from it in these alone"
+			return name, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // checkPrefix refuses what cannot begin a topic's name.

@@ -1,6 +1,8 @@
 package sink_test
 
 import (
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -81,9 +83,9 @@ func TestBadTemplates(t *testing.T) {
 // TestAllInOneTopic publishes every target to one topic, and makes no other for events.
 func TestAllInOneTopic(t *testing.T) {
 	b := newBench(t)
-	b.cfg.Template = "{prefix}.all_messages"
-	var odd []string
-	b.cfg.Warn = func(message string) { odd = append(odd, message) }
+	b.topics.Template = "{prefix}.all_messages"
+	var warned []string
+	b.topics.Warn = func(message string, attrs ...slog.Attr) { warned = append(warned, fmt.Sprint(message, attrs)) }
 	s := b.open(t)
 	commit(t, s, events(0, 100))
 	records := b.read(t, "t.all_messages")
@@ -99,11 +101,11 @@ func TestAllInOneTopic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"t.all_messages", "t.checkpoints", "t.notices", "t.rejected", "t.windows"}
+	want := []string{"t.all_messages", "t.checkpoints", "t.coverage", "t.notices", "t.rejected", "t.windows"}
 	if got := slices.Sorted(slices.Values(topics.Names())); !slices.Equal(got, want) {
 		t.Errorf("the topics are %v, want %v", got, want)
 	}
-	if len(odd) != 1 || !strings.Contains(odd[0], "t.all_messages") {
-		t.Errorf("told as odd: %q", odd)
+	if len(warned) != 1 || !strings.Contains(warned[0], "t.all_messages") {
+		t.Errorf("warned %q, want it of that topic", warned)
 	}
 }

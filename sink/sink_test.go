@@ -31,7 +31,8 @@ const appKey = "4f7aef34fb361292c566a1cd"
 type bench struct {
 	cluster *kfake.Cluster
 	conn    *kafka.Conn
-	cfg     sink.Config
+	topics  sink.TopicsConfig
+	cfg     sink.WriterConfig
 }
 
 func newBench(tb testing.TB) *bench {
@@ -46,16 +47,30 @@ func newBench(tb testing.TB) *bench {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(conn.Close)
-	return &bench{cluster: cluster, conn: conn, cfg: sink.Config{
-		Client: conn.Client, Prefix: "t", TransactionalID: "jmpub-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond},
-		Topics: sink.TopicsConfig{Create: true, Partitions: 3, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
-	}}
+	return &bench{
+		cluster: cluster, conn: conn,
+		topics: sink.TopicsConfig{
+			Client: conn.Client, Prefix: "t", Create: true, Partitions: 3, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+			Retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond},
+		},
+		cfg: sink.WriterConfig{
+			TransactionalID: "jmpub-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+		},
+	}
 }
 
-func (b *bench) open(tb testing.TB) *sink.Sink {
+func (b *bench) newTopics(tb testing.TB) *sink.Topics {
 	tb.Helper()
-	s, err := sink.New(b.cfg)
+	topics, err := sink.NewTopics(b.topics)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return topics
+}
+
+func (b *bench) open(tb testing.TB) *sink.Writer {
+	tb.Helper()
+	s, err := sink.NewWriter(b.newTopics(tb), b.cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -80,7 +95,7 @@ func events(first, n int) *pipeline.Batch {
 	return b
 }
 
-func commit(tb testing.TB, s *sink.Sink, batches ...*pipeline.Batch) []pipeline.Published {
+func commit(tb testing.TB, s *sink.Writer, batches ...*pipeline.Batch) []pipeline.Published {
 	tb.Helper()
 	tx, err := s.Begin(tb.Context())
 	if err != nil {
@@ -470,7 +485,7 @@ func (l *lossy) RoundTrip(ctx context.Context, addr net.Addr, req kafkago.Reques
 
 func TestLostReplies(t *testing.T) {
 	b := newBench(t)
-	b.cfg.Client = &kafkago.Client{
+	b.topics.Client = &kafkago.Client{
 		Addr: b.conn.Addr, Timeout: b.conn.Timeout, Transport: &lossy{next: b.conn.Transport, n: 3},
 	}
 	s := b.open(t)
@@ -531,12 +546,8 @@ func TestTooLargeForItsTopic(t *testing.T) {
 
 func TestMissingTopicsAreReported(t *testing.T) {
 	b := newBench(t)
-	b.cfg.Topics.Create = false
-	s, err := sink.New(b.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.EnsureTopics(t.Context())
+	b.topics.Create = false
+	err := b.newTopics(t).Ensure(t.Context())
 	if pipeline.ClassOf(err) != pipeline.Permanent || !strings.Contains(err.Error(), "--create --topic t.checkpoints --partitions 3 --config cleanup.policy=compact") {
 		t.Errorf("%v, want the commands that create them", err)
 	}
@@ -551,11 +562,7 @@ func TestCheckpointsMustBeCompacted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sink.New(b.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.EnsureTopics(t.Context()); pipeline.ClassOf(err) != pipeline.Permanent || !strings.Contains(err.Error(), "cleanup.policy=compact") {
+	if err := b.newTopics(t).Ensure(t.Context()); pipeline.ClassOf(err) != pipeline.Permanent || !strings.Contains(err.Error(), "cleanup.policy=compact") {
 		t.Errorf("%v, want it refused with the mend", err)
 	}
 }
@@ -566,7 +573,7 @@ func BenchmarkTransaction(b *testing.B) {
 		b.Run(codec, func(b *testing.B) {
 			bench := newBench(b)
 			bench.cfg.Compression = codec
-			bench.cfg.Topics.Partitions = 6
+			bench.topics.Partitions = 6
 			s := bench.open(b)
 			batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
 			n := event.NewNormalizer(appKey)

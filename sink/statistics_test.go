@@ -1,6 +1,8 @@
 package sink_test
 
 import (
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ func (b *bench) admin(t *testing.T) *kadm.Client {
 	return kadm.NewClient(client)
 }
 
-func (b *bench) topics(t *testing.T) kadm.TopicDetails {
+func (b *bench) listed(t *testing.T) kadm.TopicDetails {
 	t.Helper()
 	topics, err := b.admin(t).ListTopics(t.Context())
 	if err != nil {
@@ -39,15 +41,15 @@ func (b *bench) topics(t *testing.T) kadm.TopicDetails {
 // TestStatisticsTopics publishes statistics to a topic that is compacted, and is there only where it is wanted.
 func TestStatisticsTopics(t *testing.T) {
 	b := newBench(t)
-	b.cfg.Topics.MinInsyncReplicas = 1
+	b.topics.MinInsyncReplicas = 1
 	b.open(t)
-	if got := b.topics(t); got.Has("t.statistics.users") {
+	if got := b.listed(t); got.Has("t.statistics.users") {
 		t.Errorf("%v; want no topic of statistics", got.Names())
 	}
-	b.cfg.Statistics = []pipeline.Stream{usersStatistics()}
-	b.cfg.Topics.Retention = time.Hour
+	b.topics.Statistics = []pipeline.Stream{usersStatistics()}
+	b.topics.Retention = time.Hour
 	s := b.open(t)
-	if got := b.topics(t); !got.Has("t.statistics.users") || got.Has("t.statistics.groups") {
+	if got := b.listed(t); !got.Has("t.statistics.users") || got.Has("t.statistics.groups") {
 		t.Errorf("%v; want that of users", got.Names())
 	}
 	configs, err := b.admin(t).DescribeTopicConfigs(t.Context(), "t.statistics.users")
@@ -89,8 +91,8 @@ func TestStatisticsTopicThatForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	var warned []string
-	b.cfg.Warn = func(message string) { warned = append(warned, message) }
-	b.cfg.Statistics = []pipeline.Stream{usersStatistics()}
+	b.topics.Warn = func(message string, attrs ...slog.Attr) { warned = append(warned, fmt.Sprint(message, attrs)) }
+	b.topics.Statistics = []pipeline.Stream{usersStatistics()}
 	b.open(t)
 	if len(warned) != 1 || !strings.Contains(warned[0], "t.statistics.users") {
 		t.Errorf("warned %q, want it of that topic", warned)

@@ -1,116 +1,230 @@
 package sink
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
+	"strconv"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 
-	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// transaction is the sink's open transaction.
+const (
+	// recordOverhead is more than a record takes in addition to its key, value and headers' values.
+	recordOverhead = 256
+	// batchMargin is kept free of a topic's limit for the batch's header.
+	batchMargin = 512
+)
+
+// chunk is what one batch holds: n records that fill describes.
+type chunk struct {
+	n    int
+	fill func(i int, r *plainRecord)
+}
+
+// transaction is a writer's open transaction.
 type transaction struct {
-	*Sink
-	// joined tells that the broker knows of the transaction.
-	joined bool
-}
-
-// join adds the partitions that the transaction does not have yet.
-func (t *transaction) join(ctx context.Context, places []place) error {
-	if !t.ExactlyOnce() {
-		return nil
-	}
-	topics := make(map[string][]kafkago.AddPartitionToTxn)
-	var added []*partition
-	for _, p := range places {
-		state := t.at(p)
-		if state.joined {
-			continue
-		}
-		state.joined = true // Taken back below if it fails; until then it guards against naming it twice.
-		added = append(added, state)
-		topics[p.topic] = append(topics[p.topic], kafkago.AddPartitionToTxn{Partition: int(p.partition)})
-	}
-	if len(added) == 0 {
-		return nil
-	}
-	const op = "add partitions to the transaction"
-	err := t.quick.Do(ctx, op, func(ctx context.Context) error {
-		res, err := t.cfg.Client.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{
-			TransactionalID: t.cfg.TransactionalID,
-			ProducerID:      int(t.producer.id), ProducerEpoch: int(t.producer.epoch),
-			Topics: topics,
-		})
-		if err != nil {
-			return t.idFault(op, err)
-		}
-		return t.joinFault(res, topics)
-	})
-	if err != nil {
-		for _, state := range added {
-			state.joined = false
-		}
-		return err
-	}
-	t.joined = true
-	return nil
-}
-
-// errNotAttempted is OPERATION_NOT_ATTEMPTED; kafka-go has that code under a wrong name.
-const errNotAttempted = kafkago.Error(55)
-
-// joinFault finds the error that says most: OPERATION_NOT_ATTEMPTED (55) only says that another partition has one.
-func (t *transaction) joinFault(res *kafkago.AddPartitionsToTxnResponse, asked map[string][]kafkago.AddPartitionToTxn) error {
-	var first error
-	for _, topic := range slices.Sorted(maps.Keys(asked)) {
-		results := res.Topics[topic]
-		if len(results) != len(asked[topic]) {
-			return &pipeline.Fault{
-				Class: pipeline.Abort, Op: "add " + topic + " to the transaction",
-				Err: fmt.Errorf("the broker answered for %d of %d partitions", len(results), len(asked[topic])),
-			}
-		}
-		for _, result := range results {
-			err := t.idFault(fmt.Sprintf("add %s/%d to the transaction", topic, result.Partition), result.Error)
-			err = kafka.Needs(err, kafka.Write.On(topic)...)
-			if err != nil && (first == nil || !errors.Is(result.Error, errNotAttempted)) {
-				first = err
-			}
-		}
-	}
-	return first
+	routing  *Routing
+	topics   layout
+	format   eventFormat
+	schemas  *schemaIDs
+	producer *producer
+	sender   *sender
 }
 
 // Commit ends the transaction; see [pipeline.Transaction].
-func (t *transaction) Commit(ctx context.Context) error { return t.end(ctx, true) }
+func (t *transaction) Commit(ctx context.Context) error { return t.producer.end(ctx, true) }
 
 // Abort ends the transaction; see [pipeline.Transaction].
-func (t *transaction) Abort(ctx context.Context) error { return t.end(ctx, false) }
+func (t *transaction) Abort(ctx context.Context) error { return t.producer.end(ctx, false) }
 
-// end asks for the verdict until it is known to be taken. Asked again with the same verdict, the broker answers as it did
-// the first time (KIP-98, EndTxn), so a lost reply is no doubt.
-func (t *transaction) end(ctx context.Context, commit bool) error {
-	if !t.ExactlyOnce() || !t.joined {
-		return nil
+// Publish writes a batch; see [pipeline.Transaction].
+func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Published, error) {
+	var published pipeline.Published
+	if err := t.schemas.learn(ctx); err != nil {
+		return published, err
 	}
-	op := "abort the transaction"
-	if commit {
-		op = "commit the transaction"
+	values, rejections := t.values(b)
+	work, tooLarge := t.split(b, values)
+	published.Rejected = slices.Concat(rejections, tooLarge)
+	ranges, err := t.sender.write(ctx, work)
+	if err != nil {
+		return published, err
 	}
-	return t.quick.Do(ctx, op, func(ctx context.Context) error {
-		res, err := t.cfg.Client.EndTxn(ctx, &kafkago.EndTxnRequest{
-			TransactionalID: t.cfg.TransactionalID,
-			ProducerID:      int(t.producer.id), ProducerEpoch: int(t.producer.epoch),
-			Committed: commit,
-		})
-		if err == nil {
-			err = res.Error
+	// Whether an event that is larger than a batch may be fits when it is compressed is known only once it is tried.
+	for i := range b.Events {
+		published.Events[b.Events[i].Target]++
+	}
+	for i := range published.Rejected {
+		published.Events[targetOf(b, published.Rejected[i].MsgID)]--
+	}
+	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, published.Rejected))
+	if err != nil {
+		return published, err
+	}
+	published.Offsets = slices.Concat(ranges, rejected)
+	return published, nil
+}
+
+func targetOf(b *pipeline.Batch, id int64) event.Target {
+	for i := range b.Events {
+		if b.Events[i].MsgID == id {
+			return b.Events[i].Target
 		}
-		return t.idFault(op, err)
-	})
+	}
+	return event.TargetOther
+}
+
+// split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
+// is returned as rejected.
+func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartition][]chunk, []event.Rejection) {
+	headers := t.format.headersOf(b)
+	now := time.Now()
+	balancer := kafkago.Murmur2Balancer{Consistent: true}
+	var tooLarge []event.Rejection
+	lists := make(map[topicPartition][]int)
+	var key [20]byte
+	for i := range b.Events {
+		e, value := &b.Events[i], values[i]
+		if value == nil {
+			continue
+		}
+		name := t.routing.Event(e.Target)
+		from := strconv.AppendInt(key[:0], e.MsgID, 10)
+		if t.format.partitionBy == ByConversation && len(e.Conversation) > 0 {
+			from = e.Conversation
+		}
+		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, &headers, name) {
+			tooLarge = append(tooLarge, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
+				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
+			continue
+		}
+		number := balancer.Balance(kafkago.Message{Key: from}, t.topics[name].partitions...)
+		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		lists[p] = append(lists[p], i)
+	}
+	fill := func(list []int) func(int, *plainRecord) {
+		return func(i int, r *plainRecord) {
+			e := &b.Events[list[i]]
+			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
+			r.value = values[list[i]]
+			r.Headers = headers.append(r.Headers, e, r.key)
+			r.Time = t.format.timeOf(e, now)
+		}
+	}
+	work := make(map[topicPartition][]chunk, len(lists))
+	for p, list := range lists {
+		size := func(i int) int { return eventSize(&b.Events[list[i]], values[list[i]]) }
+		for first, end := range t.cuts(p, len(list), size) {
+			work[p] = append(work[p], chunk{end - first, fill(list[first:end])})
+		}
+	}
+	return work, tooLarge
+}
+
+// cuts divides n records into runs that fit into a batch of the topic, each with at least one record.
+func (t *transaction) cuts(p topicPartition, n int, sizeOf func(i int) int) iter.Seq2[int, int] {
+	limit := t.topics[p.topic].maxBytes - batchMargin
+	return func(yield func(first, end int) bool) {
+		size, first := 0, 0
+		for i := range n {
+			one := sizeOf(i)
+			if i > first && size+one > limit {
+				if !yield(first, i) {
+					return
+				}
+				size, first = 0, i
+			}
+			size += one
+		}
+		yield(first, n)
+	}
+}
+
+// eventSize is at least what an event takes in a batch that is not compressed.
+func eventSize(e *event.Event, value []byte) int {
+	return len(value) + len(e.Conversation) + len(e.Time) + recordOverhead
+}
+
+// fits tries whether a large event is small enough for a batch of its own once it is compressed.
+func (t *transaction) fits(e *event.Event, value []byte, headers *eventHeaders, name string) bool {
+	key := strconv.AppendInt(nil, e.MsgID, 10)
+	var buf bytes.Buffer
+	one := &recordSource{n: 1, fill: func(_ int, r *plainRecord) {
+		r.key, r.value, r.Headers = key, value, headers.append(nil, e, key)
+	}}
+	err := encode(&buf, one, t.sender.compression, t.producer, 0)
+	return err == nil && buf.Len()-sizePrefix <= t.topics[name].maxBytes
+}
+
+// rejection turns an event that cannot be published back into its row.
+func rejection(e *event.Event, reason event.Reason, detail string) event.Rejection {
+	row, err := event.Rebuild(e.Value)
+	if err != nil {
+		row = e.Value // The event is JSON made here, so this cannot be; its content is what matters.
+	}
+	return event.Rejection{Row: bytes.Clone(row), Reason: reason, MsgID: e.MsgID, HasMsgID: true, Detail: detail}
+}
+
+// reject writes rejected rows, whole. They have no key and go to the partition of their content, so that the same row
+// stands in the same one.
+func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []event.Rejection) ([]pipeline.OffsetRange, error) {
+	if len(rejected) == 0 {
+		return nil, nil
+	}
+	name := t.routing.Own(pipeline.TopicRejected)
+	info := t.topics[name]
+	balancer := kafkago.Murmur2Balancer{Consistent: true}
+	work := make(map[topicPartition][]chunk)
+	for i := range rejected {
+		r := &rejected[i]
+		row, cutFrom := r.Row, 0
+		if limit := info.maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
+			row, cutFrom = row[:max(0, limit)], len(row)
+		}
+		number := balancer.Balance(kafkago.Message{Key: row}, info.partitions...)
+		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		work[p] = append(work[p], chunk{1, func(_ int, record *plainRecord) {
+			record.value = row
+			record.Headers = t.format.rejectedHeaders(record.Headers, b, r, cutFrom)
+		}})
+	}
+	return t.sender.write(ctx, work)
+}
+
+// Append writes records of jmpub's own topics; see [pipeline.Transaction].
+func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
+	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
+	lists := make(map[topicPartition][]*pipeline.Record)
+	balancer := kafkago.Murmur2Balancer{Consistent: true}
+	for i := range records {
+		r := &records[i]
+		p := topicPartition{t.routing.Own(r.Topic), r.Partition}
+		if r.Partition < 0 {
+			from := r.Key
+			if r.PartitionKey != nil {
+				from = r.PartitionKey
+			}
+			number := balancer.Balance(kafkago.Message{Key: from}, t.topics[p.topic].partitions...)
+			p.partition = int32(number) //nolint:gosec // A partition's number.
+		}
+		lists[p] = append(lists[p], r)
+	}
+	work := make(map[topicPartition][]chunk, len(lists))
+	for p, list := range lists {
+		size := func(i int) int { return len(list[i].Key) + len(list[i].Value) + recordOverhead }
+		for first, end := range t.cuts(p, len(list), size) {
+			work[p] = append(work[p], chunk{end - first, func(i int, r *plainRecord) {
+				r.key, r.value, r.Time = list[first+i].Key, list[first+i].Value, now
+			}})
+		}
+	}
+	_, err := t.sender.write(ctx, work)
+	return err
 }

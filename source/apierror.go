@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // kind is what a refusal is about.
@@ -46,7 +46,7 @@ func kindOf(code int64) kind {
 	}
 }
 
-// isDenied tells that a code is about the credentials, which every request has.
+// isDenied reports whether a code is about the credentials, which every request has.
 func isDenied(code int64) bool { return kindOf(code) == kindUnauthorized && code != codeOtherApp }
 
 // codeOtherApp is also what an app without a right might get.
@@ -64,86 +64,47 @@ const maxErrorDepth = 3
 // decodeError reads {"error":{"code","message"}}, the flat form, and arrays of either, of which the first with a code
 // counts. A code may be a number or one in quotes. Anything else has no code.
 func decodeError(body []byte) apiError {
-	r := errorReader{
-		dec: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
-	}
-	return r.value(maxErrorDepth)
+	r := rawjson.Lenient()
+	r.Open(body)
+	return readError(r, maxErrorDepth)
 }
 
-// errorReader walks over an error reply. Broken JSON ends the walk: a decoder that failed makes no way any more.
-type errorReader struct {
-	dec    *jsontext.Decoder
-	failed bool
-}
-
-func (r *errorReader) check(err error) bool {
-	r.failed = r.failed || err != nil
-	return err == nil
-}
-
-// value reads one value; what was found until the JSON broke counts.
-func (r *errorReader) value(depth int) apiError {
+// readError reads one value; what was found until the JSON broke counts.
+func readError(r *rawjson.Reader, depth int) apiError {
 	var found apiError
-	opening := r.dec.PeekKind()
-	if depth == 0 || opening != '{' && opening != '[' {
-		r.check(r.dec.SkipValue())
-		return found
-	}
-	if _, err := r.dec.ReadToken(); !r.check(err) {
-		return found
-	}
-	for !r.failed {
-		switch r.dec.PeekKind() {
-		case '}', ']':
-			_, err := r.dec.ReadToken()
-			r.check(err)
-			return found
-		case jsontext.KindInvalid:
-			r.failed = true
-		default:
-			r.next(&found, opening, depth)
+	switch kind := r.Kind(); {
+	case depth > 0 && kind == '{':
+		for r.Enter('{'); r.Member(); {
+			found.readMember(r, depth)
 		}
+	case depth > 0 && kind == '[':
+		for r.Enter('['); r.Element(); {
+			if element := readError(r, depth-1); found.code == 0 {
+				found = element
+			}
+		}
+	default:
+		r.Skip()
 	}
 	return found
 }
 
-// next reads an object's member or an array's element.
-func (r *errorReader) next(found *apiError, opening jsontext.Kind, depth int) {
-	if opening == '{' {
-		r.member(found, depth)
-	} else if element := r.value(depth - 1); found.code == 0 {
-		*found = element
-	}
-}
-
-// member reads a member of an error object.
-func (r *errorReader) member(found *apiError, depth int) {
-	name, err := r.dec.ReadToken()
-	if !r.check(err) {
-		return
-	}
-	switch name.String() {
+// readMember reads a member of an error object.
+func (e *apiError) readMember(r *rawjson.Reader, depth int) {
+	switch string(r.Name()) {
 	case "error":
-		if inner := r.value(depth - 1); inner.code != 0 {
-			*found = inner
+		if inner := readError(r, depth-1); inner.code != 0 {
+			*e = inner
 		}
 	case "code":
-		value, err := r.dec.ReadValue()
-		if !r.check(err) {
-			return
-		}
-		if code, err := strconv.ParseInt(string(bytes.Trim(value, `"`)), 10, 64); err == nil {
-			found.code = code
+		if code, err := strconv.ParseInt(string(bytes.Trim(r.Value(), `"`)), 10, 64); err == nil {
+			e.code = code
 		}
 	case "message":
-		if r.dec.PeekKind() != '"' {
-			r.check(r.dec.SkipValue())
-			return
-		}
-		if text, err := r.dec.ReadToken(); r.check(err) {
-			found.message = text.String()
+		if text := rawjson.Unquote(r.Value()); text != nil {
+			e.message = string(text)
 		}
 	default:
-		r.check(r.dec.SkipValue())
+		r.Skip()
 	}
 }

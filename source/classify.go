@@ -30,59 +30,44 @@ const (
 		"of JMPUB_STREAMS"
 )
 
-func (r *request) pathHint() string {
-	name, example := r.setting()
-	return "check " + name + ": it ends with the version, as in " + example
-}
-
-func (r *request) networkHint() string {
-	name, _ := r.setting()
-	return "check " + name + " and the network if this lasts"
-}
-
-// statusFault says what a reply that is no page asks for, and whether it is the API's own. The code decides where there is
-// one that is known, and the status otherwise; the text beside them differs between servers.
-func (c *Client) statusFault(r *request, res *http.Response, body []byte) (fault *pipeline.Fault, class string, fromAPI bool) {
+// statusFailure says what a reply that is no page asks for, and whether it is the API's own. The code decides where there is
+// one that is known, and the status otherwise; the text that comes with them differs between servers.
+func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *failure {
 	said := decodeError(body)
 	status := res.StatusCode
-	fault = &pipeline.Fault{Op: r.op, Err: c.saidError(status, said, body)}
 	about := kindOf(said.code)
 	if about == kindUnknown {
 		about = kindOfStatus(status)
 	}
-	// What an expired cursor is answered with is not documented, so any refusal sends the window back to its start.
-	refused := status < http.StatusInternalServerError && about != kindRedirect && about != kindOK
-	if r.cursor && refused && about != kindRateLimited && about != kindUnauthorized {
-		fault.Class = pipeline.Restart
-		return fault, classRefused, said.code != 0
-	}
+	fault := &pipeline.Fault{Op: call.op, Err: c.saidError(status, said, body)}
+	f := &failure{fault: fault, fromAPI: said.code != 0}
+	f.refused = status < http.StatusInternalServerError &&
+		(about == kindUnknown || about == kindGone || about == kindServerError)
 	switch about {
 	case kindRateLimited:
-		fault.Class, class = pipeline.Transient, classRateLimited
+		fault.Class, f.class = pipeline.Transient, classRateLimited
 		fault.After = max(retryAfter(res.Header, c.serverNow(res.Header)), barePause)
 		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
 	case kindUnauthorized:
-		fault.Class, class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
-		if r.denied = isDenied(said.code); !r.denied && r.decode != nil {
-			fault.Hint = rightHint
-		}
+		fault.Class, f.class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
+		f.denied = isDenied(said.code)
 	case kindGone:
-		fault.Class, class = pipeline.Drop, classRefused
+		fault.Class, f.class = pipeline.Drop, classRefused
 	case kindServerError:
-		fault.Class, class = pipeline.Transient, classServerError
+		fault.Class, f.class = pipeline.Transient, classServerError
 		if status == http.StatusServiceUnavailable {
 			fault.After = retryAfter(res.Header, c.serverNow(res.Header)) // RFC 9110 §15.6.4.
 		}
 	case kindRedirect:
-		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, r.pathHint()
+		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, call.endpoint.pathHint()
 		fault.Err = fmt.Errorf("HTTP %d: redirected to %s, which is not followed, because the credentials would go there",
 			status, c.excerpt([]byte(res.Header.Get("Location"))))
 	case kindOK:
-		fault.Class, class = pipeline.Transient, classMalformed
+		fault.Class, f.class = pipeline.Transient, classMalformed
 	default:
-		fault.Class, class, fault.Hint = pipeline.Permanent, classRefused, c.refusedHint(status, r)
+		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(call, status)
 	}
-	return fault, class, said.code != 0
+	return f
 }
 
 // serverNow is what a date in a reply's header is held against.
@@ -112,15 +97,15 @@ func kindOfStatus(status int) kind {
 	}
 }
 
-// refusedHint tells what was sent, without the credentials: with it the operator can ask the API's makers.
-func (c *Client) refusedHint(status int, r *request) string {
+// refusedHint shows what was sent, without the credentials, so that the operator can ask the makers of the API.
+func refusedHint(call *call, status int) string {
 	switch status {
 	case http.StatusNotFound:
-		return r.pathHint()
+		return call.endpoint.pathHint()
 	case http.StatusProxyAuthRequired:
 		return proxyHint
 	default:
-		return "the request was GET " + printable(c.address(r)+"?"+r.query)
+		return "the request was GET " + printable(call.address()+"?"+call.query)
 	}
 }
 
@@ -135,55 +120,55 @@ func (c *Client) saidError(status int, said apiError, body []byte) error {
 // errMalformed is a reply that is no page although its status says so.
 var errMalformed = errors.New("the reply is no page")
 
-// pageFault is for a reply of status 200 that could not be decoded. A body that is an error, whatever the status says, is
+// malformedFailure is for a reply of status 200 that could not be decoded. A body that is an error, whatever the status says, is
 // one.
-func (c *Client) pageFault(r *request, res *http.Response, body []byte, err error) (*pipeline.Fault, string) {
+func (c *Client) malformedFailure(call *call, res *http.Response, body []byte, err error) *failure {
 	if isAbsent(err) && kindOf(decodeError(body).code) != kindUnknown {
-		fault, class, _ := c.statusFault(r, res, body)
-		return fault, class
+		return c.statusFailure(call, res, body)
 	}
-	return &pipeline.Fault{
-		Class: pipeline.Transient, Op: r.op,
+	fault := &pipeline.Fault{
+		Class: pipeline.Transient, Op: call.op,
 		Err: fmt.Errorf("%w: %w; its %d bytes begin with %s", errMalformed, err, len(body), c.excerpt(body)),
-	}, classMalformed
+	}
+	return &failure{fault: fault, class: classMalformed}
 }
 
-// networkFault is for an exchange that brought no reply. Only what the operator alone can mend is permanent.
-func networkFault(r *request, err error) *pipeline.Fault {
-	setting, _ := r.setting()
+// networkFault is for an exchange that brought no reply. Only what needs the operator is permanent.
+func networkFault(call *call, err error) *pipeline.Fault {
+	setting := call.endpoint.setting
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: r.op, Err: err,
+			Class: pipeline.Permanent, Op: call.op, Err: err,
 			Hint: "the API's certificate is not trusted here: check " + setting + ", the system's certificates and its clock",
 		}
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: r.op, Err: err,
+			Class: pipeline.Permanent, Op: call.op, Err: err,
 			Hint: "the address does not speak TLS: check the scheme and port in " + setting,
 		}
 	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: r.op, Err: err, Hint: r.networkHint()}
+	return &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
 }
 
 // bodyFault is for a page that broke off or does not end.
-func bodyFault(r *request, err error) *pipeline.Fault {
+func bodyFault(call *call, err error) *pipeline.Fault {
 	if errors.Is(err, errTooLarge) {
 		// The same rows would come again, as many of them.
 		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: r.op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
+			Class: pipeline.Permanent, Op: call.op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
 		}
 	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: r.op, Err: err, Hint: r.networkHint()}
+	return &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
 }
 
-// excerpt is the printable beginning of foreign bytes, without the credentials.
-func (c *Client) excerpt(body []byte) string { return printable(c.creds.hide(string(body))) }
+// excerpt is the printable beginning of what others wrote, without the credentials.
+func (c *Client) excerpt(body []byte) string { return printable(c.redactor.Redact(string(body))) }
 
-// printableBytes bounds what is shown of a foreign text.
+// printableBytes bounds what is shown of what others wrote.
 const printableBytes = 200
 
-// printable is a foreign text in one line of bounded length.
+// printable is a text of others in one line of bounded length.
 func printable(text string) string {
 	if len(text) > printableBytes {
 		return strconv.QuoteToGraphic(text[:printableBytes]) + "…"

@@ -163,7 +163,7 @@ func TestTransportErrors(t *testing.T) {
 		{&net.OpError{Op: "remote error", Err: verification}, pipeline.Permanent, "certificate"},
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, pipeline.Permanent, "JMPUB_API_URL"},
 	} {
-		fault := networkFault(&request{op: "op"}, test.err)
+		fault := networkFault(&call{op: "op", endpoint: reportEndpoint(&Config{})}, test.err)
 		if fault.Class != test.class || !strings.Contains(fault.Hint, test.hint) || !errors.Is(fault, test.err) {
 			t.Errorf("%v: got class %s and hint %q", test.err, fault.Class, fault.Hint)
 		}

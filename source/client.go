@@ -2,12 +2,14 @@ package source
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/discovery"
 	"github.com/jmpub/jmpub/pipeline/statistics"
@@ -15,12 +17,14 @@ import (
 
 // Client reads one app's streams. Safe for concurrent use.
 type Client struct {
-	cfg       Config // Without the secret, which credentials holds.
-	creds     credentials
+	cfg       Config
+	redactor  secret.Redactor
 	transport http.RoundTripper
-	limiter   *limiter
-	clock     *clock
-	planner   planner
+	// report and lists are the two APIs.
+	report, lists *endpoint
+	limiter       *limiter
+	clock         *clock
+	planner       planner
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
@@ -30,7 +34,7 @@ type Client struct {
 	streams map[pipeline.Stream]progress
 }
 
-// progress is what the plans of one stream depend on beside its position.
+// progress is what the plans of one stream depend on, apart from its position.
 type progress struct {
 	// polled is when the last window at the head was planned.
 	polled time.Time
@@ -53,14 +57,15 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if plainText(cfg.BaseURL) {
-		cfg.Warn("JMPUB_API_URL is not https: the app key and master secret can be read on the way")
+		cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_API_URL"), slog.String("hint", notEncryptedHint))
 	}
 	c := &Client{
 		cfg:       cfg,
-		creds:     newCredentials(cfg.AppKey, cfg.MasterSecret),
+		redactor:  secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
 		transport: cfg.Transport,
-		limiter:   newLimiter(cfg.Rate),
-		clock:     newClock(),
+		report:    reportEndpoint(&cfg), lists: listsEndpoint(&cfg),
+		limiter: newLimiter(cfg.Rate),
+		clock:   newClock(),
 		planner: planner{
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: cfg.Retention,
 			target: int64(targetPages * cfg.PageSize),
@@ -68,14 +73,19 @@ func New(cfg Config) (*Client, error) {
 		probing: make(chan struct{}, 1),
 		streams: make(map[pipeline.Stream]progress),
 	}
-	c.cfg.MasterSecret = "" // %v of a client does not ask the types of its fields how they print.
 	if c.transport == nil {
 		c.transport = newTransport(cfg.RequestTimeout)
 	}
 	return c, nil
 }
 
-// plainText tells that an address leads over a network without TLS.
+// The warning about an address without TLS.
+const (
+	notEncrypted     = "requests to the API are not encrypted"
+	notEncryptedHint = "use an https address: the app key and master secret can be read on the way"
+)
+
+// plainText reports whether an address leads over a network without TLS.
 func plainText(baseURL string) bool {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Scheme != "http" {
@@ -113,17 +123,25 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 	// The middle of the history is inside it even if the local clock is days off.
 	end := time.Now().UTC().Add(-c.cfg.Retention / 2).Truncate(time.Second)
 	w := pipeline.Window{Begin: end.Add(-time.Second), End: end}
-	if _, err := c.ask(ctx, &request{stream: s, query: c.firstQuery(w, 1), op: "ask the API for its clock with " + s.String()}); err != nil {
+	if _, err := c.ask(ctx, c.probe(s, w, "ask the API for its clock with "+s.String())); err != nil {
 		return time.Time{}, err
 	}
 	now, _ := c.clock.now()
 	return now, nil
 }
 
+// Forget drops what is known of a stream that is not read any more, when none of its windows is being planned. The stream may come
+// back: then it is as if it had just begun.
+func (c *Client) Forget(s pipeline.Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, s)
+}
+
 // Plan lays out the window that follows p and waits until it can be asked for; see [pipeline.Source]. Windows at the head
 // come no more often than the poll interval; behind it there is no wait.
 func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
-	slack := c.begin(s, p)
+	slack := c.startSlack(s, p)
 	for {
 		now, err := c.Now(ctx, s)
 		if err != nil {
@@ -134,7 +152,7 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 			wait = max(wait, c.untilPoll(s))
 		}
 		if wait <= 0 {
-			c.planned(s, plan, c.planner.span(p))
+			c.notePlan(s, plan, c.planner.span(p))
 			return plan, nil
 		}
 		if err := pipeline.Sleep(ctx, wait); err != nil {
@@ -143,9 +161,9 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 	}
 }
 
-// begin returns how much time after p may be skipped without being a gap. A position without a span is where a stream
+// startSlack returns how much time after p may be skipped without being a gap. A position without a span is where a stream
 // starts, and so is the same position when a reply has shown what span suits.
-func (c *Client) begin(s pipeline.Stream, p pipeline.Position) time.Duration {
+func (c *Client) startSlack(s pipeline.Stream, p pipeline.Position) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.streams[s]
@@ -154,12 +172,12 @@ func (c *Client) begin(s pipeline.Stream, p pipeline.Position) time.Duration {
 		c.streams[s] = known
 	}
 	if known.start.Equal(p.End) {
-		return startSlack
+		return slackAtStart
 	}
 	return 0
 }
 
-// untilPoll is how long a stream at the head still has to wait for its turn.
+// untilPoll is how long a stream at the head still has to wait for the poll interval.
 func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,7 +188,8 @@ func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
 	return time.Until(known.polled.Add(c.cfg.Poll))
 }
 
-func (c *Client) planned(s pipeline.Stream, plan pipeline.Plan, span time.Duration) {
+// notePlan keeps what the next plans of a stream depend on.
+func (c *Client) notePlan(s pipeline.Stream, plan pipeline.Plan, span time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.streams[s]
@@ -187,11 +206,4 @@ func (c *Client) suggest(s pipeline.Stream, w pipeline.Window, total int64) time
 	planned := c.streams[s].span
 	c.mu.Unlock()
 	return c.planner.suggest(w, total, planned)
-}
-
-// Forget lets go of what the plans of a stream depend on; see [pipeline.Source].
-func (c *Client) Forget(s pipeline.Stream) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.streams, s)
 }

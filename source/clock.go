@@ -8,7 +8,7 @@ import (
 
 // clock follows the server's clock by the Date headers of its replies (RFC 9110 §6.6.1).
 //
-// A Date has whole seconds, so a reply sent, stamped and received at local times s <= t <= r tells that the server's clock
+// A Date has whole seconds, so a reply sent, stamped and received at local times s <= t <= r shows that the server's clock
 // is ahead of the local one by at least Date - r and by less than Date + 1 s - s. The greatest of the lower bounds that
 // recent replies gave is used: with replies at all phases of a second it comes close to the truth, and it never passes it.
 // A clock that steps back contradicts it: then everything older is forgotten. What merely drifts is forgotten as new
@@ -23,7 +23,7 @@ type clock struct {
 	// lower is a ring of the lower bounds.
 	lower [clockSamples]time.Duration
 	count int
-	// local tells that a reply came without a usable Date before any came with one: the local clock stands in.
+	// local is set when a reply came without a usable Date before any came with one: the local clock stands in.
 	local bool
 }
 
@@ -35,8 +35,8 @@ const (
 
 func newClock() *clock { return &clock{base: time.Now()} }
 
-// see takes in the Date of a reply and returns it. A Date that is missing or no date is false.
-func (c *clock) see(h http.Header, sent, received time.Time) (time.Time, bool) {
+// observe takes in the Date of a reply and returns it. A Date that is missing or no date is false.
+func (c *clock) observe(h http.Header, sent, received time.Time) (time.Time, bool) {
 	date, err := http.ParseTime(h.Get("Date"))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,7 +26,7 @@ func TestClockNeverPassesTheServer(t *testing.T) {
 			time.Sleep(70 * time.Millisecond)
 			stamp := time.Now().Add(ahead)
 			time.Sleep(30 * time.Millisecond)
-			if _, ok := c.see(dated(stamp), sent, time.Now()); !ok {
+			if _, ok := c.observe(dated(stamp), sent, time.Now()); !ok {
 				t.Fatal("the date was not understood")
 			}
 			now, _ := c.now()
@@ -47,7 +47,7 @@ func TestClockFollowsAStepBack(t *testing.T) {
 		see := func(ahead time.Duration) time.Duration {
 			sent := time.Now()
 			time.Sleep(10 * time.Millisecond)
-			c.see(dated(time.Now().Add(ahead)), sent, time.Now())
+			c.observe(dated(time.Now().Add(ahead)), sent, time.Now())
 			now, _ := c.now()
 			return time.Until(now)
 		}
@@ -70,7 +70,7 @@ func TestClockForgetsDrift(t *testing.T) {
 		for i := range 2000 { // The server's clock loses a millisecond in each second.
 			behind := time.Duration(i) * time.Millisecond
 			now := time.Now()
-			c.see(dated(now.Add(-behind)), now, now)
+			c.observe(dated(now.Add(-behind)), now, now)
 			time.Sleep(997 * time.Millisecond)
 		}
 		now, _ := c.now()
@@ -87,15 +87,15 @@ func TestClockWithoutDates(t *testing.T) {
 			"none": {}, "malformed": {"Date": {"yesterday"}}, "number": {"Date": {"1767225600"}},
 		} {
 			c := newClock()
-			if _, ok := c.see(h, time.Now(), time.Now()); ok {
+			if _, ok := c.observe(h, time.Now(), time.Now()); ok {
 				t.Errorf("%s: a date was found", name)
 			}
 			if now, ok := c.now(); !ok || !now.Equal(time.Now()) {
 				t.Errorf("%s: got %v %v, want the local clock", name, now, ok)
 			}
 			// One with a Date decides from then on, also against later ones without.
-			c.see(dated(time.Now().Add(time.Hour)), time.Now(), time.Now())
-			c.see(h, time.Now(), time.Now())
+			c.observe(dated(time.Now().Add(time.Hour)), time.Now(), time.Now())
+			c.observe(h, time.Now(), time.Now())
 			if now, _ := c.now(); !now.After(time.Now().Add(59 * time.Minute)) {
 				t.Errorf("%s: got %v, want the server's clock", name, now)
 			}

@@ -3,12 +3,14 @@ package source
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -18,14 +20,14 @@ import (
 type Config struct {
 	// AppKey and MasterSecret authenticate every request, by HTTP Basic.
 	AppKey       string
-	MasterSecret Secret
+	MasterSecret secret.Secret
 	// BaseURL is the API's address with its version, https://report.im.jpush.cn/v2.
 	BaseURL string
 	// TimeZone is the zone of the API's local times; its offset must not change. By default Asia/Shanghai.
 	TimeZone *time.Location
 	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
 	Rate Rate
-	// Reserve is the part of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
+	// Reserve is the fraction of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
 	// is asked for once less remains. 0 reserves nothing.
 	Reserve float64
 	// PageSize is the rows asked for in a page; 1000, which is also the most.
@@ -39,7 +41,7 @@ type Config struct {
 	// ListsURL is the address of the IM REST API with its version, which lists users, groups and chatrooms; default
 	// https://api.im.jpush.cn/v1.
 	ListsURL string
-	// Retention is how far back the API's history reaches; default 60 days (API document, message history).
+	// Retention is how far back the API's history reaches; [pipeline.History] where zero.
 	Retention time.Duration
 	// CursorTTL is how long a cursor lives; default 120 s (API document, request params).
 	CursorTTL time.Duration
@@ -49,12 +51,13 @@ type Config struct {
 	MaxBody int64
 	// UserAgent is sent with each request; default jmpub.
 	UserAgent string
-	// Retry is the policy for requests that may succeed later. If it notifies nobody, the observer's Retry is told.
+	// Retry is the policy for requests that may succeed later. Where its Notify is nil, the observer's Retry is called.
 	Retry pipeline.Retry
-	// Observer is told of each request, except one that was cut off by its own context; may be nil.
+	// Observer gets each request, except one that was cut off by its own context; may be nil.
 	Observer pipeline.Observer
-	// Warn is told, once each, what is odd about the API or the settings but stops nothing; may be nil.
-	Warn func(message string)
+	// Warn reports, once each, what is unusual about the API or the settings but stops nothing: a constant message, and what
+	// it is about. It may be nil.
+	Warn func(message string, attrs ...slog.Attr)
 	// Transport sends the requests; the package's own where nil. Neither it nor the client may follow redirects.
 	Transport http.RoundTripper
 }
@@ -66,7 +69,6 @@ const (
 	maxPageSize      = 1000 // API document, request params.
 	minPoll          = 100 * time.Millisecond
 	minOverlap       = time.Second
-	defaultRetention = 60 * 24 * time.Hour
 	minRetention     = 10 * time.Minute
 	defaultCursorTTL = 120 * time.Second
 	minCursorTTL     = 100 * time.Millisecond
@@ -100,13 +102,13 @@ func (c *Config) Validate() error {
 // setDefaults fills in the fields that are no settings of the operator.
 func (c *Config) setDefaults() {
 	setDefault(&c.ListsURL, defaultListsURL)
-	setDefault(&c.Retention, defaultRetention)
+	setDefault(&c.Retention, pipeline.History)
 	setDefault(&c.CursorTTL, defaultCursorTTL)
 	setDefault(&c.RequestTimeout, defaultTimeout)
 	setDefault(&c.MaxBody, defaultMaxBody)
 	setDefault(&c.UserAgent, "jmpub")
 	if c.Warn == nil {
-		c.Warn = func(string) {}
+		c.Warn = func(string, ...slog.Attr) {}
 	}
 	if c.Retry.Notify == nil {
 		c.Retry.Notify = c.Observer.Retry
@@ -122,7 +124,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// validate checks a complete config. The texts never hold the secret, nor credentials that stand in the address.
+// validate checks a complete config. The texts hold neither the secret nor credentials in the address.
 func (c *Config) validate(now time.Time) error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -134,9 +136,9 @@ func (c *Config) validate(now time.Time) error {
 		check(lowest <= d && d <= highest, "%s: %s is not between %s and %s", name, d, lowest, highest)
 	}
 	check(c.AppKey != "" && !strings.ContainsFunc(c.AppKey, notInKey),
-		"JMPUB_APP_KEY: %q is no app key: it must not be empty and holds no colon, space or control character", c.AppKey)
-	check(c.MasterSecret != "", "JMPUB_MASTER_SECRET: it is empty")
-	check(!strings.ContainsFunc(string(c.MasterSecret), notInSecret),
+		"JMPUB_APP_KEY: %q is no app key: it must not be empty and holds no space, control character or any of : / ! ~", c.AppKey)
+	check(!c.MasterSecret.IsEmpty(), "JMPUB_MASTER_SECRET: it is empty")
+	check(!strings.ContainsFunc(c.MasterSecret.Reveal(), notInSecret),
 		"JMPUB_MASTER_SECRET: it holds a space or a control character")
 	check(isBaseURL(c.BaseURL), "JMPUB_API_URL: want an address such as %s, with no query and no credentials in it",
 		defaultBaseURL)
@@ -150,7 +152,7 @@ func (c *Config) validate(now time.Time) error {
 	within("JMPUB_SETTLE", c.Settle, 0, longestSetting)
 	check(c.Overlap >= minOverlap && c.Overlap <= longestSetting && c.Overlap%time.Second == 0,
 		"JMPUB_OVERLAP: %s is not a number of whole seconds from %s to %s: the API's bounds have whole seconds, so less "+
-			"than one could lose rows at a window's edge", c.Overlap, minOverlap, longestSetting)
+			"than one could lose rows where two windows meet", c.Overlap, minOverlap, longestSetting)
 	within("retention", c.Retention, minRetention, 100*365*24*time.Hour)
 	within("cursor TTL", c.CursorTTL, minCursorTTL, longestSetting)
 	within("request timeout", c.RequestTimeout, minTimeout, longestSetting)
@@ -162,8 +164,9 @@ func (c *Config) validate(now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// notInKey tells what an app key cannot hold: HTTP Basic ends it at a colon (RFC 7617 §2).
-func notInKey(r rune) bool { return r == ':' || notInSecret(r) }
+// notInKey reports whether an app key cannot hold a character: HTTP Basic ends it at a colon (RFC 7617 §2), and the others divide
+// the names that jmpub makes of it, its transactional id and the keys of its records.
+func notInKey(r rune) bool { return strings.ContainsRune(":/!~", r) || notInSecret(r) }
 
 func notInSecret(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 

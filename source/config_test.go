@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 func TestDefaultsAreValid(t *testing.T) {
 	cfg := Defaults()
-	cfg.AppKey, cfg.MasterSecret = testKey, testSecret
+	cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("validate: %v", err)
 	}
@@ -19,7 +21,7 @@ func TestDefaultsAreValid(t *testing.T) {
 
 func TestValidateReportsEveryMistake(t *testing.T) {
 	cfg := Config{
-		AppKey: "a:b", MasterSecret: "with space", BaseURL: "https://user:pa55word@host/v2", PageSize: 1001,
+		AppKey: "a:b", MasterSecret: secret.New("with space"), BaseURL: "https://user:pa55word@host/v2", PageSize: 1001,
 		Poll: time.Millisecond, Settle: -1, Overlap: 0,
 	}
 	err := cfg.Validate()
@@ -34,9 +36,9 @@ func TestValidateReportsEveryMistake(t *testing.T) {
 			t.Errorf("%s is not named in: %v", name, err)
 		}
 	}
-	for _, secret := range []string{"with space", "pa55word"} {
-		if strings.Contains(err.Error(), secret) {
-			t.Errorf("%q is shown in: %v", secret, err)
+	for _, hidden := range []string{"with space", "pa55word"} {
+		if strings.Contains(err.Error(), hidden) {
+			t.Errorf("%q is shown in: %v", hidden, err)
 		}
 	}
 }
@@ -56,8 +58,8 @@ func TestValidateSettings(t *testing.T) {
 		{"settle of none", func(c *Config) { c.Settle = 0 }, ""},
 		{"overlap of a fraction", func(c *Config) { c.Overlap = 1500 * time.Millisecond }, "JMPUB_OVERLAP"},
 		{"overlap of none", func(c *Config) { c.Overlap = 0 }, "JMPUB_OVERLAP"},
-		{"secret with a line end", func(c *Config) { c.MasterSecret = "secret\n" }, "JMPUB_MASTER_SECRET"},
-		{"no secret", func(c *Config) { c.MasterSecret = "" }, "JMPUB_MASTER_SECRET"},
+		{"secret with a line end", func(c *Config) { c.MasterSecret = secret.New("secret\n") }, "JMPUB_MASTER_SECRET"},
+		{"no secret", func(c *Config) { c.MasterSecret = secret.Secret{} }, "JMPUB_MASTER_SECRET"},
 		{"page size of none", func(c *Config) { c.PageSize = 0 }, "JMPUB_API_PAGE_SIZE"},
 		{"no body", func(c *Config) { c.MaxBody = 1 }, "body limit"},
 		{"zone with daylight saving", func(c *Config) { c.TimeZone = zone(t, "Europe/Berlin") }, "JMPUB_API_TIME_ZONE"},
@@ -67,7 +69,7 @@ func TestValidateSettings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := Defaults()
-			cfg.AppKey, cfg.MasterSecret = testKey, testSecret
+			cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 			test.set(&cfg)
 			err := cfg.Validate()
 			if test.want == "" && err != nil {
@@ -106,20 +108,20 @@ func TestSecretIsNotPrintable(t *testing.T) {
 	client := newTestClient(t, cfg)
 	nested := struct {
 		Config Config
-		secret Secret
-	}{cfg, "not this one"}
+		secret secret.Secret
+	}{cfg, secret.New(testSecret)}
 	var b strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%c", "%U", "%e"} {
 		fmt.Fprintf(&b, verb+"\n", cfg.MasterSecret)
 		fmt.Fprintf(&b, verb+"\n", cfg)
 		fmt.Fprintf(&b, verb+"\n", &cfg)
-		fmt.Fprintf(&b, verb+"\n", nested.Config)
+		fmt.Fprintf(&b, verb+"\n", nested)
 		fmt.Fprintf(&b, verb+"\n", client)
 	}
 	for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
-		slog.New(h).Info("m", slog.Any("config", struct{ S Secret }{cfg.MasterSecret}), slog.Any("secret", cfg.MasterSecret))
+		slog.New(h).Info("m", slog.Any("config", struct{ S secret.Secret }{cfg.MasterSecret}), slog.Any("secret", cfg.MasterSecret))
 	}
-	encoded, err := json.Marshal(map[string]any{"s": cfg.MasterSecret, "list": []Secret{cfg.MasterSecret}})
+	encoded, err := json.Marshal(map[string]any{"s": cfg.MasterSecret, "list": []secret.Secret{cfg.MasterSecret}})
 	if err != nil {
 		t.Fatalf("marshal: %v", err)
 	}
@@ -138,7 +140,7 @@ func TestPlainTextIsWarnedOf(t *testing.T) {
 	} {
 		warned := 0
 		cfg := testConfig(nil)
-		cfg.BaseURL, cfg.Warn = address, func(string) { warned++ }
+		cfg.BaseURL, cfg.Warn = address, func(string, ...slog.Attr) { warned++ }
 		newTestClient(t, cfg)
 		if warned != want {
 			t.Errorf("%s: warned %d times, want %d", address, warned, want)

@@ -21,7 +21,7 @@ func decodeDamaged(body []byte) (reply, error) {
 			}
 			return page, err
 		}
-		begin, end := rowExtent(masked, int(row.offset))
+		begin, end := rowExtent(masked, row.offset)
 		if end <= begin || len(holes) == maxPageSize {
 			return page, err
 		}

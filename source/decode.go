@@ -1,14 +1,11 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // reply is a decoded page.
@@ -17,23 +14,18 @@ type reply struct {
 	total, count int64
 	cursor       string
 	rows         [][]byte
-	// bytes is the page's size.
-	bytes int
-	// received is when its header came, by the local clock; date is the server's (dated tells that it has one).
-	received, date time.Time
-	dated          bool
 }
 
 var (
-	errNoMessages = errors.New("there is no messages")
-	errNoTotal    = errors.New("there is no total")
-	errNoFigures  = errors.New("there are no statistics")
-	errNoEntries  = errors.New("there is no list")
+	errNoMessages   = errors.New("there is no messages")
+	errNoTotal      = errors.New("there is no total")
+	errNoStatistics = errors.New("there are no statistics")
+	errNoEntries    = errors.New("there is no list")
 )
 
-// isAbsent tells that a reply lacks what was asked for; it may be an error whose status is wrong.
+// isAbsent reports whether a reply lacks what was asked for; it may be an error whose status is wrong.
 func isAbsent(err error) bool {
-	return errors.Is(err, errNoMessages) || errors.Is(err, errNoFigures) || errors.Is(err, errNoEntries)
+	return errors.Is(err, errNoMessages) || errors.Is(err, errNoStatistics) || errors.Is(err, errNoEntries)
 }
 
 // decodePage reads {"total","cursor","count","messages"}, and passes over what it does not know. The envelope is strict:
@@ -41,35 +33,40 @@ func isAbsent(err error) bool {
 // is cut out as it is and judged later, so duplicate names or bytes that are no UTF-8 do not poison its page. Rows point
 // into body.
 func decodePage(body []byte) (reply, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	page := reply{total: -1, count: -1}
-	if err := expect(dec, '{'); err != nil {
-		return page, err
+	d := pageDecoder{Reader: rawjson.Lenient(), page: reply{total: -1, count: -1}}
+	d.Open(body)
+	for d.Enter('{'); d.Member(); {
+		d.readMember()
 	}
-	var seen [4]bool
-	for dec.PeekKind() == '"' {
-		if err := page.readMember(dec, body, &seen); err != nil {
-			return page, err
-		}
-	}
-	if err := expect(dec, '}'); err != nil {
-		return page, err
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return page, errors.New("something follows the page's end")
-	}
-	if !seen[memberMessages] {
+	d.End()
+	page := d.page
+	switch {
+	case d.damage != nil:
+		return page, d.damage
+	case d.Err() != nil:
+		return page, d.Err()
+	case !d.seen[memberMessages]:
 		return page, errNoMessages
-	}
-	if page.count >= 0 && page.count != int64(len(page.rows)) {
+	case page.count >= 0 && page.count != int64(len(page.rows)):
 		return page, fmt.Errorf("count is %d, but there are %d messages", page.count, len(page.rows))
+	default:
+		return page, nil
 	}
-	return page, nil
+}
+
+// pageDecoder takes a page apart.
+type pageDecoder struct {
+	*rawjson.Reader
+
+	page reply
+	seen [memberCount]bool
+	// damage is set where the reader has failed at a row.
+	damage *rowError
 }
 
 // check holds a page against what was asked for. Only a window's first page has to state the total.
-func (p *reply) check(cursor bool, pageSize int) error {
-	if p.total < 0 && !cursor {
+func (p *reply) check(first bool, pageSize int) error {
+	if p.total < 0 && first {
 		return errNoTotal
 	}
 	if len(p.rows) > pageSize {
@@ -78,100 +75,73 @@ func (p *reply) check(cursor bool, pageSize int) error {
 	return nil
 }
 
+// The members of a page that are known.
 const (
 	memberTotal = iota
 	memberCursor
-	memberCount
+	memberRows
 	memberMessages
+	memberCount
 )
 
-func (p *reply) readMember(dec *jsontext.Decoder, body []byte, seen *[4]bool) error {
-	token, err := dec.ReadToken()
-	if err != nil {
-		return err
-	}
-	once := func(member int, name string) error {
-		if seen[member] {
-			return fmt.Errorf("%s stands twice", name)
+func (d *pageDecoder) readMember() {
+	name := string(d.Name())
+	once := func(member int) {
+		if d.seen[member] {
+			d.Fail(fmt.Errorf("%s stands twice", name))
 		}
-		seen[member] = true
-		return nil
+		d.seen[member] = true
 	}
-	switch name := token.String(); name {
+	switch name {
 	case "total":
-		if err = once(memberTotal, name); err == nil {
-			p.total, err = readNumber(dec, name)
-		}
+		once(memberTotal)
+		d.page.total = readNumber(d.Reader, name)
 	case "count":
-		if err = once(memberCount, name); err == nil {
-			p.count, err = readNumber(dec, name)
-		}
+		once(memberRows)
+		d.page.count = readNumber(d.Reader, name)
 	case "cursor":
-		if err = once(memberCursor, name); err == nil {
-			p.cursor, err = readCursor(dec)
-		}
+		once(memberCursor)
+		d.page.cursor = readCursor(d.Reader)
 	case "messages":
-		if err = once(memberMessages, name); err == nil {
-			p.rows, err = readRows(dec, body, p.count)
-		}
+		once(memberMessages)
+		d.readRows()
 	default:
-		err = dec.SkipValue()
+		d.Skip()
 	}
-	return err
 }
 
-// expect reads a bracket.
-func expect(dec *jsontext.Decoder, kind jsontext.Kind) error {
-	token, err := dec.ReadToken()
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return err
-	}
-	if token.Kind() != kind {
-		return fmt.Errorf("%s stands where %s should", token.Kind(), kind)
-	}
-	return nil
-}
-
-// readNumber reads a number of rows.
-func readNumber(dec *jsontext.Decoder, name string) (int64, error) {
-	value, err := dec.ReadValue()
-	if err != nil {
-		return -1, err
-	}
+// readNumber reads a number of rows; -1 where there is none.
+func readNumber(r *rawjson.Reader, name string) int64 {
+	value := r.Value()
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil || n < 0 {
-		return -1, fmt.Errorf("%s is %s, not a number of rows", name, printable(string(value)))
+		r.Fail(fmt.Errorf("%s is %s, not a number of rows", name, printable(string(value))))
+		return -1
 	}
-	return n, nil
+	return n
 }
 
 // readCursor reads a cursor; null is none.
-func readCursor(dec *jsontext.Decoder) (string, error) {
-	token, err := dec.ReadToken()
-	if err != nil {
-		return "", err
+func readCursor(r *rawjson.Reader) string {
+	value := r.Value()
+	if string(value) == "null" {
+		return ""
 	}
-	switch token.Kind() {
-	case 'n':
-		return "", nil
-	case '"':
-		return token.String(), nil
-	default:
-		return "", fmt.Errorf("cursor is %s, not a string", token.Kind())
+	cursor := rawjson.Unquote(value)
+	if cursor == nil {
+		r.Fail(fmt.Errorf("cursor is %s, not a string", printable(string(value))))
 	}
+	return string(cursor)
 }
 
 // rowError is a row that is no JSON.
 type rowError struct {
 	// offset is where the row begins, or white space or a comma before it.
-	offset int64
+	offset int
 	err    error
 }
 
-// Error tells where the row is.
+// Error says where the row is.
 func (e *rowError) Error() string {
 	return fmt.Sprintf("the row at byte %d is no JSON: %s", e.offset, e.err.Error())
 }
@@ -179,24 +149,21 @@ func (e *rowError) Error() string {
 // Unwrap gives the cause.
 func (e *rowError) Unwrap() error { return e.err }
 
-// readRows cuts out the rows. null is no rows; count is how many are likely, -1 where that is unknown.
-func readRows(dec *jsontext.Decoder, body []byte, count int64) ([][]byte, error) {
-	if dec.PeekKind() == 'n' {
-		return nil, dec.SkipValue()
+// readRows cuts out the rows; null is no rows.
+func (d *pageDecoder) readRows() {
+	if d.Kind() == 'n' {
+		d.Skip()
+		return
 	}
-	if err := expect(dec, '['); err != nil {
-		return nil, fmt.Errorf("messages: %w", err)
-	}
-	rows := make([][]byte, 0, min(max(count, 0), maxPageSize))
-	for dec.PeekKind() != ']' {
-		begin := dec.InputOffset()
-		value, err := dec.ReadValue()
-		if err != nil {
-			return nil, &rowError{begin, err}
+	rows := make([][]byte, 0, min(max(d.page.count, 0), maxPageSize))
+	for d.Enter('['); d.Element(); {
+		begin := d.Offset()
+		row := d.Value()
+		if d.Err() != nil {
+			d.damage = &rowError{begin, d.Err()}
+			return
 		}
-		end := dec.InputOffset()
-		rows = append(rows, body[end-int64(len(value)):end:end])
+		rows = append(rows, row)
 	}
-	_, err := dec.ReadToken()
-	return rows, err
+	d.page.rows = rows
 }

@@ -98,17 +98,17 @@ func TestRowsDoNotShareTheirEnds(t *testing.T) {
 
 func TestPageCheck(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		page   reply
-		cursor bool
-		ok     bool
+		name  string
+		page  reply
+		first bool
+		ok    bool
 	}{
-		{"full", reply{total: 9, rows: make([][]byte, 3)}, false, true},
-		{"too many rows", reply{total: 9, rows: make([][]byte, 4)}, false, false},
-		{"first page without total", reply{total: -1}, false, false},
-		{"later page without total", reply{total: -1}, true, true},
+		{"full", reply{total: 9, rows: make([][]byte, 3)}, true, true},
+		{"too many rows", reply{total: 9, rows: make([][]byte, 4)}, true, false},
+		{"first page without total", reply{total: -1}, true, false},
+		{"later page without total", reply{total: -1}, false, true},
 	} {
-		if err := test.page.check(test.cursor, 3); (err == nil) != test.ok {
+		if err := test.page.check(test.first, 3); (err == nil) != test.ok {
 			t.Errorf("%s: got %v", test.name, err)
 		}
 	}

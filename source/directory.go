@@ -1,13 +1,14 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/discovery"
 )
@@ -40,12 +41,12 @@ func listPath(kind pipeline.StreamKind) (path, member, name string) {
 func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (discovery.Listing, error) {
 	if plainText(c.cfg.ListsURL) {
 		c.listing.Do(func() {
-			c.cfg.Warn("JMPUB_IM_URL is not https: the app key and master secret can be read on the way")
+			c.cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_IM_URL"), slog.String("hint", notEncryptedHint))
 		})
 	}
 	l := lister{client: c, kind: kind, seen: make(map[string]bool)}
 	for range listAttempts {
-		whole, err := l.read(ctx)
+		whole, err := l.readOnce(ctx)
 		if err != nil {
 			return discovery.Listing{}, err
 		}
@@ -55,7 +56,7 @@ func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (discovery.
 		}
 	}
 	if l.unusable > 0 {
-		c.cfg.Warn(fmt.Sprintf("the list of %s has %d entries whose names no stream can have", kind, l.unusable))
+		c.cfg.Warn("a list has entries whose names no stream can have", slog.String("kind", string(kind)), slog.Int("entries", l.unusable))
 	}
 	return l.found, nil
 }
@@ -69,8 +70,8 @@ type lister struct {
 	unusable int
 }
 
-// read goes through the list once, and tells whether it stood still.
-func (l *lister) read(ctx context.Context) (whole bool, err error) {
+// readOnce goes through the list once, and reports whether it stood still.
+func (l *lister) readOnce(ctx context.Context) (whole bool, err error) {
 	var last string
 	whole = true
 	for start, read := 0, 0; ; {
@@ -86,9 +87,9 @@ func (l *lister) read(ctx context.Context) (whole bool, err error) {
 				names = names[1:]
 			}
 		}
-		fresh := l.add(names)
+		fresh := l.addNames(names)
 		read += len(names)
-		// A server may give fewer than it was asked for, so only the total tells that a page is the last one; and a total
+		// A server may give fewer than it was asked for, so only the total shows that a page is the last one; and a total
 		// may be wrong, so a full page is never taken for it.
 		if len(names) == 0 || page.total >= 0 && int64(read) >= page.total && !full || page.total < 0 && !fresh {
 			return whole && (page.total < 0 || int64(read) == page.total), nil
@@ -97,8 +98,8 @@ func (l *lister) read(ctx context.Context) (whole bool, err error) {
 	}
 }
 
-// add takes entries in, and tells whether one of them is new.
-func (l *lister) add(names []string) bool {
+// addNames takes entries in, and reports whether one of them is new.
+func (l *lister) addNames(names []string) bool {
 	fresh := false
 	for _, name := range names {
 		if l.seen[name] {
@@ -124,11 +125,14 @@ type listPage struct {
 func (l *lister) page(ctx context.Context, start int) (listPage, error) {
 	path, member, name := listPath(l.kind)
 	var page listPage
-	r := &request{
-		stream: pipeline.Stream{Kind: l.kind, Name: "*"}, path: path, lists: true,
-		query:  "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(listCount),
-		op:     fmt.Sprintf("list %s from %d on", l.kind, start),
-		decode: func(body []byte) (err error) { page, err = decodeList(body, member, name); return err },
+	r := &extraRequest{
+		call: call{
+			op:     fmt.Sprintf("list %s from %d on", l.kind, start),
+			stream: pipeline.Stream{Kind: l.kind, Name: "*"}, endpoint: l.client.lists, path: path,
+			query:    "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(listCount),
+			handicap: extraHandicap,
+		},
+		read: func(body []byte) (err error) { page, err = decodeList(body, member, name); return err },
 	}
 	_, err := l.client.ask(ctx, r)
 	return page, err
@@ -138,100 +142,67 @@ func (l *lister) page(ctx context.Context, start int) (listPage, error) {
 // editions of the API's page have them. What it does not know it passes over.
 func decodeList(body []byte, member, name string) (listPage, error) {
 	page := listPage{total: -1}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if dec.PeekKind() != '{' {
+	r := rawjson.Lenient()
+	r.Open(body)
+	if r.Kind() != '{' {
 		return page, errNoEntries
-	}
-	if err := expect(dec, '{'); err != nil {
-		return page, err
 	}
 	found := false
-	for dec.PeekKind() == '"' {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return page, err
-		}
-		switch token.String() {
+	for r.Enter('{'); r.Member(); {
+		switch string(r.Name()) {
 		case "total":
-			page.total, err = readNumber(dec, "total")
+			page.total = readNumber(r, "total")
 		case member:
 			found = true
-			page.names, err = readEntries(dec, name)
+			page.names = readEntries(r, name)
 		default:
-			err = dec.SkipValue()
-		}
-		if err != nil {
-			return page, err
+			r.Skip()
 		}
 	}
-	if err := end(dec, '}'); err != nil {
-		return page, err
+	if r.End(); r.Err() == nil && !found {
+		r.Fail(errNoEntries)
 	}
-	if !found {
-		return page, errNoEntries
-	}
-	return page, nil
+	return page, r.Err()
 }
 
 // readEntries reads the names of an array's entries. null is no entries.
-func readEntries(dec *jsontext.Decoder, name string) ([]string, error) {
-	if dec.PeekKind() == 'n' {
-		return nil, dec.SkipValue()
-	}
-	if err := expect(dec, '['); err != nil {
-		return nil, err
+func readEntries(r *rawjson.Reader, name string) []string {
+	if r.Kind() == 'n' {
+		r.Skip()
+		return nil
 	}
 	var names []string
-	for dec.PeekKind() != ']' {
-		entry, ok, err := readEntry(dec, name)
-		if err != nil {
-			return nil, err
-		}
+	for r.Enter('['); r.Element(); {
+		entry, ok := readEntry(r, name)
 		if !ok {
-			return nil, fmt.Errorf("an entry has no %s", name)
+			r.Fail(fmt.Errorf("an entry has no %s", name))
 		}
 		names = append(names, entry)
 	}
-	_, err := dec.ReadToken()
-	return names, err
+	return names
 }
 
 // readEntry reads an entry's name: the entry itself, or its member of that name.
-func readEntry(dec *jsontext.Decoder, name string) (entry string, ok bool, err error) {
-	if dec.PeekKind() != '{' {
-		return readName(dec)
+func readEntry(r *rawjson.Reader, name string) (entry string, ok bool) {
+	if r.Kind() != '{' {
+		return nameIn(r.Value())
 	}
-	if _, err = dec.ReadToken(); err != nil {
-		return "", false, err
-	}
-	for dec.PeekKind() == '"' {
-		member, err := dec.ReadToken()
-		if err != nil {
-			return "", false, err
-		}
-		if member.String() != name {
-			if err = dec.SkipValue(); err != nil {
-				return "", false, err
-			}
-			continue
-		}
-		if entry, ok, err = readName(dec); err != nil {
-			return "", false, err
+	for r.Enter('{'); r.Member(); {
+		if value := r.Value(); string(r.Name()) == name {
+			entry, ok = nameIn(value)
 		}
 	}
-	return entry, ok, expect(dec, '}')
+	return entry, ok
 }
 
-// readName reads a name or a number, as it is written; anything else is none.
-func readName(dec *jsontext.Decoder) (name string, ok bool, err error) {
-	switch dec.PeekKind() {
+// nameIn is a name or a number, as it is written; anything else is none.
+func nameIn(value []byte) (name string, ok bool) {
+	switch jsontext.Value(value).Kind() {
 	case '"':
-		token, err := dec.ReadToken()
-		return token.String(), err == nil, err
+		return string(rawjson.Unquote(value)), true
 	case '0':
-		value, err := dec.ReadValue()
-		return string(value), err == nil, err
+		return string(value), true
 	default:
-		return "", false, dec.SkipValue()
+		return "", false
 	}
 }

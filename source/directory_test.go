@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/discovery"
 )
@@ -168,9 +170,9 @@ func TestNamesThatNoStreamCanHave(t *testing.T) {
 		s := &script{answers: []answer{{body: `{"total":3,"users":[{"username":"a\u0000"},{"username":""},{"username":"good"}]}`}}}
 		cfg := testConfig(s)
 		var warned []string
-		cfg.Warn = func(message string) { warned = append(warned, message) }
+		cfg.Warn = func(message string, attrs ...slog.Attr) { warned = append(warned, fmt.Sprint(message, attrs)) }
 		got, err := newTestClient(t, cfg).List(t.Context(), pipeline.StreamUsers)
-		if err != nil || !slices.Equal(namesIn(got), []string{"good"}) || len(warned) != 1 || !strings.Contains(warned[0], "2 entries") {
+		if err != nil || !slices.Equal(namesIn(got), []string{"good"}) || len(warned) != 1 || !strings.Contains(warned[0], "entries=2") {
 			t.Errorf("%v, %v, warned %q", namesIn(got), err, warned)
 		}
 	})
@@ -188,7 +190,7 @@ func TestListsOfTheSimulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := testConfig(api)
-		cfg.AppKey, cfg.MasterSecret = o.AppKey, Secret(o.MasterSecret)
+		cfg.AppKey, cfg.MasterSecret = o.AppKey, secret.New(o.MasterSecret)
 		cfg.ListsURL = "https://sim.test/v1"
 		c := newTestClient(t, cfg)
 		for _, kind := range []pipeline.StreamKind{pipeline.StreamUsers, pipeline.StreamGroups, pipeline.StreamChatrooms} {
@@ -251,7 +253,7 @@ func TestListsAddress(t *testing.T) {
 			}
 		}
 		var warned []string
-		cfg.Warn = func(message string) { warned = append(warned, message) }
+		cfg.Warn = func(message string, attrs ...slog.Attr) { warned = append(warned, fmt.Sprint(message, attrs)) }
 		cfg.ListsURL = "http://im.test/v1"
 		c := newTestClient(t, cfg)
 		for range 2 {

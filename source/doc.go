@@ -8,6 +8,6 @@
 //	each request: limiter (bucket, pause) ──► HTTP ──► classify ──► page, or a Fault; Retry does transient ones again
 //
 // What the API's documents leave open works either way: inclusive or strict bounds (windows overlap, ids decide), a cursor
-// beside the last page or none, rate headers in either spelling or none, any 4xx for an expired cursor, error bodies in
+// with the last page or none, rate headers in either spelling or none, any 4xx for an expired cursor, error bodies in
 // any of the forms that were seen.
 package source

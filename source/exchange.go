@@ -6,19 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// newTransport makes the transport for one app. It has room for the streams that are read side by side. Certificates are
+// newTransport makes the transport for one app. It has room for the streams that are read at the same time. Certificates are
 // verified; a proxy is taken from the environment, as all Go programs do.
 func newTransport(timeout time.Duration) *http.Transport {
 	return &http.Transport{
@@ -35,129 +33,101 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// damagedAfter is the number of replies to one request with the same damage after which a page is taken although rows in it
-// are no JSON: they are not going to mend, and the rows around them would be lost with them. Damage that came about on the
-// way is another each time.
-const damagedAfter = 2
+// arrival is when and how a reply came.
+type arrival struct {
+	// bytes is its size.
+	bytes int
+	// received is when its header came, by the local clock; date is the server's (dated is set if it has one).
+	received, date time.Time
+	dated          bool
+}
 
-// unknownAfter is the number of malformed replies to one request after which their form is taken to be another one than is
-// known here. Replies that are cut on the way do not come so often.
-const unknownAfter = 8
-
-// ask sends a request until it is answered, under the retry policy, and returns the page. A request of a cursor is not
-// sent, nor waited for, after the cursor has expired: then it returns a fault of class Restart.
-func (c *Client) ask(ctx context.Context, r *request) (reply, error) {
+// ask sends a request until it is answered, under the retry policy; the request keeps what the reply says. One that may not wait
+// for ever is not sent, nor waited for, after its latest time: then it returns a fault of class Restart.
+func (c *Client) ask(ctx context.Context, r request) (arrival, error) {
+	call := r.common()
 	waiting := ctx
-	if r.cursor {
+	if !call.latest.IsZero() {
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithDeadline(ctx, r.expires)
+		waiting, cancel = context.WithDeadline(ctx, call.latest)
 		defer cancel()
 	}
-	var page reply
+	var arrived arrival
 	var last error
-	malformed := 0
-	err := c.cfg.Retry.Do(waiting, r.op, func(waiting context.Context) error {
-		if err := c.limiter.wait(waiting, r.rank()); err != nil {
+	err := c.cfg.Retry.Do(waiting, call.op, func(waiting context.Context) error {
+		if err := c.limiter.wait(waiting, call.handicap); err != nil {
 			return err
 		}
-		if err := c.stillHeld(r); err != nil {
-			return err
+		if now, ok := c.clock.now(); ok {
+			if err := r.check(now); err != nil {
+				return err
+			}
 		}
-		var err error
-		// What was sent in time may be answered later: the cursor bounds the waiting alone.
-		page, err = c.try(ctx, r)
-		if last = err; errors.Is(err, errMalformed) {
-			malformed++
-		}
-		if r.decode != nil && malformed >= unknownAfter {
-			return &pipeline.Fault{Class: pipeline.Drop, Op: r.op, Err: err}
-		}
-		return r.inTime(err)
+		// What was sent in time may be answered later: the latest time bounds the waiting alone.
+		arrived, last = c.try(ctx, r)
+		return last
 	})
 	switch {
 	case err == nil:
-		return page, nil
+		return arrived, nil
 	case ctx.Err() != nil:
 		if last == nil || errors.Is(last, ctx.Err()) {
-			return reply{}, fmt.Errorf("%s: %w", r.op, ctx.Err())
+			return arrival{}, fmt.Errorf("%s: %w", call.op, ctx.Err())
 		}
-		return reply{}, fmt.Errorf("%w, after: %s", ctx.Err(), last.Error()) // Its class must not come out.
-	case r.cursor && errors.Is(err, context.DeadlineExceeded):
-		return reply{}, cursorExpired(r.op, last)
+		return arrival{}, fmt.Errorf("%w, after: %s", ctx.Err(), last.Error()) // Its class must not come out.
+	case !call.latest.IsZero() && errors.Is(err, context.DeadlineExceeded):
+		return arrival{}, cursorExpired(call.op, last)
 	default:
-		return reply{}, r.beside(err)
+		return arrival{}, err
 	}
 }
 
-// beside turns an error that would end the run into one that ends what the request is for. Wrong credentials are everybody's.
-func (r *request) beside(err error) error {
-	fault, ok := errors.AsType[*pipeline.Fault](err)
-	if r.decode != nil && ok && fault.Class == pipeline.Permanent && !r.denied {
-		fault.Class = pipeline.Drop
-	}
-	return err
+// failure is a try that brought no reply of use.
+type failure struct {
+	fault *pipeline.Fault
+	// class is that of the exchange, for metrics.
+	class string
+	// fromAPI is set when the API itself answered, and not somebody on the way.
+	fromAPI bool
+	// refused is set when the request was refused for its own sake, not for the app's or the moment's.
+	refused bool
+	// denied is set when the API knows of no such credentials.
+	denied bool
 }
 
-// stillHeld refuses a request for a window whose begin has left the history while it had to wait: how the API answers
-// one is unknown, and the window has to be planned anew in any case.
-func (c *Client) stillHeld(r *request) error {
-	now, ok := c.clock.now()
-	if !ok || r.begin.IsZero() || !r.begin.Before(now.Add(-c.cfg.Retention)) {
-		return nil
-	}
-	return &pipeline.Fault{Class: pipeline.Restart, Op: r.op, Err: errors.New("the window's begin has left the API's history")}
-}
-
-// inTime turns a wait that a cursor will not outlive into the end of the window at once.
-func (r *request) inTime(err error) error {
-	fault, ok := errors.AsType[*pipeline.Fault](err)
-	if !r.cursor || !ok || fault.Class != pipeline.Transient || time.Now().Add(fault.After).Before(r.expires) {
-		return err
-	}
-	expired := cursorExpired(r.op, err)
-	expired.After = fault.After
-	return expired
-}
-
-// errCursorExpired is a cursor that could not be used while it lived.
-var errCursorExpired = errors.New("the cursor expired before its page was read")
-
-func cursorExpired(op string, cause error) *pipeline.Fault {
-	fault := &pipeline.Fault{Class: pipeline.Restart, Op: op, Err: errCursorExpired}
-	if cause != nil {
-		fault.Err = fmt.Errorf("%w: %w", errCursorExpired, cause)
-	}
-	return fault
-}
-
-// try sends a request once and tells the observer. An exchange that was cut off by ctx is told to nobody.
-func (c *Client) try(ctx context.Context, r *request) (reply, error) {
-	r.sent++
+// try sends a request once and reports it to the observer, unless ctx has cut the exchange off.
+func (c *Client) try(ctx context.Context, r request) (arrival, error) {
+	call := r.common()
+	call.tries++
 	started := time.Now()
-	page, class, err := c.exchange(ctx, r)
-	if ctx.Err() != nil && err != nil {
-		return reply{}, ctx.Err()
+	arrived, failed := c.exchange(ctx, r)
+	if failed == nil {
+		c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: classOK, Took: time.Since(started)})
+		return arrived, nil
 	}
-	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: r.stream, Class: class, Took: time.Since(started)})
-	if err != nil {
-		return reply{}, err
+	if ctx.Err() != nil {
+		return arrival{}, ctx.Err()
 	}
-	return page, nil
+	r.judge(failed)
+	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: failed.class, Took: time.Since(started)})
+	return arrival{}, failed.fault
 }
 
-// exchange does one exchange and says of what class it was.
-func (c *Client) exchange(ctx context.Context, r *request) (reply, string, error) {
+// exchange does one exchange.
+func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
+	call := r.common()
 	timeout := fmt.Errorf("no whole reply came within %s", c.cfg.RequestTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, timeout)
 	defer cancel()
-	req, err := c.newRequest(ctx, r)
+	req, err := c.newRequest(ctx, call)
 	if err != nil {
-		return reply{}, classRefused, &pipeline.Fault{Class: pipeline.Permanent, Op: r.op, Err: err, Hint: r.pathHint()}
+		fault := &pipeline.Fault{Class: pipeline.Permanent, Op: call.op, Err: err, Hint: call.endpoint.pathHint()}
+		return arrival{}, &failure{fault: fault, class: classRefused}
 	}
 	sent := time.Now()
 	res, err := c.transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
 	if err != nil {
-		return reply{}, classNetwork, networkFault(r, because(ctx, err))
+		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork}
 	}
 	received := time.Now()
 	defer func() {
@@ -167,77 +137,42 @@ func (c *Client) exchange(ctx context.Context, r *request) (reply, string, error
 	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
 	if res.StatusCode != http.StatusOK {
 		// What can be read of it is enough: the status says the most.
-		body, _ := io.ReadAll(io.LimitReader(unpacked(res), maxErrorBody))
-		fault, class, fromAPI := c.statusFault(r, res, body)
-		if fromAPI && !r.lists {
-			c.see(res.Header, sent, received)
+		body, _ := io.ReadAll(io.LimitReader(decompressed(res), maxErrorBody))
+		failed := c.statusFailure(call, res, body)
+		if failed.fromAPI {
+			c.observeDate(call, res.Header, sent, received)
 		}
-		return reply{}, class, fault
+		return arrival{}, failed
 	}
-	body, err := c.read(res, r.bytes)
+	body, err := c.readBody(res, call.sizeHint)
 	if err != nil {
-		return reply{}, classNetwork, bodyFault(r, because(ctx, err))
+		return arrival{}, &failure{fault: bodyFault(call, causeOf(ctx, err)), class: classNetwork}
 	}
-	page, err := c.decode(r, body)
-	if err != nil {
-		fault, class := c.pageFault(r, res, body, err)
-		return reply{}, class, fault
+	if err := r.decode(body); err != nil {
+		return arrival{}, c.malformedFailure(call, res, body, err)
 	}
-	page.bytes, page.received = len(body), received
-	if !r.lists { // Another host has another clock.
-		page.date, page.dated = c.see(res.Header, sent, received)
-	}
-	return page, classOK, nil
+	date, dated := c.observeDate(call, res.Header, sent, received)
+	return arrival{bytes: len(body), received: received, date: date, dated: dated}, nil
 }
 
-// decode reads a reply as what was asked for.
-func (c *Client) decode(r *request, body []byte) (reply, error) {
-	if r.decode != nil {
-		return reply{}, r.decode(body)
+// observeDate takes in the Date of a reply of the API by whose clock windows are planned. Another host has another clock, and so
+// has a proxy.
+func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time) (time.Time, bool) {
+	if !call.endpoint.planned {
+		return time.Time{}, false
 	}
-	page, err := decodePage(body)
-	if err != nil && r.damagedAgain(body) {
-		page, err = decodeDamaged(body)
-	}
-	if err == nil {
-		err = page.check(r.cursor, c.cfg.PageSize)
-	}
-	return page, err
-}
-
-// damagedAgain tells whether a page's rows are damaged as they were in the replies before.
-func (r *request) damagedAgain(body []byte) bool {
-	page, err := decodeDamaged(body)
-	if err != nil {
-		return false
-	}
-	h := fnv.New64a()
-	for _, row := range page.rows {
-		if !jsontext.Value(row).IsValid() {
-			h.Write(row)
-			h.Write([]byte{'\n'})
-		}
-	}
-	if sum := h.Sum64(); sum != r.damage {
-		r.damage, r.damaged = sum, 0
-	}
-	r.damaged++
-	return r.damaged > damagedAfter
-}
-
-// see takes in the Date of a reply that is the API's own. A proxy's clock is not the one that windows are measured by.
-func (c *Client) see(h http.Header, sent, received time.Time) (time.Time, bool) {
-	date, ok := c.clock.see(h, sent, received)
+	date, ok := c.clock.observe(h, sent, received)
 	if !ok {
 		c.dateless.Do(func() {
-			c.cfg.Warn("a reply of the API has no usable Date header; without one the local clock decides how far it is read")
+			c.cfg.Warn("a reply of the API has no usable Date header",
+				slog.String("hint", "without one the local clock decides how far the API is read; see that it is right"))
 		})
 	}
 	return date, ok
 }
 
-// because is the reason why ctx ended, if that is what err is about: transports differ in what they say.
-func because(ctx context.Context, err error) error {
+// causeOf is the reason why ctx ended, if that is what err is about: transports differ in what they say.
+func causeOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -250,13 +185,13 @@ var errTooLarge = errors.New("the reply is too large")
 // maxErrorBody bounds what is read of a reply that is no page.
 const maxErrorBody = 64 << 10
 
-// read takes in a page's body, unpacked, up to the limit. Each has memory of its own, because rows point into it.
-func (c *Client) read(res *http.Response, size int) ([]byte, error) {
+// readBody takes in a page's body, decompressed, up to the limit. Each has memory of its own, because rows point into it.
+func (c *Client) readBody(res *http.Response, size int) ([]byte, error) {
 	if res.Header.Get("Content-Encoding") == "" {
 		size = max(size, int(min(res.ContentLength, c.cfg.MaxBody)))
 	}
 	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
-	n, err := b.ReadFrom(io.LimitReader(unpacked(res), c.cfg.MaxBody+1))
+	n, err := b.ReadFrom(io.LimitReader(decompressed(res), c.cfg.MaxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
@@ -266,25 +201,25 @@ func (c *Client) read(res *http.Response, size int) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// unpacked reads a reply's body as it was before it was compressed for the way.
-func unpacked(res *http.Response) io.Reader {
+// decompressed reads a reply's body as it was before it was compressed for the way.
+func decompressed(res *http.Response) io.Reader {
 	switch encoding := strings.ToLower(res.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
 		return res.Body
 	case "gzip", "x-gzip":
 		return &gunzip{from: res.Body}
 	default:
-		return failing{fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))}
+		return errorReader{fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))}
 	}
 }
 
-// gunzip unpacks, and gives an error in unpacking from Read alone.
+// gunzip decompresses, and gives every error from Read, also that of a wrong beginning.
 type gunzip struct {
 	from io.Reader
 	z    *gzip.Reader
 }
 
-// Read reads what is unpacked.
+// Read reads what is decompressed.
 func (g *gunzip) Read(b []byte) (int, error) {
 	if g.z == nil {
 		z, err := gzip.NewReader(g.from)
@@ -292,15 +227,15 @@ func (g *gunzip) Read(b []byte) (int, error) {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF // An empty body is no gzip.
 			}
-			return 0, fmt.Errorf("unpack: %w", err)
+			return 0, fmt.Errorf("decompress: %w", err)
 		}
 		g.z = z
 	}
 	return g.z.Read(b)
 }
 
-// failing is a reader that cannot.
-type failing struct{ err error }
+// errorReader is a reader that cannot read.
+type errorReader struct{ err error }
 
 // Read returns the error.
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (r errorReader) Read([]byte) (int, error) { return 0, r.err }

@@ -11,60 +11,60 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// limiter holds all requests of an app to its quota: a token bucket, a pause where the API asks for one, and turns, so that
-// what matters most goes first. Safe for concurrent use.
+// limiter holds all requests of an app to its quota: a token bucket, a pause where the API asks for one, and a queue, in
+// which what matters most goes first. Safe for concurrent use.
 type limiter struct {
 	bucket *rate.Limiter
 
 	mu sync.Mutex
 	// until is when a pause ends.
 	until time.Time
-	// taken tells that somebody has the turn. The others wait for it.
-	taken   bool
-	waiting []*waiter
+	// busy is set while somebody waits for the bucket. The others queue.
+	busy  bool
+	queue []*waiter
 }
 
-// rank is by how much others may come later and still go first: a request waits as if it had come so much later. So the
-// quota goes to the lowest rank that wants it, but none is kept waiting for ever.
-type rank time.Duration
+// handicap orders the requests that wait: each is ordered as if it had arrived that much later. So the quota goes to those with
+// the least handicap, but none is kept waiting for ever.
+type handicap time.Duration
 
 const (
-	// rankApp is for the stream that has all of an app's messages.
-	rankApp rank = 0
-	// rankStream is for those of one user, group or chatroom.
-	rankStream = rank(5 * time.Second)
-	// rankBeside is for what is no message: statistics and lists.
-	rankBeside = rank(time.Minute)
+	// noHandicap is for the stream that has all of an app's messages.
+	noHandicap handicap = 0
+	// streamHandicap is for those of one user, group or chatroom.
+	streamHandicap = handicap(5 * time.Second)
+	// extraHandicap is for what is no message: statistics and lists.
+	extraHandicap = handicap(time.Minute)
 )
 
-// waiter waits for the turn.
+// waiter waits until it is the one who waits for the bucket.
 type waiter struct {
-	// since is when it came, its rank added.
-	since time.Time
-	turn  chan struct{}
+	// arrived is when it came, its handicap added.
+	arrived time.Time
+	granted chan struct{}
 }
 
-// burstPart is the part of a rate that may go out at once; the steady flow is slower by as much.
-const burstPart = 100
+// burstShare is the fraction (1/100) of a rate that may go out at once; the steady flow is slower by as much.
+const burstShare = 100
 
 // newLimiter makes a limiter that lets no more than r.Requests pass in any time of r.Per: a bucket of b tokens, filled
 // with (n - b + 1) in that time, gives at most n.
 func newLimiter(r Rate) *limiter {
-	burst := max(1, min(r.Requests/burstPart, int(float64(r.Requests)/r.Per.Seconds())))
+	burst := max(1, min(r.Requests/burstShare, int(float64(r.Requests)/r.Per.Seconds())))
 	steady := float64(r.Requests-burst+1) / r.Per.Seconds()
 	return &limiter{bucket: rate.NewLimiter(rate.Limit(steady), burst)}
 }
 
 // wait returns when a request may be sent. It returns [context.DeadlineExceeded] at once if that would be after ctx's
-// deadline, as far as the pause and the bucket tell.
-func (l *limiter) wait(ctx context.Context, r rank) error {
+// deadline, as far as the pause and the bucket can say.
+func (l *limiter) wait(ctx context.Context, h handicap) error {
 	if err := outlives(ctx, l.paused()); err != nil {
 		return err
 	}
-	if err := l.takeTurn(ctx, r); err != nil {
+	if err := l.acquire(ctx, h); err != nil {
 		return err
 	}
-	defer l.passTurn()
+	defer l.release()
 	for {
 		// The pause comes before the bucket: whoever waited for it then still leaves one by one.
 		if err := l.waitPause(ctx); err != nil {
@@ -82,51 +82,51 @@ func (l *limiter) wait(ctx context.Context, r rank) error {
 	}
 }
 
-// takeTurn returns when the caller is the one who waits for the bucket. Only one does, so whoever comes later and matters
+// acquire returns when the caller is the one who waits for the bucket. Only one does, so whoever comes later and matters
 // more has at most one request before it.
-func (l *limiter) takeTurn(ctx context.Context, r rank) error {
+func (l *limiter) acquire(ctx context.Context, h handicap) error {
 	l.mu.Lock()
-	if !l.taken {
-		l.taken = true
+	if !l.busy {
+		l.busy = true
 		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{since: time.Now().Add(time.Duration(r)), turn: make(chan struct{})}
-	l.waiting = append(l.waiting, w)
+	w := &waiter{arrived: time.Now().Add(time.Duration(h)), granted: make(chan struct{})}
+	l.queue = append(l.queue, w)
 	l.mu.Unlock()
 	select {
-	case <-w.turn:
+	case <-w.granted:
 		return nil
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
-	i := slices.Index(l.waiting, w)
+	i := slices.Index(l.queue, w)
 	if i >= 0 {
-		l.waiting = slices.Delete(l.waiting, i, i+1)
+		l.queue = slices.Delete(l.queue, i, i+1)
 	}
 	l.mu.Unlock()
-	if i < 0 { // The turn came at the same moment.
-		l.passTurn()
+	if i < 0 { // It was granted at the same moment.
+		l.release()
 	}
 	return ctx.Err()
 }
 
-// passTurn gives the turn to the one who waits longest, ranks considered; of two that came at once, to the first.
-func (l *limiter) passTurn() {
+// release lets the one go on who arrived first, handicaps added; of two that came at once, the one who queued first.
+func (l *limiter) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
-		l.taken = false
+	if len(l.queue) == 0 {
+		l.busy = false
 		return
 	}
 	next := 0
-	for i, w := range l.waiting {
-		if w.since.Before(l.waiting[next].since) {
+	for i, w := range l.queue {
+		if w.arrived.Before(l.queue[next].arrived) {
 			next = i
 		}
 	}
-	close(l.waiting[next].turn)
-	l.waiting = slices.Delete(l.waiting, next, next+1)
+	close(l.queue[next].granted)
+	l.queue = slices.Delete(l.queue, next, next+1)
 }
 
 // outlives refuses a pause that ends after ctx's deadline.

@@ -26,7 +26,7 @@ func TestLimiterKeepsToTheRate(t *testing.T) {
 				if i%40 == 0 {
 					time.Sleep(time.Duration(idle[i/40%len(idle)]) * time.Millisecond)
 				}
-				if err := l.wait(t.Context(), rankStream); err != nil {
+				if err := l.wait(t.Context(), streamHandicap); err != nil {
 					t.Fatalf("wait: %v", err)
 				}
 				at = append(at, time.Now())
@@ -49,7 +49,7 @@ func TestLimiterUsesTheRate(t *testing.T) {
 		l := newLimiter(Rate{Requests: 600, Per: time.Minute})
 		start := time.Now()
 		for range 6000 {
-			if err := l.wait(t.Context(), rankStream); err != nil {
+			if err := l.wait(t.Context(), streamHandicap); err != nil {
 				t.Fatalf("wait: %v", err)
 			}
 		}
@@ -70,7 +70,7 @@ func TestLimiterPause(t *testing.T) {
 		var after []time.Duration
 		for range 3 {
 			all.Go(func() {
-				if err := l.wait(t.Context(), rankStream); err != nil {
+				if err := l.wait(t.Context(), streamHandicap); err != nil {
 					t.Errorf("wait: %v", err)
 				}
 				mu.Lock()
@@ -90,22 +90,22 @@ func TestLimiterPause(t *testing.T) {
 func TestLimiterEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(Rate{Requests: 1, Per: time.Minute})
-		if err := l.wait(t.Context(), rankStream); err != nil {
+		if err := l.wait(t.Context(), streamHandicap); err != nil {
 			t.Fatalf("wait: %v", err)
 		}
 		start := time.Now()
 		short, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if err := l.wait(short, rankStream); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 0 {
+		if err := l.wait(short, streamHandicap); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 0 {
 			t.Errorf("got %v after %v, want the deadline at once: the bucket is empty for longer", err, time.Since(start))
 		}
 		l.pause(time.Hour)
-		if err := l.wait(short, rankStream); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 0 {
+		if err := l.wait(short, streamHandicap); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 0 {
 			t.Errorf("got %v after %v, want the deadline at once: the pause is longer", err, time.Since(start))
 		}
 		stopped, stop := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, stop)
-		if err := l.wait(stopped, rankStream); !errors.Is(err, context.Canceled) || time.Since(start) != 5*time.Second {
+		if err := l.wait(stopped, streamHandicap); !errors.Is(err, context.Canceled) || time.Since(start) != 5*time.Second {
 			t.Errorf("got %v after %v, want it cancelled after 5s", err, time.Since(start))
 		}
 	})

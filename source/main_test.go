@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -28,7 +29,7 @@ const (
 // testConfig is a config for requests that go to a handler in memory, so that it can be used in a synctest bubble.
 func testConfig(h http.Handler) Config {
 	cfg := Defaults()
-	cfg.AppKey, cfg.MasterSecret = testKey, testSecret
+	cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 	cfg.BaseURL = "https://report.test/v2"
 	cfg.Transport = inMemory{h}
 	return cfg
@@ -78,7 +79,7 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection reset by peer")
 	}
 	res := r.rec.Result()
-	res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.rec.Body.Bytes()), failing{io.ErrUnexpectedEOF}))
+	res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.rec.Body.Bytes()), errorReader{io.ErrUnexpectedEOF}))
 	return res, nil
 }
 
@@ -204,9 +205,11 @@ type recorder struct {
 }
 
 func (r *recorder) observer() pipeline.Observer {
-	return &pipeline.Observer{Request: func(_ pipeline.Stream, class string, _ time.Duration) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.classes = append(r.classes, class)
-	}}
+	return func(o pipeline.Observation) {
+		if answered, ok := o.(pipeline.RequestAnswered); ok {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.classes = append(r.classes, answered.Class)
+		}
+	}
 }

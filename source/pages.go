@@ -13,22 +13,19 @@ import (
 // Open asks for the window's first page; see [pipeline.Source].
 func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
 	p := &pages{client: c, stream: s, window: w, seen: make(map[string]struct{})}
-	r := &request{stream: s, query: c.firstQuery(w, c.cfg.PageSize), op: p.op(1)}
-	// A window that is older than the history from the start is the caller's choice; one that gets so is not.
-	if now, _ := c.clock.now(); !w.Begin.Before(now.Add(-c.cfg.Retention)) {
-		r.begin = w.Begin
-	}
-	page, err := p.ask(ctx, r)
+	r := c.firstPage(s, w, p.op(1))
+	arrived, err := p.ask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	page := r.page
 	if c.planner.tooDense(w, page.total) {
 		return nil, &pipeline.Fault{
 			Class: pipeline.Restart, Op: r.op, Span: c.suggest(s, w, page.total),
 			Err: fmt.Errorf("%d rows are too many for one window", page.total),
 		}
 	}
-	if err := p.accept(page); err != nil {
+	if err := p.accept(page, arrived); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -68,37 +65,37 @@ func (p *pages) restart(err error) error {
 }
 
 // ask sends a request for a page of this window, and holds the reply's clock against the window: rows of its last seconds
-// could still have been on their way. That the clock has passed a whole second tells only that it is in it or behind it.
-func (p *pages) ask(ctx context.Context, r *request) (reply, error) {
-	r.bytes = p.bytes
-	page, err := p.client.ask(ctx, r)
-	p.requests += r.sent
+// could still have been on their way. That the clock has passed a whole second shows only that it is within or after it.
+func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
+	r.sizeHint = p.bytes
+	arrived, err := p.client.ask(ctx, r)
+	p.requests += r.tries
 	if err != nil {
-		return reply{}, err
+		return arrival{}, err
 	}
-	now := page.date.Add(dateResolution)
-	if !page.dated {
+	now := arrived.date.Add(dateResolution)
+	if !arrived.dated {
 		now, _ = p.client.clock.now()
 	}
 	if p.window.End.After(now.Add(-p.client.cfg.Settle)) {
-		return reply{}, p.restart(errUnsettled)
+		return arrival{}, p.restart(errUnsettled)
 	}
-	return page, nil
+	return arrived, nil
 }
 
 // accept makes a reply the next page to give out.
-func (p *pages) accept(page reply) error {
+func (p *pages) accept(page reply, arrived arrival) error {
 	if page.total >= 0 {
 		p.total = page.total
 	}
 	p.rows += int64(len(page.rows))
-	p.bytes = page.bytes
+	p.bytes = arrived.bytes
 	p.ready = &pipeline.Page{
 		Rows: page.rows, Total: p.total,
 		Span: p.client.suggest(p.stream, p.window, p.total),
 	}
 	if p.cursor = page.cursor; len(page.rows) == 0 {
-		p.cursor = "" // Some servers give a cursor beside the last rows, and others again beside none.
+		p.cursor = "" // Some servers give a cursor with the last rows, and others with none.
 	}
 	if p.cursor == "" {
 		return nil
@@ -111,7 +108,7 @@ func (p *pages) accept(page reply) error {
 		return p.restart(errEndless)
 	}
 	p.seen[p.cursor] = struct{}{}
-	p.expires = page.received.Add(p.client.cfg.CursorTTL - min(cursorMargin, p.client.cfg.CursorTTL/4))
+	p.expires = arrived.received.Add(p.client.cfg.CursorTTL - min(cursorMargin, p.client.cfg.CursorTTL/4))
 	return nil
 }
 
@@ -144,22 +141,22 @@ func (p *pages) follow(ctx context.Context) error {
 	if !time.Now().Before(p.expires) {
 		return p.shorten(cursorExpired(op, nil))
 	}
-	page, err := p.ask(ctx, &request{
-		stream: p.stream, query: cursorQuery(p.cursor), op: op, cursor: true, expires: p.expires,
-	})
+	r := p.client.nextPage(p.stream, p.cursor, p.expires, op)
+	arrived, err := p.ask(ctx, r)
 	if err != nil {
 		return p.shorten(err)
 	}
+	page := r.page
 	if len(page.rows) == 0 {
 		// A page behind the last one ends the window and says nothing of it: its total may well be 0.
 		p.cursor = ""
 		return io.EOF
 	}
-	return p.accept(page)
+	return p.accept(page, arrived)
 }
 
 // shorten makes a cursor's end also the end of the window's length: what could not be read to the end in the life of its
-// cursors is tried in smaller pieces, down to one that needs no cursor. A window that had not settled keeps its length.
+// cursors is tried in shorter windows, down to one that needs no cursor. A window that had not settled keeps its length.
 func (p *pages) shorten(err error) error {
 	fault, ok := errors.AsType[*pipeline.Fault](err)
 	if ok && fault.Class == pipeline.Restart && !errors.Is(err, errUnsettled) {

@@ -14,8 +14,6 @@ type planner struct {
 }
 
 const (
-	// maxWindow is the longest window, overlap included (API document, request params).
-	maxWindow = 7 * 24 * time.Hour
 	// targetPages is the size of a window that is worth the request by which it is opened, and cheap to read again.
 	targetPages = 10
 	// firstSpan is the length of a stream's first window, before anything is known of its density.
@@ -26,10 +24,10 @@ const (
 	thinnest = 8
 	// retentionMargin keeps a window's begin inside the history until its request has arrived.
 	retentionMargin = time.Minute
-	// startSlack is how much of the time after a stream's start may be skipped without being a gap. A start of "60 days
+	// slackAtStart is how much of the time after a stream's start may be skipped without being a gap. A start of "60 days
 	// ago" is meant as "the oldest there is"; by the time it is asked for it is older than that, and the margin skips
 	// another minute. A position up to which a stream was read is exact: there every second counts.
-	startSlack = retentionMargin + time.Minute
+	slackAtStart = retentionMargin + time.Minute
 )
 
 // plan lays out the window that follows pos at the server's time now. Time after pos that the API no longer holds is
@@ -69,10 +67,10 @@ func (p planner) span(pos pipeline.Position) time.Duration {
 }
 
 func (p planner) clamp(span time.Duration) time.Duration {
-	return min(max(span.Truncate(time.Second), minSpan), (maxWindow - p.overlap).Truncate(time.Second))
+	return min(max(span.Truncate(time.Second), minSpan), (pipeline.LongestWindow - p.overlap).Truncate(time.Second))
 }
 
-// current is what a window covers beside the overlap.
+// current is what a window covers, the overlap not counted.
 func (p planner) current(w pipeline.Window) time.Duration {
 	return max(w.End.Sub(w.Begin)-p.overlap, minSpan)
 }
@@ -87,11 +85,11 @@ func (p planner) suggest(w pipeline.Window, total int64, planned time.Duration) 
 	}
 	// A window is closed, so it covers its last second too.
 	whole := float64(w.End.Sub(w.Begin)+time.Second) * float64(p.target) / float64(total)
-	suits := time.Duration(min(whole, float64(maxWindow))) - p.overlap
+	suits := time.Duration(min(whole, float64(pipeline.LongestWindow))) - p.overlap
 	return p.clamp(min(longest, max(suits, min(thinnest*p.overlap, p.current(w)))))
 }
 
-// tooDense tells that a window holds so much more than the target that a shorter one should take its place.
+// tooDense reports whether a window holds so much more than the target that a shorter one should take its place.
 func (p planner) tooDense(w pipeline.Window, total int64) bool {
 	return total > 2*p.target && p.current(w) > max(minSpan, thinnest*p.overlap)
 }

@@ -43,9 +43,9 @@ func TestPlan(t *testing.T) {
 		{name: "inside the history", end: oldest.Add(2 * time.Second), span: time.Hour, begin: oldest, to: oldest.Add(time.Hour + 2*time.Second)},
 		{name: "overlap before the history", end: oldest.Add(time.Second), span: time.Hour, begin: oldest, to: oldest.Add(time.Hour + time.Second)},
 		{name: "one second lost", end: oldest.Add(-time.Second), span: time.Hour, begin: oldest, to: oldest.Add(time.Hour), gap: true, gapBegin: oldest.Add(-time.Second)},
-		{name: "start at the edge", end: whole.Add(-60 * day), slack: startSlack, begin: oldest, to: oldest.Add(day)},
-		{name: "start at the edge, late", end: whole.Add(-60*day - 58*time.Second), slack: startSlack, begin: oldest, to: oldest.Add(day)},
-		{name: "start at the edge, too late", end: whole.Add(-60*day - time.Minute), slack: startSlack, begin: oldest, to: oldest.Add(day), gap: true, gapBegin: whole.Add(-60*day - time.Minute)},
+		{name: "start at the edge", end: whole.Add(-60 * day), slack: slackAtStart, begin: oldest, to: oldest.Add(day)},
+		{name: "start at the edge, late", end: whole.Add(-60*day - 58*time.Second), slack: slackAtStart, begin: oldest, to: oldest.Add(day)},
+		{name: "start at the edge, too late", end: whole.Add(-60*day - time.Minute), slack: slackAtStart, begin: oldest, to: oldest.Add(day), gap: true, gapBegin: whole.Add(-60*day - time.Minute)},
 		{name: "months lost", end: whole.Add(-100 * day), span: 7 * day, begin: oldest, to: oldest.Add(7*day - 2*time.Second), gap: true, gapBegin: whole.Add(-100 * day)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 			End:  now.Add(-back),
 			Span: time.Duration(rapid.Int64Range(0, int64(10*24*time.Hour)).Draw(t, "span")),
 		}
-		slack := rapid.SampledFrom([]time.Duration{0, startSlack}).Draw(t, "slack")
+		slack := rapid.SampledFrom([]time.Duration{0, slackAtStart}).Draw(t, "slack")
 		plan, wait := p.plan(pos, now, slack)
 		w := plan.Window
 		if wait > 0 {
@@ -101,7 +101,7 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 		switch {
 		case w.Begin != w.Begin.Truncate(time.Second) || w.End != w.End.Truncate(time.Second):
 			t.Fatalf("%v is not in whole seconds", w)
-		case w.End.Sub(w.Begin) > maxWindow:
+		case w.End.Sub(w.Begin) > pipeline.LongestWindow:
 			t.Fatalf("%v is longer than 7 days", w)
 		case w.End.Sub(pos.End) < time.Second || w.End.Sub(w.Begin) < time.Second:
 			t.Fatalf("%v ends too early", w)
@@ -158,7 +158,7 @@ func TestSpanConverges(t *testing.T) {
 		p := testPlanner()
 		perSecond := rapid.Float64Range(0, 100_000).Draw(t, "rows a second")
 		end := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
-		span := time.Duration(rapid.Int64Range(int64(time.Second), int64(maxWindow-p.overlap)).Draw(t, "span")).Truncate(time.Second)
+		span := time.Duration(rapid.Int64Range(int64(time.Second), int64(pipeline.LongestWindow-p.overlap)).Draw(t, "span")).Truncate(time.Second)
 		for tries := 0; ; tries++ {
 			w := pipeline.Window{Begin: end.Add(-span - p.overlap), End: end}
 			total := int64(perSecond * (w.End.Sub(w.Begin) + time.Second).Seconds())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/statistics"
 )
@@ -188,7 +189,7 @@ func TestStatisticsOfTheSimulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := testConfig(api)
-		cfg.AppKey, cfg.MasterSecret = o.AppKey, Secret(o.MasterSecret)
+		cfg.AppKey, cfg.MasterSecret = o.AppKey, secret.New(o.MasterSecret)
 		c := newTestClient(t, cfg)
 		now := time.Now().In(o.Zone)
 		today := pipeline.PeriodOf(pipeline.Day, now)
@@ -234,12 +235,12 @@ func FuzzDecodeStatistics(f *testing.F) {
 	f.Add([]byte(`[{"date":"2017-03-01"}]x`), false)
 	f.Fuzz(func(t *testing.T, body []byte, messages bool) {
 		before := slices.Clone(body)
-		d := figuresDecoder{zone: shanghai(), first: dayOf("2017-03-01"), asked: 2}
+		d := statisticsDecoder{zone: shanghai(), first: dayOf("2017-03-01"), asked: 2}
 		var err error
 		if messages {
 			err = d.messages(body)
 		} else {
-			err = d.rows(d.decoder(body), "date")
+			err = d.rows(body, "date")
 		}
 		if !slices.Equal(before, body) {
 			t.Fatal("the body was changed")

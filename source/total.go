@@ -6,15 +6,12 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Total is how many rows the API says a window holds: one request, for a single row. The window is at most 7 days long and
-// lies within the history.
+// Total is how many rows the API says a window holds: one request, for a single row. The window is at most
+// [pipeline.LongestTotal] long and lies within the history.
 func (c *Client) Total(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
-	page, err := c.ask(ctx, &request{stream: s, query: c.firstQuery(w, 1), op: "ask for the total of " + s.String() + " " + w.String()})
-	if err != nil {
+	r := c.probe(s, w, "ask for the total of "+s.String()+" "+w.String())
+	if _, err := c.ask(ctx, r); err != nil {
 		return 0, err
 	}
-	return max(page.total, int64(len(page.rows))), nil
+	return max(r.page.total, int64(len(r.page.rows))), nil
 }
-
-// MaxWindow is the longest window that can be asked for.
-const MaxWindow = maxWindow

@@ -10,7 +10,7 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
-	"github.com/jmpub/jmpub/source"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 const auditHelp = `Hold what was published against what the API has now.
@@ -58,7 +58,7 @@ func newAudit() *cobra.Command {
 
 func (a *auditFlags) run(cmd *cobra.Command) error {
 	step, err := settings.ParseDuration(a.step)
-	if err != nil || step < time.Minute || step > source.MaxWindow {
+	if err != nil || step < time.Minute || step > pipeline.LongestWindow {
 		return usage.Errorf("--step: %q is not a duration from 1m to 7d", a.step)
 	}
 	cfg, log, err := configure(cmd)

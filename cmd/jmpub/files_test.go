@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
 )
 
-// TestResetOfAFile works on positions in files when no run has them, and only then.
+// TestResetOfAFile works on positions in files beside a run, which goes on from there, and without one. A second run is refused.
 func TestResetOfAFile(t *testing.T) {
 	s := newStation(t)
 	dir := t.TempDir()
@@ -21,25 +23,46 @@ func TestResetOfAFile(t *testing.T) {
 	}
 	s.asked.Store(&tell)
 	stop := s.run()
-	for saved := false; !saved; { // It has committed something.
-		<-asked
-		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	late := time.After(3 * time.Minute) // So that a mistake ends the test.
+	for saved := false; !saved; {       // It has committed something.
+		select {
+		case <-asked:
+		case <-late:
+			t.Fatal("nothing was committed")
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.checkpoint.json"))
 		saved = err != nil || len(files) > 0
 	}
 	s.asked.Store(nil)
 	reset := []string{"checkpoint", "reset", "messages", "--to", "10m", "--yes"}
-	if out := try(t, s.env, reset...); out.code != exitUsage || !strings.Contains(out.stderr, "another jmpub keeps the checkpoints") {
+	s.await(s.end)
+	if out := try(t, s.env, "run"); out.code != exitUsage || !strings.Contains(out.stderr, "another jmpub keeps the checkpoints") {
+		t.Errorf("a second run: exit code %d: %s", out.code, out.stderr)
+	}
+	was, _ := s.position()
+	if out := try(t, s.env, reset...); out.code != exitDone {
 		t.Errorf("while it runs: exit code %d: %s", out.code, out.stderr)
+	}
+	s.await(time.Now())
+	due := int64(0) // What the reset has the run publish again.
+	for r := range s.api.Truth(sim.Range{Begin: was.End.Add(-5 * time.Minute), End: was.End}) {
+		if r.HasMsgID && r.Time.Before(was.End) {
+			due++
+		}
+	}
+	if now, _ := s.position(); now.Published < was.Published+due || due == 0 {
+		t.Errorf("the run published %d after the reset, want at least %d more than %d", now.Published, due, was.Published)
 	}
 	if code := stop(); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
 	before, there := s.position()
+	before10m := time.Now().Add(-time.Second) // Positions are in whole seconds.
 	if out := try(t, s.env, reset...); out.code != exitDone || !there {
 		t.Errorf("afterwards: exit code %d: %s", out.code, out.stderr)
 	}
 	after, _ := s.position()
-	if age := time.Since(after.End); age < 10*time.Minute || age > 11*time.Minute || after.Reset == "" || after.Published != before.Published {
+	if early := before10m.Add(-10 * time.Minute).Sub(after.End); early > 0 || time.Since(after.End) < 10*time.Minute || after.Published != before.Published {
 		t.Errorf("the position is %+v, it was %+v", after, before)
 	}
 	replay := try(t, s.env, "replay", "--from", s.begin.Format(time.RFC3339), "--to", s.end.Format(time.RFC3339), "--id", "once")

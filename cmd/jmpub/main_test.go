@@ -30,7 +30,7 @@ func try(t *testing.T, env map[string]string, args ...string) outcome {
 	t.Helper()
 	setEnv(t, env)
 	var stdout, stderr bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // So that a mistake ends the test.
 	defer cancel()
 	code := execute(ctx, args, &stdout, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}

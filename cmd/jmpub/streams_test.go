@@ -51,7 +51,7 @@ func TestListsAndStatistics(t *testing.T) {
 	s.env["JMPUB_IM_URL"] = strings.TrimSuffix(s.env["JMPUB_API_URL"], "/v2") + "/v1"
 	s.env["JMPUB_STATISTICS_UNITS"], s.env["JMPUB_LISTEN"] = "day,month", addr
 	stop := s.run()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute) // So that a mistake ends the test.
 	var snap status.Snapshot
 	for done := false; !done; {
 		var ok bool

@@ -44,12 +44,17 @@ func TestExampleConnectOnApacheKafka(t *testing.T) {
 	})
 	trial.Env["JMPUB_TOPIC_PREFIX"] = "jmessage" // As the configurations have it.
 	w := newWorld(t, trial)
+	// The history has 96 pages. Each kill hits a process that has read a part of them and has others under way.
+	const kills, requests = 6, 12
+	trial.Gate.Allow(requests)
 	trial.Start(t)
 	w.makeTopics(t)
-	for kills := range 6 {
-		soak.Wait(t, time.Duration(100+50*kills)*time.Millisecond)
+	for range kills {
+		trial.AwaitGate(t)
 		trial.Kill(t) // It starts another.
+		trial.Gate.Allow(requests)
 	}
+	trial.Gate.Open()
 	w.transaction(t, foreign, true)
 	w.transaction(t, aborted, false)
 	w.makeTables(t)
@@ -72,7 +77,7 @@ func TestExampleConnectOnApacheKafka(t *testing.T) {
 	for file := range all {
 		w.worker.create(t, strings.TrimSuffix(file, ".json"), configs(t)[file])
 	}
-	trial.Await(t, time.Now().UTC().Add(-10*time.Second), time.Minute)
+	trial.Await(t, time.Now().UTC().Add(-10*time.Second), soak.Patience)
 	w.expect(t)
 	w.countAborted(t)
 	w.awaitFile(t)
@@ -109,7 +114,7 @@ func (w *world) warehouse() string { return "file://" + filepath.Join(w.dir, "wa
 
 func python(t *testing.T, args ...string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	defer cancel()
 	command := os.Getenv("JMPUB_TEST_PYTHON") //nolint:forbidigo // Tests choose it.
 	if command == "" {
@@ -152,10 +157,15 @@ func (w *world) makeTopics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
+	defer cancel()
 	for {
-		topics, err := admin.ListTopics(t.Context(), "jmessage.single", "jmessage.group", "jmessage.chatroom", "jmessage.other")
+		topics, err := admin.ListTopics(ctx, "jmessage.single", "jmessage.group", "jmessage.chatroom", "jmessage.other")
 		if err == nil && topics.Error() == nil {
 			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("jmpub has not made its topics: %v", err)
 		}
 		soak.Wait(t, 100*time.Millisecond)
 	}
@@ -201,7 +211,7 @@ func (w *world) countAborted(t *testing.T) {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 	)
 	all := 0
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	defer cancel()
 	for all < len(w.events)+2 { // And the foreign value, and the aborted one.
 		fetches := client.PollFetches(ctx)
@@ -216,7 +226,7 @@ func (w *world) countAborted(t *testing.T) {
 // awaitFile waits until the file has as many lines as are expected, and compares them.
 func (w *world) awaitFile(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(soak.Patience)
 	for {
 		w.worker.check(t, "file")
 		text, err := os.ReadFile(w.file())
@@ -268,7 +278,7 @@ func (w *world) compareValues(t *testing.T, where string, values []string) {
 // awaitTable reads a table until it has as many rows as are expected or more, and compares them.
 func (w *world) awaitTable(t *testing.T, table string, compare func(*testing.T, []json.RawMessage)) {
 	t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(soak.Patience)
 	for {
 		w.worker.check(t, "iceberg-"+strings.TrimPrefix(table, "jmessage."))
 		out := python(t, filepath.Join("testdata", "read.py"), "sqlite:///"+w.catalog(), w.warehouse(), table)
@@ -401,7 +411,7 @@ func shown(value any) any {
 func (w *world) deadLetter(t *testing.T) {
 	t.Helper()
 	client := w.kafka(t, kgo.ConsumeTopics("jmessage.connect.dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	defer cancel()
 	var found []*kgo.Record
 	for len(found) == 0 && ctx.Err() == nil {

@@ -63,7 +63,7 @@ func (w *worker) start(t *testing.T) {
 	cmd := w.cmd
 	go func() { gone <- cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // It may have ended before.
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(soak.Patience)
 	for {
 		var plugins []struct{ Class string }
 		if err := w.call(t.Context(), http.MethodGet, "/connector-plugins", nil, &plugins); err == nil {
@@ -160,7 +160,7 @@ func (w *worker) faults(t *testing.T, name string, config map[string]string) []s
 // create starts a connector. A worker that has just joined answers that it is not ready for a while.
 func (w *worker) create(t *testing.T, name string, config map[string]string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(soak.Patience)
 	for {
 		err := w.call(t.Context(), http.MethodPut, "/connectors/"+name+"/config", config, nil)
 		if err == nil {

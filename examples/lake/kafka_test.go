@@ -48,6 +48,9 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 		t.Fatalf("build lake: %v\n%s", err, out)
 	}
 	trial.Env["JMPUB_CATCHUP"] = "live-first"
+	// Each kill lets jmpub publish some more: the lake cannot be complete before so many kills as it takes to read the history.
+	const requests = 40
+	trial.Gate.Allow(requests)
 	trial.Start(t)
 	w.awaitTopics(t)
 
@@ -56,11 +59,13 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 		p := w.start(t, "-every", "50ms")
 		soak.Wait(t, dice.Between(100*time.Millisecond, time.Duration(700+100*kills)*time.Millisecond)) // Ever longer, so that it ends.
 		p.signal(t, syscall.SIGKILL)
+		trial.Gate.Allow(requests)
 		if kills++; kills%4 == 0 {
 			trial.Kill(t)
 		}
 		w.read(t) // No row may be there twice at any moment.
 	}
+	trial.Gate.Open()
 	t.Logf("killed %d times", kills)
 	if kills < 5 {
 		t.Errorf("the lake was complete after %d kills, too few to show anything", kills)
@@ -75,7 +80,7 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 		w.forget(t)
 		trial.Env["JMPUB_CATCHUP"] = "ordered"
 		trial.Start(t)
-		trial.Await(t, time.Now().UTC().Add(-10*time.Second), time.Minute)
+		trial.Await(t, time.Now().UTC().Add(-10*time.Second), soak.Patience)
 		w.once(t)
 		again := w.read(t)
 		w.compare(t, again)
@@ -132,6 +137,7 @@ func (w *world) start(t *testing.T, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // It has ended, unless the test failed.
 	return p
 }
 
@@ -150,7 +156,9 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 // once runs the example until it has read everything.
 func (w *world) once(t *testing.T) {
 	t.Helper()
-	if err := w.start(t, "-once").cmd.Wait(); err != nil {
+	p := w.start(t, "-once")
+	defer time.AfterFunc(soak.Patience, func() { _ = p.cmd.Process.Kill() }).Stop() // It hangs.
+	if err := p.cmd.Wait(); err != nil {
 		t.Fatalf("lake -once: %v\n%s", err, w.log(t))
 	}
 }
@@ -194,10 +202,15 @@ func (w *world) admin(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 func (w *world) awaitTopics(t *testing.T) {
 	t.Helper()
 	admin := kadm.NewClient(w.admin(t))
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
+	defer cancel()
 	for {
-		topics, err := admin.ListTopics(t.Context(), w.prefix()+".windows", w.prefix()+".checkpoints")
+		topics, err := admin.ListTopics(ctx, w.prefix()+".windows", w.prefix()+".checkpoints")
 		if err == nil && topics.Error() == nil {
 			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("jmpub has not made its topics: %v", err)
 		}
 		soak.Wait(t, 100*time.Millisecond)
 	}
@@ -273,7 +286,7 @@ func (w *world) read(t *testing.T) map[int64]found {
 	if files, err := filepath.Glob(filepath.Join(w.dir, "target=*", "*", "*", "*.parquet")); err != nil || len(files) == 0 {
 		return rows
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	defer cancel()
 	python := os.Getenv("JMPUB_TEST_PYTHON") //nolint:forbidigo // Tests choose it.
 	if python == "" {

@@ -4,11 +4,9 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -16,10 +14,12 @@ import (
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
 
+	"github.com/jmpub/jmpub/internal/certs"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Config tells how to reach the brokers.
+// Config says how to reach the brokers.
 type Config struct {
 	// Brokers are host:port.
 	Brokers []string
@@ -29,8 +29,7 @@ type Config struct {
 	CAFile, CertFile, KeyFile string
 	// Mechanism is empty, "plain", "scram-sha-256" or "scram-sha-512".
 	Mechanism, Username string
-	// Password is given out once, when the connection is made.
-	Password func() string
+	Password            secret.Secret
 	// ClientID names jmpub in the brokers' logs and quotas.
 	ClientID string
 }
@@ -51,6 +50,13 @@ const (
 	// requestTimeout bounds one request; kafka-go's transport would otherwise wait for a broker that never answers.
 	requestTimeout = 30 * time.Second
 )
+
+// Validate reads what the settings name and checks the rest; nothing is sent.
+func (cfg *Config) Validate() error {
+	_, tlsErr := cfg.tls()
+	_, saslErr := cfg.mechanism()
+	return errors.Join(tlsErr, saslErr)
+}
 
 // Conn is a connection to a cluster. Safe for concurrent use.
 type Conn struct {
@@ -83,25 +89,7 @@ func (cfg *Config) tls() (*tls.Config, error) {
 	if !cfg.TLS {
 		return nil, nil //nolint:nilnil // No TLS is a configuration too.
 	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CA_FILE: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CA_FILE: %s holds no certificate in PEM form", cfg.CAFile)
-		}
-	}
-	if cfg.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("JMPUB_KAFKA_TLS_CERT_FILE and JMPUB_KAFKA_TLS_KEY_FILE: %w", err)
-		}
-		conf.Certificates = []tls.Certificate{cert}
-	}
-	return conf, nil
+	return certs.TLS("JMPUB_KAFKA_TLS", certs.Files{CA: cfg.CAFile, Cert: cfg.CertFile, Key: cfg.KeyFile})
 }
 
 func (cfg *Config) mechanism() (sasl.Mechanism, error) {
@@ -110,9 +98,9 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 	case "":
 		return nil, nil //nolint:nilnil // No authentication is a configuration too.
 	case Plain:
-		return plain.Mechanism{Username: cfg.Username, Password: cfg.Password()}, nil
+		return plain.Mechanism{Username: cfg.Username, Password: cfg.Password.Reveal()}, nil
 	case ScramSHA256, ScramSHA512:
-		mechanism, err := scram.Mechanism(algorithms[cfg.Mechanism], cfg.Username, cfg.Password())
+		mechanism, err := scram.Mechanism(algorithms[cfg.Mechanism], cfg.Username, cfg.Password.Reveal())
 		if err != nil {
 			return nil, fmt.Errorf("JMPUB_KAFKA_SASL_USERNAME and JMPUB_KAFKA_SASL_PASSWORD: %w", err)
 		}
@@ -123,7 +111,7 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 }
 
 // Check reaches for every broker by itself and reports, if none can be used, what was wrong with each: kafka-go's pool
-// tells only that it has no connection.
+// says only that it has no connection.
 func Check(ctx context.Context, cfg Config) error {
 	var errs []error
 	for _, broker := range cfg.Brokers {
@@ -163,7 +151,7 @@ func checkOne(ctx context.Context, cfg Config, broker string) error {
 	if _, err := conn.ApiVersions(); err != nil {
 		return connectFault(op, err)
 	}
-	// A broker that wants credentials tells its versions without them, and hangs up at anything else.
+	// A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
 	if _, err := conn.Brokers(); err != nil {
 		return connectFault(op, err)
 	}

@@ -86,7 +86,7 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 }
 
 // classifyOther is for errors without a code: the network's and kafka-go's own. They pass, unless they are of the kind
-// that only other settings can mend.
+// that only other settings can put right.
 func classifyOther(err error) (pipeline.Class, string) {
 	var unknownCA x509.UnknownAuthorityError
 	var wrongHost x509.HostnameError

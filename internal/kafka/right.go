@@ -107,7 +107,7 @@ func hint(rights []Right) string {
 	return b.String()
 }
 
-// missingFault tells of all rights that are missing at once.
+// missingFault names all missing rights at once.
 func missingFault(rights []Right) error {
 	if len(rights) == 0 {
 		return nil
@@ -122,7 +122,7 @@ func missingFault(rights []Right) error {
 	return &pipeline.Fault{Class: pipeline.Permanent, Op: "check the rights on the cluster", Err: err, Hint: hint(rights)}
 }
 
-// CheckDescribe finds topics that the user may not see. A broker tells of such a topic only where it is asked for by its
+// CheckDescribe finds topics that the user may not see. A broker mentions such a topic only where it is asked for by its
 // name; in a list of all topics it is left out, as if it were not there. Other errors are left to those who will meet them.
 func CheckDescribe(ctx context.Context, cfg Config, topics []string) error {
 	conn, err := Open(cfg)

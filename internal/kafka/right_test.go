@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -69,7 +70,7 @@ func TestRightsThatAreMissing(t *testing.T) {
 			}
 			t.Cleanup(cluster.Close)
 			cfg := kafka.Config{
-				Brokers: cluster.ListenAddrs(), Mechanism: kafka.Plain, Username: user, Password: func() string { return password },
+				Brokers: cluster.ListenAddrs(), Mechanism: kafka.Plain, Username: user, Password: secret.New(password),
 			}
 			conn, err := kafka.Open(cfg)
 			if err != nil {

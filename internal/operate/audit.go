@@ -110,7 +110,7 @@ func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditO
 	if err != nil {
 		return nil, err
 	}
-	oldest := now.Add(-settings.HistoryLength + time.Minute).Truncate(time.Second)
+	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second)
 	if span.Begin.Before(oldest) {
 		o.Report.Note(fmt.Sprintf("the API holds nothing before %s; the audit begins there", pipeline.FormatTime(oldest)))
 		span.Begin = oldest

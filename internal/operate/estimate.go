@@ -52,8 +52,8 @@ func (e *estimator) estimate(ctx context.Context, streams []pipeline.Stream, w p
 	for _, s := range streams {
 		one := StreamCost{Stream: s.String()}
 		weeks := int64(0)
-		for begin := w.Begin; begin.Before(w.End); begin = begin.Add(source.MaxWindow) {
-			end := begin.Add(source.MaxWindow - time.Second) // Bounds are inclusive.
+		for begin := w.Begin; begin.Before(w.End); begin = begin.Add(pipeline.LongestWindow) {
+			end := begin.Add(pipeline.LongestWindow - time.Second) // Bounds are inclusive.
 			if !end.Before(w.End) {
 				end = w.End
 			}

@@ -54,7 +54,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	if err != nil {
 		return err
 	}
-	l.routing = out.sink.Routing()
+	l.routing = out.topics.Routing()
 	if err = greetRegistry(ctx, out.sink); err != nil {
 		return err
 	}

@@ -21,7 +21,9 @@ func TestLogIsNotFlooded(t *testing.T) {
 		for range 3600 {
 			o.Retry("produce to jmessage.single", errors.New("no leader"), time.Second)
 			o.Retry("commit the transaction", errors.New("busy"), 20*time.Millisecond) // Everyday business.
-			o.Rejected(pipeline.Stream{Kind: pipeline.StreamMessages}, event.Rejection{Reason: event.ReasonMsgIDAbsent})
+			o.Tell(pipeline.RowRejected{
+				Stream: pipeline.Stream{Kind: pipeline.StreamMessages}, Rejection: event.Rejection{Reason: event.ReasonMsgIDAbsent},
+			})
 			time.Sleep(time.Second)
 		}
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")

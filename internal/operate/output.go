@@ -14,10 +14,11 @@ import (
 
 // output is where an app's events, ledger and positions are.
 type output struct {
-	sink    *sink.Sink
-	store   pipeline.Checkpoints
-	claims  pipeline.Claims
-	archive *checkpoint.Archive
+	topics   *sink.Topics
+	sink     *sink.Writer
+	store    pipeline.Checkpoints
+	claims   pipeline.Claims
+	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
 	// transactionalID is empty where delivery is at least once.
 	transactionalID string
@@ -59,31 +60,36 @@ func transactionalID(group, prefix, appKey, replay string) string {
 	return id
 }
 
-// openSink makes sink and checkpoints.
+// openSink makes the sink, and what reads back what stands in Kafka.
 func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error) {
-	cfg := w.cfg.Sink
-	cfg.Client, cfg.Retry, cfg.Warn = conn.Client, w.retry, w.warn
-	cfg.ReplayID = w.replay
-	topics, err := sink.New(cfg)
+	names := w.cfg.Topics
+	names.Client, names.Retry, names.Warn = conn.Client, w.retry, w.warn
+	topics, err := sink.NewTopics(names)
 	if err != nil {
 		return nil, usage.Wrap(err)
 	}
 	if err = w.ensureTopics(ctx, topics); err != nil {
 		return nil, startError(err)
 	}
-	out := &output{archive: checkpoint.NewArchive(conn.Client, cfg.Prefix, w.cfg.Source.AppKey,
-		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)}
-	if !w.cfg.ExactlyOnce() {
-		out.sink = topics
-		return out, w.openFiles(out)
+	app, routing := w.cfg.Source.AppKey, topics.Routing()
+	out := &output{topics: topics}
+	out.archive = checkpoint.NewArchive(conn.Client, routing.Own(pipeline.TopicWindows), app,
+		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
+	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
+		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
+	cfg := w.cfg.Sink
+	cfg.ReplayID = w.replay
+	if w.cfg.ExactlyOnce() { // A replay is a writer of its own.
+		out.transactionalID = transactionalID(w.cfg.Group, names.Prefix, app, w.replay)
+		cfg.TransactionalID = out.transactionalID
 	}
-	// A replay is a writer of its own.
-	out.transactionalID = transactionalID(w.cfg.Group, cfg.Prefix, w.cfg.Source.AppKey, w.replay)
-	cfg.TransactionalID = out.transactionalID
-	if out.sink, err = sink.New(cfg); err != nil {
+	if out.sink, err = sink.NewWriter(topics, cfg); err != nil {
 		return nil, usage.Wrap(err)
 	}
-	out.kafka = checkpoint.NewKafka(conn.Client, cfg.Prefix+"."+string(pipeline.TopicCheckpoints), w.cfg.Source.AppKey,
+	if !w.cfg.ExactlyOnce() {
+		return out, w.openFiles(out)
+	}
+	out.kafka = checkpoint.NewKafka(conn.Client, routing.Own(pipeline.TopicCheckpoints), app,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
 	out.kafka.Replay = w.replay
 	out.store, out.claims = out.kafka, out.kafka
@@ -91,11 +97,11 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 }
 
 // ensureTopics makes the topics, or says what is wrong with those that are there.
-func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Sink) error {
+func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 	if err := kafka.CheckDescribe(ctx, w.cfg.Kafka, topics.Names()); err != nil {
 		return err
 	}
-	if err := topics.EnsureTopics(ctx); err != nil {
+	if err := topics.Ensure(ctx); err != nil {
 		return err
 	}
 	oldest := w.cfg.Start.At
@@ -105,7 +111,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Sink) error {
 	if oldest.IsZero() {
 		return nil
 	}
-	if err := topics.CheckRetention(oldest); err != nil {
+	if err := topics.CheckRetention(w.cfg.Sink.RecordTime, oldest); err != nil {
 		return usage.Wrap(err)
 	}
 	return nil
@@ -133,10 +139,10 @@ func replayDir(id string) string { return "replay-" + id }
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.
 func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output) error {
-	routing := out.sink.Routing()
+	routing := out.topics.Routing()
 	var read []string
 	if out.kafka != nil {
-		if err := conn.CheckWrite(ctx, w.retry, out.transactionalID, out.sink.Names()); err != nil {
+		if err := conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()); err != nil {
 			return startError(err)
 		}
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))

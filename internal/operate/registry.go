@@ -10,7 +10,7 @@ import (
 
 // greetRegistry makes the first contact with the schema registry, and learns the ids of the schemas. One that answers, but is busy
 // or broken, is waited for; one that does not answer at all is most likely a wrong setting.
-func greetRegistry(ctx context.Context, s *sink.Sink) error {
+func greetRegistry(ctx context.Context, s *sink.Writer) error {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	switch err := s.EnsureSchemas(check); {

@@ -72,7 +72,7 @@ func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observer
 
 func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
 	from, until := o.From.Resolve(now), o.To.Resolve(now)
-	oldest, newest := now.Add(-settings.HistoryLength), now.Add(-r.cfg.Source.Settle)
+	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle)
 	switch {
 	case !from.Before(until):
 		return usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(until))
@@ -88,7 +88,7 @@ func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
 
 // defaultID is the same for the same replay, so that the same command goes on with it.
 func (r *Replay) defaultID() string {
-	what := sha256.Sum256([]byte(strings.Join(r.cfg.Selected(), ",") + "\n" + r.cfg.Sink.Prefix))
+	what := sha256.Sum256([]byte(strings.Join(r.cfg.Selected(), ",") + "\n" + r.cfg.Topics.Prefix))
 	const form, short = "20060102T150405Z", 3
 	return r.cfg.Start.At.UTC().Format(form) + "-" + r.until.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
 }
@@ -186,7 +186,7 @@ func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 	}
 	result := &ReplayResult{
 		Replay: r.id, Complete: r.complete(after), ThisRun: r.published, Windows: r.windows, Requests: r.requests,
-		Seconds: time.Since(started).Seconds(), TopicPrefix: r.cfg.Sink.Prefix,
+		Seconds: time.Since(started).Seconds(), TopicPrefix: r.cfg.Topics.Prefix,
 	}
 	for _, s := range r.cfg.Streams {
 		cp := after[s]

@@ -58,7 +58,7 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	if !r.from.IsZero() {
 		oldest = r.from
 	}
-	if err = out.sink.CheckRetention(oldest); err != nil {
+	if err = out.topics.CheckRetention(r.cfg.Sink.RecordTime, oldest); err != nil {
 		return nil, usage.Wrap(err)
 	}
 	question, err := r.question(ctx, w.positionsOf(out))
@@ -86,7 +86,7 @@ func (r *reset) setRange(ctx context.Context, o *ResetOptions) error {
 		return startError(err)
 	}
 	r.to = o.To.Resolve(now)
-	oldest, newest := now.Add(-settings.HistoryLength), now.Add(-r.cfg.Source.Settle).Truncate(time.Second)
+	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle).Truncate(time.Second)
 	within := func(flag string, t time.Time) error {
 		if t.Before(oldest) || t.After(newest) {
 			return usage.Errorf("%s %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",

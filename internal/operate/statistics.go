@@ -43,7 +43,7 @@ type dayAudit struct {
 
 // dailyCounter counts what stands in the topics, by the routing that is in force.
 func dailyCounter(cfg *settings.Config, out *output) *audit.DailyCounter {
-	routing := out.sink.Routing()
+	routing := out.topics.Routing()
 	topics := make(map[string][]event.Target)
 	for target := range event.TargetCount {
 		topics[routing.Event(target)] = append(topics[routing.Event(target)], target)

@@ -59,8 +59,8 @@ func (w *wiring) Close() {
 	w.close = nil
 }
 
-func (w *wiring) warn(message string) {
-	w.log.Warn("needs attention", slog.String("what", message))
+func (w *wiring) warn(message string, attrs ...slog.Attr) {
+	w.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
 }
 
 // openSource makes the API's client and the first contact.
@@ -97,7 +97,7 @@ func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Con
 	cfg := w.cfg
 	rate := cfg.Source.Rate
 	return pipeline.Config{
-		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink, Checkpoints: out.store, Claims: out.claims,
+		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink, Checkpoints: out.store, Claims: out.claims, Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
 		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
 	}

@@ -25,7 +25,7 @@ func (c *Client) fault(ctx context.Context, subject string, err error) error {
 	}
 	f := &pipeline.Fault{Op: op + " at " + c.cfg.URL, Err: err, Class: pipeline.Permanent}
 	if said, ok := errors.AsType[*sr.ResponseError](err); ok {
-		f.Err = answer{said}
+		f.Err = c.answer(said)
 		f.Class, f.Hint = classify(said)
 		return f
 	}
@@ -33,20 +33,26 @@ func (c *Client) fault(ctx context.Context, subject string, err error) error {
 	return f
 }
 
-// answer is an error that the registry told.
-type answer struct{ said *sr.ResponseError }
+// answer is an error that the registry has answered with.
+type answer struct {
+	status int
+	text   string
+}
 
-// Error has the status and the beginning of what was said: it may be a page.
-func (a answer) Error() string {
+// answer takes the beginning of what was said, which may be a page, without the credentials that it may show.
+func (c *Client) answer(said *sr.ResponseError) answer {
 	const most = 200
-	text := []rune(a.said.Error())
+	text := []rune(c.redactor.Redact(said.Error()))
 	if len(text) > most {
 		text = append(text[:most], '…')
 	}
-	return fmt.Sprintf("status %d: %s", a.said.StatusCode, string(text))
+	return answer{said.StatusCode, string(text)}
 }
 
-// Answered tells whether an error of [Client.ID] is something that the registry has answered.
+// Error has the status and what was said.
+func (a answer) Error() string { return fmt.Sprintf("status %d: %s", a.status, a.text) }
+
+// Answered reports whether an error of [Client.ID] is something that the registry has answered.
 func Answered(err error) bool {
 	_, ok := errors.AsType[answer](err)
 	return ok

@@ -4,25 +4,24 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/jmpub/jmpub/internal/certs"
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 // Config is what the operator sets.
 type Config struct {
 	// URL is the registry's address, without credentials.
 	URL string
-	// Username and Password are for basic authentication; none where both are empty. The password is a function, so that no
-	// print of the configuration can show it.
+	// Username and Password are for basic authentication; none where both are empty.
 	Username string
-	Password func() string
+	Password secret.Secret
 	// CAFile has the certificates that the registry's is to be signed by; empty trusts the system's.
 	CAFile string
 	// Register adds a schema that the registry does not have; otherwise it is only looked up.
@@ -34,36 +33,32 @@ const requestTimeout = 10 * time.Second
 
 // Client asks for ids, and remembers them. It is used by one goroutine at a time.
 type Client struct {
-	cfg    Config
-	client *sr.Client
-	ids    map[string]int
+	cfg      Config
+	redactor secret.Redactor
+	client   *sr.Client
+	ids      map[string]int
 }
 
 // New checks the configuration. Nothing is sent yet.
 func New(cfg Config) (*Client, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_CA_FILE: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_CA_FILE: %s has no certificate in PEM form", cfg.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	conf, err := certs.TLS("JMPUB_SCHEMA_REGISTRY", certs.Files{CA: cfg.CAFile})
+	if err != nil {
+		return nil, err
 	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true}
 	opts := []sr.ClientOpt{
 		sr.URLs(cfg.URL), sr.UserAgent("jmpub"), sr.HTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}),
 	}
-	if password := cfg.Password(); cfg.Username != "" || password != "" {
-		opts = append(opts, sr.BasicAuth(cfg.Username, password))
+	if cfg.Username != "" || !cfg.Password.IsEmpty() {
+		opts = append(opts, sr.BasicAuth(cfg.Username, cfg.Password.Reveal()))
 	}
 	client, err := sr.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_URL: %w", err)
 	}
-	return &Client{cfg: cfg, client: client, ids: make(map[string]int)}, nil
+	return &Client{
+		cfg: cfg, redactor: secret.NewRedactor(cfg.Username, cfg.Password), client: client, ids: make(map[string]int),
+	}, nil
 }
 
 // ID is the id of an Avro schema under a subject, which is added where that is allowed. One that was answered is not asked

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -22,9 +23,6 @@ const schema = `{"type":"record","name":"R","fields":[{"name":"a","type":"long"}
 
 func newClient(t *testing.T, cfg registry.Config) *registry.Client {
 	t.Helper()
-	if cfg.Password == nil {
-		cfg.Password = func() string { return "" }
-	}
 	c, err := registry.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +96,7 @@ func TestAnswers(t *testing.T) {
 		{"a page without end", 400, strings.Repeat("x", 10_000), pipeline.Permanent, "xxx…"},
 		{"too many requests", 429, `{"error_code":429,"message":"slow down"}`, pipeline.Transient, "429"},
 		{"no leader", 500, `{"error_code":50003,"message":"Error while forwarding the request to the primary"}`, pipeline.Transient, "primary"},
+		{"a proxy that shows the request", 400, "Authorization: Basic dTpwYXNzLXBocmFzZQ== of u:" + password, pipeline.Permanent, secret.Mask},
 		{"down behind a proxy", 503, ``, pipeline.Transient, "503"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -111,12 +110,12 @@ func TestAnswers(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			for _, register := range []bool{false, true} {
-				c := newClient(t, registry.Config{URL: server.URL, Username: "u", Password: func() string { return password }, Register: register})
+				c := newClient(t, registry.Config{URL: server.URL, Username: "u", Password: secret.New(password), Register: register})
 				_, err := c.ID(t.Context(), "a-value", schema)
 				if err == nil || pipeline.ClassOf(err) != tc.class || !strings.Contains(err.Error(), tc.says) {
 					t.Errorf("register %t: %v, want %s with %q", register, err, tc.class, tc.says)
 				}
-				if text := err.Error(); strings.Contains(text, password) || len(text) > 1000 {
+				if text := err.Error(); strings.Contains(text, password) || strings.Contains(text, "dTpwYXNz") || len(text) > 1000 {
 					t.Errorf("register %t: the message is %s", register, text)
 				}
 				if answered := registry.Answered(err); answered != (tc.status != http.StatusOK) {
@@ -161,7 +160,7 @@ func TestTLS(t *testing.T) {
 		t.Error(err)
 	}
 	for _, bad := range []string{file + ".none", os.Args[0]} {
-		if _, err = registry.New(registry.Config{URL: server.URL, CAFile: bad, Password: func() string { return "" }}); err == nil ||
+		if _, err = registry.New(registry.Config{URL: server.URL, CAFile: bad}); err == nil ||
 			!strings.Contains(err.Error(), "JMPUB_SCHEMA_REGISTRY_CA_FILE") {
 			t.Errorf("%s: %v", bad, err)
 		}

@@ -16,7 +16,8 @@ import (
 type Config struct {
 	Source  source.Config
 	Kafka   kafka.Config
-	Sink    sink.Config
+	Topics  sink.TopicsConfig
+	Sink    sink.WriterConfig
 	Streams []pipeline.Stream
 	// Statistics are streams of statistics, Discover the kinds of which every stream is read that the lists have.
 	Statistics []pipeline.Stream
@@ -55,9 +56,9 @@ func (c *Config) Delivery() string {
 
 // TopicNames says where events and jmpub's own records go, for people.
 func (c *Config) TopicNames() string {
-	own := c.Sink.Prefix + ".*"
-	routing, err := sink.NewRouting(c.Sink.Template, c.Sink.Prefix, c.Sink.AppKey)
-	if err != nil || c.Sink.Template == sink.DefaultTemplate { // The settings were checked.
+	own := c.Topics.Prefix + ".*"
+	routing, err := sink.NewRouting(c.Topics.Template, c.Topics.Prefix, c.Topics.AppKey)
+	if err != nil || c.Topics.Template == sink.DefaultTemplate { // The settings were checked.
 		return own
 	}
 	return strings.Join(append(routing.Events(), own), ", ")

@@ -3,6 +3,8 @@ package settings
 import (
 	"reflect"
 	"strings"
+
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 // fields calls fn with each setting's name, default and text.
@@ -11,7 +13,7 @@ func (s *Settings) fields(fn func(name, def string, field reflect.Value)) {
 	walk = func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
 			name := prefix + "_" + envName(v.Type().Field(i).Name)
-			if v.Field(i).Kind() == reflect.Struct {
+			if v.Field(i).Kind() == reflect.Struct && v.Field(i).Type() != reflect.TypeFor[secret.Secret]() {
 				walk(name, v.Field(i))
 				continue
 			}

@@ -33,10 +33,10 @@ func (s *Settings) Parse() (*Config, error) {
 
 func (s *Settings) parseSource(p *parser, c *Config) {
 	p.required("JMPUB_APP_KEY", s.AppKey, "the app key of the JMessage console")
-	p.required("JMPUB_MASTER_SECRET", string(s.MasterSecret), "the master secret of the JMessage console, "+
+	p.required("JMPUB_MASTER_SECRET", s.MasterSecret.Reveal(), "the master secret of the JMessage console, "+
 		"or name a file that holds it with JMPUB_MASTER_SECRET_FILE")
 	c.Source = source.Config{
-		AppKey: s.AppKey, MasterSecret: source.Secret(s.MasterSecret),
+		AppKey: s.AppKey, MasterSecret: s.MasterSecret,
 		BaseURL:  p.baseURL("JMPUB_API_URL", s.API.URL),
 		TimeZone: p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone),
 		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
@@ -46,7 +46,7 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 	}
 	c.Recheck = p.durations("JMPUB_RECHECK", s.Recheck)
 	c.LiveFirst = p.oneOf("JMPUB_CATCHUP", s.Catchup, "ordered", "live-first") == "live-first"
-	if c.RetentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn); c.RetentionWarn > HistoryLength {
+	if c.RetentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn); c.RetentionWarn > pipeline.History {
 		p.add("JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
 	}
 	c.Parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
@@ -69,7 +69,7 @@ func (s *Settings) parseStreams(p *parser, c *Config) {
 		p.addf("JMPUB_STREAMS: %w", err)
 	}
 	c.Streams, c.Statistics, c.Discover = selection.Streams, selection.Statistics, selection.Discover
-	c.Sink.Statistics = selection.Statistics
+	c.Topics.Statistics = selection.Statistics
 	if others := len(c.Streams) - 1 + len(c.Discover); others > 0 && slices.Contains(c.Streams, pipeline.Stream{Kind: pipeline.StreamMessages}) {
 		p.addf("JMPUB_STREAMS: messages has the messages of all users and groups, and whether it has those of chat rooms too is " +
 			"not documented, so beside other streams it would publish rows twice; name messages alone, or streams of users, " +
@@ -88,7 +88,7 @@ func (s *Settings) parseKafka(p *parser, c *Config) {
 		Brokers: p.hostPorts("JMPUB_KAFKA_BROKERS", s.Kafka.Brokers),
 		TLS:     p.boolean("JMPUB_KAFKA_TLS", s.Kafka.TLS),
 		CAFile:  s.Kafka.TLSCaFile, CertFile: s.Kafka.TLSCertFile, KeyFile: s.Kafka.TLSKeyFile,
-		Username: s.Kafka.SASLUsername, Password: func() string { return string(s.Kafka.SASLPassword) },
+		Username: s.Kafka.SASLUsername, Password: s.Kafka.SASLPassword,
 		ClientID: "jmpub",
 	}
 	if !c.Kafka.TLS && (s.Kafka.TLSCaFile != "" || s.Kafka.TLSCertFile != "" || s.Kafka.TLSKeyFile != "") {
@@ -101,8 +101,8 @@ func (s *Settings) parseKafka(p *parser, c *Config) {
 		c.Kafka.Mechanism = p.oneOf("JMPUB_KAFKA_SASL", s.Kafka.SASL,
 			kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512)
 		p.required("JMPUB_KAFKA_SASL_USERNAME", s.Kafka.SASLUsername, "JMPUB_KAFKA_SASL needs it")
-		p.required("JMPUB_KAFKA_SASL_PASSWORD", string(s.Kafka.SASLPassword), "JMPUB_KAFKA_SASL needs it, or its _FILE")
-	} else if s.Kafka.SASLUsername != "" || s.Kafka.SASLPassword != "" {
+		p.required("JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPassword.Reveal(), "JMPUB_KAFKA_SASL needs it, or its _FILE")
+	} else if s.Kafka.SASLUsername != "" || !s.Kafka.SASLPassword.IsEmpty() {
 		p.addf("JMPUB_KAFKA_SASL_USERNAME or _PASSWORD is set, but JMPUB_KAFKA_SASL is not; set it to plain, " +
 			"scram-sha-256 or scram-sha-512")
 	}
@@ -111,15 +111,14 @@ func (s *Settings) parseKafka(p *parser, c *Config) {
 }
 
 func (s *Settings) parseTopics(p *parser, c *Config) {
-	c.Sink.Prefix, c.Sink.Template, c.Sink.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
-	c.Sink.Topics = sink.TopicsConfig{
-		Create:            p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create),
-		Partitions:        p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions),
-		Replication:       p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication),
-		Retention:         p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention),
-		MinInsyncReplicas: p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication),
-	}
-	if in, rep := c.Sink.Topics.MinInsyncReplicas, c.Sink.Topics.Replication; in > rep && rep > 0 {
+	t := &c.Topics
+	t.Prefix, t.Template, t.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
+	t.Create = p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create)
+	t.Partitions = p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions)
+	t.Replication = p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication)
+	t.Retention = p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention)
+	t.MinInsyncReplicas = p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication)
+	if in, rep := t.MinInsyncReplicas, t.Replication; in > rep && rep > 0 {
 		p.addf("JMPUB_TOPICS_MIN_INSYNC_REPLICAS is %d, but JMPUB_TOPICS_REPLICATION is %d; nothing could be written", in, rep)
 	}
 	c.Sink.PartitionBy = sink.PartitionBy(p.oneOf("JMPUB_PARTITION_BY", s.PartitionBy, "msgid", "conversation"))
@@ -139,11 +138,11 @@ func (s *Settings) parseFormat(p *parser, c *Config) {
 	}
 	address := p.address("JMPUB_SCHEMA_REGISTRY_URL", r.URL, "http://registry:8081",
 		"JMPUB_SCHEMA_REGISTRY_USERNAME and JMPUB_SCHEMA_REGISTRY_PASSWORD")
-	if r.Username == "" && r.Password != "" {
+	if r.Username == "" && !r.Password.IsEmpty() {
 		p.addf("JMPUB_SCHEMA_REGISTRY_PASSWORD is set, but JMPUB_SCHEMA_REGISTRY_USERNAME is not")
 	}
 	schemas, err := registry.New(registry.Config{
-		URL: address, Username: r.Username, Password: func() string { return string(r.Password) },
+		URL: address, Username: r.Username, Password: r.Password,
 		CAFile: r.CaFile, Register: register,
 	})
 	if err != nil {
@@ -177,20 +176,10 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 
 // complete lets the adapters check what they know better, once everything is readable.
 func (p *parser) complete(c *Config) {
-	check := c.Source
-	check.Retry = pipeline.Retry{}
-	if client, err := source.New(check); err != nil {
-		p.errs = append(p.errs, err)
-	} else {
-		client.Close()
-	}
-	if _, err := sink.New(c.Sink); err != nil {
-		p.errs = append(p.errs, err)
-	}
-	if conn, err := kafka.Open(c.Kafka); err != nil {
-		p.errs = append(p.errs, err)
-	} else {
-		conn.Close()
+	for _, part := range []interface{ Validate() error }{&c.Source, &c.Topics, &c.Sink, &c.Kafka} {
+		if err := part.Validate(); err != nil {
+			p.errs = append(p.errs, err)
+		}
 	}
 	if c.Start.At.After(time.Now().Add(24 * time.Hour)) {
 		p.addf("JMPUB_START: %s is more than a day in the future", pipeline.FormatTime(c.Start.At))

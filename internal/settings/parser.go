@@ -67,7 +67,7 @@ func (p *parser) durations(name, text string) []time.Duration {
 	}
 	for item := range strings.SplitSeq(text, ",") {
 		d, err := ParseDuration(strings.TrimSpace(item))
-		if err != nil || d < time.Minute || d > HistoryLength {
+		if err != nil || d < time.Minute || d > pipeline.History {
 			p.add(name, text, "durations from 1m to 60d such as 10m,24h, or off")
 			return nil
 		}

@@ -3,6 +3,8 @@ package settings
 import (
 	"os"
 	"reflect"
+
+	"github.com/jmpub/jmpub/internal/secret"
 )
 
 // Setting is one variable with its effective text, for `jmpub config`.
@@ -19,7 +21,7 @@ func (s *Settings) List() []Setting {
 	var list []Setting
 	s.fields(func(name, def string, field reflect.Value) {
 		entry := Setting{Name: name, Default: def, Value: field.String()}
-		if hidden, ok := reflect.TypeAssert[Secret](field); ok {
+		if hidden, ok := reflect.TypeAssert[secret.Secret](field); ok {
 			entry.Value = hidden.String()
 		}
 		value, set := os.LookupEnv(name)

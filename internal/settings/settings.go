@@ -10,6 +10,7 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/usage"
 )
 
@@ -21,11 +22,11 @@ const envPrefix = "JMPUB"
 // JMPUB_KAFKA_TLS_CA_FILE for Kafka.TLSCaFile. No field has an explicit name, because envconfig would then also read the
 // variable without the prefix.
 type Settings struct {
-	AppKey           string `split_words:"true"`
-	MasterSecret     Secret `split_words:"true"`
-	MasterSecretFile string `split_words:"true"`
-	Streams          string `split_words:"true" default:"messages"`
-	Start            string `split_words:"true" default:"60d"`
+	AppKey           string        `split_words:"true"`
+	MasterSecret     secret.Secret `split_words:"true"`
+	MasterSecretFile string        `split_words:"true"`
+	Streams          string        `split_words:"true" default:"messages"`
+	Start            string        `split_words:"true" default:"60d"`
 	API              struct {
 		URL      string `split_words:"true" default:"https://report.im.jpush.cn/v2"`
 		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
@@ -52,16 +53,16 @@ type Settings struct {
 	// RetentionWarn is how near the end of the API's history unread time may come before the log says so.
 	RetentionWarn string `split_words:"true" default:"7d"`
 	Kafka         struct {
-		Brokers          string `split_words:"true"`
-		TLS              string `split_words:"true" default:"off"`
-		TLSCaFile        string `split_words:"true"`
-		TLSCertFile      string `split_words:"true"`
-		TLSKeyFile       string `split_words:"true"`
-		SASL             string `split_words:"true"`
-		SASLUsername     string `split_words:"true"`
-		SASLPassword     Secret `split_words:"true"`
-		SASLPasswordFile string `split_words:"true"`
-		Compression      string `split_words:"true" default:"zstd"`
+		Brokers          string        `split_words:"true"`
+		TLS              string        `split_words:"true" default:"off"`
+		TLSCaFile        string        `split_words:"true"`
+		TLSCertFile      string        `split_words:"true"`
+		TLSKeyFile       string        `split_words:"true"`
+		SASL             string        `split_words:"true"`
+		SASLUsername     string        `split_words:"true"`
+		SASLPassword     secret.Secret `split_words:"true"`
+		SASLPasswordFile string        `split_words:"true"`
+		Compression      string        `split_words:"true" default:"zstd"`
 		// TransactionTimeout is given to the broker with the transactional id.
 		TransactionTimeout string `split_words:"true" default:"3m"`
 	}
@@ -77,12 +78,12 @@ type Settings struct {
 	}
 	EventFormat    string `split_words:"true" default:"json"`
 	SchemaRegistry struct {
-		URL          string `split_words:"true"`
-		Username     string `split_words:"true"`
-		Password     Secret `split_words:"true"`
-		PasswordFile string `split_words:"true"`
-		CaFile       string `split_words:"true"`
-		Register     string `split_words:"true" default:"true"`
+		URL          string        `split_words:"true"`
+		Username     string        `split_words:"true"`
+		Password     secret.Secret `split_words:"true"`
+		PasswordFile string        `split_words:"true"`
+		CaFile       string        `split_words:"true"`
+		Register     string        `split_words:"true" default:"true"`
 	} `split_words:"true"`
 	PartitionBy string `split_words:"true" default:"msgid"`
 	RecordTime  string `split_words:"true" default:"publish"`
@@ -120,19 +121,19 @@ func Read() (*Settings, error) {
 }
 
 // fromFile reads a secret from the file that the setting's _FILE twin names.
-func fromFile(value *Secret, name, path string) error {
+func fromFile(value *secret.Secret, name, path string) error {
 	if path == "" {
 		return nil
 	}
-	if *value != "" {
+	if !value.IsEmpty() {
 		return usage.Errorf("%s and %s_FILE are both set; keep one", name, name)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return usage.Errorf("%s_FILE: %w", name, err)
 	}
-	*value = Secret(strings.TrimRight(string(data), "\r\n"))
-	if *value == "" {
+	*value = secret.New(strings.TrimRight(string(data), "\r\n"))
+	if value.IsEmpty() {
 		return usage.Errorf("%s_FILE: the file %s is empty", name, path)
 	}
 	return nil
@@ -140,7 +141,7 @@ func fromFile(value *Secret, name, path string) error {
 
 func (s *Settings) fillDefaults() {
 	s.fields(func(_, def string, field reflect.Value) {
-		if field.String() == "" {
+		if field.Kind() == reflect.String && field.String() == "" {
 			field.SetString(def)
 		}
 	})

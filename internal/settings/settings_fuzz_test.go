@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/usage"
 )
 
@@ -20,8 +21,12 @@ func FuzzSettings(f *testing.F) {
 				given[name] = value
 			}
 		}
-		s.fields(func(name, _ string, field reflect.Value) { field.SetString(given[name]) })
-		s.MasterSecret, s.Kafka.SASLPassword = master, password
+		s.fields(func(name, _ string, field reflect.Value) {
+			if field.Kind() == reflect.String { // Secrets are set below.
+				field.SetString(given[name])
+			}
+		})
+		s.MasterSecret, s.Kafka.SASLPassword = secret.New(master), secret.New(password)
 		s.fillDefaults()
 		cfg, err := s.Parse()
 		if err == nil {

@@ -9,9 +9,6 @@ import (
 	"github.com/jmpub/jmpub/internal/usage"
 )
 
-// HistoryLength is how far back the API answers (API page: 60 days).
-const HistoryLength = 60 * 24 * time.Hour
-
 // Moment is a time as an operator gives it: a fixed one, or how long ago.
 type Moment struct {
 	At   time.Time

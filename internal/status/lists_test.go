@@ -8,7 +8,6 @@ import (
 
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // TestStreamsOfAListAreOneLine shows where the one stands that is furthest behind, and counts for all of them.
@@ -18,15 +17,14 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	s := status.New(status.Options{
 		Streams: []pipeline.Stream{user("vip")}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}, Now: func() time.Time { return now },
 	})
-	o := s.Observer().Complete()
+	o := s.Observer()
 	for name, behind := range map[string]time.Duration{"ann": 10 * time.Second, "bob": time.Minute, "vip": time.Second} {
-		c := closed(now.Add(-behind), 10)
-		c.Ledger.Stream, c.Checkpoint.Stream = user(name), user(name)
-		o.Begun(user(name), &c.Checkpoint)
-		o.Head(user(name), c.Checkpoint.End)
-		o.Committed(c, [event.TargetCount]int{})
+		c := window(user(name), now.Add(-behind), 10)
+		o.Tell(pipeline.StreamStarted{Checkpoint: c.Checkpoint})
+		o.Tell(pipeline.HeadRead{Stream: user(name), End: c.Checkpoint.End})
+		o.Tell(c)
 	}
-	o.Discovered(2, 90*time.Second)
+	o.Tell(pipeline.StreamsDiscovered{Streams: 2, Sweep: 90 * time.Second})
 	expect := func(streams int, lag float64) {
 		t.Helper()
 		snap := s.Snapshot()
@@ -42,7 +40,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 		}
 	}
 	expect(2, 60)
-	o.Notice(pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")})
+	o.Tell(pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")}})
 	expect(1, 10)
 	_, text := get(t, s.Handler(), "/metrics")
 	for _, want := range []string{`jmpub_discovered_streams 2`, `jmpub_sweep_seconds 90`, `jmpub_lag_seconds{stream="users/*"} 10`} {
@@ -66,7 +64,7 @@ func TestStatisticsAreReadSeldom(t *testing.T) {
 	expect(http.StatusOK)
 	now = now.Add(50 * time.Minute)
 	expect(http.StatusOK)
-	s.Observer().Head(stream, now)
+	s.Observer().Tell(pipeline.HeadRead{Stream: stream, End: now})
 	now = now.Add(50 * time.Minute)
 	expect(http.StatusOK)
 	now = now.Add(20 * time.Minute)

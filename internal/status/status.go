@@ -33,9 +33,8 @@ type Options struct {
 }
 
 const (
-	defaultRetention = 60 * 24 * time.Hour
-	defaultWarn      = 7 * 24 * time.Hour
-	defaultStale     = 5 * time.Minute
+	defaultWarn  = 7 * 24 * time.Hour
+	defaultStale = 5 * time.Minute
 
 	defaultStatisticsStale = 30 * time.Minute
 )
@@ -97,7 +96,7 @@ var requestBounds = [...]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 // New makes an empty status.
 func New(o Options) *Status {
 	if o.Retention <= 0 {
-		o.Retention = defaultRetention
+		o.Retention = pipeline.History
 	}
 	if o.Warn <= 0 {
 		o.Warn = defaultWarn

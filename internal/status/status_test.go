@@ -29,13 +29,14 @@ func newStatus() *status.Status {
 	})
 }
 
-func closed(end time.Time, rows int64) *pipeline.Closed {
-	return &pipeline.Closed{
-		Ledger: pipeline.Ledger{
-			Stream: messages(), Window: pipeline.Window{Begin: end.Add(-time.Minute), End: end},
+// window is a committed one that ends at a time, where its stream's position is then.
+func window(s pipeline.Stream, end time.Time, rows int64) pipeline.WindowCommitted {
+	return pipeline.WindowCommitted{
+		Ledger: &pipeline.Ledger{
+			Stream: s, Window: pipeline.Window{Begin: end.Add(-time.Minute), End: end},
 			Rows: rows, Published: rows - 3, Skipped: 1, Repeated: 1, Rejected: 1,
 		},
-		Checkpoint: pipeline.Checkpoint{End: end},
+		Checkpoint: &pipeline.Checkpoint{Stream: s, End: end},
 	}
 }
 
@@ -48,18 +49,24 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 
 func TestEachFactMovesItsFigure(t *testing.T) {
 	s := newStatus()
-	o := s.Observer().Complete()
 	now := time.Now()
-	o.Request(messages(), "ok", 20*time.Millisecond)
-	o.Request(messages(), "rate_limited", time.Millisecond)
-	o.Retry("get page", errors.New("boom"), time.Second)
-	o.Restart(messages(), pipeline.Window{}, &pipeline.Fault{Class: pipeline.Restart})
-	o.Head(messages(), now.Add(-10*time.Second))
-	o.Committed(closed(now.Add(-10*time.Second), 100), [event.TargetCount]int{60, 30, 7, 0})
-	o.Rejected(messages(), event.Rejection{Reason: event.ReasonMsgIDAbsent})
-	o.Notice(pipeline.Notice{Kind: pipeline.NoticeGap, Stream: messages(), Window: pipeline.Window{Begin: now.Add(-time.Hour), End: now}})
-	o.Notice(pipeline.Notice{Kind: pipeline.NoticeMismatch, Stream: messages()})
-	o.Session(nil)
+	committed := window(messages(), now.Add(-10*time.Second), 100)
+	committed.Events = [event.TargetCount]int{60, 30, 7, 0}
+	gap := pipeline.Window{Begin: now.Add(-time.Hour), End: now}
+	for _, fact := range []pipeline.Observation{
+		pipeline.RequestAnswered{Stream: messages(), Class: "ok", Took: 20 * time.Millisecond},
+		pipeline.RequestAnswered{Stream: messages(), Class: "rate_limited", Took: time.Millisecond},
+		pipeline.RetryScheduled{Op: "get page", Err: errors.New("boom"), Wait: time.Second},
+		pipeline.WindowRestarted{Stream: messages(), Err: &pipeline.Fault{Class: pipeline.Restart}},
+		pipeline.HeadRead{Stream: messages(), End: now.Add(-10 * time.Second)},
+		committed,
+		pipeline.RowRejected{Stream: messages(), Rejection: event.Rejection{Reason: event.ReasonMsgIDAbsent}},
+		pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeGap, Stream: messages(), Window: gap}},
+		pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeMismatch, Stream: messages()}},
+		pipeline.SessionStarted{},
+	} {
+		s.Observer().Tell(fact)
+	}
 	_, text := get(t, s.Handler(), "/metrics")
 	for _, want := range []string{
 		`jmpub_rows_total{stream="messages"} 100`, `jmpub_published_total{stream="messages"} 97`,
@@ -91,11 +98,11 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 	}
 }
 
-// TestRetentionClock counts from the oldest second that is not read, the past behind a live position before everything else.
+// TestRetentionClock counts from the oldest second that is not read, the backlog behind a live position before everything else.
 func TestRetentionClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStatus()
-		o := s.Observer().Complete()
+		o := s.Observer()
 		const day = 24 * time.Hour
 		now := time.Now()
 		shows := func(unread, left time.Duration, warned bool) {
@@ -114,19 +121,22 @@ func TestRetentionClock(t *testing.T) {
 		if len(s.Leaving()) > 0 {
 			t.Error("a warning, and nothing is known yet")
 		}
-		o.Begun(messages(), &pipeline.Checkpoint{End: now.Add(-day)})
+		started := func(end time.Time, backlog ...pipeline.Backlog) pipeline.StreamStarted {
+			return pipeline.StreamStarted{Checkpoint: &pipeline.Checkpoint{Stream: messages(), End: end, Backlog: backlog}}
+		}
+		o.Tell(started(now.Add(-day)))
 		shows(day, 59*day, false)
-		o.Begun(messages(), &pipeline.Checkpoint{End: now.Add(-54 * day)})
+		o.Tell(started(now.Add(-54 * day)))
 		shows(54*day, 6*day, true)
-		o.Begun(messages(), &pipeline.Checkpoint{End: now.Add(-time.Minute), Past: &pipeline.Past{End: now.Add(-55 * day), Until: now.Add(-time.Hour)}})
+		o.Tell(started(now.Add(-time.Minute), pipeline.Backlog{End: now.Add(-55 * day), Until: now.Add(-time.Hour)}))
 		shows(55*day, 5*day, true)
-		later := closed(now.Add(-time.Minute), 10)
-		later.Checkpoint.Past = &pipeline.Past{End: now.Add(-50 * day), Until: now.Add(-time.Hour)}
-		o.Committed(later, [event.TargetCount]int{})
+		later := window(messages(), now.Add(-time.Minute), 10)
+		later.Checkpoint.Backlog = []pipeline.Backlog{{End: now.Add(-50 * day), Until: now.Add(-time.Hour)}}
+		o.Tell(later)
 		shows(50*day, 10*day, false)
-		o.Committed(closed(now.Add(-time.Minute), 10), [event.TargetCount]int{})
+		o.Tell(window(messages(), now.Add(-time.Minute), 10))
 		shows(time.Minute, 60*day-time.Minute, false)
-		o.Head(messages(), now)
+		o.Tell(pipeline.HeadRead{Stream: messages(), End: now})
 		shows(0, 60*day, false)
 	})
 }
@@ -150,13 +160,13 @@ func TestReadiness(t *testing.T) {
 			}
 		}
 		ready(false)
-		s.Observer().Head(messages(), time.Now())
+		s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: time.Now()})
 		ready(true)
 		time.Sleep(4 * time.Minute)
 		ready(true)
 		time.Sleep(2 * time.Minute)
 		ready(false)
-		s.Observer().Committed(closed(time.Now(), 10), [event.TargetCount]int{})
+		s.Observer().Tell(window(messages(), time.Now(), 10))
 		ready(true)
 		if code, _ := get(t, h, "/healthz"); code != http.StatusOK {
 			t.Errorf("/healthz is %d", code)

@@ -3,38 +3,15 @@ package event
 import (
 	"bytes"
 	"errors"
-	"io"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
-
-// asWritten lets jsontext keep what RFC 8259 allows. Duplicate names in a body are the sender's business. An escaped lone
-// surrogate (`\ud83d`) is what a sender makes who cuts a text within an emoji, and for that a message must not be kept from
-// its topic; AllowInvalidUTF8 is about those alone, because the bytes are checked before.
-func asWritten() []jsontext.Options {
-	return []jsontext.Options{
-		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true),
-	}
-}
 
 var (
-	errUTF8    = errors.New("not valid UTF-8")
-	errObject  = errors.New("not an object")
-	errTrailer = errors.New("another value follows the first")
+	errUTF8   = errors.New("not valid UTF-8")
+	errObject = errors.New("not an object")
 )
-
-// objectReader reads the members of objects, one object after another. The zero value is not ready: see newObjectReader.
-type objectReader struct {
-	json    []byte
-	buffer  bytes.Buffer
-	decoder jsontext.Decoder
-	options []jsontext.Options
-	// err is why the last object could not be read; nil where it could.
-	err error
-}
-
-func newObjectReader() *objectReader { return &objectReader{options: asWritten()} }
 
 // member is a member of an object, as written.
 type member struct {
@@ -46,7 +23,7 @@ type member struct {
 
 // name is the decoded name. One that is no text is equal only to the same name.
 func (m *member) name() []byte {
-	if name := unquote(m.quoted); name != nil {
+	if name := rawjson.Unquote(m.quoted); name != nil {
 		return name
 	}
 	return append([]byte(noText), m.quoted...)
@@ -55,63 +32,26 @@ func (m *member) name() []byte {
 // noText begins a name that is no text, and stands in no text.
 const noText = "\xff"
 
-// open begins with an object, which next reads up to its end. What next returns is a part of json.
-func (o *objectReader) open(json []byte) {
-	o.json = json
-	o.buffer = *bytes.NewBuffer(json) // The decoder reads it where it is.
-	o.decoder.Reset(&o.buffer, o.options...)
-	o.err = nil
-	if o.decoder.PeekKind() == '{' {
-		_, o.err = o.decoder.ReadToken()
+// openObject begins with an object, which nextMember reads up to its end. What is JSON but no object is errObject.
+func openObject(r *rawjson.Reader, json []byte) {
+	r.Open(json)
+	if r.Kind() == '{' {
+		r.Enter('{')
 		return
 	}
-	if _, o.err = o.decoder.ReadValue(); o.err == nil {
-		o.end()
-	}
-	if o.err == nil {
-		o.err = errObject
-	}
+	r.Skip()
+	r.End()
+	r.Fail(errObject)
 }
 
-// next reads a member. It returns false at the object's end and at an error, which is then in err.
-func (o *objectReader) next(m *member) bool {
-	if o.err != nil {
+// nextMember reads a member. It returns false at the object's end, behind which nothing may stand, and at an error.
+func nextMember(r *rawjson.Reader, m *member) bool {
+	if !r.Member() {
+		r.End()
 		return false
 	}
-	if o.decoder.PeekKind() == '}' {
-		if _, o.err = o.decoder.ReadToken(); o.err == nil {
-			o.end()
-		}
-		return false
-	}
-	if m.quoted, o.err = o.read(); o.err == nil {
-		m.value, o.err = o.read()
-	}
-	return o.err == nil
-}
-
-// read returns the next value as a part of json, which outlives what the decoder returns.
-func (o *objectReader) read() ([]byte, error) {
-	value, err := o.decoder.ReadValue()
-	end := int(o.decoder.InputOffset())
-	return o.json[end-len(value) : end : end], err
-}
-
-// end makes sure that nothing follows the value.
-func (o *objectReader) end() {
-	if _, err := o.decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		o.err = err
-		if err == nil {
-			o.err = errTrailer
-		}
-	}
-}
-
-// release forgets the last object, so that its memory is not kept alive.
-func (o *objectReader) release() {
-	o.json = nil
-	o.buffer = bytes.Buffer{}
-	o.decoder.Reset(&o.buffer)
+	m.quoted, m.value = r.QuotedName(), r.Value()
+	return r.Err() == nil
 }
 
 // compactJSON appends a JSON value (RFC 8259, UTF-8, at most 10,000 levels deep) as written, without its insignificant
@@ -120,7 +60,7 @@ func compactJSON(dst, value []byte) ([]byte, error) {
 	if !utf8.Valid(value) {
 		return dst, errUTF8
 	}
-	return jsontext.AppendFormat(dst, value, asWritten()...)
+	return rawjson.Lenient().AppendCompact(dst, value)
 }
 
 // hasSpace tells whether a value may hold insignificant whitespace. A blank may also stand in one of its strings.
@@ -128,18 +68,6 @@ func hasSpace(value []byte) bool {
 	return (isObject(value) || isArray(value)) &&
 		(bytes.IndexByte(value, ' ') >= 0 || bytes.IndexByte(value, '\n') >= 0 ||
 			bytes.IndexByte(value, '\r') >= 0 || bytes.IndexByte(value, '\t') >= 0)
-}
-
-// depthOf is how deep a value that was read nests: 0 for a number.
-func depthOf(value []byte) int {
-	deepest := 0
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(value), asWritten()...)
-	for {
-		if _, err := decoder.ReadToken(); err != nil {
-			return deepest
-		}
-		deepest = max(deepest, decoder.StackDepth())
-	}
 }
 
 func isString(v []byte) bool { return len(v) > 0 && v[0] == '"' }
@@ -156,17 +84,4 @@ func isDigits(v []byte) bool {
 		}
 	}
 	return len(v) > 0
-}
-
-// unquote decodes a JSON string; one without escapes is a part of it. It returns nil for a string with an escaped lone
-// surrogate, which is no text.
-func unquote(quoted []byte) []byte {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return quoted[1 : len(quoted)-1]
-	}
-	text, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil {
-		return nil
-	}
-	return text
 }

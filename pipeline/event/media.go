@@ -1,5 +1,7 @@
 package event
 
+import "github.com/jmpub/jmpub/internal/rawjson"
+
 // bodyField is a member of a msg_body, or of one of its parts, that the event shows in a place of its own.
 type bodyField uint8
 
@@ -71,14 +73,14 @@ func bodyFieldOf(name []byte) bodyField {
 type body [bodyFieldCount][]byte
 
 // read takes the members out of a value; one that is no object has none.
-func (v *body) read(reader *objectReader, value []byte) {
+func (v *body) read(reader *rawjson.Reader, value []byte) {
 	if !isObject(value) {
 		return
 	}
 	var seen uint32
-	reader.open(value)
-	for m := (member{}); reader.next(&m); {
-		f := bodyFieldOf(unquote(m.quoted))
+	openObject(reader, value)
+	for m := (member{}); nextMember(reader, &m); {
+		f := bodyFieldOf(rawjson.Unquote(m.quoted))
 		switch {
 		case f == bodyFieldCount:
 		case seen&(1<<f) != 0:
@@ -93,7 +95,7 @@ func (v *body) read(reader *objectReader, value []byte) {
 // appendDerived writes what an event shows of its body beside the body itself: text, media, location. The body is whole
 // without them, so they need not be rebuilt, and what has an unexpected type is left out. Numbers and strings stand as
 // the sender wrote them; nothing is checked for its range.
-func appendDerived(reader *objectReader, b, msgType, value []byte) []byte {
+func appendDerived(reader *rawjson.Reader, b, msgType, value []byte) []byte {
 	var v body
 	switch string(msgType) {
 	case "text":
@@ -123,7 +125,7 @@ func appendDerived(reader *objectReader, b, msgType, value []byte) []byte {
 }
 
 // appendVideo writes a video as its two parts. It has no media_id of its own; its duration stands beside the parts.
-func (v *body) appendVideo(reader *objectReader, b []byte) []byte {
+func (v *body) appendVideo(reader *rawjson.Reader, b []byte) []byte {
 	start := len(b)
 	b = append(b, `"media":[`...)
 	if isObject(v[bodyVideo]) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // Normalize turns a row of an app into an event, or into a rejection that says why it cannot be one. See
@@ -27,7 +29,7 @@ type Normalizer struct {
 func NewNormalizer(appKey string) *Normalizer {
 	// An app key that is not UTF-8 fits no app; the error means that it stands here with replacement characters.
 	member, _ := jsontext.AppendQuote([]byte(`"app_key":`), appKey)
-	return &Normalizer{appKey: append(member, ','), row: row{reader: newObjectReader()}}
+	return &Normalizer{appKey: append(member, ','), row: row{reader: rawjson.Lenient()}}
 }
 
 // Normalize turns a row, as the API returned it, into an event or a rejection, never both and never neither. It accepts

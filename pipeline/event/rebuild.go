@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // Rebuild gives back the row that became the event with this value: a JSON object with the same names and values (in the
@@ -59,9 +61,9 @@ func Rebuild(value []byte) ([]byte, error) {
 func objectOf(value []byte) map[string][]byte {
 	found := make(map[string][]byte)
 	if isObject(value) {
-		reader := newObjectReader()
-		reader.open(value)
-		for m := (member{}); reader.next(&m); {
+		reader := rawjson.Lenient()
+		openObject(reader, value)
+		for m := (member{}); nextMember(reader, &m); {
 			found[string(m.name())] = m.value
 		}
 	}

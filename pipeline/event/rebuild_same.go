@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // SameRow tells whether two rows mean the same: the same members in any order, numbers by their text, strings decoded.
@@ -20,55 +22,49 @@ func Canonical(value []byte) []byte {
 	if err != nil {
 		return bytes.Clone(value)
 	}
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(compact), asWritten()...)
-	return appendCanonical(make([]byte, 0, len(compact)), decoder)
+	r := rawjson.Lenient()
+	r.Open(compact)
+	return appendCanonical(make([]byte, 0, len(compact)), r)
 }
 
-// appendCanonical writes the decoder's next value. The JSON was checked, so there are no errors.
-func appendCanonical(b []byte, d *jsontext.Decoder) []byte {
-	switch d.PeekKind() {
+// appendCanonical writes the reader's next value. The JSON was checked, so there are no errors.
+func appendCanonical(b []byte, r *rawjson.Reader) []byte {
+	switch r.Kind() {
 	case '{':
-		return appendCanonicalObject(b, d)
+		return appendCanonicalObject(b, r)
 	case '[':
-		b = appendDelimiter(b, d)
-		for first := true; d.PeekKind() != ']'; first = false {
+		b = append(b, '[')
+		r.Enter('[')
+		for first := true; r.Element(); first = false {
 			if !first {
 				b = append(b, ',')
 			}
-			b = appendCanonical(b, d)
+			b = appendCanonical(b, r)
 		}
-		return appendDelimiter(b, d)
+		return append(b, ']')
 	default:
-		value, _ := d.ReadValue()
-		return appendCanonicalScalar(b, value)
+		return appendCanonicalScalar(b, r.Value())
 	}
 }
 
-func appendCanonicalObject(b []byte, d *jsontext.Decoder) []byte {
+func appendCanonicalObject(b []byte, r *rawjson.Reader) []byte {
 	type canonicalMember struct{ name, text []byte }
 	var members []canonicalMember
-	b = appendDelimiter(b, d)
-	for d.PeekKind() != '}' {
-		name, _ := d.ReadValue()
-		text := appendCanonicalScalar(nil, name)
+	for r.Enter('{'); r.Member(); {
+		text := appendCanonicalScalar(nil, r.QuotedName())
 		length := len(text)
-		text = appendCanonical(append(text, ':'), d)
+		text = appendCanonical(append(text, ':'), r)
 		members = append(members, canonicalMember{text[:length], text})
 	}
 	slices.SortStableFunc(members, func(x, y canonicalMember) int { return bytes.Compare(x.name, y.name) })
+	b = append(b, '{')
 	for i, m := range members {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, m.text...)
 	}
-	return appendDelimiter(b, d)
-}
-
-// appendDelimiter writes the bracket or brace that comes next.
-func appendDelimiter(b []byte, d *jsontext.Decoder) []byte {
-	token, _ := d.ReadToken()
-	return append(b, byte(token.Kind()))
+	return append(b, '}')
 }
 
 // appendCanonicalScalar writes a string in its shortest form, and anything else as it is. A string that is no text is
@@ -77,7 +73,7 @@ func appendCanonicalScalar(b, value []byte) []byte {
 	if !isString(value) {
 		return append(b, value...)
 	}
-	text := unquote(value)
+	text := rawjson.Unquote(value)
 	if text == nil {
 		return append(b, value...)
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // rejected makes a rejection, with the row's msgid where it can be known.
@@ -20,17 +22,17 @@ func rejected(row []byte, reason Reason, detail string) *Rejection {
 // the object, which of them is the row is unknown.
 func findMsgID(row []byte) (msgID int64, found bool) {
 	times := 0
-	reader := newObjectReader()
-	reader.open(row)
-	for m := (member{}); reader.next(&m); {
+	reader := rawjson.Lenient()
+	openObject(reader, row)
+	for m := (member{}); nextMember(reader, &m); {
 		if fieldOf(m.quoted) != fieldMsgID {
 			continue
 		}
 		times++
 		msgID, found = integer(m.value)
-		found = found && reader.decoder.InputOffset() < int64(len(row))
+		found = found && reader.Offset() < len(row)
 	}
-	if times != 1 || !found || errors.Is(reader.err, errTrailer) {
+	if times != 1 || !found || errors.Is(reader.Err(), rawjson.ErrTrailing) {
 		return 0, false
 	}
 	return msgID, true

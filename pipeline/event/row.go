@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // field is a top-level field of a row that has a place of its own in the event.
@@ -36,7 +36,7 @@ const (
 
 // fieldOf finds the field by its name in the row, in quotes.
 func fieldOf(quoted []byte) field {
-	switch string(unquote(quoted)) {
+	switch string(rawjson.Unquote(quoted)) {
 	case "msgid":
 		return fieldMsgID
 	case "target_type":
@@ -74,7 +74,7 @@ func fieldOf(quoted []byte) field {
 
 // row is a row split into its fields. Everything points into the row itself, or into compact.
 type row struct {
-	reader *objectReader
+	reader *rawjson.Reader
 	// members are all fields, in the row's order.
 	members []member
 	// values are the fields that have a place, as JSON; nil where absent.
@@ -91,8 +91,8 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 		return ReasonInvalidJSON, errUTF8.Error()
 	}
 	others := 0
-	r.reader.open(json)
-	for m := (member{}); r.reader.next(&m); {
+	openObject(r.reader, json)
+	for m := (member{}); nextMember(r.reader, &m); {
 		m.field = fieldOf(m.quoted)
 		if hasSpace(m.value) {
 			m.value = r.compacted(m.value)
@@ -110,7 +110,7 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 		}
 		r.members = append(r.members, m)
 	}
-	switch err := r.reader.err; {
+	switch err := r.reader.Err(); {
 	case errors.Is(err, errObject):
 		return ReasonNotObject, "the row is " + describe(json) + ", not an object"
 	case err != nil:
@@ -129,7 +129,7 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 // compacted removes the whitespace from a value. What was compacted before stays where it is.
 func (r *row) compacted(value []byte) []byte {
 	start := len(r.compact)
-	compact, err := jsontext.AppendFormat(r.compact, value, r.reader.options...)
+	compact, err := r.reader.AppendCompact(r.compact, value)
 	if err != nil {
 		return value // Cannot be: the value was read.
 	}
@@ -144,7 +144,7 @@ func (r *row) release() {
 		usualMembers = 64
 		usualCompact = 16 << 10
 	)
-	r.reader.release()
+	r.reader.Release()
 	clear(r.members)
 	r.members = r.members[:0]
 	r.values = [fieldCount][]byte{}
@@ -162,7 +162,7 @@ func (r *row) release() {
 // reads at most 10,000 levels, and so must the event be read.
 func nestsTooDeep(value []byte) bool {
 	const most = 10_000 - len("{") - len("{") // The event, attributes.
-	return len(value) > 2*most && !isString(value) && depthOf(value) > most
+	return len(value) > 2*most && !isString(value) && rawjson.Depth(value) > most
 }
 
 // duplicate returns a member without a place whose name stands twice, or nil. Rows have a handful of such names, for which
@@ -202,7 +202,7 @@ func duplicateOfMany(members []member) *member {
 // text is the decoded value of a field that is a string; nil where it is absent, of another type, or no text.
 func (r *row) text(f field) []byte {
 	if isString(r.values[f]) {
-		return unquote(r.values[f])
+		return rawjson.Unquote(r.values[f])
 	}
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
 // fakeFigures are statistics that change for as long as their period and settle after it last.
@@ -30,87 +32,41 @@ func (f *fakeFigures) at(p pipeline.Period, now time.Time) string {
 	return fmt.Sprintf(`{"time": %q, "n": %d}`, p, until/(30*time.Minute))
 }
 
-func (f *fakeFigures) Statistics(_ context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]pipeline.Figures, int, error) {
+func (f *fakeFigures) Statistics(_ context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]statistics.Figures, int, error) {
 	f.asked = append(f.asked, fmt.Sprintf("%s %d", first, n))
 	if f.fail != nil {
 		if err := f.fail(len(f.asked)); err != nil {
 			return nil, 1, err
 		}
 	}
-	var all []pipeline.Figures
+	var all []statistics.Figures
 	for i := range n {
 		p := first.Add(i)
-		figures := pipeline.Figures{Period: p, Row: []byte(f.at(p, time.Now()))}
+		figures := statistics.Figures{Period: p, Row: []byte(f.at(p, time.Now()))}
 		if s.Name == "messages" {
-			figures.Parts = []pipeline.FiguresPart{{Name: "group_msg_stat", Value: []byte(`{ "txt_msg": 1 }`)}}
+			figures.Parts = []statistics.FiguresPart{{Name: "group_msg_stat", Value: []byte(`{ "txt_msg": 1 }`)}}
 		}
 		all = append(all, figures)
 	}
 	return all, n, nil
 }
 
-// recordKafka is fakeKafka that keeps what is appended.
-type recordKafka struct {
-	*fakes.Kafka
-
-	pending, records []pipeline.Record
-}
-
-func newRecordKafka() *recordKafka { return &recordKafka{fakeKafka: fakes.NewKafka()} }
-
-func (k *recordKafka) Begin(ctx context.Context) (pipeline.Transaction, error) {
-	k.pending = nil
-	_, err := k.fakeKafka.Begin(ctx)
-	return k, err
-}
-
-func (k *recordKafka) Append(ctx context.Context, records []pipeline.Record) error {
-	k.pending = append(k.pending, records...)
-	return k.fakeKafka.Append(ctx, records)
-}
-
-func (k *recordKafka) Commit(ctx context.Context) error {
-	err := k.fakeKafka.Commit(ctx)
-	if err == nil {
-		k.records = append(k.records, k.pending...)
-	}
-	return err
-}
-
-func statistics(name string) pipeline.Stream {
+func statisticsOf(name string) pipeline.Stream {
 	return pipeline.Stream{Kind: pipeline.StreamStatistics, Name: name}
 }
 
-// follow reads and commits until the time is over; a failed commit begins anew at the checkpoint.
-func follow(t *testing.T, kafka *recordKafka, cfg pipeline.StatisticsConfig, d time.Duration) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	defer cancel()
-	for {
-		if err := kafka.Open(ctx); err != nil {
-			continue
-		}
-		s := pipeline.NewStatistics(cfg, kafka.Checkpoints[cfg.Stream])
-		for {
-			update, err := s.Next(ctx)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if err := update.Commit(ctx, kafka, kafka); err != nil {
-				break
-			}
-		}
-	}
+// alone is a pipeline that publishes nothing but a stream of statistics.
+func alone(kafka *fakes.Kafka, cfg statistics.Config) pipeline.Config {
+	whole := fakes.ConfigFor(fakes.NewSource(), kafka, time.Time{})
+	whole.Streams, whole.Members = nil, []pipeline.Member{statistics.New(cfg)}
+	return whole
 }
 
 // latest is what a compacted topic has at last. That a value is followed by the same one is a mistake.
-func latest(t *testing.T, kafka *recordKafka) map[string]string {
+func latest(t *testing.T, kafka *fakes.Kafka) map[string]string {
 	t.Helper()
 	last := make(map[string]string)
-	for _, r := range kafka.records {
+	for _, r := range kafka.Records {
 		if last[string(r.Key)] == string(r.Value) {
 			t.Errorf("%s was published twice as %s", r.Key, r.Value)
 		}
@@ -125,10 +81,10 @@ func zone() *time.Location { return time.FixedZone("Asia/Shanghai", 8*60*60) }
 func TestStatisticsFollowWhatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &fakeFigures{zone: zone(), settle: 2 * time.Hour}
-		kafka := newRecordKafka()
+		kafka := fakes.NewKafka()
 		begin := time.Now().In(zone())
-		cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("messages"), Zone: zone(), Source: source}
-		if err := follow(t, kafka, cfg, 77*time.Hour+570*time.Second); err != nil {
+		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("messages"), Zone: zone(), Source: source}
+		if err := fakes.RunFor(t, alone(kafka, cfg), 77*time.Hour+570*time.Second); err != nil {
 			t.Fatal(err)
 		}
 		now := time.Now().In(zone())
@@ -152,7 +108,7 @@ func TestStatisticsFollowWhatChanges(t *testing.T) {
 			midnight := pipeline.PeriodOf(pipeline.Day, p.Begin).End()
 			expect(p, time.UnixMilli(min(now.UnixMilli(), midnight.Add(-time.Minute).UnixMilli())))
 		}
-		for _, r := range kafka.records {
+		for _, r := range kafka.Records {
 			if r.Topic != "statistics.messages" || r.Partition != -1 {
 				t.Fatalf("a record went to %s, partition %d", r.Topic, r.Partition)
 			}
@@ -162,7 +118,7 @@ func TestStatisticsFollowWhatChanges(t *testing.T) {
 }
 
 // checkLedger holds the ledger and the counts against what was published.
-func checkLedger(t *testing.T, kafka *recordKafka, name string) {
+func checkLedger(t *testing.T, kafka *fakes.Kafka, name string) {
 	t.Helper()
 	var published, rows int64
 	for _, l := range kafka.Ledger {
@@ -172,12 +128,12 @@ func checkLedger(t *testing.T, kafka *recordKafka, name string) {
 		published += l.Published
 		rows += l.Rows
 	}
-	cp := kafka.Checkpoints[statistics(name)]
-	if published != int64(len(kafka.records)) || cp.Counts.Published != published || cp.Counts.Rows != rows {
-		t.Errorf("the ledger tells of %d records, the checkpoint of %d; there are %d", published, cp.Counts.Published, len(kafka.records))
+	cp := kafka.Checkpoints[statisticsOf(name)]
+	if published != int64(len(kafka.Records)) || cp.Counts.Published != published || cp.Counts.Rows != rows {
+		t.Errorf("the ledger tells of %d records, the checkpoint of %d; there are %d", published, cp.Counts.Published, len(kafka.Records))
 	}
-	if !slices.IsSorted(cp.Seen) || len(cp.Seen) > 150 {
-		t.Errorf("the checkpoint has %d marks", len(cp.Seen))
+	if !slices.IsSorted(cp.Marks) || len(cp.Marks) > 150 {
+		t.Errorf("the checkpoint has %d marks", len(cp.Marks))
 	}
 }
 
@@ -186,20 +142,20 @@ func checkLedger(t *testing.T, kafka *recordKafka, name string) {
 func TestStatisticsAskForTheRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &fakeFigures{zone: time.UTC} // In a bubble it is midnight, 2000-01-01.
-		kafka := newRecordKafka()
-		cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: time.UTC, Source: source, Every: time.Hour, Recent: 2}
-		if err := follow(t, kafka, cfg, 90*time.Minute); err != nil {
+		kafka := fakes.NewKafka()
+		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: time.UTC, Source: source, Every: time.Hour, Recent: 2}
+		if err := fakes.RunFor(t, alone(kafka, cfg), 90*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if want := []string{"1999-11-03 60", "1999-12-30 3"}; !slices.Equal(source.asked, want) {
 			t.Errorf("asked %q, want %q", source.asked, want)
 		}
-		if len(kafka.records) != 61 || kafka.Transactions != 2 {
-			t.Errorf("%d records in %d transactions, want 60 and then the present day", len(kafka.records), kafka.Transactions)
+		if len(kafka.Records) != 61 || kafka.Transactions != 2 {
+			t.Errorf("%d records in %d transactions, want 60 and then the present day", len(kafka.Records), kafka.Transactions)
 		}
 		time.Sleep(5*24*time.Hour - 90*time.Minute)
 		source.asked = nil
-		if err := follow(t, kafka, cfg, 10*time.Minute); err != nil {
+		if err := fakes.RunFor(t, alone(kafka, cfg), 10*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		// Last read on the first, so from two days before it on.
@@ -209,7 +165,7 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 		source.asked = nil
 		before := kafka.Transactions
 		source.at(pipeline.Period{Unit: pipeline.Day}, time.Now())
-		if err := follow(t, kafka, cfg, 20*time.Minute); err != nil {
+		if err := fakes.RunFor(t, alone(kafka, cfg), 20*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if len(source.asked) != 0 || kafka.Transactions != before {
@@ -222,15 +178,15 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 func TestStatisticsOfAnotherUnit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &fakeFigures{zone: time.UTC}
-		kafka := newRecordKafka()
-		cfg := pipeline.StatisticsConfig{
-			AppKey: fakes.AppKey, Stream: statistics("messages"), Zone: time.UTC, Source: source, Units: []pipeline.Unit{pipeline.Month}, Every: time.Hour,
+		kafka := fakes.NewKafka()
+		cfg := statistics.Config{
+			AppKey: fakes.AppKey, Stream: statisticsOf("messages"), Zone: time.UTC, Source: source, Units: []pipeline.Unit{pipeline.Month}, Every: time.Hour,
 		}
-		if err := follow(t, kafka, cfg, time.Minute); err != nil {
+		if err := fakes.RunFor(t, alone(kafka, cfg), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		cfg.Units = append(cfg.Units, pipeline.Day)
-		if err := follow(t, kafka, cfg, time.Hour); err != nil {
+		if err := fakes.RunFor(t, alone(kafka, cfg), time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if want := []string{"1999-12 2", "1999-12 2", "1999-11-03 60"}; !slices.Equal(source.asked, want) {
@@ -254,7 +210,8 @@ func TestStatisticsSurviveEveryFailure(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			source := &fakeFigures{zone: zone(), settle: time.Hour}
-			kafka := newRecordKafka()
+			kafka := fakes.NewKafka()
+			injected := errors.New("for the test")
 			n, aborts := 0, 0
 			kafka.Fail = func(_ context.Context, name string) error {
 				if name == "abort" {
@@ -266,11 +223,14 @@ func TestStatisticsSurviveEveryFailure(t *testing.T) {
 				if n++; n%3 != 0 {
 					return nil
 				}
-				return &pipeline.Fault{Class: c.class, Op: name, Err: errors.New("for the test")}
+				return &pipeline.Fault{Class: c.class, Op: name, Err: injected}
 			}
-			cfg := pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("groups"), Zone: zone(), Source: source}
-			if err := follow(t, kafka, cfg, 50*time.Hour); err != nil {
-				t.Fatal(err)
+			cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("groups"), Zone: zone(), Source: source}
+			for stop := time.Now().Add(50 * time.Hour); time.Now().Before(stop); {
+				// What ends the run is started again.
+				if err := fakes.RunFor(t, alone(kafka, cfg), time.Until(stop)); err != nil && !errors.Is(err, injected) {
+					t.Fatal(err)
+				}
 			}
 			if n < 3 || (aborts > 0) != c.aborts {
 				t.Fatalf("%s was called %d times, abort %d times", c.op, n, aborts)
@@ -289,8 +249,8 @@ func TestStatisticsFaults(t *testing.T) {
 			source := &fakeFigures{zone: zone(), fail: func(int) error {
 				return &pipeline.Fault{Class: class, Op: "ask", Err: errors.New("for the test")}
 			}}
-			s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
-			_, err := s.Next(t.Context())
+			s := statistics.New(statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: zone(), Source: source})
+			err := s.Run(t.Context(), idleSession{})
 			ends := class
 			if class == pipeline.Restart {
 				ends = pipeline.Drop
@@ -307,10 +267,16 @@ func TestStatisticsFaults(t *testing.T) {
 			}
 			return nil
 		}}
-		s := pipeline.NewStatistics(pipeline.StatisticsConfig{AppKey: fakes.AppKey, Stream: statistics("users"), Zone: zone(), Source: source}, pipeline.Checkpoint{})
-		update, err := s.Next(t.Context())
-		if err != nil || len(update.Records) != 60 || update.Closed.Ledger.Restarts != 1 {
-			t.Errorf("%v, %+v", err, update)
+		kafka := fakes.NewKafka()
+		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: zone(), Source: source}
+		err := fakes.RunFor(t, alone(kafka, cfg), time.Minute)
+		if err != nil || len(kafka.Records) != 60 || len(kafka.Ledger) != 1 || kafka.Ledger[0].Restarts != 1 {
+			t.Errorf("%v, %d records, ledger %+v", err, len(kafka.Records), kafka.Ledger)
 		}
 	})
 }
+
+// idleSession is one in which nothing is known and nothing is committed.
+type idleSession struct{ pipeline.Session }
+
+func (idleSession) Positions() map[pipeline.Stream]pipeline.Checkpoint { return nil }

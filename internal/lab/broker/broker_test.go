@@ -58,7 +58,7 @@ func createTopic(t *testing.T, b *broker.Broker) {
 // read returns what a read_committed reader finds in the topic, up to the end that it has now.
 func read(t *testing.T, b *broker.Broker) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cl := client(t, b, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond),

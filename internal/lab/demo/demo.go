@@ -18,6 +18,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
@@ -121,8 +122,8 @@ func (d *demo) Close() {
 func (d *demo) start(ctx context.Context) error {
 	s := settings.Defaults()
 	d.begin = time.Now().Add(-d.opts.History).UTC().Truncate(time.Second)
-	s.AppKey, s.MasterSecret = "4f7aef34fb361292c566a1cd", settings.Secret(rand.Text())
-	url, err := d.serveAPI(ctx, s.AppKey, string(s.MasterSecret))
+	s.AppKey, s.MasterSecret = "4f7aef34fb361292c566a1cd", secret.New(rand.Text())
+	url, err := d.serveAPI(ctx, s.AppKey, s.MasterSecret.Reveal())
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.prefix = cfg.Sink.Prefix
+	d.prefix = cfg.Topics.Prefix
 	fmt.Fprintf(d.screen, "simulated API at %s, embedded brokers at %s\n", s.API.URL, s.Kafka.Brokers)
 	quiet := slog.New(slog.DiscardHandler)
 	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, d.head.observe); err != nil {

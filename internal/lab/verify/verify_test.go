@@ -27,6 +27,9 @@ const (
 	prefix = "jmessage"
 )
 
+// readWithin bounds a reading of what is there, so that a mistake ends the test.
+const readWithin = time.Minute
+
 // world is a broker with the topics.
 type world struct {
 	brokers []string
@@ -69,7 +72,7 @@ func (w *world) connect(tb testing.TB, opts ...kgo.Opt) *kgo.Client {
 
 func (w *world) read(tb testing.TB) *verify.Found {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), readWithin)
 	defer cancel()
 	found, err := verify.Read(ctx, w.brokers, prefix)
 	if err != nil {
@@ -284,12 +287,7 @@ func TestTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			_, err := verify.Read(ctx, w.brokers, prefix)
-			cancel()
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "decided") {
-				t.Errorf("with an open transaction: %v", err)
-			}
+			w.waits(t)
 		}
 		if err := producer.EndTransaction(t.Context(), verdict); err != nil {
 			t.Fatal(err)
@@ -305,6 +303,26 @@ func TestTransactions(t *testing.T) {
 	report = verify.Compare(slices.Values(slices.Concat(rows[:100], rows[200:])), w.read(t))
 	if !report.OK() {
 		t.Error(report.String())
+	}
+}
+
+// waits expects a reader to wait for the open transaction for as long as it may. It gets more time until it has come so far that
+// it says what it waits for.
+func (w *world) waits(t *testing.T) {
+	t.Helper()
+	for within := 100 * time.Millisecond; ; within *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		_, err := verify.Read(ctx, w.brokers, prefix)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("with an open transaction: %v", err)
+		}
+		if strings.Contains(err.Error(), "decided") {
+			return
+		}
+		if within > readWithin {
+			t.Fatalf("after %v it does not say what it waits for: %v", within, err)
+		}
 	}
 }
 

@@ -20,6 +20,10 @@ const (
 	loadWithin = 10 * time.Minute
 )
 
+// project is the least that Maven takes for one.
+const project = `<project><modelVersion>4.0.0</modelVersion><groupId>jmpub</groupId><artifactId>apicurio</artifactId><version>1</version>
+<packaging>pom</packaging></project>`
+
 // StartApicurio runs Apicurio Registry, loaded by Maven, for the length of the test, and returns the address of its Confluent API.
 // Java 17 or later and Maven are needed; without them the test fails. What is registered is kept in memory.
 func StartApicurio(tb testing.TB) string {
@@ -27,6 +31,11 @@ func StartApicurio(tb testing.TB) string {
 	dir := tb.TempDir()
 	ctx, cancel := context.WithTimeout(tb.Context(), loadWithin)
 	defer cancel()
+	// Without a project, Maven's dependency plugin takes the name of its folder as it stands, and puts its markers into
+	// "${project.basedir}" wherever it is called.
+	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(project), 0o600); err != nil {
+		tb.Fatal(err)
+	}
 	load := exec.CommandContext(ctx, "mvn", "-q", "-B", "dependency:unpack", //nolint:gosec // Ours.
 		"-Dartifact=io.apicurio:apicurio-registry-app:"+apicurio+":tar.gz:all", "-DoutputDirectory="+dir)
 	load.Dir = dir

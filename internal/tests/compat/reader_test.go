@@ -63,7 +63,7 @@ func javaReader(t *testing.T, brokers []string, java *compat.Java, topic string)
 	select {
 	case <-got:
 		t.Error("the reader did not wait for an open transaction")
-	case <-time.After(5 * time.Second):
+	case <-time.After(5 * time.Second): // Longer than a reader takes that does not wait.
 	}
 	end(kgo.TryCommit)
 	records := <-got

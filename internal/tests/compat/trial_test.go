@@ -55,7 +55,7 @@ func (h *history) start(t *testing.T, rig *soak.Rig) {
 // finish waits until all of the history is committed, and ends the command.
 func (h *history) finish(t *testing.T) {
 	t.Helper()
-	h.Await(t, h.end, time.Minute)
+	h.Await(t, h.end, soak.Patience)
 	if code := h.Process.Terminate(t); code != 0 {
 		t.Errorf("%s: exit code %d after SIGTERM; the log ends:\n%s", h.name, code, h.Process.Tail(20))
 	}
@@ -73,7 +73,7 @@ func killInTransactions(t *testing.T, h *history, n int) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(soak.Patience)
 	for done := 0; done < n; {
 		if time.Now().After(deadline) || !h.Process.Running() {
 			t.Fatalf("%s was killed within a transaction %d times, not %d", h.prefix, done, n)
@@ -151,7 +151,7 @@ func (h *history) want(t *testing.T, reader string, found *verify.Found, err err
 // bounded is a context for readers.
 func bounded(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

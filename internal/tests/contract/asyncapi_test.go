@@ -131,25 +131,24 @@ func marshal(t *testing.T, value any) string {
 // topicsMade are the topics that a sink makes, without the prefix, with their configuration.
 func topicsMade(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	broker, err := broker.Start(broker.Options{})
+	embedded, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if closeErr := broker.Close(); closeErr != nil {
+		if closeErr := embedded.Close(); closeErr != nil {
 			t.Error(closeErr)
 		}
 	})
-	conn, err := kafka.Open(kafka.Config{Brokers: broker.Addrs(), ClientID: "test"})
+	conn, err := kafka.Open(kafka.Config{Brokers: embedded.Addrs(), ClientID: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	out := newSink(t, conn.Client)
-	if err = out.EnsureTopics(t.Context()); err != nil {
+	if err = newTopics(t, conn.Client).Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(embedded.Addrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,18 +173,16 @@ func topicsMade(t *testing.T) map[string]map[string]string {
 	return made
 }
 
-func newSink(t *testing.T, client *kafkago.Client) *sink.Sink {
+func newTopics(t *testing.T, client *kafkago.Client) *sink.Topics {
 	t.Helper()
-	out, err := sink.New(sink.Config{
-		Client: client, Prefix: "jmessage", TransactionalID: "test", Compression: "none",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
-		Retry:  pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
-		Topics: sink.TopicsConfig{Create: true, Partitions: 1, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: client, Prefix: "jmessage", Create: true, Partitions: 1, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+		Retry: pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return topics
 }
 
 // TestMessagesOfTheDocument holds that each channel is published to, that its message refers to the schemas which the
@@ -205,7 +202,7 @@ func TestMessagesOfTheDocument(t *testing.T) {
 	event, none := []apiSchemas{{"message", "message-headers"}, {"message.avsc", "message-avro-headers"}}, ""
 	want := map[string][]apiSchemas{
 		"single": event, "group": event, "chatroom": event, "other": event, "rejected": {{none, "rejected-headers"}},
-		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}},
+		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}, {value: "claim"}},
 		"statistics.users": {{value: "statistics-users"}}, "statistics.messages": {{value: "statistics-messages"}},
 		"statistics.groups": {{value: "statistics-groups"}},
 	}
@@ -260,6 +257,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 		{"window", "windows", "window", appKey + "/groups/10055201/2026-11-01T10:00:00Z"},
 		{"notice", "notices", "notice", appKey + "/messages"},
 		{"checkpoint", "checkpoints", "checkpoint", appKey + "/groups/10055201"},
+		{"claim", "checkpoints", "claim", appKey + "!claim"},
 	} {
 		valid := record{topic: tc.topic, key: []byte(tc.key), value: rawExamples(t, tc.schema)[0]}
 		if err := valid.check(c); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -125,10 +126,7 @@ func (c *Contract) Check(topic string, key []byte, headers []Header, value []byt
 	case "notices":
 		err = c.checkOwn("notice", key, headers, value)
 	case "checkpoints":
-		if value == nil { // Forgets the position.
-			break
-		}
-		err = c.checkOwn("checkpoint", key, headers, value)
+		err = c.checkCheckpoints(key, headers, value)
 	case "statistics.users", "statistics.messages", "statistics.groups":
 		err = c.checkOwn(strings.ReplaceAll(topic, ".", "-"), key, headers, value)
 	default:
@@ -184,6 +182,25 @@ func (c *Contract) checkRejected(key []byte, headers []Header) error {
 	}
 	_, err := c.checkHeaders("rejected-headers", headers)
 	return err
+}
+
+// claimKey is the key of a claim on an app's positions, or on those of a replay.
+var claimKey = regexp.MustCompile(`^[^/~!]+(?:~[^/!]+)?!claim$`)
+
+// checkCheckpoints checks a record of the topic that has positions and claims.
+func (c *Contract) checkCheckpoints(key []byte, headers []Header, value []byte) error {
+	switch {
+	case claimKey.Match(key):
+		if len(headers) > 0 {
+			return fmt.Errorf("it has the header %s", headers[0].Key)
+		}
+		_, err := c.checkValue("claim", value)
+		return err
+	case value == nil: // Forgets the position.
+		return nil
+	default:
+		return c.checkOwn("checkpoint", key, headers, value)
+	}
 }
 
 // checkOwn checks a record of jmpub's own topics, which has no headers.

@@ -43,11 +43,7 @@ func cutDiscovered(t *testing.T, w *world, n int64) {
 	t.Helper()
 	j := groupsAndRooms(w, fmt.Sprintf("discovered-%d", n))
 	if n > 0 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if err := j.run(ctx, &cut{at: n, lost: n%2 == 0}); err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
-			t.Fatalf("cut run: %v", err)
-		}
+		cutOff(t, j, n, n%2 == 0)
 	}
 	wantWhole(t, j)
 }
@@ -63,9 +59,14 @@ func TestDiscoveredPopulation(t *testing.T) {
 	j.until = time.Now().Add(time.Hour)
 	var mu sync.Mutex
 	told := make(map[pipeline.Stream]int)
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), runWithin)
 	defer stop()
-	j.observer = &pipeline.Observer{Notice: func(n pipeline.Notice) {
+	j.observer = func(o pipeline.Observation) {
+		published, ok := o.(pipeline.NoticePublished)
+		if !ok {
+			return
+		}
+		n := published.Notice
 		mu.Lock()
 		defer mu.Unlock()
 		if told[n.Stream]++; n.Kind != pipeline.NoticeRemoved || told[n.Stream] > 1 {
@@ -74,7 +75,7 @@ func TestDiscoveredPopulation(t *testing.T) {
 		if len(told) == 6 {
 			stop()
 		}
-	}}
+	}
 	if err := j.run(ctx, nil); err != nil {
 		t.Fatal(err)
 	}

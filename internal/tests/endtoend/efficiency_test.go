@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/source"
 )
@@ -37,7 +38,7 @@ func (l *ledgerOnly) Begin(context.Context) (pipeline.Transaction, error) { retu
 func (*ledgerOnly) Append(context.Context, []pipeline.Record) error       { return nil }
 func (*ledgerOnly) Commit(context.Context) error                          { return nil }
 func (*ledgerOnly) Abort(context.Context) error                           { return nil }
-func (*ledgerOnly) Stage([]*pipeline.Closed) ([]pipeline.Record, error)   { return nil, nil }
+func (*ledgerOnly) Stage(*pipeline.Commit) ([]pipeline.Record, error)     { return nil, nil }
 
 func (l *ledgerOnly) Publish(_ context.Context, b *pipeline.Batch) (pipeline.Published, error) {
 	for i := range b.Events {
@@ -53,9 +54,9 @@ func (l *ledgerOnly) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpo
 	return l.positions, nil
 }
 
-func (l *ledgerOnly) Save(_ context.Context, closed []*pipeline.Closed) error {
-	for _, c := range closed {
-		l.positions[c.Checkpoint.Stream] = c.Checkpoint
+func (l *ledgerOnly) Save(_ context.Context, c *pipeline.Commit) error {
+	for _, cp := range c.Positions {
+		l.positions[cp.Stream] = *cp
 	}
 	return nil
 }
@@ -88,7 +89,7 @@ func (c *catchUp) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.TimeZone, cfg.PageSize = o.AppKey, source.Secret(o.MasterSecret), o.Zone, c.page
+	cfg.AppKey, cfg.MasterSecret, cfg.TimeZone, cfg.PageSize = o.AppKey, secret.New(o.MasterSecret), o.Zone, c.page
 	cfg.Rate, cfg.Transport = source.Rate{Requests: 6000, Per: time.Minute}, inProcess{api}
 	client, err := source.New(cfg)
 	if err != nil {

@@ -1,15 +1,12 @@
 package endtoend_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/pipeline"
 )
 
 // TestFormatsAndTemplates expects every row exactly once, in JSON and in Avro, with the topics that each template makes. What is
@@ -63,11 +60,7 @@ func TestKilledInAvro(t *testing.T) {
 			t.Run(fmt.Sprintf("%d lost %t", n, lost), func(t *testing.T) {
 				t.Parallel()
 				j := made(fmt.Sprintf("kill-%d-%t", n, lost))
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				if err := j.run(ctx, &cut{at: n, lost: lost}); err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
-					t.Fatalf("cut run: %v", err)
-				}
+				cutOff(t, j, n, lost)
 				wantWhole(t, j)
 			})
 		}

@@ -25,10 +25,11 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
+	"github.com/jmpub/jmpub/pipeline/discovery"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -86,7 +87,7 @@ type job struct {
 	pageSize int
 	// unchecked leaves out the contract, which takes longer than all the rest, where many rows are there for another reason.
 	unchecked bool
-	observer  *pipeline.Observer
+	observer  pipeline.Observer
 	// template names the event topics; registry is the address of the schema registry where events are in Avro.
 	template, registry string
 }
@@ -116,18 +117,10 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	defer transport.CloseIdleConnections()
 
 	heads := newHeads(j.streams, j.until.Add(time.Second), cancel)
-	end := &pipeline.Observer{Head: heads.see}
-	if j.liveFirst { // The end is reached when no history is left behind the head.
-		end = &pipeline.Observer{Committed: func(c *pipeline.Closed, _ [event.TargetCount]int) {
-			if c.Checkpoint.Past == nil {
-				heads.see(c.Checkpoint.Stream, c.Checkpoint.End)
-			}
-		}}
-	}
-	observer := pipeline.Observers(j.observer, end)
+	observer := pipeline.Observers(j.observer, heads.observer(j.liveFirst))
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := source.Config{
-		AppKey: j.api.AppKey, MasterSecret: source.Secret(j.api.MasterSecret), BaseURL: j.url,
+		AppKey: j.api.AppKey, MasterSecret: secret.New(j.api.MasterSecret), BaseURL: j.url,
 		ListsURL: strings.TrimSuffix(j.url, "/v2") + "/v1", TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
 		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
 		Retry: retry, Observer: observer, Transport: cut.http(transport),
@@ -139,16 +132,20 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if err != nil {
 		return err
 	}
-	sinkCfg := sink.Config{
-		Client: client, Prefix: j.prefix, TransactionalID: j.prefix + "-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry,
-		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: client, Prefix: j.prefix, Template: j.template, AppKey: j.api.AppKey, Retry: retry,
+		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+	})
+	if err != nil {
+		return err
 	}
-	sinkCfg.Template, sinkCfg.AppKey = j.template, j.api.AppKey
+	sinkCfg := sink.WriterConfig{
+		TransactionalID: j.prefix + "-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+	}
 	if j.registry != "" {
 		sinkCfg.Format = sink.FormatAvro
 		sinkCfg.Schemas, err = registry.New(registry.Config{
-			URL: j.registry, Password: func() string { return "" }, Register: true,
+			URL: j.registry, Register: true,
 		})
 		if err != nil {
 			return err
@@ -157,12 +154,12 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	if j.dir != "" {
 		sinkCfg.TransactionalID = ""
 	}
-	out, err := sink.New(sinkCfg)
+	out, err := sink.NewWriter(topics, sinkCfg)
 	if err != nil {
 		return err
 	}
-	var store pipeline.Checkpoints = checkpoint.NewKafka(client, j.prefix+".checkpoints", j.api.AppKey,
-		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
+	var store pipeline.Checkpoints = checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), j.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
 	if j.dir != "" {
 		files, openErr := checkpoint.OpenFiles(j.dir, j.api.AppKey)
 		if openErr != nil {
@@ -177,7 +174,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	}
 	p, err := pipeline.New(pipeline.Config{
 		Grace:  grace,
-		AppKey: j.api.AppKey, Streams: j.named(), Discovery: j.discovery(api), Source: api, Sink: out, Checkpoints: store,
+		AppKey: j.api.AppKey, Streams: j.named(), Members: j.members(api), Source: api, Sink: out, Checkpoints: store,
 		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
 		Retry: retry, Observer: observer, LiveFirst: j.liveFirst,
 	})
@@ -192,11 +189,15 @@ func (j *job) named() []pipeline.Stream {
 	return slices.DeleteFunc(slices.Clone(j.streams), func(s pipeline.Stream) bool { return slices.Contains(j.discover, s.Kind) })
 }
 
-func (j *job) discovery(lists pipeline.Directory) *pipeline.DiscoveryConfig {
+// members find the streams that are not named.
+func (j *job) members(api *source.Client) []pipeline.Member {
 	if len(j.discover) == 0 {
 		return nil
 	}
-	return &pipeline.DiscoveryConfig{Kinds: j.discover, Directory: lists, Every: 300 * time.Millisecond}
+	return []pipeline.Member{discovery.New(discovery.Config{
+		AppKey: j.api.AppKey, Kinds: j.discover, Directory: api, Clock: api, Named: j.named(), Every: 300 * time.Millisecond,
+		Observer: j.observer,
+	})}
 }
 
 // published is the contract that every record of every topic is held against.
@@ -218,10 +219,31 @@ func contractCheck(t *testing.T) verify.Check {
 	}
 }
 
+// runWithin bounds a run, so that a mistake ends the test: nothing is measured by it, and the race detector is slow.
+const runWithin = 4 * time.Minute
+
+// cutOff runs the job until it is cut off at its n-th exchange. How many exchanges it takes to read the history depends on how the
+// machine interleaves them, so the run does not end with it, but follows the head until its time has come.
+func cutOff(t *testing.T, j *job, n int64, lost bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
+	defer cancel()
+	endless := *j
+	endless.until = j.until.Add(24 * time.Hour)
+	cut := &cut{at: n, lost: lost}
+	err := endless.run(ctx, cut)
+	if pipeline.ClassOf(err) == pipeline.Fenced {
+		t.Fatalf("cut run: %v", err)
+	}
+	if !cut.dead.Load() {
+		t.Fatalf("the run ended before its exchange %d: %v", n, err)
+	}
+}
+
 // compare reads everything back and holds it against the contract, and against the truth of the job's streams.
 func (j *job) compare(t *testing.T) verify.Report {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
 	var checks []verify.Check
 	if !j.unchecked {
@@ -280,6 +302,23 @@ func newHeads(streams []pipeline.Stream, end time.Time, stop func()) *heads {
 		h.left[s] = true
 	}
 	return h
+}
+
+// observer sees up to where streams are read. Live first, the end is reached when no history is left behind the head.
+func (h *heads) observer(liveFirst bool) pipeline.Observer {
+	return func(o pipeline.Observation) {
+		switch o := o.(type) {
+		case pipeline.HeadRead:
+			if !liveFirst {
+				h.see(o.Stream, o.End)
+			}
+		case pipeline.WindowCommitted:
+			if liveFirst && len(o.Checkpoint.Backlog) == 0 {
+				h.see(o.Checkpoint.Stream, o.Checkpoint.End)
+			}
+		default:
+		}
+	}
 }
 
 func (h *heads) see(s pipeline.Stream, end time.Time) {

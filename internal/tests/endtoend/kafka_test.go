@@ -61,43 +61,27 @@ func TestOnApacheKafka(t *testing.T) {
 	})
 }
 
-// killAtEachStep counts a run's exchanges and cuts one run off at each.
-func killAtEachStep(t *testing.T, w *world) {
-	t.Helper()
-	counter := &cut{}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := w.job("count").run(ctx, counter); err != nil {
-		t.Fatal(err)
-	}
-	for n := int64(1); n <= counter.n.Load(); n++ {
-		for _, lost := range []bool{false, true} {
-			j := w.job(fmt.Sprintf("kill-%d-%t", n, lost))
-			if err := j.run(ctx, &cut{at: n, lost: lost}); err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
-				t.Fatalf("exchange %d lost %t: %v", n, lost, err)
-			}
-			wantWhole(t, j)
-		}
-	}
-}
-
 // fencing starts a second process while the first waits for the next window, and expects the first to leave.
 func fencing(t *testing.T, w *world) {
 	t.Helper()
 	j := w.job("fence")
 	j.until = j.end.Add(time.Hour) // The first one goes on after the history, and finds new rows at each poll.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
 	committed := make(chan struct{})
 	var once sync.Once
-	j.observer = &pipeline.Observer{Head: func(_ pipeline.Stream, end time.Time) {
-		if end.After(j.end) {
+	j.observer = func(o pipeline.Observation) {
+		if head, ok := o.(pipeline.HeadRead); ok && head.End.After(j.end) {
 			once.Do(func() { close(committed) })
 		}
-	}}
+	}
 	first := make(chan error, 1)
 	go func() { first <- j.run(ctx, nil) }()
-	<-committed
+	select {
+	case <-committed:
+	case <-ctx.Done():
+		t.Fatal("the first process did not come to the end of the history")
+	}
 	second := w.job("fence")
 	if err := second.run(ctx, nil); err != nil {
 		t.Fatalf("second process: %v", err)

@@ -1,13 +1,11 @@
 package endtoend_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/pipeline"
 )
 
 // liveWorld has a history that goes on while it is read, dense where live reading begins.
@@ -30,7 +28,7 @@ func TestLiveFirst(t *testing.T) {
 		"plain":         func(*sim.Options) {},
 		"bounds strict": func(o *sim.Options) { o.BeginStrict, o.EndStrict = true, true },
 		"end in ms":     func(o *sim.Options) { o.EndMillis = true },
-		"sender's clock": func(o *sim.Options) { // What a slow clock stamps now may belong behind the joint, and is late then.
+		"sender's clock": func(o *sim.Options) { // What a slow clock stamps now may belong to the backlog, and is late then.
 			o.Clock, o.OddRows, o.BeginStrict = sim.SenderClock, 0, true
 		},
 		"hostile": hostile,
@@ -50,12 +48,7 @@ func TestLiveFirstKilled(t *testing.T) {
 			t.Parallel()
 			j := liveWorld(t, func(*sim.Options) {})
 			for i := range int64(3) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				err := j.run(ctx, &cut{at: n + 2*i, lost: i == 1})
-				cancel()
-				if err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
-					t.Fatalf("cut run: %v", err)
-				}
+				cutOff(t, j, n+2*i, i == 1)
 			}
 			wantWhole(t, j)
 		})

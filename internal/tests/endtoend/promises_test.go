@@ -13,7 +13,7 @@ import (
 // wantWhole runs the job to its end and expects every row exactly once.
 func wantWhole(t *testing.T, j *job) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // The race detector is slow.
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
 	if err := j.run(ctx, nil); err != nil {
 		t.Fatalf("run: %v", err)
@@ -131,9 +131,17 @@ func TestFileCheckpoints(t *testing.T) {
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
+	killAtEachStep(t, w)
+}
+
+// killAtEachStep counts a run's exchanges and cuts one run off at each.
+func killAtEachStep(t *testing.T, w *world) {
+	t.Helper()
 	counter := &cut{}
-	if err := w.job("count").run(t.Context(), counter); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
+	defer cancel()
+	if err := w.job("count").run(ctx, counter); err != nil || ctx.Err() != nil {
+		t.Fatalf("a run that is not cut off: %v, %v", err, ctx.Err())
 	}
 	steps := counter.n.Load()
 	t.Logf("a run has %d exchanges", steps)
@@ -143,11 +151,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				t.Parallel()
 				j := w.job(fmt.Sprintf("kill-%d-%t", n, lost))
 				j.unchecked = !lost // Half of them are enough to see that a killed run keeps the contract.
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				if err := j.run(ctx, &cut{at: n, lost: lost}); err != nil && pipeline.ClassOf(err) == pipeline.Fenced {
-					t.Fatalf("cut run: %v", err)
-				}
+				cutOff(t, j, n, lost)
 				wantWhole(t, j)
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,9 @@ import (
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -57,63 +60,93 @@ func newAlmanac(t *testing.T, name string, change func(*sim.Options)) *almanac {
 	return a
 }
 
-// follow does what a process does, until ctx ends.
-func (a *almanac) follow(ctx context.Context) error {
+// follow does what a process does, until ctx ends or it is cut off.
+func (a *almanac) follow(ctx context.Context, cut *cut, observer pipeline.Observer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if cut != nil {
+		cut.cancel = cancel
+	}
 	conn, err := kafka.Open(kafka.Config{Brokers: a.brokers, ClientID: "test"})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	conn.Transport = cut.kafka(conn.Transport)
 	retry := pipeline.Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, source.Secret(a.api.MasterSecret), a.url+"/v2"
-	cfg.Rate, cfg.Retry, cfg.Transport = source.Rate{Requests: 100_000, Per: time.Minute}, retry, transport
+	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, secret.New(a.api.MasterSecret), a.url+"/v2"
+	cfg.Rate, cfg.Retry, cfg.Transport = source.Rate{Requests: 100_000, Per: time.Minute}, retry, cut.http(transport)
 	api, err := source.New(cfg)
 	if err != nil {
 		return err
 	}
-	out, err := sink.New(sink.Config{
-		Client: conn.Client, Prefix: "t", TransactionalID: "t-0", Compression: "lz4",
-		PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish, Retry: retry, Statistics: []pipeline.Stream{a.stream},
-		Topics: sink.TopicsConfig{Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1},
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: conn.Client, Prefix: "t", Retry: retry, Statistics: []pipeline.Stream{a.stream},
+		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
 	})
 	if err != nil {
 		return err
 	}
-	if err = out.Open(ctx); err != nil {
-		return err
-	}
-	store := checkpoint.NewKafka(conn.Client, "t.checkpoints", a.api.AppKey,
-		func() int { return out.Partitions(pipeline.TopicCheckpoints) }, retry)
-	checkpoints, err := store.Load(ctx)
+	out, err := sink.NewWriter(topics, sink.WriterConfig{
+		TransactionalID: "t-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+	})
 	if err != nil {
 		return err
 	}
-	s := pipeline.NewStatistics(pipeline.StatisticsConfig{
-		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond,
-	}, checkpoints[a.stream])
-	for {
-		update, err := s.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if err := update.Commit(ctx, out, store); err != nil {
-			return err
-		}
+	store := checkpoint.NewKafka(conn.Client, topics.Routing().Own(pipeline.TopicCheckpoints), a.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
+	member := statistics.New(statistics.Config{
+		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond, Observer: observer,
+	})
+	p, err := pipeline.New(pipeline.Config{
+		AppKey: a.api.AppKey, Members: []pipeline.Member{member}, Source: api, Sink: out, Checkpoints: store,
+		Grace: time.Millisecond, // A killed process finishes nothing.
+		Retry: retry, Observer: observer,
+	})
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx)
+}
+
+// cutOff follows until the process is cut off at its n-th exchange with the outside.
+func (a *almanac) cutOff(t *testing.T, n int64, lost bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
+	defer cancel()
+	cut := &cut{at: n, lost: lost}
+	if err := a.follow(ctx, cut, nil); !cut.dead.Load() {
+		t.Fatalf("it ended before its exchange %d: %v", n, err)
 	}
 }
 
-// followFor cuts off what follows after a time.
-func (a *almanac) followFor(t *testing.T, d time.Duration) {
+// followUntil follows until something holds of what is published.
+func (a *almanac) followUntil(t *testing.T, holds func(last map[string]json.RawMessage) error) (last map[string]json.RawMessage, records int) {
 	t.Helper()
-	ctx, cut := context.WithCancel(t.Context())
-	defer time.AfterFunc(d, cut).Stop()
-	defer cut()
-	if err := a.follow(ctx); ctx.Err() == nil {
-		t.Fatalf("it ended by itself: %v", err)
+	ctx, stop := context.WithTimeout(t.Context(), runWithin)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- a.follow(ctx, nil, nil) }()
+	for {
+		last, records = a.published(t)
+		lacking := holds(last)
+		if lacking == nil {
+			break
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended by itself: %v; %v", err, lacking)
+		case <-time.After(100 * time.Millisecond): // Until there is more to look at.
+		}
 	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatalf("it ended with %v", err)
+	}
+	return last, records
 }
 
 // published is what the compacted topic says at last of each period, and how many records there are.
@@ -124,19 +157,38 @@ func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, reco
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic, "t.windows", "t.checkpoints"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	all := []string{topic, "t.windows", "t.checkpoints"}
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(all...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords()) // The last one before the end is often the marker of a transaction.
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	last = make(map[string]json.RawMessage)
-	quiet, stop := context.WithTimeout(t.Context(), 2*time.Second)
-	defer stop()
-	if _, err := kadm.NewClient(client).ListCommittedOffsets(quiet, topic); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
+	defer cancel()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, all...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for quiet.Err() == nil {
-		client.PollFetches(quiet).EachRecord(func(r *kgo.Record) {
+	left := make(map[string]int64) // Partitions that are not read to their end, with that end.
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[fmt.Sprint(o.Topic, o.Partition)] = o.Offset
+		}
+	})
+	last = make(map[string]json.RawMessage)
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("not read to their end: %v", left)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if at := fmt.Sprint(r.Topic, r.Partition); r.Offset+1 >= left[at] {
+				delete(left, at)
+			}
+			if r.Attrs.IsControl() {
+				return
+			}
 			if err := promised.Check(strings.TrimPrefix(r.Topic, "t."), r.Key, nil, r.Value); err != nil {
 				t.Error(err)
 			}
@@ -173,34 +225,30 @@ func killedStatistics(t *testing.T, brokers []string) {
 	if brokers != nil {
 		a.brokers = brokers
 	}
-	for range 15 {
-		a.followFor(t, time.Duration(100+r.IntN(300))*time.Millisecond)
+	for i := range 15 {
+		a.cutOff(t, 1+r.Int64N(120), i%2 == 0)
 		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
 	}
 	for a.api.Now().In(a.api.Zone).Hour() < 2 { // The figures of a day that is just over are an hour late.
 		a.skipped.Add(int64(time.Hour))
 	}
-	// Long enough to read all that is to be read again.
-	a.followFor(t, 3*time.Second)
-	last, records := a.published(t)
-	for unit, n := range map[pipeline.Unit]int{pipeline.Day: 60, pipeline.Month: 2} {
-		for back := range n {
-			p := pipeline.PeriodOf(unit, a.api.Now().In(a.api.Zone)).Add(-back)
-			if _, ok := last[a.api.AppKey+"/"+p.String()]; !ok {
-				t.Errorf("the %s %s is missing", unit, p)
-			}
-		}
-	}
+	last, records := a.followUntil(t, a.whole)
 	if refused := a.api.Stats().Codes[899003]; refused > 3 {
 		t.Errorf("%d requests were refused, want at most those of a midnight", refused)
 	}
 	t.Logf("%d periods, %d records, %d statistics", len(last), records, a.api.Stats().Statistics)
-	a.compare(t, last)
 }
 
-// compare holds the days that are over against the rows.
-func (a *almanac) compare(t *testing.T, last map[string]json.RawMessage) {
-	t.Helper()
+// whole says what lacks: a period, or one of the days that are over that is not as the API's rows are.
+func (a *almanac) whole(last map[string]json.RawMessage) error {
+	for unit, n := range map[pipeline.Unit]int{pipeline.Day: 60, pipeline.Month: 2} {
+		for back := range n {
+			p := pipeline.PeriodOf(unit, a.api.Now().In(a.api.Zone)).Add(-back)
+			if _, ok := last[a.api.AppKey+"/"+p.String()]; !ok {
+				return fmt.Errorf("the %s %s is missing", unit, p)
+			}
+		}
+	}
 	for back := 1; back < 60; back++ {
 		p := pipeline.PeriodOf(pipeline.Day, a.api.Now().In(a.api.Zone)).Add(-back)
 		var group, single int64
@@ -221,24 +269,33 @@ func (a *almanac) compare(t *testing.T, last map[string]json.RawMessage) {
 			} `json:"data"`
 		}
 		if err := json.Unmarshal(last[a.api.AppKey+"/"+p.String()], &event); err != nil {
-			t.Fatal(err)
+			return fmt.Errorf("%s: %w", p, err)
 		}
 		types := int64(0)
 		for _, n := range event.Data.Types {
 			types += n
 		}
 		if event.Data.Group != group || event.Data.Single != single || types != group {
-			t.Errorf("%s: published %+v, want %d and %d", p, event.Data, group, single)
+			return fmt.Errorf("%s: published %+v, want %d and %d", p, event.Data, group, single)
 		}
 	}
+	return nil
 }
 
 // TestStatisticsWithoutTheRight ends as what concerns that stream alone.
 func TestStatisticsWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	a := newAlmanac(t, "users", func(o *sim.Options) { o.NoStatistics = true })
-	err := a.follow(t.Context())
-	if fault, ok := errors.AsType[*pipeline.Fault](err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
-		t.Errorf("%v; want it dropped, with a hint", err)
+	var dropped []pipeline.StreamDropped
+	err := a.follow(t.Context(), nil, func(o pipeline.Observation) {
+		if drop, ok := o.(pipeline.StreamDropped); ok {
+			dropped = append(dropped, drop) // The stream is the only one, so it is told by one goroutine.
+		}
+	})
+	if len(dropped) != 1 || dropped[0].Stream != a.stream {
+		t.Fatalf("%v; dropped %+v, want %s once", err, dropped, a.stream)
+	}
+	if fault, ok := errors.AsType[*pipeline.Fault](dropped[0].Err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
+		t.Errorf("%v; want it dropped, with a hint", dropped[0].Err)
 	}
 }

@@ -30,9 +30,10 @@ import (
 // defaultImage is the release that the tests are written against.
 const defaultImage = "apache/kafka:4.1.0"
 
+// Bounds, so that a mistake ends the test; a busy machine stays far below them.
 const (
-	startTimeout = 3 * time.Minute
-	stopTimeout  = 30 * time.Second
+	startTimeout = 5 * time.Minute
+	stopTimeout  = time.Minute
 )
 
 // Options of a cluster; the zero value is one broker.
@@ -67,7 +68,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 	n := max(1, o.Brokers)
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	subnet, err := network.New(ctx)
+	subnet, err := network.New(ctx, network.WithLabels(labels()))
 	if err != nil {
 		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
 	}
@@ -90,7 +91,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 		}
 		maps.Copy(env, o.Env)
 		node, err := testcontainers.Run(ctx, image(),
-			testcontainers.WithEnv(env),
+			testcontainers.WithEnv(env), testcontainers.WithLabels(labels()),
 			testcontainers.WithExposedPorts(exposed...),
 			testcontainers.WithHostConfigModifier(publish(exposed...)),
 			withVolume(o.Volume, i),
@@ -134,6 +135,12 @@ func image() string {
 	return defaultImage
 }
 
+// labels name the run that containers, networks and volumes belong to, where JMPUB_TEST_RUN names it: whoever ends a run with the tests
+// in the middle of something can find what they could not remove.
+func labels() map[string]string {
+	return map[string]string{"jmpub.run": os.Getenv("JMPUB_TEST_RUN")} //nolint:forbidigo // Whoever runs the tests names it.
+}
+
 // Release is the major number of the image's release, by its tag; that of the default image where the tag has none.
 func Release() int {
 	_, tag, _ := strings.Cut(image(), ":")
@@ -174,6 +181,8 @@ func nodeEnv(i, n int, port string) map[string]string {
 		// A transaction that timed out is ended soon, not within the default of ten seconds.
 		"KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "500",
 		"KAFKA_HEAP_OPTS": "-Xmx512m -Xms256m",
+		// One compiler: a broker starts with two thirds of the work, and tests share few processors.
+		"KAFKA_OPTS": "-XX:TieredStopAtLevel=1",
 	}
 }
 

@@ -59,7 +59,7 @@ func StartSecure(tb testing.TB, open bool) *Secure {
 	defer cancel()
 	s := &Secure{Cluster: &Cluster{}, Username: "jmpub", Password: "s3cret-of-jmpub", CertUser: "User:CN=jmpub-client"}
 	files := s.certificates(tb)
-	subnet, err := network.New(ctx)
+	subnet, err := network.New(ctx, network.WithLabels(labels()))
 	if err != nil {
 		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
 	}
@@ -85,7 +85,7 @@ func StartSecure(tb testing.TB, open bool) *Secure {
 		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += "," + name + ":" + protocols[name]
 	}
 	maps.Copy(env, secureEnv(s, open))
-	node, err := testcontainers.Run(ctx, image(), testcontainers.WithEnv(env), testcontainers.WithExposedPorts(exposed...),
+	node, err := testcontainers.Run(ctx, image(), testcontainers.WithEnv(env), testcontainers.WithLabels(labels()), testcontainers.WithExposedPorts(exposed...),
 		testcontainers.WithHostConfigModifier(publish(exposed...)), testcontainers.WithFiles(files...),
 		network.WithNetwork([]string{nodeName(0)}, subnet))
 	if node != nil {

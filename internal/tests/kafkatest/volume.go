@@ -29,8 +29,14 @@ func SmallVolumes(tb testing.TB, n, megabytes int) (name string, volumes []*Volu
 	name = fmt.Sprintf("jmpub-%d-", freePorts(tb, 1)[0])
 	for i := range n {
 		v := &Volume{name: volumeName(name, i)}
-		out, err := exec.CommandContext(ctx, "docker", "volume", "create", "--driver", "local", "--opt", "type=tmpfs", //nolint:gosec // Ours.
-			"--opt", "device=tmpfs", "--opt", "o=size="+strconv.Itoa(megabytes)+"m,mode=0777", v.name).CombinedOutput()
+		create := []string{
+			"volume", "create", "--driver", "local", "--opt", "type=tmpfs", "--opt", "device=tmpfs",
+			"--opt", "o=size=" + strconv.Itoa(megabytes) + "m,mode=0777",
+		}
+		for key, value := range labels() {
+			create = append(create, "--label", key+"="+value)
+		}
+		out, err := exec.CommandContext(ctx, "docker", append(create, v.name)...).CombinedOutput() //nolint:gosec // Ours.
 		if err != nil {
 			tb.Fatalf("make volume %s: %v: %s", v.name, err, out)
 		}
@@ -41,7 +47,7 @@ func SmallVolumes(tb testing.TB, n, megabytes int) (name string, volumes []*Volu
 			}
 		})
 		v.holder, err = testcontainers.Run(ctx, image(),
-			testcontainers.WithEntrypoint("sleep"), testcontainers.WithCmd("86400"),
+			testcontainers.WithEntrypoint("sleep"), testcontainers.WithCmd("86400"), testcontainers.WithLabels(labels()),
 			testcontainers.WithHostConfigModifier(mounted(v.name)))
 		if v.holder != nil {
 			testcontainers.CleanupContainer(tb, v.holder)

@@ -124,7 +124,7 @@ func tail(text string) string { return text[max(0, len(text)-2000):] }
 // exit waits for a command to end and returns its exit code.
 func (d *desk) exit(c *command) int {
 	d.t.Helper()
-	timer := time.NewTimer(time.Minute)
+	timer := time.NewTimer(soak.Patience)
 	defer timer.Stop()
 	select {
 	case <-c.done:
@@ -158,11 +158,15 @@ func (d *desk) do(code int, args ...string) *command {
 type position struct {
 	Stream    string    `json:"stream"`
 	Replay    string    `json:"replay"`
-	Reset     string    `json:"reset"`
 	End       time.Time `json:"end_time"`
-	PastEnd   time.Time `json:"past_end_time"`
-	PastUntil time.Time `json:"past_until"`
+	Backlog   []backlog `json:"backlog"`
 	Published int64     `json:"published"`
+}
+
+// backlog is a range of history behind a position.
+type backlog struct {
+	End   time.Time `json:"end_time"`
+	Until time.Time `json:"until"`
 }
 
 // position is the live one, or that of a replay, under a prefix; zero where there is none yet.
@@ -191,7 +195,7 @@ func (d *desk) live() position { d.t.Helper(); return d.position(d.env["JMPUB_TO
 // await waits until something holds of a position.
 func (d *desk) await(prefix, replay string, holds func(position) bool) position {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), soak.Patience)
 	defer cancel()
 	for {
 		p := d.position(prefix, replay)
@@ -205,11 +209,11 @@ func (d *desk) await(prefix, replay string, holds func(position) bool) position 
 	}
 }
 
-// awaitLive waits until the live position has passed a time, with no past behind it and no reset that was not taken up.
+// awaitLive waits until the live position has passed a time, with no history behind it that is not published yet.
 func (d *desk) awaitLive(end time.Time) {
 	d.t.Helper()
 	d.await(d.env["JMPUB_TOPIC_PREFIX"], "", func(p position) bool {
-		return !p.End.Before(end) && p.Reset == "" && p.PastEnd.IsZero()
+		return !p.End.Before(end) && len(p.Backlog) == 0
 	})
 }
 
@@ -224,12 +228,37 @@ func (s span) has(at time.Time) bool {
 // compare expects each row as often as there are spans that have it; rows in one of the optional spans may come once more.
 func (d *desk) compare(prefix string, due []span, optional ...span) {
 	d.t.Helper()
-	found, err := verify.Read(d.t.Context(), d.brokers, prefix)
+	if report := d.report(prefix, due, optional...); !report.OK() || report.Rows == 0 {
+		d.t.Errorf("%s: %s", prefix, report.String())
+	}
+}
+
+// report is what a comparison finds.
+func (d *desk) report(prefix string, due []span, optional ...span) verify.Report {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), soak.Patience)
+	defer cancel()
+	found, err := verify.Read(ctx, d.brokers, prefix)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if report := verify.Compare(d.truth(due, optional), found); !report.OK() || report.Rows == 0 {
-		d.t.Errorf("%s: %s", prefix, report.String())
+	return verify.Compare(d.truth(due, optional), found)
+}
+
+// awaitRows waits until all rows of the spans that are due are published.
+func (d *desk) awaitRows(prefix string, due []span, optional ...span) {
+	d.t.Helper()
+	const within = 2 * soak.Patience // A recheck takes place when it is due, which is minutes from now.
+	deadline := time.Now().Add(within)
+	for {
+		report := d.report(prefix, due, optional...)
+		if report.Missing == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("%s: after %v: %s", prefix, within, report.String())
+		}
+		soak.Wait(d.t, 2*time.Second)
 	}
 }
 

@@ -4,14 +4,12 @@ package security_test
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
@@ -28,10 +26,8 @@ func topicsOf(prefix string) (all, readBack []string) {
 	return append(slices.Clone(readBack), prefix+".notices"), readBack
 }
 
-// idOf is the transactional id of the live run.
-func idOf(prefix string) string {
-	return prefix + "-" + strconv.Itoa(checkpoint.ShardOf(sim.Defaults().AppKey, partitions))
-}
+// idOf is the transactional id of the live run: a trial's group has the name of its prefix.
+func idOf(prefix string) string { return prefix + "/" + prefix + "/" + sim.Defaults().AppKey }
 
 // least are the fewest rights with which `jmpub run` works on topics that exist, as docs/security.md lists them.
 func least(prefix, id string) []kafkatest.Right {
@@ -142,12 +138,12 @@ func TestRightsOnApacheKafka(t *testing.T) {
 	t.Run("taken away while it works", func(t *testing.T) { g.takenAway(t) })
 }
 
-// replay has a transactional id of its own, for which it needs a right of its own; the same with repairs.
+// replay has a transactional id of its own, for which it needs a right of its own; a reset writes with the live run's.
 func (g *guarded) replay(t *testing.T, rights []kafkatest.Right) {
 	t.Helper()
 	trial := g.trial(t, "rights", settings{"JMPUB_TOPICS_CREATE": "false"})
 	replay := []string{"replay", "--from", "2m", "--to", "90s", "--id", "again"}
-	own := kafkatest.Right{Operation: kadm.OpWrite, Transactional: idOf("rights") + "-again"}
+	own := kafkatest.Right{Operation: kadm.OpWrite, Transactional: idOf("rights") + "/again"}
 	g.Give(t, rights)
 	if said, code := trial.Command(t, replay...); code != exitUsage || !strings.Contains(said, "jmpub needs "+words(own)+";") {
 		t.Errorf("exit code %d, and it said:\n%s", code, said)
@@ -216,16 +212,16 @@ func (g *guarded) takenAway(t *testing.T) {
 		}
 	}
 	trial.Start(t)
-	trial.Await(t, time.Now().Add(-30*time.Second), time.Minute)
+	trial.Await(t, time.Now().Add(-30*time.Second), soak.Patience)
 	gone := kafkatest.Right{Operation: kadm.OpWrite, Topic: "live.windows"}
 	g.Give(t, without(rights, func(r kafkatest.Right) bool { return r == gone }))
-	code := trial.Process.Exit(t, time.Minute)
+	code := trial.Process.Exit(t, soak.Patience)
 	if log := trial.Process.Tail(20); code != 1 || !strings.Contains(log, "jmpub needs "+words(gone)+";") {
 		t.Errorf("exit code %d; the log ends:\n%s", code, log)
 	}
 	g.Give(t, rights)
 	trial.Start(t)
-	v := trial.Await(t, time.Now(), time.Minute)
+	v := trial.Await(t, time.Now(), soak.Patience)
 	if code := trial.Process.Terminate(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

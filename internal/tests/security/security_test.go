@@ -41,7 +41,7 @@ func trial(t *testing.T, rig *soak.Rig, name string, env settings) *soak.Trial {
 func wantWhole(t *testing.T, trial *soak.Trial, secrets ...string) {
 	t.Helper()
 	trial.Start(t)
-	v := trial.Await(t, time.Now().Add(-time.Minute), time.Minute)
+	v := trial.Await(t, time.Now().Add(-time.Minute), soak.Patience)
 	if code := trial.Process.Terminate(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -65,7 +65,7 @@ func noSecret(t *testing.T, trial *soak.Trial, secrets []string) {
 func wantRefused(t *testing.T, trial *soak.Trial, says []string, secrets ...string) {
 	t.Helper()
 	trial.Start(t)
-	code := trial.Process.Exit(t, time.Minute)
+	code := trial.Process.Exit(t, soak.Patience)
 	log := trial.Process.Tail(1 << 20)
 	// A broker that hangs up without a word may only be starting: then it is 1.
 	if hungUp := strings.Contains(log, "EOF"); code != exitUsage && (!hungUp || code != 1) {

@@ -20,7 +20,7 @@ func TestFullDiskOnApacheKafka(t *testing.T) {
 	started := time.Now()
 	trial := rig.NewTrial(t, "full disk", 3, nil)
 	trial.Start(t)
-	trial.Await(t, time.Now().Add(-2*time.Minute), patience)
+	trial.Await(t, time.Now().Add(-2*time.Minute), soak.Patience)
 	for _, full := range [][]int{{1}, {0, 1, 2}} {
 		for _, i := range full {
 			volumes[i].Fill(t)

@@ -12,6 +12,12 @@ import (
 // exitFenced is how a process leaves that was replaced (`jmpub --help`).
 const exitFenced = 3
 
+// The faults that tests count.
+const (
+	Killed              = "kill -9"
+	KilledInTransaction = "kill -9 in an open transaction"
+)
+
 // Dice draws how long and where; its seed makes a run repeatable as far as the world allows.
 type Dice struct{ *rand.Rand }
 
@@ -27,9 +33,9 @@ func (d Dice) Between(least, most time.Duration) time.Duration {
 func (t *Trial) Kill(tb testing.TB) {
 	tb.Helper()
 	t.Process.Kill(tb)
-	t.Inject("kill -9")
+	t.Inject(Killed)
 	if t.inTransaction(tb) { // It stays open until the next process has its id.
-		t.Inject("kill -9 in an open transaction")
+		t.Inject(KilledInTransaction)
 	}
 	t.Start(tb)
 }
@@ -45,17 +51,14 @@ func (t *Trial) Restart(tb testing.TB) {
 	t.Start(tb)
 }
 
-// takeover is how long a new process may take to commit something, and an old one to notice that it was replaced.
-const takeover = 3 * time.Minute
-
 // Replace starts a second process; the first must leave as fenced.
 func (t *Trial) Replace(tb testing.TB) {
 	tb.Helper()
 	t.Revive(tb)
-	before := t.Await(tb, t.begin, takeover)
+	before := t.Await(tb, t.begin, Patience)
 	first := t.Process
 	t.Start(tb)
-	t.Await(tb, before.End.Add(time.Second), takeover)
+	t.Await(tb, before.End.Add(time.Second), Patience)
 	t.wantFenced(tb, first)
 	t.Inject("replaced by another writer")
 }
@@ -64,12 +67,12 @@ func (t *Trial) Replace(tb testing.TB) {
 func (t *Trial) Wake(tb testing.TB, asleep time.Duration) {
 	tb.Helper()
 	t.Revive(tb)
-	before := t.Await(tb, t.begin, takeover)
+	before := t.Await(tb, t.begin, Patience)
 	first := t.Process
 	first.Pause(tb)
 	Wait(tb, asleep)
 	t.Start(tb)
-	t.Await(tb, before.End.Add(time.Second), takeover)
+	t.Await(tb, before.End.Add(time.Second), Patience)
 	first.Resume(tb)
 	t.wantFenced(tb, first)
 	t.Inject("old writer wakes up")
@@ -77,7 +80,7 @@ func (t *Trial) Wake(tb testing.TB, asleep time.Duration) {
 
 func (t *Trial) wantFenced(tb testing.TB, p *Process) {
 	tb.Helper()
-	if code := p.Exit(tb, takeover); code != exitFenced {
+	if code := p.Exit(tb, Patience); code != exitFenced {
 		tb.Errorf("%s: a replaced process left with exit code %d, want %d; the log ends:\n%s", t.Name, code, exitFenced, p.Tail(20))
 	}
 }
@@ -94,10 +97,16 @@ func (t *Trial) Freeze(tb testing.TB, d time.Duration) {
 // KillBrokers ends brokers as kill -9 does, for a while.
 func (t *Trial) KillBrokers(tb testing.TB, down time.Duration, brokers ...int) {
 	tb.Helper()
+	t.KillBrokersWhile(tb, func() { Wait(tb, down) }, brokers...)
+}
+
+// KillBrokersWhile ends brokers as kill -9 does, for as long as fn takes.
+func (t *Trial) KillBrokersWhile(tb testing.TB, fn func(), brokers ...int) {
+	tb.Helper()
 	for _, i := range brokers {
 		t.Cluster.Kill(tb, i)
 	}
-	Wait(tb, down)
+	fn()
 	for _, i := range brokers {
 		t.Cluster.Restart(tb, i)
 	}
@@ -128,7 +137,7 @@ func (t *Trial) HangBroker(tb testing.TB, i int, d time.Duration) {
 // Coordinator is the index of the broker that coordinates the trial's transactions.
 func (t *Trial) Coordinator(tb testing.TB) int {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(tb.Context(), Patience)
 	defer cancel()
 	for { // A broker that has just started is known before it answers, or answers before it is known.
 		all, err := t.admin.ListTransactions(ctx, nil, nil)

@@ -113,7 +113,7 @@ func (p *Process) Terminate(tb testing.TB) int {
 	tb.Helper()
 	p.look()
 	p.signal(tb, syscall.SIGTERM)
-	return p.Exit(tb, time.Minute)
+	return p.Exit(tb, Patience)
 }
 
 func (p *Process) signal(tb testing.TB, s os.Signal) {

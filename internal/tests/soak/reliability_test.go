@@ -20,7 +20,11 @@ type trial struct {
 	minutes int
 	change  func(*sim.Options)
 	env     map[string]string
+	// allowed is how many requests the API answers before the fault; all where it is zero.
+	allowed int
 	breaks  func(tb testing.TB, t *soak.Trial)
+	// least is how often each fault must have been injected at least: the trial goes on until it was.
+	least map[string]int
 }
 
 // results are printed when all trials of a test are over.
@@ -34,8 +38,14 @@ func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
 	started := time.Now()
 	trial := rig.NewTrial(t, c.name, max(3, c.minutes), c.change)
 	maps.Copy(trial.Env, c.env)
+	if c.allowed > 0 {
+		trial.Gate.Allow(c.allowed)
+	}
 	trial.Start(t)
-	c.breaks(t, trial)
+	if c.breaks != nil {
+		c.breaks(t, trial)
+	}
+	trial.AwaitFaults(t, c.least, soak.Patience)
 	result := trial.Finish(t)
 	if len(result.Injected) == 0 {
 		t.Error("nothing was injected")
@@ -72,15 +82,25 @@ func TestReliabilityOnApacheKafka(t *testing.T) {
 	}
 }
 
-// patience bounds how long a trial waits until something is published; it is long for machines that do other things too.
-const patience = 3 * time.Minute
-
 // often repeats a fault after a wait of up to most.
 func often(tb testing.TB, dice soak.Dice, n int, most time.Duration, fault func()) {
 	tb.Helper()
 	for range n {
 		soak.Wait(tb, dice.Between(0, most))
 		fault()
+	}
+}
+
+// killInTransactions kills jmpub until it was killed n times within an open transaction, which most are for some milliseconds.
+func killInTransactions(tb testing.TB, dice soak.Dice, t *soak.Trial, n int) {
+	tb.Helper()
+	const attempts = 4
+	for kills := 0; t.Injected[soak.KilledInTransaction] < n; kills++ {
+		if kills > attempts*n {
+			tb.Fatalf("%s: of %d kills, %d were in an open transaction, want %d", t.Name, kills, t.Injected[soak.KilledInTransaction], n)
+		}
+		soak.Wait(tb, dice.Between(0, 500*time.Millisecond))
+		t.KillInTransaction(tb)
 	}
 }
 
@@ -91,7 +111,7 @@ func processTrials(dice soak.Dice) []trial {
 	return []trial{
 		{name: "jmpub killed", minutes: 10, breaks: func(tb testing.TB, t *soak.Trial) {
 			often(tb, killing, 100, time.Second, func() { t.Kill(tb) })
-			often(tb, killing, 100, 500*time.Millisecond, func() { t.KillInTransaction(tb) })
+			killInTransactions(tb, killing, t, 100)
 		}},
 		{name: "jmpub ended", breaks: func(tb testing.TB, t *soak.Trial) {
 			often(tb, ending, 20, 2*time.Second, func() { t.Restart(tb) })
@@ -112,11 +132,9 @@ func processTrials(dice soak.Dice) []trial {
 }
 
 func apiTrials() []trial {
-	// For as long as it takes to read all of it.
-	nothing := func(testing.TB, *soak.Trial) {}
 	return []trial{
 		{name: "API cut off", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
 			for range 5 {
 				soak.Wait(tb, time.Second)
 				t.Network(tb, "API cut off", 2*time.Second, []*soak.Link{t.Link}, func(l *soak.Link) { l.Cut(tb) })
@@ -129,20 +147,41 @@ func apiTrials() []trial {
 		{name: "API slow", change: func(o *sim.Options) {
 			o.Latency, o.LatencyJitter = 100*time.Millisecond, 200*time.Millisecond
 			o.Slow, o.SlowBy = 0.1, 2*time.Second
-		}, breaks: nothing},
-		{name: "API limits the rate", change: func(o *sim.Options) { o.PerMinute, o.QuotaHeader = 150, true }, breaks: nothing},
-		{name: "API limits the rate, no headers", change: func(o *sim.Options) { o.PerMinute, o.NoRateHeaders = 150, true }, breaks: nothing},
+		}, least: map[string]int{"API: slow": 20}},
+		// Whoever sees the headers stops when nothing is left, so only what is under way then is too much. There are more than twice
+		// as many pages as a minute allows: its quota ends while several are asked for at a time, wherever in a minute the trial begins.
+		{name: "API limits the rate", minutes: 20, change: func(o *sim.Options) {
+			o.PerMinute, o.QuotaHeader, o.Rate, o.Latency = 100, true, 20, 100*time.Millisecond
+		}, least: map[string]int{rateExceeded: 2}},
+		{name: "API limits the rate, no headers", change: func(o *sim.Options) {
+			o.PerMinute, o.NoRateHeaders = 150, true
+		}, least: map[string]int{rateExceeded: 10}},
 		// One request in eleven takes longer than a cursor lives, so most windows of several pages are read again.
-		{name: "API's cursors expire", change: func(o *sim.Options) {
+		{name: "API's cursors expire", minutes: 10, change: func(o *sim.Options) {
 			o.CursorTTL, o.LatencyJitter = 300*time.Millisecond, 330*time.Millisecond
-		}, breaks: nothing},
-		{name: "API lies and breaks", minutes: 10, change: hostile, breaks: nothing},
+		}, least: map[string]int{"API: expired cursors": 10}},
+		{name: "API lies and breaks", minutes: 10, change: hostile, least: everyKind(3)},
 		{name: "API by the sender's clock, strict bounds", minutes: 10, change: func(o *sim.Options) {
 			hostile(o)
 			o.End = time.Now() // A sender's clock that is slow makes a live row late.
 			o.Clock, o.BeginStrict, o.EndStrict, o.EndMillis, o.CursorAtEnd = sim.SenderClock, true, true, true, true
-		}, breaks: nothing},
+		}, least: everyKind(3)},
 	}
+}
+
+// rateExceeded is how a trial counts requests beyond the quota.
+const rateExceeded = "API: rate exceeded"
+
+// everyKind wants each fault of a hostile API n times.
+func everyKind(n int) map[string]int {
+	least := make(map[string]int)
+	for _, kind := range []string{
+		"rate limited", "rate limited bare", "server error", "html error", "html page", "truncated", "malformed", "dropped",
+		"dropped headers", "dropped midway", "repeated", "displaced", "shuffled", "wrong total", "expired early", "slow",
+	} {
+		least["API: "+kind] = n
+	}
+	return least
 }
 
 // hostile is an API in which everything goes wrong now and then, a fifth of the time.
@@ -159,43 +198,47 @@ func clusterTrials(dice soak.Dice) []trial {
 	others := func(i int) []int { return []int{(i + 1) % 3, (i + 2) % 3} }
 	return []trial{
 		{name: "coordinator killed", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
 			for range 3 {
 				t.KillBrokers(tb, dice.Between(time.Second, 4*time.Second), t.Coordinator(tb))
 				t.Inject("coordinator among them")
 			}
 		}},
 		{name: "leaders killed", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
 			for i := range 3 { // Each leads a third of the partitions.
 				t.KillBrokers(tb, dice.Between(time.Second, 4*time.Second), i)
 			}
 			t.KillBrokers(tb, 3*time.Second, others(dice.IntN(3))...)
 		}},
 		{
-			name: "all brokers down for longer than a cursor lives", change: func(o *sim.Options) { o.CursorTTL = 5 * time.Second },
+			// A third of the history is read by then.
+			name: "all brokers down for longer than a cursor lives", allowed: 60, change: func(o *sim.Options) { o.CursorTTL = 5 * time.Second },
 			breaks: func(tb testing.TB, t *soak.Trial) {
-				t.Await(tb, time.Now().Add(-170*time.Second), patience) // History is left to be read.
-				t.KillBrokers(tb, 12*time.Second, 0, 1, 2)
+				t.AwaitGate(tb)
+				t.KillBrokersWhile(tb, func() {
+					t.Gate.Open()
+					soak.Wait(tb, 12*time.Second)
+				}, 0, 1, 2)
 			},
 		},
 		{
 			name: "min.insync.replicas not met", env: map[string]string{"JMPUB_TOPICS_MIN_INSYNC_REPLICAS": "3"},
 			breaks: func(tb testing.TB, t *soak.Trial) {
-				t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+				t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
 				for range 2 {
 					t.KillBrokers(tb, 10*time.Second, dice.IntN(3))
 				}
 			},
 		},
 		{name: "brokers hang", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
 			for i := range 3 {
 				t.HangBroker(tb, i, dice.Between(time.Second, 12*time.Second))
 			}
 		}},
 		{name: "network to Kafka", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), patience)
+			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
 			all := t.Brokers
 			for i := range all {
 				t.Network(tb, "one broker cut off", dice.Between(time.Second, 4*time.Second), all[i:i+1], func(l *soak.Link) { l.Cut(tb) })

@@ -43,18 +43,11 @@ func (t *Trial) Finish(tb testing.TB) Result {
 	}
 	report := t.Check(tb, v.End)
 	result := Result{
-		Name: t.Name, Injected: maps.Clone(t.Injected), Processes: t.started, GaveUp: t.gaveUp,
+		Name: t.Name, Injected: t.faults(), Processes: t.started, GaveUp: t.gaveUp,
 		Rows: report.Rows, Missing: report.Missing, Duplicated: report.Duplicated,
 		Wrong: report.Misrouted + report.Altered + report.Unknown,
 		Peak:  max(t.peak, t.Process.peak), End: v.Resident,
 	}
-	stats := t.Sim.Stats()
-	for fault, n := range stats.Faults {
-		result.Injected["API: "+strings.ReplaceAll(string(fault), "_", " ")] += int(n)
-	}
-	result.Injected["API: expired cursors"] = int(stats.Expired)
-	result.Injected["API: rate exceeded"] = int(stats.Limited)
-	maps.DeleteFunc(result.Injected, func(_ string, n int) bool { return n == 0 })
 	t.console(tb, v.End, &result)
 	return result
 }
@@ -65,10 +58,10 @@ const mostMemory = 160 << 20
 // console counts what Kafka's own console consumer, a Java client, sees.
 func (t *Trial) console(tb testing.TB, end time.Time, result *Result) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(tb.Context(), Patience)
 	defer cancel()
 	// It ends when nothing has come for a while, which it may have to be given more of.
-	for _, patience := range []time.Duration{4 * time.Second, 20 * time.Second} {
+	for _, patience := range []time.Duration{4 * time.Second, 20 * time.Second, time.Minute} {
 		seen, err := t.consoleIDs(ctx, patience)
 		if err != nil {
 			tb.Fatalf("%s: %v", t.Name, err)

@@ -62,9 +62,10 @@ type Trial struct {
 	*Rig
 
 	Name string
-	// Sim is the API, Link the way to it.
+	// Sim is the API, Link the way to it, Gate lets as many requests to it as a test allows; it begins open.
 	Sim  *sim.Server
 	Link *Link
+	Gate *Gate
 	// Process is the one that was started last.
 	Process *Process
 	// Env are its settings.
@@ -102,8 +103,12 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := httptest.NewServer(api)
-	tb.Cleanup(server.Close)
+	gate := newGate(api)
+	server := httptest.NewServer(gate)
+	tb.Cleanup(func() {
+		gate.Open() // A request that is held back would keep the server from closing.
+		server.Close()
+	})
 	ahead := time.Duration(0)
 	if o.Clock == sim.SenderClock {
 		ahead = sim.SenderAhead
@@ -115,7 +120,7 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 		return c
 	}, name)
 	t := &Trial{
-		Rig: r, Name: name, Sim: api, begin: o.Begin, ahead: ahead, Injected: make(map[string]int),
+		Rig: r, Name: name, Sim: api, Gate: gate, begin: o.Begin, ahead: ahead, Injected: make(map[string]int),
 		Link: NewLink(tb, "API", "127.0.0.1:0", strings.TrimPrefix(server.URL, "http://")),
 		log:  filepath.Join(tb.TempDir(), "jmpub.log"),
 	}
@@ -205,6 +210,62 @@ func (t *Trial) Await(tb testing.TB, end time.Time, within time.Duration) Vitals
 		}
 		Wait(tb, 200*time.Millisecond)
 	}
+}
+
+// Patience bounds how long a test waits for what a healthy process does, on a machine that does other things too. It is there so
+// that a mistake ends the test: no test measures its work by it.
+const Patience = 3 * time.Minute
+
+// AwaitFaults lets the trial go on until each of these faults was injected as often, so that what a trial tries does not depend
+// on how fast the machine is. Those of the API are counted by the API.
+func (t *Trial) AwaitFaults(tb testing.TB, least map[string]int, within time.Duration) {
+	tb.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		lacking := t.lacking(least)
+		if len(lacking) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s: after %v too little was injected: %s", t.Name, within, strings.Join(lacking, ", "))
+		}
+		t.Revive(tb)
+		Wait(tb, 200*time.Millisecond)
+	}
+}
+
+// AwaitGate waits until all requests have come in that the gate allowed.
+func (t *Trial) AwaitGate(tb testing.TB) {
+	tb.Helper()
+	for deadline := time.Now().Add(Patience); !t.Gate.Used(); Wait(tb, 20*time.Millisecond) {
+		t.Revive(tb)
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s: jmpub does not ask for what it may have; the log ends:\n%s", t.Name, t.Process.Tail(40))
+		}
+	}
+}
+
+// lacking says which faults were not injected as often yet.
+func (t *Trial) lacking(least map[string]int) (all []string) {
+	injected := t.faults()
+	for _, kind := range slices.Sorted(maps.Keys(least)) {
+		if injected[kind] < least[kind] {
+			all = append(all, fmt.Sprintf("%s %d times, not %d", kind, injected[kind], least[kind]))
+		}
+	}
+	return all
+}
+
+// faults counts those that were injected so far, those of the API among them.
+func (t *Trial) faults() map[string]int {
+	all := maps.Clone(t.Injected)
+	stats := t.Sim.Stats()
+	for fault, n := range stats.Faults {
+		all["API: "+strings.ReplaceAll(string(fault), "_", " ")] += int(n)
+	}
+	all["API: expired cursors"], all["API: rate exceeded"] = int(stats.Expired), int(stats.Limited)
+	maps.DeleteFunc(all, func(_ string, n int) bool { return n == 0 })
+	return all
 }
 
 // Wait lets time pass for the world outside.

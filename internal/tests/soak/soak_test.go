@@ -16,13 +16,17 @@ import (
 
 // The arguments of a soak; see `make soak`.
 var (
-	length = flag.Duration("soak.for", 3*time.Minute, "how long faults are injected")
+	faults = flag.Int("soak.faults", 40, "how many faults are injected, besides those of the API")
 	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time")
 	keep   = flag.String("soak.keep", "", "a folder for the logs of what failed")
 )
 
-// epoch is how long one history is broken before it is looked at as a whole: the memory of a soak of hours is bounded by it.
-const epoch = 5 * time.Minute
+const (
+	// epoch is how many faults one history has before it is looked at as a whole: the memory of a soak of hours is bounded by it.
+	epoch = 60
+	// lookEvery is after how many faults all that is there is read.
+	lookEvery = 6
+)
 
 // TestSoakOnApacheKafka injects faults of all kinds in any order. Between faults all that is there is read: nothing may be
 // there twice, altered, or from nowhere. At the end of each epoch everything must be there.
@@ -30,27 +34,25 @@ func TestSoakOnApacheKafka(t *testing.T) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("seed %d, for %v", *seed, *length)
+	t.Logf("seed %d, %d faults", *seed, *faults)
 	dice := soak.NewDice(*seed)
 	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
 	rig.Keep = *keep
 	var results []soak.Result
 	t.Cleanup(func() { soak.Print(os.Stdout, results) })
-	end := time.Now().Add(*length)
-	for n := 1; time.Now().Before(end) && !t.Failed(); n++ {
+	for n, left := 1, *faults; left > 0 && !t.Failed(); n++ {
 		started := time.Now()
-		until := started.Add(min(epoch, time.Until(end)))
 		trial := rig.NewTrial(t, fmt.Sprintf("epoch %d", n), 5, func(o *sim.Options) { unlike(dice, o) })
 		trial.Env["JMPUB_KAFKA_TRANSACTION_TIMEOUT"] = "10s"
 		trial.Start(t)
-		for looked := started; time.Now().Before(until); {
+		for i := range min(epoch, left) {
+			left--
 			soak.Wait(t, dice.Between(0, 3*time.Second))
 			trial.Revive(t)
 			breakSomething(t, dice, trial)
-			if time.Since(looked) > 30*time.Second {
+			if (i+1)%lookEvery == 0 {
 				// Every fault is over: what is committed by now is known, and nothing of it may be missing.
 				trial.Check(t, trial.Vitals(t).End)
-				looked = time.Now()
 			}
 		}
 		result := trial.Finish(t)

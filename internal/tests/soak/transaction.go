@@ -3,16 +3,13 @@ package soak
 import (
 	"context"
 	"runtime"
-	"strconv"
 	"testing"
 	"time"
-
-	"github.com/jmpub/jmpub/checkpoint"
 )
 
 // transactionalID is that of the trial's live run.
 func (t *Trial) transactionalID() string {
-	return t.Env["JMPUB_GROUP"] + "-" + strconv.Itoa(checkpoint.ShardOf(t.Env["JMPUB_APP_KEY"], trialPartitions))
+	return t.Env["JMPUB_GROUP"] + "/" + t.Env["JMPUB_TOPIC_PREFIX"] + "/" + t.Env["JMPUB_APP_KEY"]
 }
 
 // inTransaction tells whether the coordinator knows of an open transaction of the trial's. It does not while the coordinator
@@ -43,7 +40,7 @@ func (t *Trial) KillInTransaction(tb testing.TB) {
 // Expire stops the process in a transaction for so long that the broker ends it.
 func (t *Trial) Expire(tb testing.TB, d time.Duration) {
 	tb.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
 		t.awaitTransaction(tb, 10*time.Second)
 		t.Process.Pause(tb)
 		if !t.inTransaction(tb) { // It was over before the process stood still.

@@ -36,12 +36,12 @@ const appKey = "4f7aef34fb361292c566a1cd"
 func TestEventsAreCloudEvents(t *testing.T) {
 	schemas := srfake.New()
 	t.Cleanup(schemas.Close)
-	client, err := registry.New(registry.Config{URL: schemas.URL(), Register: true, Password: func() string { return "" }})
+	client, err := registry.New(registry.Config{URL: schemas.URL(), Register: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	decoder := avrotest.NewReader(schemas.URL())
-	for _, cfg := range []sink.Config{{}, {ReplayID: "r-1"}, {Format: sink.FormatAvro, Schemas: client}} {
+	for _, cfg := range []sink.WriterConfig{{}, {ReplayID: "r-1"}, {Format: sink.FormatAvro, Schemas: client}} {
 		events := normalized(t)
 		records := published(t, events, cfg)
 		if len(records) != len(events) {
@@ -126,7 +126,7 @@ func forbidden(char rune) bool {
 func TestTheSDKRefuses(t *testing.T) {
 	events := normalized(t)
 	timed := slices.IndexFunc(events, func(e event.Event) bool { return len(e.Time) > 0 })
-	r := published(t, events[timed:timed+1], sink.Config{})[0]
+	r := published(t, events[timed:timed+1], sink.WriterConfig{})[0]
 	change := func(name, value string) *kgo.Record {
 		changed := *r
 		changed.Headers = slices.Clone(r.Headers)
@@ -197,7 +197,7 @@ func normalized(t *testing.T) []event.Event {
 }
 
 // published are the records of events that the sink wrote, configured so.
-func published(t *testing.T, events []event.Event, cfg sink.Config) []*kgo.Record {
+func published(t *testing.T, events []event.Event, cfg sink.WriterConfig) []*kgo.Record {
 	t.Helper()
 	broker, err := broker.Start(broker.Options{})
 	if err != nil {
@@ -209,11 +209,16 @@ func published(t *testing.T, events []event.Event, cfg sink.Config) []*kgo.Recor
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	cfg.Client, cfg.Prefix, cfg.TransactionalID, cfg.Compression = conn.Client, "jmessage", "test", "zstd"
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: conn.Client, Prefix: "jmessage", Create: true, Partitions: 1, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+		Retry: pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.TransactionalID, cfg.Compression = "test", "zstd"
 	cfg.PartitionBy, cfg.RecordTime = sink.ByMsgID, sink.TimePublish
-	cfg.Retry = pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond}
-	cfg.Topics = sink.TopicsConfig{Create: true, Partitions: 1, Replication: -1, Retention: -1, MinInsyncReplicas: -1}
-	out, err := sink.New(cfg)
+	out, err := sink.NewWriter(topics, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +226,7 @@ func published(t *testing.T, events []event.Event, cfg sink.Config) []*kgo.Recor
 	return consume(t, broker.Addrs(), len(events))
 }
 
-func publish(t *testing.T, out *sink.Sink, events []event.Event) {
+func publish(t *testing.T, out *sink.Writer, events []event.Event) {
 	t.Helper()
 	if err := out.Open(t.Context()); err != nil {
 		t.Fatal(err)

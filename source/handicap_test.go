@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// order lets requests of given ranks come at given times, and tells in which order they went.
+// order lets requests of given handicaps come at given times, and notes in which order they went.
 type order struct {
 	l    *limiter
 	all  sync.WaitGroup
@@ -19,10 +19,10 @@ type order struct {
 	at   map[string]time.Duration
 }
 
-func (o *order) ask(t *testing.T, name string, r rank, start time.Time) {
+func (o *order) ask(t *testing.T, name string, h handicap, start time.Time) {
 	t.Helper()
 	o.all.Go(func() {
-		if err := o.l.wait(t.Context(), r); err != nil {
+		if err := o.l.wait(t.Context(), h); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		o.mu.Lock()
@@ -32,23 +32,23 @@ func (o *order) ask(t *testing.T, name string, r rank, start time.Time) {
 	})
 }
 
-// TestRanksHaveTheirTurn fills the queue with what may wait, and then comes with what matters.
-func TestRanksHaveTheirTurn(t *testing.T) {
+// TestHandicapsOrderTheQueue fills the queue with what may wait, and then comes with what matters.
+func TestHandicapsOrderTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &order{l: newLimiter(Rate{Requests: 60, Per: time.Minute}), at: make(map[string]time.Duration)}
 		start := time.Now()
 		for _, name := range []string{"list 1", "list 2", "list 3"} {
-			o.ask(t, name, rankBeside, start)
+			o.ask(t, name, extraHandicap, start)
 			synctest.Wait()
 		}
 		time.Sleep(100 * time.Millisecond)
 		for _, name := range []string{"group 1", "group 2"} {
-			o.ask(t, name, rankStream, start)
+			o.ask(t, name, streamHandicap, start)
 			synctest.Wait()
 		}
-		o.ask(t, "messages", rankApp, start)
+		o.ask(t, "messages", noHandicap, start)
 		o.all.Wait()
-		// The first went at once, and the second had the turn already.
+		// The first went at once, and the second waited for the bucket already.
 		want := []string{"list 1", "list 2", "messages", "group 1", "group 2", "list 3"}
 		if !slices.Equal(o.went, want) {
 			t.Errorf("went %v, want %v", o.went, want)
@@ -66,9 +66,9 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		busy, stop := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		var served [2]int
-		for i, r := range []rank{rankApp, rankStream, rankStream} {
+		for i, h := range []handicap{noHandicap, streamHandicap, streamHandicap} {
 			all.Go(func() {
-				for l.wait(busy, r) == nil {
+				for l.wait(busy, h) == nil {
 					served[min(i, 1)]++
 				}
 			})
@@ -76,7 +76,7 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		// One asks again at once, so it is never out of the queue: the streams pass it only by waiting longer.
 		time.Sleep(time.Minute)
 		start := time.Now()
-		if err := l.wait(t.Context(), rankBeside); err != nil {
+		if err := l.wait(t.Context(), extraHandicap); err != nil {
 			t.Errorf("wait: %v", err)
 		}
 		if took := time.Since(start); took < 55*time.Second || took > 70*time.Second {
@@ -91,27 +91,27 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	})
 }
 
-// TestTurnsSurviveThoseWhoGiveUp lets waiters leave the queue, one of them just as it gets the turn.
-func TestTurnsSurviveThoseWhoGiveUp(t *testing.T) {
+// TestQueueSurvivesThoseWhoGiveUp lets waiters leave the queue, one of them just as it may go on.
+func TestQueueSurvivesThoseWhoGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(Rate{Requests: 1, Per: time.Second})
 		var all sync.WaitGroup
 		for i := range 20 {
 			all.Go(func() {
-				// One a second gets through; the deadlines are at the very instants at which turns pass.
+				// One a second gets through; the deadlines are at the very instants at which one goes on.
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Second/2)
 				defer cancel()
-				if err := l.wait(ctx, rankStream); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if err := l.wait(ctx, streamHandicap); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("wait: %v", err)
 				}
 			})
 		}
 		all.Wait()
-		if err := l.wait(t.Context(), rankApp); err != nil {
+		if err := l.wait(t.Context(), noHandicap); err != nil {
 			t.Errorf("wait: %v", err)
 		}
-		if l.taken || len(l.waiting) > 0 {
-			t.Errorf("the turn is taken: %v, %d wait; want nobody", l.taken, len(l.waiting))
+		if l.busy || len(l.queue) > 0 {
+			t.Errorf("somebody goes on: %v, %d wait; want nobody", l.busy, len(l.queue))
 		}
 	})
 }

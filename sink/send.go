@@ -20,13 +20,26 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
+// sender sends batches to the partitions' leaders.
+type sender struct {
+	client      *kafkago.Client
+	retry       pipeline.Retry
+	compression protocol.Attributes
+	producer    *producer
+	// topics are all that may be written to, checkpoints is the one of them that holds the checkpoints.
+	topics      []string
+	checkpoints string
+}
+
 // lane is what goes to one partition: its batches one after another, one of them in flight.
 type lane struct {
 	*partition
 	chunks []chunk
-	// batch is the encoded batch in flight.
+	// batch is the encoded batch in flight; nil between two rounds.
 	batch *bytes.Buffer
-	sent  bool
+	// unanswered is set when a request with the batch ended without an answer, so that the transport may still be reading it.
+	unanswered bool
+	sent       bool
 	// ranges are where the batches stand.
 	ranges []pipeline.OffsetRange
 }
@@ -37,28 +50,22 @@ type lane struct {
 // One request a leader and not one a partition, because a broker checks with the coordinator that a partition belongs to
 // the transaction (KIP-890), and answers a check that is still waiting with an error when the same producer sends another
 // request.
-func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipeline.OffsetRange, error) {
+func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]pipeline.OffsetRange, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
-	places := make([]place, 0, len(work))
+	partitions := make([]topicPartition, 0, len(work))
 	lanes := make([]*lane, 0, len(work))
 	for p, chunks := range work {
-		places = append(places, p)
-		buf, _ := buffers.Get().(*bytes.Buffer)
-		lanes = append(lanes, &lane{partition: t.at(p), chunks: chunks, batch: buf})
+		partitions = append(partitions, p)
+		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks})
 	}
-	defer func(all []*lane) {
-		for _, l := range all {
-			buffers.Put(l.batch)
-		}
-	}(slices.Clone(lanes))
-	if err := t.join(ctx, places); err != nil {
+	if err := s.producer.join(ctx, partitions); err != nil {
 		return nil, err
 	}
 	var ranges []pipeline.OffsetRange
 	for len(lanes) > 0 {
-		if err := t.round(ctx, lanes); err != nil {
+		if err := s.round(ctx, lanes); err != nil {
 			return nil, err
 		}
 		left := lanes[:0]
@@ -77,38 +84,61 @@ func (t *transaction) write(ctx context.Context, work map[place][]chunk) ([]pipe
 // buffers are reused between batches, which have up to a megabyte.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
 
+// takeBuffer gives the lane memory for its next batch.
+func (l *lane) takeBuffer() {
+	l.batch, _ = buffers.Get().(*bytes.Buffer)
+	l.sent, l.unanswered = false, false
+}
+
+// releaseBuffer gives the memory back, but only when nobody can still read it. An answer shows that the broker had all of the
+// batch. A request that ended without one may still wait for its connection in the transport, which would then send whatever
+// stands in the memory by that time: that memory is left to the garbage collector.
+func (l *lane) releaseBuffer() {
+	if !l.unanswered {
+		buffers.Put(l.batch)
+	}
+	l.batch = nil
+}
+
 // round sends the next batch of each lane until all of them are taken, always the same bytes.
-func (t *transaction) round(ctx context.Context, lanes []*lane) error {
+func (s *sender) round(ctx context.Context, lanes []*lane) error {
+	for _, l := range lanes {
+		l.takeBuffer()
+	}
+	defer func() {
+		for _, l := range lanes {
+			l.releaseBuffer()
+		}
+	}()
 	encoding := errgroup.Group{}
 	encoding.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range lanes {
-		l.sent = false
 		encoding.Go(func() error {
 			c := l.chunks[0]
-			return encode(l.batch, &source{n: c.n, fill: c.fill}, t.compression, &t.producer, l.sequence)
+			return encode(l.batch, &recordSource{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
 		})
 	}
 	if err := encoding.Wait(); err != nil {
 		return err
 	}
-	op := "produce to " + placesOf(lanes)
-	return t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-		requests, err := t.byLeader(ctx, op, lanes)
+	op := "produce to " + topicsOf(lanes)
+	return s.retry.Do(ctx, op, func(ctx context.Context) error {
+		requests, err := s.byLeader(ctx, op, lanes)
 		if err != nil {
 			return err
 		}
 		errs := make([]error, len(requests))
 		var sending sync.WaitGroup
 		for i, request := range requests {
-			sending.Go(func() { errs[i] = t.send(ctx, request) })
+			sending.Go(func() { errs[i] = s.send(ctx, request) })
 		}
 		sending.Wait()
 		return worst(errs)
 	})
 }
 
-// placesOf names the topics of the lanes.
-func placesOf(lanes []*lane) string {
+// topicsOf names the topics of the lanes.
+func topicsOf(lanes []*lane) string {
 	var topics []string
 	for _, l := range lanes {
 		if !slices.Contains(topics, l.topic) {
@@ -131,21 +161,21 @@ func worst(errs []error) error {
 }
 
 // byLeader groups the lanes whose batch is not taken yet by their partition's leader, as far as it is known.
-func (t *transaction) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
-	res, err := t.cfg.Client.Metadata(ctx, &kafkago.MetadataRequest{Topics: t.names()})
+func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
+	res, err := s.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: s.topics})
 	if err != nil {
 		return nil, kafka.Fault(op, err)
 	}
-	leaders := make(map[place]int)
+	leaders := make(map[topicPartition]int)
 	for _, topic := range res.Topics {
 		for _, p := range topic.Partitions {
-			leaders[place{topic.Name, int32(p.ID)}] = p.Leader.ID //nolint:gosec // A partition's number.
+			leaders[topicPartition{topic.Name, int32(p.ID)}] = p.Leader.ID //nolint:gosec // A partition's number.
 		}
 	}
 	groups := make(map[int][]*lane)
 	for _, l := range lanes {
 		if !l.sent {
-			groups[leaders[l.place]] = append(groups[leaders[l.place]], l)
+			groups[leaders[l.topicPartition]] = append(groups[leaders[l.topicPartition]], l)
 		}
 	}
 	requests := make([][]*lane, 0, len(groups))
@@ -156,40 +186,43 @@ func (t *transaction) byLeader(ctx context.Context, op string, lanes []*lane) ([
 }
 
 // send sends one request and takes in what it says of each partition.
-func (t *transaction) send(ctx context.Context, lanes []*lane) error {
-	op := "produce to " + placesOf(lanes)
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Client.Timeout)
+func (s *sender) send(ctx context.Context, lanes []*lane) error {
+	op := "produce to " + topicsOf(lanes)
+	ctx, cancel := context.WithTimeout(ctx, s.client.Timeout)
 	defer cancel()
-	res, err := t.cfg.Client.Transport.RoundTrip(ctx, t.cfg.Client.Addr, t.request(lanes))
+	res, err := s.client.Transport.RoundTrip(ctx, s.client.Addr, s.request(lanes))
 	if err != nil {
+		for _, l := range lanes {
+			l.unanswered = true
+		}
 		return kafka.Fault(op, err)
 	}
 	answer, ok := res.(*produce.Response)
 	if !ok {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: fmt.Errorf("the answer is a %T (bug)", res)}
 	}
-	answers := make(map[place]*produce.ResponsePartition)
+	answers := make(map[topicPartition]*produce.ResponsePartition)
 	for i := range answer.Topics {
 		for j := range answer.Topics[i].Partitions {
 			p := &answer.Topics[i].Partitions[j]
-			answers[place{answer.Topics[i].Topic, p.Partition}] = p
+			answers[topicPartition{answer.Topics[i].Topic, p.Partition}] = p
 		}
 	}
 	errs := make([]error, 0, len(lanes))
 	for _, l := range lanes {
-		errs = append(errs, t.settle(l, answers[l.place]))
+		errs = append(errs, s.takeAnswer(l, answers[l.topicPartition]))
 	}
 	return worst(errs)
 }
 
-// timeoutShare is the part of a request's time that the brokers may take to replicate it.
+// timeoutShare divides a request's time: the result is the time that the brokers may take to replicate it.
 const timeoutShare = 2
 
-func (t *transaction) request(lanes []*lane) *rawproduce.Request {
+func (s *sender) request(lanes []*lane) *rawproduce.Request {
 	req := &rawproduce.Request{
-		TransactionalID: t.cfg.TransactionalID,
+		TransactionalID: s.producer.transactionalID,
 		Acks:            int16(kafkago.RequireAll),
-		Timeout:         int32(t.cfg.Client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
+		Timeout:         int32(s.client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
 	}
 	index := make(map[string]int)
 	for _, l := range lanes {
@@ -200,29 +233,29 @@ func (t *transaction) request(lanes []*lane) *rawproduce.Request {
 			req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: l.topic})
 		}
 		req.Topics[at].Partitions = append(req.Topics[at].Partitions, rawproduce.RequestPartition{
-			Partition: l.place.partition,
+			Partition: l.topicPartition.partition,
 			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch.Bytes())},
 		})
 	}
 	return req
 }
 
-// settle takes in the answer for one partition.
-func (t *transaction) settle(l *lane, answer *produce.ResponsePartition) error {
-	op := fmt.Sprintf("produce to %s/%d", l.topic, l.place.partition)
+// takeAnswer takes in the answer for one partition.
+func (s *sender) takeAnswer(l *lane, answer *produce.ResponsePartition) error {
+	op := fmt.Sprintf("produce to %s/%d", l.topic, l.topicPartition.partition)
 	switch {
 	case answer == nil:
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not answer for the partition")}
 	case answer.ErrorCode != 0:
-		return t.sendFault(op, l.place, brokerError(answer))
+		return s.sendFault(op, l.topicPartition, brokerError(answer))
 	case answer.BaseOffset < 0:
-		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not tell the offset")}
+		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("the broker did not say the offset")}
 	}
 	n := l.chunks[0].n
 	l.sent = true
 	l.sequence = next(l.sequence, n)
 	l.ranges = append(l.ranges, pipeline.OffsetRange{
-		Topic: l.topic, Partition: l.place.partition, First: answer.BaseOffset, Last: answer.BaseOffset + int64(n) - 1,
+		Topic: l.topic, Partition: l.topicPartition.partition, First: answer.BaseOffset, Last: answer.BaseOffset + int64(n) - 1,
 	})
 	return nil
 }
@@ -237,13 +270,13 @@ func brokerError(answer *produce.ResponsePartition) error {
 
 // sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
 // where; the ledger needs to know, so the transaction is given up.
-func (t *transaction) sendFault(op string, p place, err error) error {
+func (s *sender) sendFault(op string, p topicPartition, err error) error {
 	if errors.Is(err, kafkago.DuplicateSequenceNumber) {
 		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
 	}
-	fault := kafka.Needs(t.idFault(op, err), kafka.Write.On(p.topic)...)
+	fault := kafka.Needs(s.producer.fault(op, err), kafka.Write.On(p.topic)...)
 	tooLarge := errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
-	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == t.own(pipeline.TopicCheckpoints) {
+	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == s.checkpoints {
 		f.Class = pipeline.Permanent
 		f.Hint = fmt.Sprintf("raise max.message.bytes of %s to %d: a checkpoint holds the ids near its end", p.topic, checkpointMaxBytes)
 	}

@@ -1,0 +1,226 @@
+package checkpoint
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// coverageJSON is the coverage of a day of a stream, as it is published.
+type coverageJSON struct {
+	Version int             `json:"version"`
+	AppKey  string          `json:"app_key"`
+	Stream  pipeline.Stream `json:"stream"`
+	dayJSON
+}
+
+// dayJSON is what is known of a day, as it is published and as it stands in a checkpoint.
+type dayJSON struct {
+	Day string `json:"day"`
+	// Complete tells that the day was read to its end.
+	Complete bool                  `json:"complete"`
+	Read     []rangeJSON           `json:"read"`
+	Hours    []hourJSON            `json:"hours"`
+	Offsets  []pipeline.LastOffset `json:"offsets"`
+}
+
+type rangeJSON struct {
+	Begin time.Time `json:"begin_time"`
+	End   time.Time `json:"end_time"`
+}
+
+type hourJSON struct {
+	pipeline.HourCounts
+	Complete bool `json:"complete"`
+}
+
+const hoursOfDay = 24
+
+func encodeDay(c *pipeline.Coverage) dayJSON {
+	d := dayJSON{
+		Day: c.Day.UTC().Format(time.DateOnly), Complete: c.Whole(pipeline.Window{Begin: c.Day, End: c.Day.Add(hoursOfDay * time.Hour)}),
+		Read: []rangeJSON{}, Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
+	}
+	for _, r := range c.Read {
+		d.Read = append(d.Read, rangeJSON{r.Begin.UTC(), r.End.UTC()})
+	}
+	for hour := range hoursOfDay {
+		h := hourJSON{HourCounts: pipeline.HourCounts{Hour: hour}, Complete: c.HourWhole(hour)}
+		i := slices.IndexFunc(c.Hours, func(known pipeline.HourCounts) bool { return known.Hour == hour })
+		if i >= 0 {
+			h.HourCounts = c.Hours[i]
+		}
+		if i >= 0 || h.Complete {
+			d.Hours = append(d.Hours, h)
+		}
+	}
+	d.Offsets = append(d.Offsets, c.Offsets...)
+	return d
+}
+
+func (d *dayJSON) decode(appKey string, s pipeline.Stream) (pipeline.Coverage, error) {
+	c := pipeline.Coverage{AppKey: appKey, Stream: s}
+	var err error
+	if c.Day, err = time.Parse(time.DateOnly, d.Day); err != nil {
+		return c, damaged("day is %q, not a day such as 2026-07-01", d.Day)
+	}
+	for _, r := range d.Read {
+		w := utc(pipeline.Window{Begin: r.Begin, End: r.End})
+		if err := checkWindow(w); err != nil {
+			return c, err
+		}
+		last := len(c.Read) - 1
+		if w.Begin.Before(c.Day) || w.End.After(c.Day.Add(hoursOfDay*time.Hour)) || last >= 0 && !c.Read[last].End.Before(w.Begin) {
+			return c, damaged("the ranges of read are not in the order of time, touch, or lie outside the day %s", d.Day)
+		}
+		c.Read = append(c.Read, w)
+	}
+	for _, h := range d.Hours {
+		last := len(c.Hours) - 1
+		if h.Hour < 0 || h.Hour >= hoursOfDay || last >= 0 && c.Hours[last].Hour >= h.Hour {
+			return c, damaged("hours has the hour %d in the wrong place", h.Hour)
+		}
+		if h.HourCounts != (pipeline.HourCounts{Hour: h.Hour}) {
+			c.Hours = append(c.Hours, h.HourCounts)
+		}
+	}
+	for _, o := range d.Offsets {
+		if o.Topic == "" || o.Partition < 0 || o.Last < 0 {
+			return c, damaged("offsets has the offset %d of %q/%d", o.Last, o.Topic, o.Partition)
+		}
+	}
+	if len(d.Offsets) > 0 {
+		c.Offsets = d.Offsets
+	}
+	return c, nil
+}
+
+// EncodeCoverage writes the coverage of a day.
+func EncodeCoverage(c *pipeline.Coverage) ([]byte, error) {
+	return encodeJSON("coverage of "+c.Stream.String(), coverageJSON{version, c.AppKey, c.Stream, encodeDay(c)})
+}
+
+// DecodeCoverage reads the coverage of a day. where is where it stands, for the error, which is a *[pipeline.Fault] of class
+// [pipeline.Permanent].
+func DecodeCoverage(value []byte, where string) (pipeline.Coverage, error) {
+	var record coverageJSON
+	err := decodeJSON(value, &record)
+	if err == nil {
+		err = required(map[string]bool{"app_key": record.AppKey != "", "stream": record.Stream.Kind != "", "day": record.Day != ""})
+	}
+	var c pipeline.Coverage
+	if err == nil {
+		c, err = record.decode(record.AppKey, record.Stream)
+	}
+	if err != nil {
+		return pipeline.Coverage{}, decodeFault("the coverage", where, notOurs, err)
+	}
+	return c, nil
+}
+
+// CoverageKey is the key of the coverage of a day: `<app_key>/<stream>/<day>`.
+func CoverageKey(appKey string, s pipeline.Stream, day time.Time) []byte {
+	return append(Key(appKey, s), "/"+day.UTC().Format(time.DateOnly)...)
+}
+
+// Coverage reads the coverage of an app's days back. It remembers where that of each day stands, about 100 bytes a day of a stream,
+// so that a day costs one record to read, and what was written since the last one. It is used by one goroutine at a time.
+type Coverage struct {
+	log    *kafka.Log
+	appKey string
+	// partitions gives the topic's number of partitions, once it is known to exist.
+	partitions func() int
+	// places are, by partition, the offsets at which the newest coverage of each day stands, as far as it was read.
+	places map[int]*places
+}
+
+// places are the newest offsets of the keys of a partition, up to end.
+type places struct {
+	offsets map[string]int64
+	end     int64
+}
+
+var _ pipeline.CoverageReader = (*Coverage)(nil)
+
+// NewCoverage reads the coverage in a topic. partitions gives the topic's number of partitions.
+func NewCoverage(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Coverage {
+	return &Coverage{
+		log: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions, places: make(map[int]*places),
+	}
+}
+
+// Coverage is the committed coverage of a day of a stream; see [pipeline.CoverageReader]. Where the topic was given more partitions, it
+// may still stand in the former one.
+func (c *Coverage) Coverage(ctx context.Context, s pipeline.Stream, day time.Time) (*pipeline.Coverage, error) {
+	key := string(CoverageKey(c.appKey, s, day))
+	own := PartitionOf(c.appKey, s, c.partitions())
+	found, err := c.newest(ctx, own, key)
+	for partition := range c.partitions() {
+		if err != nil || found != nil {
+			break
+		}
+		if partition != own {
+			found, err = c.newest(ctx, partition, key)
+		}
+	}
+	return found, err
+}
+
+// newest is the coverage with a key in a partition; nil if there is none.
+func (c *Coverage) newest(ctx context.Context, partition int, key string) (*pipeline.Coverage, error) {
+	known, err := c.look(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	offset, ok := known.offsets[key]
+	if !ok {
+		return nil, nil //nolint:nilnil // There is none, which is no error.
+	}
+	var found *pipeline.Coverage
+	err = c.log.Known(ctx, partition, kafka.Bounds{First: offset, End: offset + 1}, func(r *kafka.LogRecord) error {
+		if r.Offset != offset || r.Value == nil {
+			return nil
+		}
+		read, err := DecodeCoverage(r.Value, r.Where())
+		found = &read
+		return err
+	})
+	return found, err
+}
+
+// look takes in what was committed in a partition since it was looked at. Where others' transactions are open there, it waits for them:
+// coverage is the last that a transaction writes, so they end soon.
+func (c *Coverage) look(ctx context.Context, partition int) (*places, error) {
+	known := c.places[partition]
+	if known == nil {
+		known = &places{offsets: make(map[string]int64)}
+		c.places[partition] = known
+	}
+	b, err := c.log.Complete(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	b.First = max(b.First, known.end)
+	ours := c.appKey + "/"
+	err = c.log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
+		switch key := string(r.Key); {
+		case !strings.HasPrefix(key, ours):
+		case r.Value == nil:
+			delete(known.offsets, key)
+		default:
+			known.offsets[key] = r.Offset
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	known.end = b.End
+	return known, nil
+}

@@ -1,0 +1,195 @@
+// Package rawjson reads JSON that somebody else wrote, value by value, and gives each value as it stands in the input: no
+// number is rounded, no text rewritten, nothing copied.
+package rawjson
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrTrailing is that something follows the value that should be all of the input.
+var ErrTrailing = errors.New("another value follows the first")
+
+// Reader walks through one JSON value after another, the way they stand in the input.
+//
+//	r.Open(input)
+//	for r.Enter('{'); r.Member(); {
+//		switch string(r.Name()) {
+//		case "total":
+//			total = r.Value()
+//		default:
+//			r.Skip()
+//		}
+//	}
+//	r.End()
+//	return r.Err()
+//
+// What it returns is a part of the input, with no room behind it, and stays valid for as long as the input is not changed. The
+// first error stays: from then on every method returns a zero value and every walk ends, so that it has to be looked at only
+// at the end. Not safe for concurrent use; may be used again for another input.
+type Reader struct {
+	input []byte
+	// buffer lets the decoder read the input where it is.
+	buffer  bytes.Buffer
+	decoder jsontext.Decoder
+	options []jsontext.Options
+	// name is that of the last member, in its quotes.
+	name []byte
+	err  error
+}
+
+// Strict makes a reader that takes what RFC 8259 recommends: valid UTF-8, and each name once in an object.
+func Strict() *Reader { return &Reader{} }
+
+// Lenient makes a reader that takes all that RFC 8259 allows: names may stand more than once, and an escaped lone surrogate
+// (`\ud83d`), which a sender makes who cuts a text within an emoji, is a string too. Bytes that are no UTF-8 pass; who cares
+// checks them before.
+func Lenient() *Reader { return &Reader{options: lenient()} }
+
+func lenient() []jsontext.Options {
+	return []jsontext.Options{
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true),
+	}
+}
+
+// Open begins with an input.
+func (r *Reader) Open(input []byte) {
+	r.input, r.name, r.err = input, nil, nil
+	r.buffer = *bytes.NewBuffer(input)
+	r.decoder.Reset(&r.buffer, r.options...)
+}
+
+// Release forgets the input, so that its memory is not kept alive.
+func (r *Reader) Release() { r.Open(nil) }
+
+// Err is the first error; nil as long as there is none.
+func (r *Reader) Err() error { return r.err }
+
+// Fail makes an error of the caller's the reader's, unless there is one already; nil is none.
+func (r *Reader) Fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// Kind is the first byte of the value that comes next, '0' for every number, or of the bracket that closes what the reader is
+// in. It is 0 where there is neither.
+func (r *Reader) Kind() jsontext.Kind {
+	if r.err != nil {
+		return jsontext.KindInvalid
+	}
+	return r.decoder.PeekKind()
+}
+
+// Offset is where in the input the last value, name or bracket ends. It stays where it was when reading fails.
+func (r *Reader) Offset() int { return int(r.decoder.InputOffset()) }
+
+// Enter moves into the object ('{') or array ('[') that has to come next.
+func (r *Reader) Enter(kind jsontext.Kind) {
+	if r.err != nil {
+		return
+	}
+	token, err := r.decoder.ReadToken()
+	switch {
+	case errors.Is(err, io.EOF):
+		r.err = io.ErrUnexpectedEOF
+	case err != nil:
+		r.err = err
+	case token.Kind() != kind:
+		r.err = fmt.Errorf("%s stands where %s should", token.Kind(), kind)
+	}
+}
+
+// Member moves to the next member of an object, whose value has to be read then, or out of the object.
+func (r *Reader) Member() bool {
+	if !r.Element() {
+		return false
+	}
+	r.name = r.Value()
+	return r.err == nil
+}
+
+// Element tells whether an array has one more element, which has to be read then, and otherwise moves out of it. Where the JSON
+// is broken it says yes, and reading the element fails.
+func (r *Reader) Element() bool {
+	if r.err != nil {
+		return false
+	}
+	if kind := r.decoder.PeekKind(); kind != ']' && kind != '}' {
+		return true
+	}
+	_, r.err = r.decoder.ReadToken()
+	return false
+}
+
+// Name is the decoded name of the member that Member moved to; nil where it is no text (see [Unquote]).
+func (r *Reader) Name() []byte { return Unquote(r.name) }
+
+// QuotedName is the name as it stands in the input.
+func (r *Reader) QuotedName() []byte { return r.name }
+
+// Value reads the next value, whatever it is.
+func (r *Reader) Value() []byte {
+	if r.err != nil {
+		return nil
+	}
+	value, err := r.decoder.ReadValue()
+	if err != nil {
+		r.err = err
+		return nil
+	}
+	end := int(r.decoder.InputOffset())
+	return r.input[end-len(value) : end : end]
+}
+
+// Skip passes over the next value.
+func (r *Reader) Skip() { r.Value() }
+
+// End makes sure that nothing follows.
+func (r *Reader) End() {
+	if r.err != nil {
+		return
+	}
+	if _, err := r.decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		if r.err = err; err == nil {
+			r.err = ErrTrailing
+		}
+	}
+}
+
+// AppendCompact appends a value without its insignificant whitespace, by the reader's rules. It leaves the reader where it is.
+func (r *Reader) AppendCompact(dst, value []byte) ([]byte, error) {
+	return jsontext.AppendFormat(dst, value, r.options...)
+}
+
+// Depth is how deep a value nests: 0 for what is no object or array. Of broken JSON it is that of the part that can be read.
+func Depth(value []byte) int {
+	deepest := 0
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(value), lenient()...)
+	for {
+		if _, err := decoder.ReadToken(); err != nil {
+			return deepest
+		}
+		deepest = max(deepest, decoder.StackDepth())
+	}
+}
+
+// Unquote decodes a JSON string that was read; one without escapes is a part of it. It returns nil for any other value, and for
+// a string with an escaped lone surrogate, which is no text.
+func Unquote(value []byte) []byte {
+	if len(value) < len(`""`) || value[0] != '"' {
+		return nil
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return value[1 : len(value)-1]
+	}
+	text, err := jsontext.AppendUnquote(nil, value)
+	if err != nil {
+		return nil
+	}
+	return text
+}

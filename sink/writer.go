@@ -1,0 +1,165 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// PartitionBy chooses what a record's partition is computed from.
+type PartitionBy string
+
+// The choices. The key is the msgid either way.
+const (
+	ByMsgID        PartitionBy = "msgid"
+	ByConversation PartitionBy = "conversation"
+)
+
+// RecordTime chooses a record's timestamp.
+type RecordTime string
+
+// The choices.
+const (
+	TimePublish RecordTime = "publish"
+	TimeEvent   RecordTime = "event"
+)
+
+// WriterConfig is what the operator sets about how records are written.
+type WriterConfig struct {
+	// TransactionalID is unique to the writer of a shard; empty delivers at least once.
+	TransactionalID string
+	// TransactionTimeout is how long the broker lets a transaction stay open before it aborts it; 3 minutes where zero.
+	// A writer that was killed holds read_committed consumers up for as long, unless another takes over sooner. A window that
+	// is fetched whole takes a moment; one that is streamed is bounded by its cursor's 120 s, and is read again if it
+	// takes longer than this.
+	TransactionTimeout time.Duration
+	// Compression is none, gzip, snappy, lz4 or zstd.
+	Compression string
+	PartitionBy PartitionBy
+	RecordTime  RecordTime
+	// Format is that of the events' values; JSON where empty. Avro needs Schemas.
+	Format  Format
+	Schemas Schemas
+	// ReplayID marks the events of a replay; empty otherwise.
+	ReplayID string
+}
+
+// The bounds of a transaction's time: shorter, and a busy broker aborts healthy ones; the longest is what brokers allow
+// where nothing else is set (transaction.max.timeout.ms).
+const (
+	transactionTimeout         = 3 * time.Minute
+	shortestTransactionTimeout = 10 * time.Second
+	longestTransactionTimeout  = 15 * time.Minute
+)
+
+// codec finds a compression's bits in a batch's attributes.
+func codec(compression string) (protocol.Attributes, bool) {
+	switch compression {
+	case "none":
+		return 0, true
+	case "gzip":
+		return protocol.Gzip, true
+	case "snappy":
+		return protocol.Snappy, true
+	case "lz4":
+		return protocol.Lz4, true
+	case "zstd":
+		return protocol.Zstd, true
+	default:
+		return 0, false
+	}
+}
+
+// Validate reports every mistake at once, by the names of the settings.
+func (c *WriterConfig) Validate() error {
+	var errs []error
+	if _, ok := codec(c.Compression); !ok {
+		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_COMPRESSION: %q is not none, gzip, snappy, lz4 or zstd", c.Compression))
+	}
+	if c.PartitionBy != ByMsgID && c.PartitionBy != ByConversation {
+		errs = append(errs, fmt.Errorf("JMPUB_PARTITION_BY: %q is not msgid or conversation", c.PartitionBy))
+	}
+	if c.RecordTime != TimePublish && c.RecordTime != TimeEvent {
+		errs = append(errs, fmt.Errorf("JMPUB_RECORD_TIME: %q is not publish or event", c.RecordTime))
+	}
+	if c.Format != "" && c.Format != FormatJSON && c.Format != FormatAvro {
+		errs = append(errs, fmt.Errorf("JMPUB_EVENT_FORMAT: %q is not json or avro", c.Format))
+	}
+	if c.Format == FormatAvro && c.Schemas == nil {
+		errs = append(errs, errors.New("JMPUB_EVENT_FORMAT is avro, so JMPUB_SCHEMA_REGISTRY_URL is needed"))
+	}
+	if d := c.TransactionTimeout; d != 0 && (d < shortestTransactionTimeout || d > longestTransactionTimeout) {
+		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_TRANSACTION_TIMEOUT: %v is not between %v and %v",
+			d, shortestTransactionTimeout, longestTransactionTimeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Writer writes to an app's topics. It is used by one goroutine at a time.
+type Writer struct {
+	topics   *Topics
+	format   eventFormat
+	schemas  *schemaIDs
+	producer *producer
+	sender   *sender
+}
+
+var (
+	_ pipeline.Sink        = (*Writer)(nil)
+	_ pipeline.Transaction = (*transaction)(nil)
+)
+
+// NewWriter checks the configuration. Nothing is sent yet, and nothing is held: a writer needs no end.
+func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.TransactionTimeout == 0 {
+		cfg.TransactionTimeout = transactionTimeout
+	}
+	compression, _ := codec(cfg.Compression) // It was checked.
+	client, retry := topics.cfg.Client, topics.cfg.Retry
+	w := &Writer{
+		topics:   topics,
+		format:   eventFormat{values: cfg.Format, partitionBy: cfg.PartitionBy, recordTime: cfg.RecordTime, replayID: cfg.ReplayID},
+		schemas:  newSchemaIDs(&cfg, topics.routing.Events(), retry),
+		producer: newProducer(client, retry, cfg.TransactionalID, cfg.TransactionTimeout),
+	}
+	w.sender = &sender{
+		client: client, retry: retry, compression: compression, producer: w.producer,
+		topics: topics.Names(), checkpoints: topics.routing.Own(pipeline.TopicCheckpoints),
+	}
+	return w, nil
+}
+
+// ExactlyOnce reports whether the writer writes in transactions.
+func (w *Writer) ExactlyOnce() bool { return w.producer.transactional() }
+
+// EnsureSchemas learns the ids of the event topics' schemas, where the format has any. Whoever is going to publish events calls it
+// before the first transaction, so that none waits for a registry; what writes no events needs no registry.
+func (w *Writer) EnsureSchemas(ctx context.Context) error { return w.schemas.learn(ctx) }
+
+// Open takes the right to write; see [pipeline.Sink].
+func (w *Writer) Open(ctx context.Context) error {
+	if err := w.topics.Ensure(ctx); err != nil {
+		return err
+	}
+	return w.producer.open(ctx)
+}
+
+// Forget makes the next Open take the transactional id from whoever has it; see [pipeline.Sink].
+func (w *Writer) Forget() { w.producer.forget() }
+
+// Begin starts a transaction. Nothing is sent: the broker opens it with the first partition.
+func (w *Writer) Begin(context.Context) (pipeline.Transaction, error) {
+	w.producer.begin()
+	return &transaction{
+		routing: w.topics.routing, topics: w.topics.layout(),
+		format: w.format, schemas: w.schemas, producer: w.producer, sender: w.sender,
+	}, nil
+}
