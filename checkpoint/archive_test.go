@@ -168,6 +168,8 @@ func TestOlderRecordsInAnotherPartition(t *testing.T) {
 // TestNewerWaits gives what was committed behind a frontier, all of it, also where somebody's transaction is open before it; what
 // is known to be committed is read without waiting.
 func TestNewerWaits(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	s := newKafkaStore(t, 1)
 	of := stream(t, "users/a")
 	other := s.writer(t, "other")
@@ -197,16 +199,16 @@ func TestNewerWaits(t *testing.T) {
 	if numbers, _, now := read(t, a, audit.Query{}); len(numbers[of.String()]) != 1 || now[0] != frontier[0] {
 		t.Errorf("behind an open transaction %v were read, up to %v", numbers, now)
 	}
-	if l, err := a.At(t.Context(), audit.Place{Offset: frontier[0] + 1}); err != nil || l == nil || l.Sequence != 2 {
+	if l, err := a.At(ctx, audit.Place{Offset: frontier[0] + 1}); err != nil || l == nil || l.Sequence != 2 {
 		t.Errorf("behind an open transaction stands %+v, %v", l, err)
 	}
 	records := 0
 	ranges := []pipeline.OffsetRange{{Topic: s.prefix + string(pipeline.TopicWindows), First: frontier[0] + 1, Last: frontier[0] + 1}}
-	err := a.Records(t.Context(), ranges, func(string, []byte, []byte) error { records++; return nil })
+	err := a.Records(ctx, ranges, func(string, []byte, []byte) error { records++; return nil })
 	if err != nil || records != 1 {
 		t.Errorf("%d records were read, %v", records, err)
 	}
-	newer := func(ctx context.Context) ([]int64, error) {
+	newer := func() ([]int64, error) {
 		var numbers []int64
 		err := a.Newer(ctx, of, frontier, func(l *pipeline.Ledger, _ audit.Place) error {
 			numbers = append(numbers, l.Sequence)
@@ -216,7 +218,7 @@ func TestNewerWaits(t *testing.T) {
 	}
 	found := make(chan []int64)
 	go func() {
-		numbers, err := newer(t.Context())
+		numbers, err := newer()
 		if err != nil {
 			t.Error(err)
 		}
