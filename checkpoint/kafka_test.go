@@ -64,16 +64,16 @@ func newKafkaStore(t *testing.T, partitions int32) *kafkaStore {
 
 func (s *kafkaStore) embed(t *testing.T) {
 	t.Helper()
-	broker, err := broker.Start(broker.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
+	embedded, err := broker.Start(broker.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := broker.Close(); err != nil {
+		if err := embedded.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	s.brokers = broker.Addrs()
+	s.brokers = embedded.Addrs()
 }
 
 func (s *kafkaStore) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
