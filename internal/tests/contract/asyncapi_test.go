@@ -131,16 +131,16 @@ func marshal(t *testing.T, value any) string {
 // topicsMade are the topics that a sink makes, without the prefix, with their configuration.
 func topicsMade(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	broker, err := broker.Start(broker.Options{})
+	embedded, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if closeErr := broker.Close(); closeErr != nil {
+		if closeErr := embedded.Close(); closeErr != nil {
 			t.Error(closeErr)
 		}
 	})
-	conn, err := kafka.Open(kafka.Config{Brokers: broker.Addrs(), ClientID: "test"})
+	conn, err := kafka.Open(kafka.Config{Brokers: embedded.Addrs(), ClientID: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func topicsMade(t *testing.T) map[string]map[string]string {
 	if err = out.EnsureTopics(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(embedded.Addrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}

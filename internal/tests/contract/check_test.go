@@ -77,7 +77,7 @@ func TestStoredRows(t *testing.T) {
 // TestRefusedRecords breaks what no schema sees: how key, headers and value belong together.
 func TestRefusedRecords(t *testing.T) {
 	c := load(t)
-	event := func() record { return recordOf(rows(t)["row-text-single"]) }
+	message := func() record { return recordOf(rows(t)["row-text-single"]) }
 	rejected := func() record { return recordOf(rows(t)["rejected-no-id"]) }
 	own := func(topic, name, key string) func() record {
 		return func() record { return record{topic: topic, key: []byte(key), value: rawExamples(t, name)[0]} }
@@ -88,7 +88,7 @@ func TestRefusedRecords(t *testing.T) {
 	claim := own("checkpoints", "claim", appKey+"!claim")
 	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!claim")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
-	for _, valid := range []func() record{event, rejected, window, notice, position, claim, claimOfReplay, day} {
+	for _, valid := range []func() record{message, rejected, window, notice, position, claim, claimOfReplay, day} {
 		if err := valid().check(c); err != nil {
 			t.Error(err)
 		}
@@ -116,25 +116,25 @@ func TestRefusedRecords(t *testing.T) {
 		change func(*record)
 		says   string
 	}{
-		"unknown topic":                {event, topic("users"), "no such topic"},
-		"event in another topic":       {event, topic("group"), `the topic is "group"`},
-		"event in other":               {event, topic("other"), `the topic is "other"`},
+		"unknown topic":                {message, topic("users"), "no such topic"},
+		"event in another topic":       {message, topic("group"), `the topic is "group"`},
+		"event in other":               {message, topic("other"), `the topic is "other"`},
 		"other in single":              {func() record { return recordOf([]byte(`{"msgid":1}`)) }, topic("single"), `the value says "other"`},
-		"event under another key":      {event, key("5"), "the key"},
-		"event under a key with zeros": {event, key("02456348996"), "the key"},
-		"event without a key":          {event, func(r *record) { r.key = nil }, "the key"},
-		"event without a value":        {event, func(r *record) { r.value = nil }, "no JSON"},
-		"event that is no JSON":        {event, value("{", ""), "no JSON"},
-		"event with a second value":    {event, func(r *record) { r.value = append(r.value, '1') }, "no JSON"},
-		"event that is not UTF-8":      {event, value("hello", "\xff"), "UTF-8"},
-		"event with a fraction as id":  {event, value(`"msgid":2456348996`, `"msgid":2456348996.0`), "the key"},
-		"event with a huge exponent":   {event, value(`"msgid":2456348996`, `"msgid":1e999999999999999999999`), "maximum"},
-		"event with another ce_id":     {event, header("ce_id", "5"), "ce_id"},
-		"event with another source":    {event, header("ce_source", "urn:jmessage:app:other"), "ce_source"},
-		"event with another time":      {event, header("ce_time", "2019-03-22T02:46:25.000Z"), "ce_time"},
-		"event with another subject":   {event, header("ce_subject", "single:a|b"), "ce_subject"},
-		"event with a header twice":    {event, twice, "twice"},
-		"header that is not UTF-8":     {event, header("ce_subject", "\xff"), "UTF-8"},
+		"event under another key":      {message, key("5"), "the key"},
+		"event under a key with zeros": {message, key("02456348996"), "the key"},
+		"event without a key":          {message, func(r *record) { r.key = nil }, "the key"},
+		"event without a value":        {message, func(r *record) { r.value = nil }, "no JSON"},
+		"event that is no JSON":        {message, value("{", ""), "no JSON"},
+		"event with a second value":    {message, func(r *record) { r.value = append(r.value, '1') }, "no JSON"},
+		"event that is not UTF-8":      {message, value("hello", "\xff"), "UTF-8"},
+		"event with a fraction as id":  {message, value(`"msgid":2456348996`, `"msgid":2456348996.0`), "the key"},
+		"event with a huge exponent":   {message, value(`"msgid":2456348996`, `"msgid":1e999999999999999999999`), "maximum"},
+		"event with another ce_id":     {message, header("ce_id", "5"), "ce_id"},
+		"event with another source":    {message, header("ce_source", "urn:jmessage:app:other"), "ce_source"},
+		"event with another time":      {message, header("ce_time", "2019-03-22T02:46:25.000Z"), "ce_time"},
+		"event with another subject":   {message, header("ce_subject", "single:a|b"), "ce_subject"},
+		"event with a header twice":    {message, twice, "twice"},
+		"header that is not UTF-8":     {message, header("ce_subject", "\xff"), "UTF-8"},
 		"rejected row with a key":      {rejected, key("1"), `the key "1"`},
 		"rejected row without reason":  {rejected, func(r *record) { r.headers = r.headers[1:] }, "jmpub_reason"},
 		"rejected row, header twice":   {rejected, twice, "twice"},

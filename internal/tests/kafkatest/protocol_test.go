@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -194,7 +193,7 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-func wantCode(t *testing.T, what string, err error, codes ...kafka.Error) {
+func wantCode(t *testing.T, what string, err error, codes ...kafkago.Error) {
 	t.Helper()
 	for _, code := range codes {
 		if errors.Is(err, code) {
