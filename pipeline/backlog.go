@@ -116,7 +116,8 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) (Checkpoint, error) 
 		if longer {
 			fresh.Until = b.Until
 		}
-		for key := range NewRowSet(b.LiveIDs, b.LiveHashes).All() {
+		own := NewRowSet(b.LiveIDs, b.LiveHashes)
+		for key := range own.All() {
 			if before.Has(key) || longer && !upTo.Has(key) {
 				live.Add(key)
 			}

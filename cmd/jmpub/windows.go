@@ -40,6 +40,7 @@ func newWindows() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			limitReading()
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
 			sums := audit.NewSums(max(every, time.Hour), cfg.Source.TimeZone)
 			each := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
