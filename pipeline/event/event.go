@@ -1,3 +1,5 @@
+// Package event is the transform stage: it turns a row as the Report API sent it into an event, or into a rejection that says why
+// it cannot be one, and an event back into its row. It is pure: the same bytes in, the same bytes out.
 package event
 
 import "fmt"

@@ -1,4 +1,4 @@
-// Package embedded is a Kafka broker inside the process, for the demo, for `jmpub broker` and for tests: franz-go's kfake,
+// Package broker is a Kafka broker inside the process, for the demo, for `jmpub broker` and for tests: franz-go's kfake,
 // with topics, groups and transactions, kept in memory or in a folder. It is no real broker (one log without replicas
 // stands behind all of its nodes), so nothing that jmpub promises about Kafka rests on it.
 package broker
@@ -25,8 +25,7 @@ type Broker struct {
 	lock *flock.Flock
 }
 
-// Start runs a broker until [Broker.Close]. Its errors are *[pipeline.Fault] of class [pipeline.Permanent] that name the
-// mend.
+// Start runs a broker until [Broker.Close]. Its errors are *[pipeline.Fault] of class [pipeline.Permanent] with a hint.
 func Start(o Options) (*Broker, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
