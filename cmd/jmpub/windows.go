@@ -45,7 +45,7 @@ func newWindows() *cobra.Command {
 			each := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
 			if every == 0 {
 				each = show.Window
-				if err := show.WindowHeading(); err != nil {
+				if err = show.WindowHeading(); err != nil {
 					return err
 				}
 			}
