@@ -42,7 +42,7 @@
 // # Backlog
 //
 // A [Checkpoint] may have ranges behind its position that are not published yet ([Backlog]): what lay behind the head when it
-// was followed at once, or what an operator wants published again. They are read beside the live position, from the oldest on,
+// was followed at once, or what an operator wants published again. They are read while the live position goes on, from the oldest on,
 // and the ids of rows near their ends keep each row from being published by both.
 //
 // # Claims

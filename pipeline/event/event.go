@@ -45,7 +45,7 @@ func TargetNamed(targetType string) Target {
 
 // Event is one normalized row. Value and Conversation are the event's own memory.
 type Event struct {
-	// MsgID is the row's msgid: the record's key, in decimal, and the identity by which rows are told apart.
+	// MsgID is the row's msgid: the record's key, in decimal, and what identifies a row.
 	MsgID int64
 	// Target is the topic the event goes to.
 	Target Target

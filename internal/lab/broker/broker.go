@@ -63,7 +63,7 @@ func Start(o Options) (*Broker, error) {
 	return b, nil
 }
 
-// Addrs are the nodes' addresses, host:port, as clients are told them.
+// Addrs are the nodes' addresses, host:port, as clients are given them.
 func (b *Broker) Addrs() []string { return b.addrs }
 
 // Close stops the broker and lets go of its folder. It returns what the broker could not write there. Connections end at
