@@ -15,8 +15,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
-// TestStatisticsBesideMessages publishes both in one run whose sessions fail, and what the app has no right to is told once.
-func TestStatisticsBesideMessages(t *testing.T) {
+// TestStatisticsWithMessages publishes both in one run whose sessions fail, and what the app has no right to is reported once.
+func TestStatisticsWithMessages(t *testing.T) {
 	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC().Add(-time.Hour)

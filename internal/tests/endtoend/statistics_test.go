@@ -289,7 +289,7 @@ func TestStatisticsWithoutTheRight(t *testing.T) {
 	var dropped []pipeline.StreamDropped
 	err := a.follow(t.Context(), nil, func(o pipeline.Observation) {
 		if drop, ok := o.(pipeline.StreamDropped); ok {
-			dropped = append(dropped, drop) // The stream is the only one, so it is told by one goroutine.
+			dropped = append(dropped, drop) // The stream is the only one, so one goroutine reports it.
 		}
 	})
 	if len(dropped) != 1 || dropped[0].Stream != a.stream {

@@ -88,7 +88,7 @@ func (g *guarded) topics(t *testing.T, prefix string) {
 	}
 }
 
-// TestRightsOnApacheKafka takes each of the least rights away, and expects to be told which one is missing before anything
+// TestRightsOnApacheKafka takes each of the least rights away, and expects a message which one is missing before anything
 // is published, and before a process that publishes is fenced.
 func TestRightsOnApacheKafka(t *testing.T) {
 	broker := kafkatest.StartSecure(t, false)
