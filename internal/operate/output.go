@@ -141,6 +141,9 @@ func replayDir(id string) string { return "replay-" + id }
 func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output) error {
 	routing := out.topics.Routing()
 	var read []string
+	if w.replay == "" { // A replay leaves the coverage as it is.
+		read = append(read, routing.Own(pipeline.TopicCoverage))
+	}
 	if out.kafka != nil {
 		if err := conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()); err != nil {
 			return startError(err)
