@@ -93,8 +93,12 @@ func (r *AuditReport) Statistics(days []operate.DayCounts) error {
 // Result shows the end of the audit.
 func (r *AuditReport) Result(result *operate.AuditResult) error {
 	return show(r.Printer, []*operate.AuditResult{result}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired, %s not read\n",
-			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired,
+		others := ""
+		if result.RepairedByOthers > 0 {
+			others = fmt.Sprintf(" and %d by others meanwhile", result.RepairedByOthers)
+		}
+		_, err := fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired%s, %s not read\n",
+			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired, others,
 			counted(result.Holes, "stretch", "stretches"))
 		return err
 	})
