@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,13 +12,19 @@ import (
 )
 
 const (
+	backlogForm = `[{"end_time":"2023-11-14T20:13:20Z","until":"2023-11-14T21:13:20Z","span_seconds":60,` +
+		`"overlap_ids":[1],"overlap_hashes":[],"live_ids":[7,2],"live_hashes":[]},` +
+		`{"end_time":"2023-11-14T21:13:21Z","until":"2023-11-14T22:13:42Z","span_seconds":0,` +
+		`"overlap_ids":[],"overlap_hashes":[-1],"live_ids":[],"live_hashes":[-7]}]`
 	positionForm = `{"version":1,"app_key":"4f7aef34fb361292c566a1cd","stream":"groups/10055201","end_time":"2023-11-14T22:13:42Z",` +
-		`"span_seconds":90,"seen":[2,1,9223372036854775804],"seen_rejected":[-9223372036854775808,9223372036854775806,9223372036854775809],` +
+		`"span_seconds":90,"overlap_ids":[2,1,9223372036854775804],` +
+		`"overlap_hashes":[-9223372036854775808,9223372036854775806,9223372036854775809],"backlog":` + backlogForm + `,"sequence":2,` +
 		`"counts":{"windows":2,"rows":8,"published":4,"skipped":2,"rejected":1,"mismatches":1,"gap_seconds":7},` +
 		`"saved_at":"2023-11-14T22:14:00.987654321Z"}`
 	ledgerForm = `{"version":1,"app_key":"4f7aef34fb361292c566a1cd","stream":"groups/10055201","begin_time":"2023-11-14T22:13:30Z",` +
-		`"end_time":"2023-11-14T22:13:42Z","total":9,"rows":8,"repeated":1,"skipped":2,"published":4,"rejected":1,"pages":2,` +
-		`"requests":3,"restarts":1,"mismatch":true,"started_at":"2023-11-14T22:13:50.123456789Z",` +
+		`"end_time":"2023-11-14T22:13:42Z","sequence":2,"moved_from":"2023-11-14T22:13:32Z","moved_to":"2023-11-14T22:13:42Z",` +
+		`"total":9,"rows":8,"repeated":1,"skipped":2,"published":4,"rejected":1,"pages":2,` +
+		`"requests":3,"restarts":1,"mismatch":true,"backlog":true,"started_at":"2023-11-14T22:13:50.123456789Z",` +
 		`"offsets":[{"topic":"jmessage.group","partition":3,"first":17,"last":21}],"duration_seconds":1.234567891}`
 	noticeForm = `{"version":1,"kind":"mismatch","app_key":"4f7aef34fb361292c566a1cd","stream":"groups/10055201",` +
 		`"begin_time":"2023-11-14T22:13:30Z","end_time":"2023-11-14T22:13:42Z","detail":"a window","total":9,"rows":8,` +
@@ -28,13 +35,20 @@ const (
 func elsewhere() *time.Location { return time.FixedZone("elsewhere", 8*60*60) }
 
 func TestForm(t *testing.T) {
-	closed := window(stream(t, "groups/10055201"), 1)
-	foreign := *closed
-	foreign.Checkpoint.End = closed.Checkpoint.End.In(elsewhere())
-	foreign.Checkpoint.SavedAt = closed.Checkpoint.SavedAt.In(elsewhere())
-	foreign.Ledger.Begin, foreign.Ledger.End = closed.Ledger.Begin.In(elsewhere()), closed.Ledger.End.In(elsewhere())
-	foreign.Ledger.Started = closed.Ledger.Started.In(elsewhere())
-	for _, c := range []*pipeline.Closed{closed, &foreign} {
+	plain := window(stream(t, "groups/10055201"), 1)
+	local := *plain
+	for _, at := range []*time.Time{
+		&local.Checkpoint.End, &local.Checkpoint.SavedAt, &local.Ledger.Begin, &local.Ledger.End,
+		&local.Ledger.MovedFrom, &local.Ledger.MovedTo, &local.Ledger.Started,
+	} {
+		*at = at.In(elsewhere())
+	}
+	local.Checkpoint.Backlog = slices.Clone(plain.Checkpoint.Backlog)
+	for i := range local.Checkpoint.Backlog {
+		b := &local.Checkpoint.Backlog[i]
+		b.End, b.Until = b.End.In(elsewhere()), b.Until.In(elsewhere())
+	}
+	for _, c := range []*closed{plain, &local} {
 		position, err := checkpoint.Encode(&c.Checkpoint)
 		form(t, position, err, positionForm)
 		ledger, err := checkpoint.EncodeLedger(&c.Ledger)
@@ -43,11 +57,11 @@ func TestForm(t *testing.T) {
 		form(t, notice, err, noticeForm)
 	}
 	cp, err := checkpoint.Decode([]byte(positionForm), appKey, "here")
-	decoded(t, cp, err, closed.Checkpoint)
+	decoded(t, cp, err, plain.Checkpoint)
 	ledger, err := checkpoint.DecodeLedger([]byte(ledgerForm), "here")
-	decoded(t, ledger, err, closed.Ledger)
+	decoded(t, ledger, err, plain.Ledger)
 	notice, err := checkpoint.DecodeNotice([]byte(noticeForm), "here")
-	decoded(t, notice, err, closed.Notices[0])
+	decoded(t, notice, err, plain.Notices[0])
 }
 
 func form(t *testing.T, got []byte, err error, want string) {
@@ -71,7 +85,7 @@ func TestEmptyForm(t *testing.T) {
 	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 	cp := pipeline.Checkpoint{AppKey: appKey, Stream: messages, End: second(0), SavedAt: second(1)}
 	value, err := checkpoint.Encode(&cp)
-	if err != nil || !strings.Contains(string(value), `"seen":[],"seen_rejected":[]`) {
+	if err != nil || !strings.Contains(string(value), `"overlap_ids":[],"overlap_hashes":[],"counts"`) {
 		t.Errorf("%s, %v", value, err)
 	}
 	got, err := checkpoint.Decode(value, appKey, "here")
@@ -108,13 +122,13 @@ func TestDamaged(t *testing.T) {
 		{"a list", positionForm, "[]", "array"},
 		{"two values", positionForm, positionForm + positionForm, "damaged"},
 		{"cut off", `,"saved_at":"2023-11-14T22:14:00.987654321Z"}`, "", "damaged"},
-		{"a field twice", `"span_seconds"`, `"seen":[],"span_seconds"`, "duplicate"},
+		{"a field twice", `"span_seconds"`, `"overlap_ids":[],"span_seconds"`, "duplicate"},
 		{"no UTF-8", "groups/10055201", "users/\xff", "UTF-8"},
 		{"no version", `"version":1,`, "", "no version"},
 		{"version 0", `"version":1`, `"version":0`, "no version"},
 		{"a version in words", `"version":1`, `"version":"1"`, "version cannot be a string"},
 		{"a newer version", `"version":1`, `"version":2`, "newer jmpub"},
-		{"a much newer version", positionForm, `{"version":9,"seen":{}}`, "newer jmpub"},
+		{"a much newer version", positionForm, `{"version":9,"overlap_ids":{}}`, "newer jmpub"},
 		{"no app", `"app_key":"4f7aef34fb361292c566a1cd",`, "", "app_key is missing"},
 		{"another app", "4f7a", "4f7b", `"4f7bef34fb361292c566a1cd"`},
 		{"no stream", `"stream":"groups/10055201",`, "", "stream is missing"},
@@ -128,8 +142,8 @@ func TestDamaged(t *testing.T) {
 		{"negative span", `"span_seconds":90`, `"span_seconds":-1`, "-1 seconds are out of range"},
 		{"endless span", `"span_seconds":90`, `"span_seconds":1e300`, "1e300 seconds are out of range"},
 		{"a span in words", `"span_seconds":90`, `"span_seconds":"90s"`, `"90s" is no number`},
-		{"no ids", `"seen":[2,1,9223372036854775804],`, "", "seen is missing"},
-		{"null as ids", `[2,1,9223372036854775804]`, "null", "seen is missing"},
+		{"no ids", `"overlap_ids":[2,1,9223372036854775804],`, "", "overlap_ids is missing"},
+		{"null as ids", `[2,1,9223372036854775804]`, "null", "overlap_ids is missing"},
 		{"an id in quotes", `[2,1,`, `["2",1,`, "first id"},
 		{"an id twice", `[2,1,`, `[2,0,`, "not ascending"},
 		{"unsorted ids", `[2,1,`, `[2,-1,`, "not ascending"},
@@ -137,6 +151,8 @@ func TestDamaged(t *testing.T) {
 		{"a first id beyond 64 bits", `[2,1,`, `[9223372036854775808,1,`, "first id"},
 		{"a further id beyond 64 bits", `9223372036854775804`, `9223372036854775805`, "not ascending"},
 		{"ids that wrap around", `9223372036854775809]`, `18446744073709551615]`, "not ascending"},
+		{"no hashes", `"overlap_hashes":[-9223372036854775808,9223372036854775806,9223372036854775809],`, "", "overlap_hashes is missing"},
+		{"a negative number of a record", `"sequence":2`, `"sequence":-2`, "sequence is -2"},
 		{"counts in words", `"windows":2`, `"windows":"2"`, "counts.windows cannot be a string"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -151,28 +167,51 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-func TestDamagedPast(t *testing.T) {
-	const past = `{"end_time":"2023-11-14T21:00:00Z","until":"2023-11-14T22:00:00Z","span_seconds":90,"seen":[1],"seen_rejected":[],` +
-		`"joint":[7,1],"joint_rejected":[]}`
-	value := func(past string) []byte {
-		return []byte(strings.TrimSuffix(positionForm, "}") + `,"past":` + past + "}")
-	}
-	cp, err := checkpoint.Decode(value(past), appKey, "here")
-	if err != nil || cp.Past == nil || !cp.Past.End.Equal(cp.Unread()) || len(cp.Past.Joint) != 2 {
+// TestDamagedBacklog reads ranges in the order of time that leave time between them, and refuses all others: which rows stand near
+// their ends would be known wrongly.
+func TestDamagedBacklog(t *testing.T) {
+	value := func(backlog string) []byte { return []byte(strings.Replace(positionForm, backlogForm, backlog, 1)) }
+	cp, err := checkpoint.Decode([]byte(positionForm), appKey, "here")
+	if err != nil || len(cp.Backlog) != 2 || !cp.Backlog[0].End.Equal(cp.Unread()) || len(cp.Backlog[0].LiveIDs) != 2 {
 		t.Fatalf("%+v, %v", cp, err)
 	}
-	again, err := checkpoint.Encode(&cp)
-	form(t, again, err, string(value(past)))
-	for _, tc := range []struct{ old, replacement, want string }{
-		{`"joint":[7,1],`, "", "past.joint is missing"},
-		{`"until":"2023-11-14T22:00:00Z",`, "", "past.until is missing"},
-		{"21:00:00Z", "21:00:00.5Z", "not a whole second"},
-		{"T21:", "T22:", "order of time"},
-		{"2023-11-14T22:00", "2023-11-15T22:00", "order of time"},
-		{"[7,1]", "[7,0]", "not ascending"},
+	first, second, _ := strings.Cut(strings.Trim(backlogForm, "[]"), "},{")
+	first, second = first+"}", "{"+second
+	for _, good := range []string{"[" + first + "]", "[" + second + "]"} {
+		if cp, err := checkpoint.Decode(value(good), appKey, "here"); err != nil || len(cp.Backlog) != 1 {
+			t.Errorf("%s: %+v, %v", good, cp.Backlog, err)
+		}
+	}
+	for _, backlog := range []string{"[]", "null"} {
+		cp, err := checkpoint.Decode(value(backlog), appKey, "here")
+		if err != nil || cp.Backlog != nil {
+			t.Errorf("%s: %+v, %v", backlog, cp.Backlog, err)
+		}
+	}
+	for _, tc := range []struct{ name, old, replacement, want string }{
+		{"no live ids", `"live_ids":[7,2],`, "", "backlog.live_ids is missing"},
+		{"no until", `"until":"2023-11-14T21:13:20Z",`, "", "backlog.until is missing"},
+		{"no overlap ids, in the second", `"overlap_ids":[],`, "", "backlog.overlap_ids is missing"},
+		{"parts of a second", "20:13:20Z", "20:13:20.5Z", "not a whole second"},
+		{"empty", "20:13:20Z", "21:13:20Z", "order of time"},
+		{"backwards", "T20:13:20Z", "T21:13:22Z", "order of time"},
+		{"behind the position", "22:13:42Z", "22:13:43Z", "order of time"},
+		{"touching", "21:13:21Z", "21:13:20Z", "touch"},
+		{"overlapping", "21:13:21Z", "21:00:00Z", "not in the order of time"},
+		{"one within the other", "21:13:21Z", "20:00:00Z", "not in the order of time"},
+		{"the newer one first", backlogForm, "[" + second + "," + first + "]", "not in the order of time"},
+		{"one twice", backlogForm, "[" + first + "," + first + "]", "not in the order of time"},
+		{"an id twice", "[7,2]", "[7,0]", "not ascending"},
+		{"a negative span", `"span_seconds":60`, `"span_seconds":-60`, "-60 seconds are out of range"},
+		{"an object", backlogForm, first, "backlog cannot be a object"},
 	} {
-		_, err := checkpoint.Decode(value(strings.Replace(past, tc.old, tc.replacement, 1)), appKey, "here")
+		damaged := strings.Replace(backlogForm, tc.old, tc.replacement, 1)
+		if damaged == backlogForm {
+			t.Fatalf("%s: nothing was replaced", tc.name)
+		}
+		cp, err := checkpoint.Decode(value(damaged), appKey, "here")
 		fault(t, err, "here", tc.want)
+		same(t, tc.name, cp, pipeline.Checkpoint{})
 	}
 }
 
@@ -184,6 +223,8 @@ func TestDamagedLedger(t *testing.T) {
 		{`"begin_time":"2023-11-14T22:13:30Z",`, "", "begin_time is missing"},
 		{"22:13:30Z", "22:13:43Z", "before"},
 		{"22:13:30Z", "22:13:30.1Z", "begin_time is not a whole second"},
+		{`"sequence":2`, `"sequence":-2`, "sequence is -2"},
+		{"22:13:32Z", "22:13:43Z", "moved_from"},
 		{`"last":21`, `"last":16`, "[17, 16]"},
 		{`"duration_seconds":1`, `"duration_seconds":-1`, "-1.234567891 seconds are out of range"},
 		{`"rows":8`, `"rows":8.5`, "rows cannot be a number 8.5"},
@@ -205,9 +246,11 @@ func TestDamagedLedger(t *testing.T) {
 func TestImpossible(t *testing.T) {
 	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 	for _, cp := range []pipeline.Checkpoint{
-		{AppKey: appKey, Stream: messages, End: second(0), Seen: []int64{2, 1}},
-		{AppKey: appKey, Stream: messages, End: second(0), Seen: []int64{1, 1}},
-		{AppKey: appKey, Stream: messages, End: second(0), SeenRejected: []int64{math.MaxInt64, math.MinInt64}},
+		{AppKey: appKey, Stream: messages, End: second(0), OverlapIDs: []int64{2, 1}},
+		{AppKey: appKey, Stream: messages, End: second(0), OverlapIDs: []int64{1, 1}},
+		{AppKey: appKey, Stream: messages, End: second(0), OverlapHashes: []int64{math.MaxInt64, math.MinInt64}},
+		{AppKey: appKey, Stream: messages, End: second(0), Marks: []int64{2, 1}},
+		{AppKey: appKey, Stream: messages, End: second(0), Backlog: []pipeline.Backlog{{LiveIDs: []int64{2, 1}}}},
 		{AppKey: appKey, Stream: messages, End: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		if value, err := checkpoint.Encode(&cp); err == nil {

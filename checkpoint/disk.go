@@ -76,8 +76,11 @@ func (d *disk) write(name string, content []byte) (err error) {
 
 // makeFolder makes a folder so that it is there after a power cut too.
 func makeFolder(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+	switch info, err := os.Stat(dir); {
+	case err == nil && info.IsDir():
 		return nil
+	case err == nil:
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
 	}
 	parent := filepath.Dir(dir)
 	if parent != dir {

@@ -53,6 +53,9 @@ func (m *memDisk) disk() disk {
 			return names, err
 		},
 		read: func(name string) (content []byte, err error) {
+			if m.files[name] == nil {
+				return nil, fs.ErrNotExist
+			}
 			err = m.step(func() { content = bytes.Clone(m.files[name].content) })
 			return content, err
 		},

@@ -16,29 +16,37 @@ import (
 
 const app = "4f7aef34fb361292c566a1cd"
 
+// filesOn keeps files on a disk.
+func filesOn(t *testing.T, m *memDisk) *Files {
+	t.Helper()
+	locks := t.TempDir()
+	return &Files{
+		Retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond},
+		dir:   "folder", appKey: app, disk: m.disk(),
+		running: flock.New(filepath.Join(locks, runLock)), writing: flock.New(filepath.Join(locks, writeLock)),
+	}
+}
+
 // reopen is what a process does that starts on a disk.
 func reopen(t *testing.T, m *memDisk) *Files {
 	t.Helper()
-	f := &Files{
-		Retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond},
-		dir:   "folder", appKey: app, disk: m.disk(), lock: flock.New(filepath.Join(t.TempDir(), "lock")),
-	}
-	if err := f.clean(); err != nil {
+	f := filesOn(t, m)
+	if err := f.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-// two are windows of two streams, each ending at a second.
-func two(second int64) []*pipeline.Closed {
-	var closed []*pipeline.Closed
+// two are positions of two streams, each at a second.
+func two(second int64) *pipeline.Commit {
+	c := &pipeline.Commit{}
 	for _, name := range []string{"a", "b"} {
 		s := pipeline.Stream{Kind: pipeline.StreamUsers, Name: name}
-		closed = append(closed, &pipeline.Closed{Checkpoint: pipeline.Checkpoint{
-			AppKey: app, Stream: s, End: time.Unix(second, 0).UTC(), Seen: []int64{second, second + 1}, SavedAt: time.Unix(second, 0),
-		}})
+		c.Positions = append(c.Positions, &pipeline.Checkpoint{
+			AppKey: app, Stream: s, End: time.Unix(second, 0).UTC(), OverlapIDs: []int64{second, second + 1}, SavedAt: time.Unix(second, 0),
+		})
 	}
-	return closed
+	return c
 }
 
 // expect loads and finds both streams at one of the seconds.
@@ -55,7 +63,7 @@ func expect(t *testing.T, what string, m *memDisk, seconds ...int64) {
 	for s, cp := range found {
 		known := false
 		for _, second := range seconds {
-			known = known || cp.End.Unix() == second && cp.Seen[0] == second
+			known = known || cp.End.Unix() == second && cp.OverlapIDs[0] == second
 		}
 		if !known {
 			t.Fatalf("%s: %s is at %d, want one of %v", what, s, cp.End.Unix(), seconds)
@@ -196,4 +204,123 @@ func TestLoadFails(t *testing.T) {
 			t.Errorf("operation %d: %v, %v", failAt, found, err)
 		}
 	}
+}
+
+// TestOpenFails fails each operation of taking the writer's place, and cuts the power after it: what was saved before is there, and
+// whoever starts next can take the place.
+func TestOpenFails(t *testing.T) {
+	for failAt, failed := 1, true; failed; failAt++ {
+		what := fmt.Sprintf("operation %d", failAt)
+		m := newMemDisk()
+		if err := reopen(t, m).Save(t.Context(), two(1)); err != nil {
+			t.Fatal(err)
+		}
+		m.files[fileName(app, pipeline.Stream{Kind: pipeline.StreamMessages})+partial] = &memFile{} // A crash left it.
+		m.failAt, m.err = m.done+failAt, syscall.EIO
+		f := filesOn(t, m)
+		err := f.Open(t.Context())
+		failed = m.done >= m.failAt
+		if failed != errors.Is(err, syscall.EIO) || failed && pipeline.ClassOf(err) != pipeline.Permanent {
+			t.Errorf("%s: %v is of class %s", what, err, pipeline.ClassOf(err))
+		}
+		m.failAt = 0
+		if err := f.Save(t.Context(), two(2)); failed && pipeline.ClassOf(err) != pipeline.Fenced {
+			t.Errorf("%s: saved without the place: %v", what, err)
+		}
+		seconds := []int64{1}
+		if !failed {
+			seconds = []int64{2}
+		}
+		for _, cut := range m.afterPowerCut() {
+			expect(t, what+", power cut", cut, seconds...)
+			if err := reopen(t, cut).Save(t.Context(), two(3)); err != nil {
+				t.Errorf("%s, power cut: %v", what, err)
+			}
+		}
+		expect(t, what+", restart", m, seconds...)
+	}
+}
+
+// TestForgottenForGood fails each operation of a save that forgets one of two streams, and cuts the power after it: the stream is
+// there or forgotten, and the other one is left alone.
+func TestForgottenForGood(t *testing.T) {
+	a, b := two(1).Positions[0].Stream, two(1).Positions[1].Stream
+	for failAt, failed := 1, true; failed; failAt++ {
+		m := newMemDisk()
+		f := reopen(t, m)
+		if err := f.Save(t.Context(), two(1)); err != nil {
+			t.Fatal(err)
+		}
+		m.failAt, m.err = m.done+failAt, syscall.EIO
+		err := f.Save(t.Context(), &pipeline.Commit{Deleted: []pipeline.Stream{a}})
+		failed = m.done >= m.failAt
+		if failed != errors.Is(err, syscall.EIO) {
+			t.Errorf("operation %d: %v", failAt, err)
+		}
+		for _, cut := range append(m.afterPowerCut(), m) {
+			cut.failAt = 0
+			found, err := reopen(t, cut).Load(t.Context())
+			if err != nil {
+				t.Fatalf("operation %d: %v", failAt, err)
+			}
+			if _, left := found[a]; !failed && left || len(found[b].OverlapIDs) == 0 {
+				t.Errorf("operation %d: found %v", failAt, found)
+			}
+		}
+	}
+}
+
+// TestClaimSurvivesEveryFailure fails each operation of announcing a claim, and cuts the power after it: the newest claim is that
+// one, or the one before it.
+func TestClaimSurvivesEveryFailure(t *testing.T) {
+	before, after := pipeline.Claim{ID: "1", Command: "reset", Done: true}, pipeline.Claim{ID: "2", Command: "replay"}
+	for failAt, failed := 1, true; failed; failAt++ {
+		m := newMemDisk()
+		f := filesOn(t, m)
+		if err := f.Announce(t.Context(), before); err != nil {
+			t.Fatal(err)
+		}
+		m.failAt, m.err = m.done+failAt, syscall.EIO
+		err := f.Announce(t.Context(), after)
+		failed = m.done >= m.failAt
+		if failed != errors.Is(err, syscall.EIO) {
+			t.Errorf("operation %d: %v", failAt, err)
+		}
+		for _, cut := range append(m.afterPowerCut(), m) {
+			cut.failAt = 0
+			got, err := filesOn(t, cut).Newest(t.Context())
+			if err != nil || got != after && (got != before || !failed) {
+				t.Errorf("operation %d: found %+v, %v", failAt, got, err)
+			}
+		}
+	}
+}
+
+// TestWritersWaitForEachOther lets nobody write while another does, until a stop ends the wait.
+func TestWritersWaitForEachOther(t *testing.T) {
+	m := newMemDisk()
+	f := reopen(t, m)
+	other := flock.New(f.writing.Path())
+	if free, err := other.TryLock(); err != nil || !free {
+		t.Fatal(free, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for op, write := range map[string]func() error{
+		"save": func() error { return f.Save(ctx, two(1)) }, "open": func() error { return f.Open(ctx) },
+		"announce": func() error { return f.Announce(ctx, pipeline.Claim{ID: "1"}) },
+	} {
+		if err := write(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	saved := make(chan error)
+	go func() { saved <- f.Save(t.Context(), two(1)) }()
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-saved; err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "then", m, 1)
 }

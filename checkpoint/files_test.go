@@ -16,14 +16,30 @@ type fileStore struct {
 	last *checkpoint.Files
 }
 
-func (s *fileStore) open(t *testing.T) pipeline.Checkpoints {
+func (s *fileStore) open(t *testing.T) keeper {
 	t.Helper()
 	if s.last != nil {
 		if err := s.last.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f, err := checkpoint.OpenFiles(s.dir, appKey)
+	s.last = openFiles(t, s.dir, appKey)
+	if err := s.last.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	takePlace(t, s.last)
+	return s.last
+}
+
+func (s *fileStore) beside(t *testing.T) keeper {
+	t.Helper()
+	return openFiles(t, s.dir, appKey)
+}
+
+// openFiles opens an app's files until the test ends.
+func openFiles(t *testing.T, dir, appKey string) *checkpoint.Files {
+	t.Helper()
+	f, err := checkpoint.OpenFiles(dir, appKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,61 +48,105 @@ func (s *fileStore) open(t *testing.T) pipeline.Checkpoints {
 			t.Error(err)
 		}
 	})
-	s.last = f
 	return f
 }
 
-func (*fileStore) commit(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) {
+// takePlace takes the writer's place.
+func takePlace(t *testing.T, c pipeline.Checkpoints) {
 	t.Helper()
-	staged(t, c, closed...)
-	if err := c.Save(t.Context(), closed); err != nil {
+	if err := c.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (*fileStore) abort(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) {
+func (*fileStore) commit(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit) {
 	t.Helper()
-	staged(t, c, closed...)
+	staged(t, c, commit)
+	if err := c.Save(t.Context(), commit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (*fileStore) abort(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit) {
+	t.Helper()
+	staged(t, c, commit)
 }
 
 func TestOneProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "[b]")
-	f, err := checkpoint.OpenFiles(dir, appKey)
-	if err != nil {
+	first, second, other := openFiles(t, dir, appKey), openFiles(t, dir, appKey), openFiles(t, dir, "another app")
+	if err := first.Lock(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = checkpoint.OpenFiles(dir, appKey)
-	fault(t, err, dir, "another jmpub", "JMPUB_CHECKPOINT")
-	other, err := checkpoint.OpenFiles(dir, "another app")
-	if err != nil {
+	fault(t, second.Lock(), dir, "another jmpub", "JMPUB_CHECKPOINT")
+	if err := other.Lock(); err != nil {
 		t.Fatalf("another app in the same folder: %v", err)
 	}
+	takePlace(t, first)
+	takePlace(t, other)
 	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
-	if err = f.Save(t.Context(), []*pipeline.Closed{window(messages, 1)}); err != nil {
+	if err := first.Save(t.Context(), commitOf(window(messages, 1))); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "of another app", load(t, other), map[pipeline.Stream]pipeline.Checkpoint{})
-	for _, opened := range []*checkpoint.Files{f, other} {
-		if err = opened.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if f, err = checkpoint.OpenFiles(dir, appKey); err != nil {
-		t.Fatalf("after the first was closed: %v", err)
-	}
-	same(t, "then", load(t, f), map[pipeline.Stream]pipeline.Checkpoint{messages: window(messages, 1).Checkpoint})
-	if err := f.Close(); err != nil {
+	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := second.Lock(); err != nil {
+		t.Fatalf("after the first was closed: %v", err)
+	}
+	same(t, "then", load(t, second), map[pipeline.Stream]pipeline.Checkpoint{messages: window(messages, 1).Checkpoint})
+}
+
+// TestCommandBesideARun reads and sets positions while the process that publishes holds its lock. That one finds its place taken:
+// it saves nothing until it has taken it back, and then goes on from what it finds.
+func TestCommandBesideARun(t *testing.T) {
+	s := &fileStore{dir: t.TempDir()}
+	messages, user := pipeline.Stream{Kind: pipeline.StreamMessages}, stream(t, "users/a")
+	run := s.open(t)
+	s.commit(t, run, commitOf(window(messages, 1), window(user, 1)))
+	command := s.beside(t)
+	same(t, "before it takes the place", load(t, command), map[pipeline.Stream]pipeline.Checkpoint{
+		messages: window(messages, 1).Checkpoint, user: window(user, 1).Checkpoint,
+	})
+	s.commit(t, run, commitOf(window(messages, 2))) // Who only reads takes nothing.
+	takePlace(t, command)
+	s.commit(t, command, commitOf(window(messages, 7)))
+	want := map[pipeline.Stream]pipeline.Checkpoint{messages: window(messages, 7).Checkpoint, user: window(user, 1).Checkpoint}
+	late := commitOf(window(messages, 3), window(stream(t, "users/b"), 3))
+	late.Deleted = []pipeline.Stream{user}
+	for range 2 {
+		err := run.Save(t.Context(), late)
+		if pipeline.ClassOf(err) != pipeline.Fenced || !strings.Contains(err.Error(), "writer's place") {
+			t.Fatalf("saved by the one whose place was taken: %v", err)
+		}
+		same(t, "after it was refused", load(t, run), want)
+	}
+	takePlace(t, run)
+	same(t, "after it took its place back", load(t, run), want)
+	s.commit(t, run, commitOf(window(messages, 8)))
+	if err := command.Save(t.Context(), commitOf(window(messages, 9))); pipeline.ClassOf(err) != pipeline.Fenced {
+		t.Errorf("saved by the command that has left: %v", err)
+	}
+	want[messages] = window(messages, 8).Checkpoint
+	same(t, "in the end", load(t, s.open(t)), want)
+}
+
+// TestPlacesOfAppsAreApart takes the writer's place of one app and leaves that of another in the same folder.
+func TestPlacesOfAppsAreApart(t *testing.T) {
+	s := &fileStore{dir: t.TempDir()}
+	run := s.open(t)
+	takePlace(t, openFiles(t, s.dir, "another app"))
+	s.commit(t, run, commitOf(window(pipeline.Stream{Kind: pipeline.StreamMessages}, 1)))
 }
 
 func TestLeftovers(t *testing.T) {
 	s := &fileStore{dir: t.TempDir()}
 	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
-	s.commit(t, s.open(t), window(messages, 1))
-	foreign := filepath.Join(s.dir, "other~messages.checkpoint.json.partial")
+	s.commit(t, s.open(t), commitOf(window(messages, 1)))
+	others := filepath.Join(s.dir, "other~messages.checkpoint.json.partial")
 	left := filepath.Join(s.dir, appKey+"~messages.checkpoint.json.partial")
-	for _, name := range []string{left, foreign} {
+	for _, name := range []string{left, others} {
 		if err := os.WriteFile(name, []byte(`{"version":1,`), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +155,7 @@ func TestLeftovers(t *testing.T) {
 	if _, err := os.Stat(left); !os.IsNotExist(err) {
 		t.Errorf("the leftover is still there: %v", err)
 	}
-	if _, err := os.Stat(foreign); err != nil {
+	if _, err := os.Stat(others); err != nil {
 		t.Errorf("another app's file: %v", err)
 	}
 }
@@ -104,7 +164,7 @@ func TestDamagedFile(t *testing.T) {
 	s := &fileStore{dir: t.TempDir()}
 	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 	c := s.open(t)
-	s.commit(t, c, window(messages, 1))
+	s.commit(t, c, commitOf(window(messages, 1)))
 	path := filepath.Join(s.dir, appKey+"~messages.checkpoint.json")
 	good, err := os.ReadFile(path)
 	if err != nil {
@@ -126,21 +186,9 @@ func TestDamagedFile(t *testing.T) {
 			}
 			_, err := c.Load(t.Context())
 			fault(t, err, tc.want...)
-			s.commit(t, c, window(messages, 1))
+			s.commit(t, c, commitOf(window(messages, 1)))
 		})
 	}
-}
-
-func TestRemove(t *testing.T) {
-	s := &fileStore{dir: t.TempDir()}
-	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
-	s.commit(t, s.open(t), window(messages, 1))
-	for range 2 {
-		if err := s.last.Remove(messages); err != nil {
-			t.Fatal(err)
-		}
-	}
-	same(t, "left", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{})
 }
 
 func TestUnusableFolder(t *testing.T) {

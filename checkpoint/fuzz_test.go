@@ -60,7 +60,8 @@ func FuzzRoundTrip(f *testing.F) { f.Fuzz(rapid.MakeFuzz(roundTrip)) }
 
 func roundTrip(t *rapid.T) {
 	cp := pipeline.Checkpoint{
-		AppKey: appKey, Stream: drawStream(t), End: drawSecond(t), Span: drawDuration(t), Seen: drawIDs(t), SeenRejected: drawIDs(t),
+		AppKey: appKey, Stream: drawStream(t), End: drawSecond(t), Span: drawDuration(t),
+		OverlapIDs: drawIDs(t), OverlapHashes: drawIDs(t), Marks: drawIDs(t), Sequence: rapid.Int64Range(0, math.MaxInt64).Draw(t, "sequence"),
 		Counts:  pipeline.Counts{Windows: rapid.Int64().Draw(t, "windows"), GapSeconds: rapid.Int64().Draw(t, "gap")},
 		SavedAt: drawSecond(t).Add(time.Duration(rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"))),
 	}
@@ -68,13 +69,7 @@ func roundTrip(t *rapid.T) {
 		cp.Rechecked = []pipeline.Rechecked{{After: drawDuration(t), End: drawSecond(t)}}
 	}
 	cp.Removed = rapid.Bool().Draw(t, "removed")
-	if rapid.Bool().Draw(t, "past") {
-		until := cp.End.Add(-time.Duration(rapid.Int64Range(0, 1e6).Draw(t, "since")) * time.Second)
-		cp.Past = &pipeline.Past{
-			End: until.Add(-time.Duration(rapid.Int64Range(1, 1e6).Draw(t, "behind")) * time.Second), Until: until,
-			Span: drawDuration(t), Seen: drawIDs(t), SeenRejected: drawIDs(t), Joint: drawIDs(t), JointRejected: drawIDs(t),
-		}
-	}
+	cp.Backlog = drawBacklog(t, cp.End)
 	value, err := checkpoint.Encode(&cp)
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +96,21 @@ func drawStream(t *rapid.T) pipeline.Stream {
 		return err == nil
 	}).Draw(t, "name")
 	return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name}
+}
+
+// drawBacklog makes ranges behind a position, from the newest one back; the newest may reach up to it.
+func drawBacklog(t *rapid.T, end time.Time) []pipeline.Backlog {
+	var all []pipeline.Backlog
+	for until, gap := end, int64(0); rapid.Bool().Draw(t, "one more range"); gap = 1 {
+		until = until.Add(-time.Duration(rapid.Int64Range(gap, 1e6).Draw(t, "since")) * time.Second)
+		b := pipeline.Backlog{
+			End: until.Add(-time.Duration(rapid.Int64Range(1, 1e6).Draw(t, "behind")) * time.Second), Until: until,
+			Span: drawDuration(t), OverlapIDs: drawIDs(t), OverlapHashes: drawIDs(t), LiveIDs: drawIDs(t), LiveHashes: drawIDs(t),
+		}
+		all, until = append(all, b), b.End
+	}
+	slices.Reverse(all)
+	return all
 }
 
 func drawSecond(t *rapid.T) time.Time {
@@ -131,7 +141,10 @@ func FuzzFile(f *testing.F) {
 	f.Cleanup(func() { _ = files.Close() })
 	stream := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "10055201"}
 	cp := pipeline.Checkpoint{AppKey: appKey, Stream: stream, End: time.Unix(1_700_000_000, 0).UTC()}
-	if err = files.Save(f.Context(), []*pipeline.Closed{{Checkpoint: cp}}); err != nil {
+	if err = files.Open(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	if err = files.Save(f.Context(), &pipeline.Commit{Positions: []*pipeline.Checkpoint{&cp}}); err != nil {
 		f.Fatal(err)
 	}
 	saved, err := filepath.Glob(filepath.Join(dir, "*.json"))

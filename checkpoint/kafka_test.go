@@ -64,16 +64,16 @@ func newKafkaStore(t *testing.T, partitions int32) *kafkaStore {
 
 func (s *kafkaStore) embed(t *testing.T) {
 	t.Helper()
-	broker, err := broker.Start(broker.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
+	embedded, err := broker.Start(broker.Options{Brokers: 2, Control: func(c *kfake.Cluster) { s.cluster = c }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := broker.Close(); err != nil {
+		if err := embedded.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	s.brokers = broker.Addrs()
+	s.brokers = embedded.Addrs()
 }
 
 func (s *kafkaStore) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
@@ -95,7 +95,14 @@ func (s *kafkaStore) writer(t *testing.T, id string, opts ...kgo.Opt) *writer {
 	return &writer{s.client(t, opts...), s.prefix}
 }
 
-func (s *kafkaStore) open(t *testing.T) pipeline.Checkpoints {
+func (s *kafkaStore) open(t *testing.T) keeper {
+	t.Helper()
+	k := s.kafka(t)
+	takePlace(t, k)
+	return k
+}
+
+func (s *kafkaStore) beside(t *testing.T) keeper {
 	t.Helper()
 	return s.kafka(t)
 }
@@ -111,24 +118,24 @@ func (s *kafkaStore) kafka(t *testing.T) *checkpoint.Kafka {
 		func() int { return s.partitions }, s.retry)
 }
 
-func (s *kafkaStore) commit(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) {
+func (s *kafkaStore) commit(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit) {
 	t.Helper()
-	write(t, s.main, staged(t, c, closed...)...)
+	write(t, s.main, staged(t, c, commit)...)
 	end(t, s.main, kgo.TryCommit)
-	if err := c.Save(t.Context(), closed); err != nil {
+	if err := c.Save(t.Context(), commit); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *kafkaStore) abort(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) {
+func (s *kafkaStore) abort(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit) {
 	t.Helper()
-	write(t, s.main, staged(t, c, closed...)...)
+	write(t, s.main, staged(t, c, commit)...)
 	end(t, s.main, kgo.TryAbort)
 }
 
-func staged(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed) []pipeline.Record {
+func staged(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit) []pipeline.Record {
 	t.Helper()
-	records, err := c.Stage(closed)
+	records, err := c.Stage(commit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,9 +169,9 @@ func end(t *testing.T, w *writer, verdict kgo.TransactionEndTry) {
 	}
 }
 
-func record(t *testing.T, k *checkpoint.Kafka, closed *pipeline.Closed) pipeline.Record {
+func record(t *testing.T, k *checkpoint.Kafka, w *closed) pipeline.Record {
 	t.Helper()
-	r, err := k.Record(&closed.Checkpoint)
+	r, err := k.Record(&w.Checkpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,14 +266,24 @@ func TestOpenTransaction(t *testing.T) {
 	end(t, other, kgo.TryCommit)
 }
 
+// forget is the record that forgets a position.
+func forget(t *testing.T, k *checkpoint.Kafka, s pipeline.Stream) pipeline.Record {
+	t.Helper()
+	records := staged(t, k, &pipeline.Commit{Deleted: []pipeline.Stream{s}})
+	if len(records) != 1 || records[0].Value != nil {
+		t.Fatalf("%+v, want a tombstone", records)
+	}
+	return records[0]
+}
+
 func TestTombstone(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	k := s.kafka(t)
 	a, b := stream(t, "users/a"), stream(t, "users/b")
 	w := s.writer(t, "1")
-	write(t, w, record(t, k, window(a, 1)), record(t, k, window(b, 1)), k.Tombstone(a, ""))
+	write(t, w, record(t, k, window(a, 1)), record(t, k, window(b, 1)), forget(t, k, a))
 	end(t, w, kgo.TryCommit)
-	write(t, w, k.Tombstone(b, ""))
+	write(t, w, forget(t, k, b))
 	end(t, w, kgo.TryAbort)
 	same(t, "left", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{b: window(b, 1).Checkpoint})
 }
@@ -274,7 +291,7 @@ func TestTombstone(t *testing.T) {
 func TestRepartitioned(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	a, b := stream(t, "users/a"), stream(t, "users/b")
-	s.commit(t, s.kafka(t), window(a, 1), window(b, 1))
+	s.commit(t, s.kafka(t), commitOf(window(a, 1), window(b, 1)))
 	s.partitions = 2
 	for checkpoint.ShardOf(appKey, s.partitions) == 0 {
 		s.partitions++
@@ -335,7 +352,7 @@ func TestOtherPartitionsBusy(t *testing.T) {
 	s := newKafkaStore(t, 4)
 	k := s.kafka(t)
 	a := stream(t, "users/a")
-	s.commit(t, k, window(a, 1))
+	s.commit(t, k, commitOf(window(a, 1)))
 	busy := record(t, k, window(a, 2))
 	busy.Key, busy.Partition = []byte("other/messages"), (busy.Partition+1)%4
 	w := s.writer(t, "other")
@@ -378,7 +395,62 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// fault expects an error that only the operator can mend, and that says certain things.
+// TestClaimBehindAnOpenTransaction announces and finds a claim while somebody's transaction is open in the shard, which is when a
+// command has to take the place of a run that hangs.
+func TestClaimBehindAnOpenTransaction(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	run := s.writer(t, "run")
+	write(t, run, record(t, k, window(stream(t, "users/a"), 1)))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, claim := range []pipeline.Claim{{ID: "1", Command: "reset"}, {ID: "1", Command: "reset", Done: true}, {ID: "2", Command: "replay"}} {
+		if err := k.Announce(ctx, claim); err != nil {
+			t.Fatal(err)
+		}
+		for name, reader := range map[string]*checkpoint.Kafka{"the same": k, "another": s.kafka(t)} {
+			if got, err := reader.Newest(ctx); err != nil || got != claim {
+				t.Errorf("%s process found %+v, %v; want %+v", name, got, err, claim)
+			}
+		}
+	}
+	end(t, run, kgo.TryAbort)
+	same(t, "claims are no positions", load(t, k), map[pipeline.Stream]pipeline.Checkpoint{})
+}
+
+// TestReplayKeepsToItself has a replay read the stream of a live run: neither sees, forgets or claims what is the other's.
+func TestReplayKeepsToItself(t *testing.T) {
+	s := newKafkaStore(t, 3)
+	live, replay := s.kafka(t), s.kafka(t)
+	replay.Replay = "r-1"
+	a := stream(t, "users/a")
+	replayed := window(a, 5)
+	replayed.Checkpoint.Replay = "r-1"
+	s.commit(t, live, commitOf(window(a, 1)))
+	s.commit(t, replay, commitOf(replayed))
+	for k, claim := range map[*checkpoint.Kafka]pipeline.Claim{live: {ID: "1", Command: "reset"}, replay: {ID: "2", Command: "delete"}} {
+		if err := k.Announce(t.Context(), claim); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k, want := range map[*checkpoint.Kafka]string{live: "1", replay: "2"} {
+		if got, err := k.Newest(t.Context()); err != nil || got.ID != want {
+			t.Errorf("the replay %q has the claim %+v, %v; want %s", k.Replay, got, err, want)
+		}
+	}
+	same(t, "of the live run", load(t, live), map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 1).Checkpoint})
+	same(t, "of the replay", load(t, replay), map[pipeline.Stream]pipeline.Checkpoint{a: replayed.Checkpoint})
+	all, err := live.All(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "all", all, []pipeline.Checkpoint{window(a, 1).Checkpoint, replayed.Checkpoint})
+	s.commit(t, replay, &pipeline.Commit{Deleted: []pipeline.Stream{a}})
+	same(t, "of the replay, forgotten", load(t, replay), map[pipeline.Stream]pipeline.Checkpoint{})
+	same(t, "of the live run, then", load(t, live), map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 1).Checkpoint})
+}
+
+// fault expects an error that only the operator can put right, and that says certain things.
 func fault(t *testing.T, err error, says ...string) {
 	t.Helper()
 	if err == nil {

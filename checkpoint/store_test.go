@@ -17,11 +17,18 @@ const appKey = "4f7aef34fb361292c566a1cd"
 
 // store is an implementation under test. What it keeps outlives what open returns.
 type store interface {
-	// open begins anew, as a process that starts does.
-	open(t *testing.T) pipeline.Checkpoints
-	// commit publishes windows as the pipeline does; abort gets as far as it can without it.
-	commit(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed)
-	abort(t *testing.T, c pipeline.Checkpoints, closed ...*pipeline.Closed)
+	// open begins anew, as a process does that starts to publish. beside is another process, while that one goes on.
+	open(t *testing.T) keeper
+	beside(t *testing.T) keeper
+	// commit publishes as the pipeline does; abort gets as far as it can without it.
+	commit(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit)
+	abort(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit)
+}
+
+// keeper keeps what a store is for.
+type keeper interface {
+	pipeline.Checkpoints
+	pipeline.Claims
 }
 
 // stores makes each implementation.
@@ -60,18 +67,42 @@ func stream(t *testing.T, name string) pipeline.Stream {
 
 func second(n int64) time.Time { return time.Unix(1_700_000_000+n, 0).UTC() }
 
-// window is the closed n-th window of a stream, with something in every field.
-func window(s pipeline.Stream, n int64) *pipeline.Closed {
+// closed is a window with what commits with it.
+type closed struct {
+	Ledger     pipeline.Ledger
+	Checkpoint pipeline.Checkpoint
+	Notices    []pipeline.Notice
+}
+
+// commitOf is the commit of windows, in their order: of each stream the last position counts.
+func commitOf(windows ...*closed) *pipeline.Commit {
+	c := &pipeline.Commit{}
+	for _, w := range windows {
+		c.Windows = append(c.Windows, &w.Ledger)
+		c.Notices = append(c.Notices, w.Notices...)
+		c.Positions = slices.DeleteFunc(c.Positions, func(cp *pipeline.Checkpoint) bool { return cp.Stream == w.Checkpoint.Stream })
+		c.Positions = append(c.Positions, &w.Checkpoint)
+	}
+	return c
+}
+
+// window is the n-th window of a stream, with something in every field.
+func window(s pipeline.Stream, n int64) *closed {
 	w := pipeline.Window{Begin: second(10 * n), End: second(10*n + 12)}
-	return &pipeline.Closed{
+	return &closed{
 		Ledger: pipeline.Ledger{
-			AppKey: appKey, Stream: s, Window: w, Total: 9, Rows: 8, Repeated: 1, Skipped: 2, Published: 4, Rejected: 1,
-			Pages: 2, Requests: 3, Restarts: 1, Mismatch: true, Started: second(10*n + 20).Add(123456789),
+			AppKey: appKey, Stream: s, Window: w, Sequence: n + 1, MovedFrom: second(10*n + 2), MovedTo: w.End, Total: 9, Rows: 8, Repeated: 1, Skipped: 2, Published: 4, Rejected: 1,
+			Pages: 2, Requests: 3, Restarts: 1, Mismatch: true, Backlog: true, Started: second(10*n + 20).Add(123456789),
 			Duration: 1234567891, Offsets: []pipeline.OffsetRange{{Topic: "jmessage.group", Partition: 3, First: 17, Last: 21}},
 		},
 		Checkpoint: pipeline.Checkpoint{
 			AppKey: appKey, Stream: s, End: w.End, Span: 90 * time.Second,
-			Seen: []int64{n + 1, n + 2, math.MaxInt64}, SeenRejected: []int64{math.MinInt64, -n - 1, math.MaxInt64},
+			OverlapIDs: []int64{n + 1, n + 2, math.MaxInt64}, OverlapHashes: []int64{math.MinInt64, -n - 1, math.MaxInt64},
+			Backlog: []pipeline.Backlog{
+				{End: second(10*n - 7210), Until: second(10*n - 3610), Span: time.Minute, OverlapIDs: []int64{n}, LiveIDs: []int64{7, n + 8}},
+				{End: second(10*n - 3609), Until: w.End, OverlapHashes: []int64{-n}, LiveHashes: []int64{-7}},
+			},
+			Sequence: n + 1,
 			Counts: pipeline.Counts{
 				Windows: n + 1, Rows: 8, Published: 4, Skipped: 2, Rejected: 1, Mismatches: 1, GapSeconds: 7,
 			},
@@ -100,7 +131,7 @@ func TestReopen(t *testing.T) {
 			messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 			first := window(messages, 1)
 			c := s.open(t)
-			s.commit(t, c, first)
+			s.commit(t, c, commitOf(first))
 			want := map[pipeline.Stream]pipeline.Checkpoint{messages: first.Checkpoint}
 			same(t, "in the same process", load(t, c), want)
 			same(t, "after a restart", load(t, s.open(t)), want)
@@ -115,8 +146,8 @@ func TestLaterWins(t *testing.T) {
 			messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 			group := stream(t, "groups/10055201")
 			c := s.open(t)
-			s.commit(t, c, window(messages, 1), window(group, 1), window(messages, 2))
-			s.commit(t, c, window(messages, 3))
+			s.commit(t, c, commitOf(window(messages, 1), window(group, 1), window(messages, 2)))
+			s.commit(t, c, commitOf(window(messages, 3)))
 			want := map[pipeline.Stream]pipeline.Checkpoint{
 				messages: window(messages, 3).Checkpoint, group: window(group, 1).Checkpoint,
 			}
@@ -131,11 +162,11 @@ func TestNothingCommitted(t *testing.T) {
 			s := newStore(t)
 			messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 			c := s.open(t)
-			s.abort(t, c, window(messages, 1))
+			s.abort(t, c, commitOf(window(messages, 1)))
 			same(t, "after an abort", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{})
 			c = s.open(t)
-			s.commit(t, c, window(messages, 2))
-			s.abort(t, c, window(messages, 3))
+			s.commit(t, c, commitOf(window(messages, 2)))
+			s.abort(t, c, commitOf(window(messages, 3)))
 			want := map[pipeline.Stream]pipeline.Checkpoint{messages: window(messages, 2).Checkpoint}
 			same(t, "after a commit and an abort", load(t, s.open(t)), want)
 		})
@@ -157,13 +188,13 @@ func TestNames(t *testing.T) {
 			s := newStore(t)
 			c := s.open(t)
 			want := make(map[pipeline.Stream]pipeline.Checkpoint)
-			var closed []*pipeline.Closed
+			var all []*closed
 			for i, name := range names {
 				w := window(stream(t, name), int64(i))
 				want[w.Checkpoint.Stream] = w.Checkpoint
-				closed = append(closed, w)
+				all = append(all, w)
 			}
-			s.commit(t, c, closed...)
+			s.commit(t, c, commitOf(all...))
 			same(t, "after a restart", load(t, s.open(t)), want)
 		})
 	}
@@ -181,19 +212,19 @@ func TestModel(t *testing.T) {
 			model := make(map[pipeline.Stream]pipeline.Checkpoint)
 			c := s.open(t)
 			for step := range int64(30) {
-				var closed []*pipeline.Closed
+				var windows []*closed
 				for range 1 + r.IntN(4) {
-					closed = append(closed, window(streams[r.IntN(len(streams))], step))
+					windows = append(windows, window(streams[r.IntN(len(streams))], step))
 				}
 				switch r.IntN(6) {
 				case 0:
-					s.abort(t, c, closed...)
+					s.abort(t, c, commitOf(windows...))
 					c = s.open(t)
 				case 1:
 					same(t, "in between", load(t, c), model)
 				default:
-					s.commit(t, c, closed...)
-					for _, w := range closed {
+					s.commit(t, c, commitOf(windows...))
+					for _, w := range windows {
 						model[w.Checkpoint.Stream] = w.Checkpoint
 					}
 				}
@@ -209,7 +240,7 @@ func TestStage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
 			group := stream(t, "groups/10055201")
-			records, err := s.open(t).Stage([]*pipeline.Closed{window(group, 1), window(group, 2)})
+			records, err := s.open(t).Stage(commitOf(window(group, 1), window(group, 2)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,16 +275,80 @@ func TestNoticeAlone(t *testing.T) {
 			s := newStore(t)
 			c := s.open(t)
 			w := window(stream(t, "users/a"), 1)
-			alone := &pipeline.Closed{Notices: []pipeline.Notice{{
+			alone := &pipeline.Commit{Notices: []pipeline.Notice{{
 				Kind: pipeline.NoticeRemoved, AppKey: appKey, Stream: stream(t, "users/b"), Window: w.Ledger.Window, Detail: "d", At: second(3),
 			}}}
-			records, err := c.Stage([]*pipeline.Closed{alone})
+			records, err := c.Stage(alone)
 			if err != nil || len(records) != 1 || records[0].Topic != pipeline.TopicNotices || string(records[0].Key) != appKey+"/users/b" {
 				t.Errorf("%v, %v; want the notice", records, err)
 			}
-			s.commit(t, c, alone, w)
+			both := commitOf(w)
+			both.Notices = append(slices.Clone(alone.Notices), both.Notices...)
+			s.commit(t, c, both)
 			s.commit(t, c, alone)
 			same(t, "after a restart", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{w.Checkpoint.Stream: w.Checkpoint})
+		})
+	}
+}
+
+// TestDeleted forgets positions, also ones that are not there, and leaves the others.
+func TestDeleted(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			a, b, never := stream(t, "users/a"), stream(t, "users/b"), stream(t, "users/c")
+			c := s.open(t)
+			s.commit(t, c, commitOf(window(a, 1), window(b, 1)))
+			s.abort(t, c, &pipeline.Commit{Deleted: []pipeline.Stream{b}})
+			for range 2 {
+				c = s.open(t)
+				s.commit(t, c, &pipeline.Commit{Deleted: []pipeline.Stream{a, never}})
+				want := map[pipeline.Stream]pipeline.Checkpoint{b: window(b, 1).Checkpoint}
+				same(t, "in the same process", load(t, c), want)
+				same(t, "after a restart", load(t, s.open(t)), want)
+			}
+			c = s.open(t)
+			both := commitOf(window(a, 2))
+			both.Deleted = []pipeline.Stream{b}
+			s.commit(t, c, both)
+			same(t, "one set, one forgotten", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 2).Checkpoint})
+		})
+	}
+}
+
+// TestClaims finds the claim that was announced last, whoever announced it, and takes none for a position.
+func TestClaims(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			run, command := s.open(t), s.beside(t)
+			expect := func(want pipeline.Claim) {
+				t.Helper()
+				for who, c := range map[string]keeper{"the run": run, "the command": command, "one that starts": s.beside(t)} {
+					if got, err := c.Newest(t.Context()); err != nil || got != want {
+						t.Errorf("%s found %+v, %v; want %+v", who, got, err, want)
+					}
+				}
+			}
+			expect(pipeline.Claim{})
+			user := stream(t, "users/a")
+			s.commit(t, run, commitOf(window(user, 1)))
+			for _, claim := range []pipeline.Claim{
+				{ID: "1", Command: "checkpoint reset"},
+				{ID: "2", Command: "replay"},
+				{ID: "1", Command: "checkpoint reset", Done: true},
+				{ID: "2", Command: "replay", Done: true},
+			} {
+				if err := command.Announce(t.Context(), claim); err != nil {
+					t.Fatal(err)
+				}
+				expect(claim)
+			}
+			s.commit(t, run, commitOf(window(user, 2))) // To announce is not yet to take the place.
+			want := map[pipeline.Stream]pipeline.Checkpoint{user: window(user, 2).Checkpoint}
+			same(t, "beside claims", load(t, command), want)
+			same(t, "after a restart", load(t, s.open(t)), want)
+			expect(pipeline.Claim{ID: "2", Command: "replay", Done: true})
 		})
 	}
 }
