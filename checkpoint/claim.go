@@ -32,13 +32,13 @@ func decodeClaim(value []byte) pipeline.Claim {
 	return pipeline.Claim{ID: c.ID, Command: c.Command, Done: c.Done}
 }
 
-// claimKey is the key of the newest claim on the live positions of an app, `<app_key>!claim`, or on those of a replay,
-// `<app_key>~<replay>!claim`. App keys have no exclamation mark.
-func claimKey(appKey, replay string) []byte {
-	if replay == "" {
-		return []byte(appKey + "!claim")
+// claimKey is the key of the newest claim on the place of the one who writes an app's live positions as a group,
+// `<app_key>!<group>!claim`, or those of a replay, `<app_key>~<replay>!<group>!claim`. App keys have no exclamation mark.
+func claimKey(appKey, replay, group string) []byte {
+	if replay != "" {
+		appKey += "~" + replay
 	}
-	return []byte(appKey + "~" + replay + "!claim")
+	return []byte(appKey + "!" + group + "!claim")
 }
 
 // Announce makes a claim the newest one; see [pipeline.Claims]. It stands in no transaction: whoever announces it has not taken the
@@ -53,7 +53,7 @@ func (k *Kafka) Announce(ctx context.Context, c pipeline.Claim) error {
 		res, err := k.log.Client.Produce(ctx, &kafkago.ProduceRequest{
 			Topic: k.log.Topic, Partition: ShardOf(k.appKey, k.partitions()), RequiredAcks: kafkago.RequireAll,
 			Records: kafkago.NewRecordReader(kafkago.Record{
-				Time: time.Now(), Key: kafkago.NewBytes(claimKey(k.appKey, k.Replay)), Value: kafkago.NewBytes(value),
+				Time: time.Now(), Key: kafkago.NewBytes(claimKey(k.appKey, k.Replay, k.Group)), Value: kafkago.NewBytes(value),
 			}),
 		})
 		if err == nil {
@@ -71,7 +71,7 @@ func (k *Kafka) Newest(ctx context.Context) (pipeline.Claim, error) {
 		return pipeline.Claim{}, err
 	}
 	b.First = max(b.First, k.claimEnd)
-	key := string(claimKey(k.appKey, k.Replay))
+	key := string(claimKey(k.appKey, k.Replay, k.Group))
 	err = k.log.Known(ctx, shard, b, func(r *kafka.LogRecord) error {
 		if string(r.Key) == key {
 			k.claim = decodeClaim(r.Value)

@@ -203,9 +203,9 @@ func (c *Coverage) newest(ctx context.Context, partition int, key string) (*pipe
 		if r.Offset != offset || r.Value == nil {
 			return nil
 		}
-		read, err := DecodeCoverage(r.Value, r.Where())
+		read, damage := DecodeCoverage(r.Value, r.Where())
 		found = &read
-		return err
+		return damage
 	})
 	return found, err
 }

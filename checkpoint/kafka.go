@@ -18,6 +18,9 @@ import (
 type Kafka struct {
 	// Replay is the id of the replay whose positions these are; empty for the live ones. It is set before the first use.
 	Replay string
+	// Group is whose claims are read and announced: those of the writers that share a transactional id. It is set before the
+	// first use.
+	Group string
 
 	log    *kafka.Log
 	appKey string

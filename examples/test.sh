@@ -52,7 +52,7 @@ sed -n '/┌/,$p' "$work/walk.log"
   { echo "the lake is not what the API held"; exit 1; }
 
 heading "on Apache Kafka"
-go test -tags integration -p 3 -count=1 -v -run OnApacheKafka -timeout 15m ./... >"$work/kafka.log" 2>&1 ||
+go test -tags integration -p 2 -count=1 -v -run OnApacheKafka -timeout 15m ./... >"$work/kafka.log" 2>&1 ||
   { grep -vE 'Container|Creating|Starting' "$work/kafka.log" | tail -n 100; exit 1; }
 grep -E '^ *(--- |[a-z]+_test.go:)' "$work/kafka.log"
 for test in Lake Moderation Connect; do

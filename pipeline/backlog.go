@@ -43,9 +43,11 @@ func (c *Checkpoint) Unread() time.Time {
 	return c.End
 }
 
-// split puts what lies behind a position into its backlog, if it is long.
+// split puts what lies behind a position into its backlog, if it is long. Where the position stands at the end of its backlog,
+// because it was set back into it or nothing live was published yet, it is read in order from there: two ranges would touch.
 func (c *Checkpoint) split(now time.Time) {
-	if now.Sub(c.End) < leastBacklog || len(c.Backlog) >= mostBacklogs {
+	n := len(c.Backlog)
+	if now.Sub(c.End) < leastBacklog || n >= mostBacklogs || n > 0 && !c.Backlog[n-1].Until.Before(c.End) {
 		return
 	}
 	at := now.Add(-splitBack).Truncate(time.Second).UTC()
@@ -114,7 +116,8 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) (Checkpoint, error) 
 		if longer {
 			fresh.Until = b.Until
 		}
-		for key := range NewRowSet(b.LiveIDs, b.LiveHashes).All() {
+		own := NewRowSet(b.LiveIDs, b.LiveHashes)
+		for key := range own.All() {
 			if before.Has(key) || longer && !upTo.Has(key) {
 				live.Add(key)
 			}

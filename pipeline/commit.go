@@ -138,11 +138,14 @@ func (d *Draft) CloseWindow(ctx context.Context, l Ledger, next Checkpoint, noti
 // their stream has none any more, none is made.
 func (d *Draft) CloseLate(ctx context.Context, l Ledger, notice Notice) error {
 	before, known := d.Position(l.Stream)
-	err := d.CloseWindow(ctx, l, before, notice)
-	if !known {
-		d.commit.Positions = slices.DeleteFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == l.Stream })
+	if err := d.CloseWindow(ctx, l, before, notice); err != nil {
+		return err
 	}
-	return err
+	if !known { // What its number would be is not known either.
+		d.commit.Positions = slices.DeleteFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == l.Stream })
+		d.commit.Windows[len(d.commit.Windows)-1].Sequence = 0
+	}
+	return nil
 }
 
 // publishedRows is what batches became in Kafka.

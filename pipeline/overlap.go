@@ -30,7 +30,8 @@ type overlapIDs struct {
 func newOverlapIDs(overlap time.Duration, end time.Time, ids, hashes []int64) *overlapIDs {
 	o := &overlapIDs{overlap: overlap, rows: make(map[RowKey]int64, len(ids)+len(hashes))}
 	clock := end.UnixMilli() + time.Second.Milliseconds()
-	for key := range NewRowSet(ids, hashes).All() {
+	rows := NewRowSet(ids, hashes)
+	for key := range rows.All() {
 		o.rows[key] = clock
 	}
 	return o

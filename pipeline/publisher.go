@@ -50,10 +50,7 @@ type publisher struct {
 // run commits what is proposed until the channel is closed or soft is done. What is being committed then is finished
 // under hard, which outlives soft by the time that a stop may take.
 func (p *publisher) run(soft, hard context.Context) error {
-	for {
-		if soft.Err() != nil {
-			return nil
-		}
+	for soft.Err() == nil {
 		select {
 		case first, ok := <-p.proposals:
 			if !ok {
@@ -63,9 +60,9 @@ func (p *publisher) run(soft, hard context.Context) error {
 				return err
 			}
 		case <-soft.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // collect adds to a proposal those that others have ready, so that they share its transaction. What may have to be aborted has

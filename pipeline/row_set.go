@@ -60,25 +60,25 @@ func (s *RowSet) AddID(id int64) { s.Add(RowKey{Value: id}) }
 func (s *RowSet) AddRejected(row []byte) { s.Add(RowKey{contentHash(row), true}) }
 
 // Has tells whether a row is in the set.
-func (s RowSet) Has(key RowKey) bool {
+func (s *RowSet) Has(key RowKey) bool {
 	_, has := s.keys[key]
 	return has
 }
 
 // HasID tells whether the row with a msgid is in the set.
-func (s RowSet) HasID(id int64) bool { return s.Has(RowKey{Value: id}) }
+func (s *RowSet) HasID(id int64) bool { return s.Has(RowKey{Value: id}) }
 
 // HasRejected tells whether a rejected row without a msgid is in the set.
-func (s RowSet) HasRejected(row []byte) bool { return s.Has(RowKey{contentHash(row), true}) }
+func (s *RowSet) HasRejected(row []byte) bool { return s.Has(RowKey{contentHash(row), true}) }
 
 // All are the rows, in no order.
-func (s RowSet) All() iter.Seq[RowKey] { return maps.Keys(s.keys) }
+func (s *RowSet) All() iter.Seq[RowKey] { return maps.Keys(s.keys) }
 
 // Sorted lists msgids and hashes, each in ascending order, as checkpoints have them.
-func (s RowSet) Sorted() (ids, hashes []int64) { return sortedKeys(s.All()) }
+func (s *RowSet) Sorted() (ids, hashes []int64) { return sortedKeys(s.All()) }
 
 // IDs are the msgids, in ascending order.
-func (s RowSet) IDs() []int64 {
+func (s *RowSet) IDs() []int64 {
 	ids, _ := s.Sorted()
 	return ids
 }

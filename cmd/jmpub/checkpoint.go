@@ -115,11 +115,10 @@ Where history is being published behind a live position, what of it lies before 
 				return err
 			}
 			if from != "" {
-				moment, err := settings.ParseMoment("--from", from, cfg.Source.TimeZone)
-				if err != nil {
+				o.From = new(settings.Moment)
+				if *o.From, err = settings.ParseMoment("--from", from, cfg.Source.TimeZone); err != nil {
 					return err
 				}
-				o.From = &moment
 			}
 			cp, err := operate.Reset(cmd.Context(), cfg, log, o)
 			if err != nil {

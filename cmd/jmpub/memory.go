@@ -6,15 +6,21 @@ import (
 )
 
 // softMemory is where the garbage collector begins to work harder. What jmpub holds is bounded well below it; without the
-// limit, a catch-up at full speed leaves garbage beyond 128 MiB.
+// limit, a catch-up at full speed leaves garbage beyond 128 MiB, and so does the reading of a long ledger.
 const (
 	softMemory     = 64 << 20
 	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
+	ledgerMemory   = 80 << 20
 )
 
+// limitPublishing sets the limit for a command that publishes, limitReading for one that reads the ledger.
+func limitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
+
+func limitReading() { limitMemory(ledgerMemory) }
+
 // limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
-func limitMemory(parallel int) {
+func limitMemory(bytes int64) {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(softMemory + int64(parallel)*parallelMemory)
+		debug.SetMemoryLimit(bytes)
 	}
 }

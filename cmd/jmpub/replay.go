@@ -100,7 +100,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	limitMemory(cfg.Parallel)
+	limitPublishing(cfg.Parallel)
 	ctx, screen := cmd.Context(), cmd.ErrOrStderr()
 	bar := view.NewProgress(screen, cfg.Source.TimeZone)
 	log := view.NewLogger(bar, cfg.LogLevel, bar.Form(cfg.LogFormat))

@@ -34,7 +34,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			limitMemory(cfg.Parallel)
+			limitPublishing(cfg.Parallel)
 			return operate.Run(cmd.Context(), cfg, log, buildVersion())
 		},
 	}

@@ -40,12 +40,13 @@ func newWindows() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			limitReading()
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
 			sums := audit.NewSums(max(every, time.Hour), cfg.Source.TimeZone)
 			each := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
 			if every == 0 {
 				each = show.Window
-				if err := show.WindowHeading(); err != nil {
+				if err = show.WindowHeading(); err != nil {
 					return err
 				}
 			}

@@ -92,9 +92,14 @@ type auditing struct {
 func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditOptions) (*AuditResult, error) {
 	w := newReading(cfg, log)
 	defer w.Close()
-	_, out, err := w.openOutput(ctx)
+	conn, out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if o.Repair {
+		if err = w.checkWrite(ctx, conn, out); err != nil {
+			return nil, err
+		}
 	}
 	src := cfg.Source
 	src.Rate.Requests, src.Reserve = max(1, src.Rate.Requests/2), liveShare

@@ -22,8 +22,11 @@ func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o Delet
 	w := newReading(cfg, log)
 	w.replay = o.Replay
 	defer w.Close()
-	_, out, err := w.openOutput(ctx)
+	conn, out, err := w.openOutput(ctx)
 	if err != nil {
+		return err
+	}
+	if err = w.checkWrite(ctx, conn, out); err != nil {
 		return err
 	}
 	absent := fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)

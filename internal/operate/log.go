@@ -58,7 +58,7 @@ const (
 // logObserver logs what an operator must know, once each; what comes often is left to the metrics.
 func logObserver(log *slog.Logger) pipeline.Observer {
 	trouble := &throttle{every: logEvery}
-	return func(o pipeline.Observation) { //nolint:gocognit // A case for each observation, and nothing else.
+	return func(o pipeline.Observation) {
 		switch o := o.(type) {
 		case pipeline.RetryScheduled:
 			logRetry(log, trouble, &o)

@@ -91,7 +91,7 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 	}
 	out.kafka = checkpoint.NewKafka(conn.Client, routing.Own(pipeline.TopicCheckpoints), app,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
-	out.kafka.Replay = w.replay
+	out.kafka.Replay, out.kafka.Group = w.replay, w.cfg.Group
 	out.store, out.claims = out.kafka, out.kafka
 	return out, nil
 }
@@ -139,12 +139,12 @@ func replayDir(id string) string { return "replay-" + id }
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.
 func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output) error {
+	if err := w.checkWrite(ctx, conn, out); err != nil {
+		return err
+	}
 	routing := out.topics.Routing()
 	var read []string
 	if out.kafka != nil {
-		if err := conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()); err != nil {
-			return startError(err)
-		}
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}
 	if len(w.cfg.Recheck) > 0 { // What was published is read back to find which rows came late.
@@ -152,4 +152,12 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 		read = append(read, routing.Own(pipeline.TopicRejected), routing.Own(pipeline.TopicWindows))
 	}
 	return startError(conn.CheckRead(ctx, read))
+}
+
+// checkWrite is the part of checkRights about what is written.
+func (w *wiring) checkWrite(ctx context.Context, conn *kafka.Conn, out *output) error {
+	if out.kafka == nil {
+		return nil
+	}
+	return startError(conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/settings"
@@ -39,8 +40,11 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	}
 	w := newReading(cfg, log)
 	defer w.Close()
-	_, out, err := w.openOutput(ctx)
+	conn, out, err := w.openOutput(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err = w.checkWrite(ctx, conn, out); err != nil {
 		return nil, err
 	}
 	client, err := w.openSource(ctx, cfg.Source)
@@ -162,18 +166,19 @@ func (r *reset) question(ctx context.Context, p *positions) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf("%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
 		r.stream, at(before.End), at(w.Begin), at(w.End), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
 		cost.Requests, cost.Took())
 	for _, b := range before.Backlog {
 		switch {
 		case !r.from.IsZero() || !b.Until.After(r.to):
-			text += fmt.Sprintf("\nBehind the position, %s to %s stays to be published once.", at(b.End), at(b.Until))
+			fmt.Fprintf(&text, "\nBehind the position, %s to %s stays to be published once.", at(b.End), at(b.Until))
 		case b.End.Before(r.to):
-			text += fmt.Sprintf("\nBehind the position, %s to %s stays to be published once.", at(b.End), at(r.to))
+			fmt.Fprintf(&text, "\nBehind the position, %s to %s stays to be published once.", at(b.End), at(r.to))
 		default:
-			text += fmt.Sprintf("\nAmong them, %s to %s is not published yet.", at(b.End), at(b.Until))
+			fmt.Fprintf(&text, "\nAmong them, %s to %s is not published yet.", at(b.End), at(b.Until))
 		}
 	}
-	return text, nil
+	return text.String(), nil
 }

@@ -61,7 +61,7 @@ func (w *wiring) Close() {
 }
 
 func (w *wiring) warn(message string, attrs ...slog.Attr) {
-	w.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+	w.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...) //nolint:sloglint // Whoever calls it has a constant message.
 }
 
 // openSource makes the API's client and the first contact.

@@ -48,7 +48,8 @@ func addMember(object jsontext.Value, part FiguresPart) (jsontext.Value, error) 
 	if err != nil {
 		return nil, err
 	}
-	if has, err := hasMember(object, part.Name); has || err != nil {
+	has, err := hasMember(object, part.Name)
+	if has || err != nil {
 		return object, err // The row tells it itself.
 	}
 	separator := byte(',')

@@ -1,4 +1,4 @@
-// Package embedded is a Kafka broker inside the process, for the demo, for `jmpub broker` and for tests: franz-go's kfake,
+// Package broker is a Kafka broker inside the process, for the demo, for `jmpub broker` and for tests: franz-go's kfake,
 // with topics, groups and transactions, kept in memory or in a folder. It is no real broker (one log without replicas
 // stands behind all of its nodes), so nothing that jmpub promises about Kafka rests on it.
 package broker

@@ -151,9 +151,9 @@ func (d *demo) start(ctx context.Context) error {
 }
 
 // serveAPI starts the simulated API and returns its address.
-func (d *demo) serveAPI(ctx context.Context, appKey, secret string) (url string, err error) {
+func (d *demo) serveAPI(ctx context.Context, appKey, masterSecret string) (url string, err error) {
 	api := sim.Defaults()
-	api.AppKey, api.MasterSecret, api.Seed, api.Rate, api.Begin = appKey, secret, d.opts.Seed, d.opts.Rate, d.begin
+	api.AppKey, api.MasterSecret, api.Seed, api.Rate, api.Begin = appKey, masterSecret, d.opts.Seed, d.opts.Rate, d.begin
 	api.OddRows = 0.001
 	if d.opts.Faults {
 		api.Faults = sim.Faults{

@@ -164,9 +164,9 @@ func (w *witness) checkHeaders(r *kgo.Record, said *envelope) string {
 // envelope is what an event says that its headers and its topic repeat; nil is what it does not have.
 type envelope struct{ appKey, time, conversation, targetType []byte }
 
-func envelopeOf(event []byte) envelope {
+func envelopeOf(value []byte) envelope {
 	var said envelope
-	s := scanner{json: event}
+	s := scanner{json: value}
 	for ok := s.enter('{', '}'); ok; ok = s.more('}') {
 		var field *[]byte
 		switch name := s.text(); string(name) {

@@ -257,7 +257,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 		{"window", "windows", "window", appKey + "/groups/10055201/2026-11-01T10:00:00Z"},
 		{"notice", "notices", "notice", appKey + "/messages"},
 		{"checkpoint", "checkpoints", "checkpoint", appKey + "/groups/10055201"},
-		{"claim", "checkpoints", "claim", appKey + "!claim"},
+		{"claim", "checkpoints", "claim", appKey + "!jmpub!claim"},
 	} {
 		valid := record{topic: tc.topic, key: []byte(tc.key), value: rawExamples(t, tc.schema)[0]}
 		if err := valid.check(c); err != nil {

@@ -85,8 +85,8 @@ func TestRefusedRecords(t *testing.T) {
 	window := own("windows", "window", appKey+"/groups/10055201/2026-11-01T10:00:00Z")
 	notice := own("notices", "notice", appKey+"/messages")
 	position := own("checkpoints", "checkpoint", appKey+"/groups/10055201")
-	claim := own("checkpoints", "claim", appKey+"!claim")
-	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!claim")
+	claim := own("checkpoints", "claim", appKey+"!jmpub!claim")
+	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!jmpub!claim")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
 	for _, valid := range []func() record{message, rejected, window, notice, position, claim, claimOfReplay, day} {
 		if err := valid().check(c); err != nil {

@@ -185,7 +185,7 @@ func (c *Contract) checkRejected(key []byte, headers []Header) error {
 }
 
 // claimKey is the key of a claim on an app's positions, or on those of a replay.
-var claimKey = regexp.MustCompile(`^[^/~!]+(?:~[^/!]+)?!claim$`)
+var claimKey = regexp.MustCompile(`^[^/~!]+(?:~[^/!]+)?![^/]+!claim$`)
 
 // checkCheckpoints checks a record of the topic that has positions and claims.
 func (c *Contract) checkCheckpoints(key []byte, headers []Header, value []byte) error {

@@ -121,7 +121,7 @@ func TestRightsOnApacheKafka(t *testing.T) {
 		g.Give(t, rights)
 		trial := g.trial(t, "rights", noCreate)
 		wantWhole(t, trial, g.Password)
-		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, "DescribeConfigs on rights.single") {
+		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, `DescribeConfigs on topics is missing","topics":"rights.single`) {
 			t.Errorf("the log does not tell that the topics' limits are guessed:\n%s", log)
 		}
 	})

@@ -150,16 +150,17 @@ func apiTrials() []trial {
 		}, least: map[string]int{"API: slow": 20}},
 		// Whoever sees the headers stops when nothing is left, so only what is under way then is too much. There are more than twice
 		// as many pages as a minute allows: its quota ends while several are asked for at a time, wherever in a minute the trial begins.
-		{name: "API limits the rate", minutes: 20, change: func(o *sim.Options) {
-			o.PerMinute, o.QuotaHeader, o.Rate, o.Latency = 100, true, 20, 100*time.Millisecond
-		}, least: map[string]int{rateExceeded: 2}},
+		{name: "API limits the rate", minutes: 25, change: func(o *sim.Options) {
+			o.PerMinute, o.QuotaHeader, o.Rate, o.Latency = 60, true, 10, 100*time.Millisecond
+		}, least: map[string]int{rateExceeded: 1}},
 		{name: "API limits the rate, no headers", change: func(o *sim.Options) {
 			o.PerMinute, o.NoRateHeaders = 150, true
 		}, least: map[string]int{rateExceeded: 10}},
-		// One request in eleven takes longer than a cursor lives, so most windows of several pages are read again.
+		// One request in eleven takes longer than a cursor lives, so most windows of several pages are read again. All others are far
+		// from that, on a busy machine too.
 		{name: "API's cursors expire", minutes: 10, change: func(o *sim.Options) {
-			o.CursorTTL, o.LatencyJitter = 300*time.Millisecond, 330*time.Millisecond
-		}, least: map[string]int{"API: expired cursors": 10}},
+			o.CursorTTL, o.Slow, o.SlowBy = 5*time.Second, 1.0/11, 6*time.Second
+		}, least: map[string]int{"API: expired cursors": 5}},
 		{name: "API lies and breaks", minutes: 10, change: hostile, least: everyKind(3)},
 		{name: "API by the sender's clock, strict bounds", minutes: 10, change: func(o *sim.Options) {
 			hostile(o)
