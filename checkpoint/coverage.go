@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -102,13 +103,23 @@ func (d *dayJSON) decode(appKey string, s pipeline.Stream) (pipeline.Coverage, e
 		if h.Hour < 0 || h.Hour >= hoursOfDay || last >= 0 && c.Hours[last].Hour >= h.Hour {
 			return c, damaged("hours has the hour %d in the wrong place", h.Hour)
 		}
+		for name, n := range map[string]int64{
+			"rows": h.Rows, "published": h.Published, "rejected": h.Rejected, "late": h.Late, "gap_seconds": h.GapSeconds,
+		} {
+			if n < 0 {
+				return c, damaged("%s is %d in the hour %d", name, n, h.Hour)
+			}
+		}
 		if h.HourCounts != (pipeline.HourCounts{Hour: h.Hour}) {
 			c.Hours = append(c.Hours, h.HourCounts)
 		}
 	}
-	for _, o := range d.Offsets {
+	for i, o := range d.Offsets {
 		if o.Topic == "" || o.Partition < 0 || o.Last < 0 {
 			return c, damaged("offsets has the offset %d of %q/%d", o.Last, o.Topic, o.Partition)
+		}
+		if i > 0 && cmp.Or(strings.Compare(d.Offsets[i-1].Topic, o.Topic), cmp.Compare(d.Offsets[i-1].Partition, o.Partition)) >= 0 {
+			return c, damaged("offsets is not in the order of topics and partitions at %q/%d", o.Topic, o.Partition)
 		}
 	}
 	if len(d.Offsets) > 0 {

@@ -337,7 +337,7 @@ func TestCoverageOfARun(t *testing.T) {
 			}
 			kafka.Fail = nowAndThen(seed, kafka)
 			cfg := fakes.ConfigFor(source, kafka, begin)
-			cfg.LiveFirst, cfg.Parallel = seed%2 == 0, 2
+			cfg.LiveFirst, cfg.Parallel = seed%2 == 0, 1
 			for _, back := range []time.Duration{30 * time.Hour, 20 * time.Minute, 49 * time.Hour} {
 				if err := fakes.RunFor(t, cfg, 6*time.Minute); err != nil {
 					t.Fatalf("seed %d: run: %v", seed, err)
