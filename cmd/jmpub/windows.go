@@ -8,8 +8,6 @@ import (
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
-	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 const windowsHelp = `Show the ledger: each committed window with its rows, what became of them, what it took and where it stands in Kafka; sums by
@@ -42,23 +40,23 @@ func newWindows() *cobra.Command {
 			}
 			limitReading()
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
-			sums := audit.NewSums(max(every, time.Hour), cfg.Source.TimeZone)
-			each := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
-			if every == 0 {
-				each = show.Window
-				if err = show.WindowHeading(); err != nil {
+			if every > 0 {
+				sums, holes, err := operate.SumWindows(cmd.Context(), cfg, log, span, every)
+				if err != nil {
 					return err
 				}
-			}
-			holes, err := operate.ReadWindows(cmd.Context(), cfg, log, span, each)
-			if err != nil {
-				return err
-			}
-			if every > 0 {
 				total := sums.Total()
 				if err := show.Sums(sums.All(), &total); err != nil {
 					return err
 				}
+				return show.Holes(holes)
+			}
+			if err = show.WindowHeading(); err != nil {
+				return err
+			}
+			holes, err := operate.ReadWindows(cmd.Context(), cfg, log, span, show.Window)
+			if err != nil {
+				return err
 			}
 			return show.Holes(holes)
 		},

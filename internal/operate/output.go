@@ -143,7 +143,7 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 		return err
 	}
 	routing := out.topics.Routing()
-	var read []string
+	read := []string{routing.Own(pipeline.TopicCoverage)}
 	if out.kafka != nil {
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}
