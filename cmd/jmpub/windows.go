@@ -8,6 +8,7 @@ import (
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 const windowsHelp = `Show the ledger: each committed window with its rows, what became of them, what it took and where it stands in Kafka; sums by
@@ -40,13 +41,14 @@ func newWindows() *cobra.Command {
 			}
 			limitReading()
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
+			var holes []audit.Hole
 			if every > 0 {
-				sums, holes, err := operate.SumWindows(cmd.Context(), cfg, log, span, every)
-				if err != nil {
+				var sums *audit.Sums
+				if sums, holes, err = operate.SumWindows(cmd.Context(), cfg, log, span, every); err != nil {
 					return err
 				}
 				total := sums.Total()
-				if err := show.Sums(sums.All(), &total); err != nil {
+				if err = show.Sums(sums.All(), &total); err != nil {
 					return err
 				}
 				return show.Holes(holes)
@@ -54,8 +56,7 @@ func newWindows() *cobra.Command {
 			if err = show.WindowHeading(); err != nil {
 				return err
 			}
-			holes, err := operate.ReadWindows(cmd.Context(), cfg, log, span, show.Window)
-			if err != nil {
+			if holes, err = operate.ReadWindows(cmd.Context(), cfg, log, span, show.Window); err != nil {
 				return err
 			}
 			return show.Holes(holes)
