@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +23,7 @@ func (s *kafkaStore) archive(t *testing.T) *checkpoint.Archive {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	return checkpoint.NewArchive(conn.Client, strings.TrimSuffix(s.prefix, "."), appKey, func() int { return s.partitions }, s.retry)
+	return checkpoint.NewArchive(conn.Client, s.prefix+string(pipeline.TopicWindows), appKey, func() int { return s.partitions }, s.retry)
 }
 
 // writtenAt is when the record with a number is written.

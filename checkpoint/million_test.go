@@ -115,7 +115,7 @@ func (l *idleLedger) batch(offset int64) error {
 
 func (l *idleLedger) archive() *checkpoint.Archive {
 	client := &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: l, Timeout: time.Minute}
-	return checkpoint.NewArchive(client, "t", appKey, func() int { return 1 }, pipeline.Retry{})
+	return checkpoint.NewArchive(client, "t.windows", appKey, func() int { return 1 }, pipeline.Retry{})
 }
 
 // read gives a ledger's records to those who take them in.

@@ -32,7 +32,7 @@ type Checkpoint struct {
 	Rechecked []Rechecked
 	// Replay is the id of the replay whose position this is; empty for the live position.
 	Replay string
-	// Removed tells that the stream's user, group or room was found to be deleted, and that consumers were told.
+	// Removed tells that the stream's user, group or room was found to be deleted, and that a notice was published.
 	Removed bool
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Commit is what commits together, beside the events and rejected rows that stand in the transaction already.
+// Commit is what commits together, besides the events and rejected rows that stand in the transaction already.
 type Commit struct {
 	// Windows are ledger records, in order.
 	Windows []*Ledger
@@ -40,7 +40,7 @@ type Draft struct {
 	commit   Commit
 	// rows is what was published since the last window was closed.
 	rows publishedRows
-	// committed is what the observer is told once it is true.
+	// committed are observations that are made once the commit is done.
 	committed []Observation
 }
 
@@ -234,15 +234,21 @@ func (w *writer) fill(ctx context.Context, d *Draft, fills []Fill) error {
 	return d.tx.Append(ctx, slices.Concat(d.commit.Records, records))
 }
 
-// abort ends a transaction that must not be committed. Where the error says that it is over already, there is nothing to end.
+// abort ends a transaction that must not be committed. After an error of class [Abort] it may be over already, and the broker refuses
+// to end it then, which does no harm; who has been fenced has none.
 func (*writer) abort(ctx context.Context, tx Transaction, cause error) error {
-	if class := ClassOf(cause); class == Abort || class == Fenced {
+	class := ClassOf(cause)
+	var err error
+	if class != Fenced {
+		err = tx.Abort(ctx)
+	}
+	if class == Abort || class == Fenced {
 		if own, ok := errors.AsType[*fillError](cause); ok {
 			return own.error
 		}
 		return cause
 	}
-	if err := tx.Abort(ctx); err != nil {
+	if err != nil {
 		return errors.Join(err, cause)
 	}
 	return cause

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
@@ -28,6 +30,7 @@ type station struct {
 	t          *testing.T
 	api        *sim.Server
 	broker     *broker.Broker
+	cluster    *kfake.Cluster
 	env        map[string]string
 	begin, end time.Time
 	// asked is called at each request to the API.
@@ -59,7 +62,10 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	brokers, err := broker.Start(broker.Options{})
+	brokers, err := broker.Start(broker.Options{Control: func(c *kfake.Cluster) {
+		s.cluster = c
+		fencing(c)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,14 +68,17 @@ type AuditResult struct {
 	Missing            int   `json:"missing"`
 	Extra              int64 `json:"extra"`
 	// Deleted are published records that Kafka does not have any more, so that their time cannot be compared.
-	Deleted  int64 `json:"deleted"`
-	Repaired int64 `json:"repaired"`
-	Holes    int   `json:"holes"`
+	Deleted int64 `json:"deleted"`
+	// Repaired are missing rows that were published now, RepairedByOthers those that another command or the run published between
+	// the comparison and that.
+	Repaired         int64 `json:"repaired"`
+	RepairedByOthers int64 `json:"repaired_by_others"`
+	Holes            int   `json:"holes"`
 }
 
 // Complete tells whether everything is published, and nothing else.
 func (r *AuditResult) Complete() bool {
-	return int64(r.Missing) <= r.Repaired && r.Extra <= 0 && r.Deleted == 0 && r.Holes == 0
+	return int64(r.Missing) <= r.Repaired+r.RepairedByOthers && r.Extra <= 0 && r.Deleted == 0 && r.Holes == 0
 }
 
 // auditing is one audit.
@@ -192,7 +195,7 @@ func (a *auditing) compareAll(ctx context.Context, chains []audit.Chain) error {
 		}
 	}
 	err := a.repair.flush(ctx)
-	a.result.Repaired = a.repair.published
+	a.result.Repaired, a.result.RepairedByOthers = a.repair.published, a.repair.others
 	return err
 }
 

@@ -143,7 +143,10 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 		return err
 	}
 	routing := out.topics.Routing()
-	read := []string{routing.Own(pipeline.TopicCoverage)}
+	var read []string
+	if w.replay == "" { // A replay leaves the coverage as it is.
+		read = append(read, routing.Own(pipeline.TopicCoverage))
+	}
 	if out.kafka != nil {
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}

@@ -14,8 +14,8 @@ type repair struct {
 	archive   audit.Archive
 	pending   []*audit.Difference
 	bytes     int
-	// published counts the rows that were.
-	published int64
+	// published counts the rows that were, others those that somebody else had published by then.
+	published, others int64
 }
 
 const (
@@ -38,15 +38,16 @@ func (r *repair) flush(ctx context.Context) error {
 	if len(r.pending) == 0 {
 		return nil
 	}
-	published := int64(0)
+	var published, missing int64
 	err := r.exclusive.Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
-		published = 0
+		published, missing = 0, 0
 		for _, difference := range r.pending {
 			rows, err := difference.Publish(ctx, r.archive, d, time.Now())
 			if err != nil {
 				return err
 			}
 			published += rows
+			missing += int64(len(difference.Missing))
 		}
 		return nil
 	})
@@ -54,6 +55,7 @@ func (r *repair) flush(ctx context.Context) error {
 		return startError(err)
 	}
 	r.published += published
+	r.others += missing - published
 	r.pending, r.bytes = nil, 0
 	return nil
 }

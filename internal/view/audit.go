@@ -62,8 +62,8 @@ func (r *AuditReport) missing(m audit.Missing) string {
 
 const statisticsLimits = `Statistics are a hint, and no part of the verdict. The API counts messages some time after they
 were sent, and does not say by which clock it cuts days, nor whether it counts messages that were
-retracted, sent across apps, or sent by its own interface. Messages to chatrooms are not among the
-figures. jmpub counts each message once, by the server's clock.
+retracted, sent across apps, or sent by its own interface. Messages to chatrooms are not counted.
+jmpub counts each message once, by the server's clock.
 `
 
 // Statistics implements [operate.AuditReport].
@@ -93,8 +93,12 @@ func (r *AuditReport) Statistics(days []operate.DayCounts) error {
 // Result shows the end of the audit.
 func (r *AuditReport) Result(result *operate.AuditResult) error {
 	return show(r.Printer, []*operate.AuditResult{result}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired, %s not read\n",
-			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired,
+		others := ""
+		if result.RepairedByOthers > 0 {
+			others = fmt.Sprintf(" and %d by others meanwhile", result.RepairedByOthers)
+		}
+		_, err := fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired%s, %s not read\n",
+			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired, others,
 			counted(result.Holes, "stretch", "stretches"))
 		return err
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,7 +120,7 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("failing %t: %d events, want %d", failing, len(got), len(want))
 			}
-			marked, told := int64(0), int64(0)
+			marked, noticed := int64(0), int64(0)
 			for i := range kafka.Ledger {
 				if l := &kafka.Ledger[i]; l.Late {
 					marked += l.Published
@@ -126,11 +128,11 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			}
 			for i := range kafka.Notices {
 				if n := &kafka.Notices[i]; n.Kind == pipeline.NoticeLateRows {
-					told += n.Rows
+					noticed += n.Rows
 				}
 			}
-			if marked != int64(late) || told != marked {
-				t.Errorf("failing %t: %d late rows in the ledger, %d in notices, want %d", failing, marked, told, late)
+			if marked != int64(late) || noticed != marked {
+				t.Errorf("failing %t: %d late rows in the ledger, %d in notices, want %d", failing, marked, noticed, late)
 			}
 			if counts := kafka.Position(messages()).Counts; counts.Published != int64(len(rows)) {
 				t.Errorf("failing %t: %d are counted, want %d", failing, counts.Published, len(rows))
@@ -141,6 +143,104 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slow takes a while to take the writer's place, and over each commit, so that others come in between.
+type slow struct{ pipeline.Sink }
+
+type slowCommit struct{ pipeline.Transaction }
+
+func (s slow) Open(ctx context.Context) error {
+	if err := pipeline.Sleep(ctx, 5*time.Second); err != nil {
+		return err
+	}
+	return s.Sink.Open(ctx)
+}
+
+func (s slow) Begin(ctx context.Context) (pipeline.Transaction, error) {
+	tx, err := s.Sink.Begin(ctx)
+	return slowCommit{tx}, err
+}
+
+func (t slowCommit) Commit(ctx context.Context) error {
+	if err := pipeline.Sleep(ctx, time.Second); err != nil {
+		return err
+	}
+	return t.Transaction.Commit(ctx)
+}
+
+// TestRepairsAtOnce has three audits find the same rows missing and repair them at the same moment, beside a run that has just begun
+// to search for them by itself: each row is published once, and the run goes on.
+func TestRepairsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		rows := fakes.RowsFrom(begin, 3000)
+		for i := range rows {
+			if i < 900 && i%50 == 7 {
+				rows[i].Late = 20 * time.Minute
+			}
+		}
+		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		writer := kafka.NewWriter()
+		cfg := fakes.ConfigFor(source, kafka, begin)
+		cfg.Sink, cfg.Checkpoints = slow{writer}, writer.Store()
+		search := searching(source, kafka, 30*time.Minute)
+		cfg.Background = []pipeline.Member{search}
+		// The run searches in its round of the 36th minute what has ended by the sixth, and in the later ones what came after that. The
+		// audits have looked before; they publish at the moment of that round.
+		var repairs sync.WaitGroup
+		var repaired atomic.Int64
+		for range 3 {
+			repairs.Go(func() {
+				time.Sleep(35 * time.Minute)
+				a, chains := archive{kafka}.chains(t, source)
+				var found []*audit.Difference
+				for i := range chains {
+					if err := a.Check(context.WithoutCancel(t.Context()), &chains[i], func(d *audit.Difference) error {
+						found = append(found, d)
+						return nil
+					}); err != nil {
+						t.Error(err)
+					}
+				}
+				if len(missingIDs(found)) != 18 {
+					t.Errorf("an audit finds %d rows missing, want 18", len(missingIDs(found)))
+				}
+				time.Sleep(time.Until(begin.Add(36 * time.Minute)))
+				own := kafka.NewWriter()
+				command := &pipeline.Exclusive{Command: "audit --repair", Sink: slow{own}, Checkpoints: own.Store(), Claims: kafka}
+				var published int64
+				err := command.Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, draft *pipeline.Draft) error {
+					published = 0
+					for _, d := range found {
+						n, err := d.Publish(ctx, archive{kafka}, draft, time.Now())
+						if err != nil {
+							return err
+						}
+						published += n
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				repaired.Add(published)
+			})
+		}
+		if err := fakes.RunFor(t, cfg, 80*time.Minute); err != nil {
+			t.Fatalf("run: %v", err)
+		}
+		repairs.Wait()
+		got, want := kafka.IDs(), fakes.IDsOf(rows)
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%d events, want %d", len(got), len(want))
+		}
+		if n := repaired.Load(); n == 0 || n > 18 {
+			t.Errorf("the audits say that they repaired %d rows, of 18", n)
+		}
+	})
 }
 
 // TestSearchCostsLittleWhereNothingIsLate counts the requests of quiet hours.

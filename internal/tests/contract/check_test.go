@@ -165,8 +165,8 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
-// TestForeignNumbers passes what a sender may write and no machine can hold.
-func TestForeignNumbers(t *testing.T) {
+// TestNumbersOfAnySize passes what a sender may write and no machine can hold.
+func TestNumbersOfAnySize(t *testing.T) {
 	c := load(t)
 	for _, number := range []string{"1e999999999", "-1E-999999999999999999999", "1e+400", "9223372036854775808", "1.50", "-0"} {
 		row := `{"msgid":1,"msg_type":"image","msg_body":{"media_id":"m","fsize":` + number + `,"n":[` + number + `]},"x":` + number + `}`

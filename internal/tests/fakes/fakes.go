@@ -39,6 +39,8 @@ type Kafka struct {
 	// Peak is the largest batch.
 	Peak         int
 	Transactions int
+	// writer numbers those that took the writer's place.
+	writer int
 	// tx is what the open transaction holds.
 	tx struct {
 		open     bool
@@ -143,16 +145,23 @@ func (k *Kafka) Begin(ctx context.Context) (pipeline.Transaction, error) {
 		return nil, errors.New("a transaction is still open")
 	}
 	k.tx.open = true
-	return &transaction{k}, k.try(ctx, "begin")
+	return &transaction{k, k.writer}, k.try(ctx, "begin")
 }
 
-// transaction is the open one.
-type transaction struct{ *Kafka }
+// transaction is the open one of a writer.
+type transaction struct {
+	*Kafka
+
+	by int
+}
 
 // Publish keeps the rows for when the transaction commits.
 func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Published, error) {
 	t.Mu.Lock()
 	defer t.Mu.Unlock()
+	if err := t.fenced(t.by, pipeline.Abort); err != nil {
+		return pipeline.Published{}, err
+	}
 	if err := t.try(ctx, "publish"); err != nil {
 		return pipeline.Published{}, err
 	}
@@ -172,6 +181,9 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 func (t *transaction) Append(ctx context.Context, _ []pipeline.Record) error {
 	t.Mu.Lock()
 	defer t.Mu.Unlock()
+	if err := t.fenced(t.by, pipeline.Abort); err != nil {
+		return err
+	}
 	return t.try(ctx, "append")
 }
 
@@ -179,6 +191,9 @@ func (t *transaction) Append(ctx context.Context, _ []pipeline.Record) error {
 func (t *transaction) Commit(ctx context.Context) error {
 	t.Mu.Lock()
 	defer t.Mu.Unlock()
+	if err := t.fenced(t.by, pipeline.Abort); err != nil {
+		return err
+	}
 	if err := t.try(ctx, "commit"); err != nil {
 		return err
 	}
@@ -190,6 +205,9 @@ func (t *transaction) Commit(ctx context.Context) error {
 func (t *transaction) Abort(ctx context.Context) error {
 	t.Mu.Lock()
 	defer t.Mu.Unlock()
+	if err := t.fenced(t.by, pipeline.Abort); err != nil {
+		return err
+	}
 	t.drop()
 	return t.try(ctx, "abort")
 }

@@ -22,6 +22,8 @@ func TestOperatorOnApacheKafka(t *testing.T) {
 		"hidden":     hiddenRows,
 		"late":       lateRows,
 		"live-first": liveFirst,
+		"commands":   commandsBesideARun,
+		"killed":     killedReset,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

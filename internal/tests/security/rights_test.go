@@ -20,7 +20,7 @@ const partitions = 3
 
 // The topics of a prefix, and those of them that are read back.
 func topicsOf(prefix string) (all, readBack []string) {
-	for _, name := range []string{"single", "group", "chatroom", "other", "rejected", "windows", "checkpoints", "coverage"} {
+	for _, name := range []string{"single", "group", "chatroom", "other", "rejected", "windows", "coverage", "checkpoints"} {
 		readBack = append(readBack, prefix+"."+name)
 	}
 	return append(slices.Clone(readBack), prefix+".notices"), readBack
@@ -88,7 +88,7 @@ func (g *guarded) topics(t *testing.T, prefix string) {
 	}
 }
 
-// TestRightsOnApacheKafka takes each of the least rights away, and expects to be told which one is missing before anything
+// TestRightsOnApacheKafka takes each of the least rights away, and expects a message which one is missing before anything
 // is published, and before a process that publishes is fenced.
 func TestRightsOnApacheKafka(t *testing.T) {
 	broker := kafkatest.StartSecure(t, false)

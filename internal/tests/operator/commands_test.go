@@ -1,0 +1,180 @@
+//go:build integration
+
+package operator_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/tests/soak"
+)
+
+// together starts several commands at the same moment, and expects each to end with exit code 0.
+func (d *desk) together(commands ...[]string) []*command {
+	d.t.Helper()
+	var started []*command
+	for _, args := range commands {
+		started = append(started, d.start(nil, args...))
+	}
+	for _, c := range started {
+		if code := d.exit(c); code != exitDone {
+			d.t.Errorf("%v: exit code %d:\n%s", c.Args, code, tail(c.said.String()))
+		}
+	}
+	return started
+}
+
+// wantTimes expects each row as often as times says, and at most so much more often.
+func (d *desk) wantTimes(times func(r *sim.Row) (due, more int)) {
+	d.t.Helper()
+	found, err := verify.Read(d.t.Context(), d.brokers, d.env["JMPUB_TOPIC_PREFIX"])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	report := verify.Compare(func(yield func(verify.TruthRow) bool) {
+		for r := range d.api.Truth(sim.Range{Begin: d.begin}) {
+			due, more := times(&r)
+			for i := range due + more {
+				if !yield(verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: i >= due}) {
+					return
+				}
+			}
+		}
+	}, found)
+	if !report.OK() || report.Rows == 0 {
+		d.t.Error(report.String())
+	}
+}
+
+// commandsBesideARun has operators do everything beside one run, which is never started anew: two ranges are published again at
+// once, a replay's position is forgotten, the position is set back, three audits repair at once, and the position is forgotten. Each
+// row is there as often as that makes it.
+func commandsBesideARun(t *testing.T, desk newDeskFunc) {
+	t.Helper()
+	d := desk("beside", 15, func(o *sim.Options) { o.Late, o.LateFrom, o.LateBy = 0.05, 12*time.Second, 15*time.Second })
+	run := d.start(nil, "run")
+	started := time.Now().UTC()
+	d.awaitLive(started.Add(-15 * time.Second))
+	minute := func(n int) time.Time { return d.begin.Add(time.Duration(n) * time.Minute) }
+
+	ranges := []span{{minute(2), minute(4)}, {minute(6), minute(7)}}
+	d.together([]string{"checkpoint", "reset", "messages", "--from", at(ranges[0].begin), "--to", at(ranges[0].end), "--yes"},
+		[]string{"checkpoint", "reset", "messages", "--from", at(ranges[1].begin), "--to", at(ranges[1].end), "--yes"})
+
+	replayed := span{minute(5), minute(9)}
+	d.do(exitDone, "replay", "--from", at(replayed.begin), "--to", at(replayed.end), "--id", "once")
+	d.do(exitDone, "checkpoint", "delete", "messages", "--replay", "once", "--yes")
+	d.awaitLive(time.Now().Add(-15 * time.Second)) // The ranges are through.
+
+	back, before := minute(12), d.live()
+	d.do(exitDone, "checkpoint", "reset", "messages", "--to", at(back), "--yes")
+	backAsked := time.Now().UTC()
+	d.awaitLive(backAsked)
+
+	// Late rows keep coming; the audits begin when some are missing.
+	var audited span
+	audit := func(more ...string) []string {
+		return append([]string{"audit", "--from", at(audited.begin), "--to", at(audited.end), "--step", "1m", "--no-statistics", "--json"}, more...)
+	}
+	deadline := time.Now().Add(soak.Patience)
+	for missing := int64(0); missing == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("no row is late")
+		}
+		soak.Wait(t, time.Second)
+		audited = span{d.begin, time.Now().UTC().Truncate(time.Second).Add(-17 * time.Second)}
+		look := d.start(nil, audit()...)
+		d.exit(look)
+		missing = number(d.last(look), "missing")
+	}
+	repaired := int64(0)
+	for _, c := range d.together(audit("--repair"), audit("--repair"), audit("--repair")) {
+		repaired += number(d.last(c), "repaired")
+	}
+	if missing := number(d.last(d.do(exitDone, audit()...)), "missing"); missing != 0 || repaired == 0 {
+		t.Errorf("%d rows were repaired, and %d are missing", repaired, missing)
+	}
+	deleted := d.live()
+	d.do(exitDone, "checkpoint", "delete", "messages", "--yes")
+	deletedBy := time.Now().UTC()
+	d.awaitLive(deletedBy)
+	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
+		t.Errorf("run: exit code %d", code)
+	}
+	last := d.live()
+	d.wantTimes(func(r *sim.Row) (due, more int) {
+		once := func(s span) {
+			if s.has(r.Time) {
+				due++
+			}
+		}
+		perhaps := func(s span) {
+			if s.has(r.Time) {
+				more++
+			}
+		}
+		once(span{d.begin, last.End})
+		once(ranges[0])
+		once(ranges[1])
+		once(replayed)
+		once(span{back, before.End})
+		perhaps(span{before.End.Add(time.Second), backAsked}) // The run went on until the command took its place.
+		once(span{d.begin, deleted.End})
+		perhaps(span{deleted.End.Add(time.Second), deletedBy})
+		perhaps(span{last.End.Add(time.Second), last.End.Add(time.Hour)})
+		if late := r.Appears.Sub(r.Time) > time.Second; late && r.Time.After(audited.end.Add(-time.Minute)) {
+			due, more = 0, due+more // It appeared too late for the last audit, and may have done so for the readings.
+		} else if late && r.Time.After(started.Add(-time.Minute)) {
+			due, more = due-1, more+1 // It may be published by the second reading for the first time.
+		}
+		return due, more
+	})
+}
+
+// killedReset is killed when it has taken the writer's place and reads what it needs. The run waits for it as long as its claim
+// lasts, goes on where it was, and ends well.
+func killedReset(t *testing.T, desk newDeskFunc) {
+	t.Helper()
+	d := desk("killed", 10, func(o *sim.Options) { o.Rate, o.Faults = 5, sim.Faults{} })
+	run := d.start(nil, "run")
+	d.awaitLive(time.Now().Add(-15 * time.Second))
+	to := d.begin.Add(5 * time.Minute)
+	fenced := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(fenced) })
+	// Only behind its fence the reset asks for what is just before the time. (It asks for the API's clock in the middle of the history.)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if end, err := time.ParseInLocation(time.DateTime, r.URL.Query().Get("end_time"), d.api.Zone); err == nil && !end.After(to) && end.After(d.begin) {
+			tell()
+			<-r.Context().Done()
+			return
+		}
+		d.api.ServeHTTP(w, r)
+	}))
+	t.Cleanup(slow.Close)
+	reset := d.start(map[string]string{"JMPUB_API_URL": slow.URL + "/v2"}, "checkpoint", "reset", "messages", "--to", at(to), "--yes")
+	select {
+	case <-fenced:
+	case <-reset.done:
+		t.Fatalf("the reset has ended: %s", tail(reset.said.String()))
+	case <-time.After(soak.Patience):
+		t.Fatal("the reset asked for nothing")
+	}
+	if code := d.stop(reset, syscall.SIGKILL); code != exitKilled {
+		t.Errorf("the reset had ended by itself with exit code %d", code)
+	}
+	killed := time.Now().UTC()
+	d.awaitLive(killed)
+	if took := time.Since(killed); took < 30*time.Second || took > 90*time.Second {
+		t.Errorf("the run went on after %s; the claim lasts a minute", took)
+	}
+	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
+		t.Errorf("run: exit code %d", code)
+	}
+	d.compare("killed", []span{{d.begin, d.live().End}})
+}

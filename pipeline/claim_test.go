@@ -1,0 +1,160 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/tests/fakes"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// mortal is a command's process. It dies before one of its steps, and nothing of it goes out from then on.
+type mortal struct {
+	diesAt string
+	dead   bool
+}
+
+func (m *mortal) step(name string) error {
+	if m.dead = m.dead || name == m.diesAt; !m.dead {
+		return nil
+	}
+	return &pipeline.Fault{Class: pipeline.Permanent, Op: name, Err: errors.New("the process is gone")}
+}
+
+type mortalClaims struct {
+	pipeline.Claims
+	*mortal
+}
+
+func (c mortalClaims) Announce(ctx context.Context, claim pipeline.Claim) error {
+	name := "announce"
+	if claim.Done {
+		name = "leave"
+	}
+	if err := c.step(name); err != nil {
+		return err
+	}
+	return c.Claims.Announce(ctx, claim)
+}
+
+type mortalSink struct {
+	*fakes.Writer
+	*mortal
+}
+
+func (s mortalSink) Open(ctx context.Context) error {
+	if err := s.step("fence"); err != nil {
+		return err
+	}
+	return s.Writer.Open(ctx)
+}
+
+func (s mortalSink) Begin(ctx context.Context) (pipeline.Transaction, error) {
+	tx, err := s.Writer.Begin(ctx)
+	return mortalTransaction{tx, s.mortal}, err
+}
+
+type mortalTransaction struct {
+	pipeline.Transaction
+	*mortal
+}
+
+func (t mortalTransaction) Append(ctx context.Context, records []pipeline.Record) error {
+	if err := t.step("append"); err != nil {
+		return err
+	}
+	return t.Transaction.Append(ctx, records)
+}
+
+func (t mortalTransaction) Commit(ctx context.Context) error {
+	if err := t.step("commit"); err != nil {
+		return err
+	}
+	return t.Transaction.Commit(ctx)
+}
+
+func (t mortalTransaction) Abort(ctx context.Context) error {
+	if err := t.step("abort"); err != nil {
+		return err
+	}
+	return t.Transaction.Abort(ctx)
+}
+
+// TestACommandThatDiesLeavesTheRunGoing ends a command before each of its steps, as kill -9 does. Before its fence the run notices
+// nothing; from there on it stands still for as long as the claim lasts, and no longer. Only what the command has committed is
+// there: each row once, and those behind the reset once more.
+func TestACommandThatDiesLeavesTheRunGoing(t *testing.T) {
+	for _, c := range []struct {
+		diesAt           string
+		fenced, resetDid bool
+	}{
+		{diesAt: "announce"},
+		{diesAt: "fence"},
+		{diesAt: "fill", fenced: true},
+		{diesAt: "append", fenced: true},
+		{diesAt: "commit", fenced: true},
+		{diesAt: "leave", fenced: true, resetDid: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now().UTC()
+			rows := fakes.RowsFrom(begin, 900)
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			writer := kafka.NewWriter()
+			cfg := fakes.ConfigFor(source, kafka, begin)
+			cfg.Sink, cfg.Checkpoints = writer, writer.Store()
+			var mu sync.Mutex
+			var last time.Time
+			var still time.Duration
+			cfg.Observer = func(o pipeline.Observation) {
+				if _, ok := o.(pipeline.WindowCommitted); ok {
+					mu.Lock()
+					defer mu.Unlock()
+					if !last.IsZero() {
+						still = max(still, time.Since(last))
+					}
+					last = time.Now()
+				}
+			}
+			to := begin.Add(100 * time.Second)
+			var published int
+			command := &mortal{diesAt: c.diesAt}
+			ended := make(chan error, 1)
+			go func() {
+				time.Sleep(5*time.Minute + 500*time.Millisecond)
+				other := kafka.NewWriter()
+				e := &pipeline.Exclusive{
+					Command: "reset", Sink: mortalSink{other, command}, Checkpoints: other.Store(), Claims: mortalClaims{kafka, command},
+				}
+				ended <- e.Commit(context.WithoutCancel(t.Context()), func(_ context.Context, d *pipeline.Draft) error {
+					if err := command.step("fill"); err != nil {
+						return err
+					}
+					published = len(kafka.IDs())
+					cp, _ := d.Position(fakes.Messages())
+					cp = cp.ResetTo(to, pipeline.NewRowSet(fakes.IDsOf(rows[90:100]), nil))
+					d.SetPosition(&cp)
+					return nil
+				})
+			}()
+			if err := fakes.RunFor(t, cfg, 16*time.Minute); err != nil {
+				t.Fatalf("dies before %s: run: %v", c.diesAt, err)
+			}
+			if err := <-ended; !command.dead || (err == nil) != c.resetDid {
+				t.Errorf("dies before %s: the command died: %t; %v", c.diesAt, command.dead, err)
+			}
+			want := fakes.IDsOf(rows)
+			if c.resetDid {
+				want = slices.Concat(want[:published], want[100:])
+			}
+			kafka.WantIDs(t, want)
+			if least, most := pipeline.ClaimTime-5*time.Second, pipeline.ClaimTime+5*time.Second; still > most || c.fenced != (still > least) {
+				t.Errorf("dies before %s: the run stood still for %s", c.diesAt, still)
+			}
+		})
+	}
+}
