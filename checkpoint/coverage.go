@@ -98,34 +98,47 @@ func (d *dayJSON) decode(appKey string, s pipeline.Stream) (pipeline.Coverage, e
 	if n := len(c.Read); n > 0 && (c.Read[0].Begin.Before(c.Day) || c.Read[n-1].End.After(c.Day.Add(hoursOfDay*time.Hour))) {
 		return c, damaged("a range of read lies outside the day %s", d.Day)
 	}
-	for _, h := range d.Hours {
-		last := len(c.Hours) - 1
-		if h.Hour < 0 || h.Hour >= hoursOfDay || last >= 0 && c.Hours[last].Hour >= h.Hour {
-			return c, damaged("hours has the hour %d in the wrong place", h.Hour)
+	if c.Hours, err = decodeHours(d.Hours); err != nil {
+		return c, err
+	}
+	c.Offsets, err = decodeOffsets(d.Offsets)
+	return c, err
+}
+
+// decodeHours leaves out hours of which only is known that they were read.
+func decodeHours(hours []hourJSON) ([]pipeline.HourCounts, error) {
+	var all []pipeline.HourCounts
+	for i, h := range hours {
+		if h.Hour < 0 || h.Hour >= hoursOfDay || i > 0 && hours[i-1].Hour >= h.Hour {
+			return nil, damaged("hours has the hour %d in the wrong place", h.Hour)
 		}
 		for name, n := range map[string]int64{
 			"rows": h.Rows, "published": h.Published, "rejected": h.Rejected, "late": h.Late, "gap_seconds": h.GapSeconds,
 		} {
 			if n < 0 {
-				return c, damaged("%s is %d in the hour %d", name, n, h.Hour)
+				return nil, damaged("%s is %d in the hour %d", name, n, h.Hour)
 			}
 		}
 		if h.HourCounts != (pipeline.HourCounts{Hour: h.Hour}) {
-			c.Hours = append(c.Hours, h.HourCounts)
+			all = append(all, h.HourCounts)
 		}
 	}
-	for i, o := range d.Offsets {
+	return all, nil
+}
+
+func decodeOffsets(offsets []pipeline.LastOffset) ([]pipeline.LastOffset, error) {
+	for i, o := range offsets {
 		if o.Topic == "" || o.Partition < 0 || o.Last < 0 {
-			return c, damaged("offsets has the offset %d of %q/%d", o.Last, o.Topic, o.Partition)
+			return nil, damaged("offsets has the offset %d of %q/%d", o.Last, o.Topic, o.Partition)
 		}
-		if i > 0 && cmp.Or(strings.Compare(d.Offsets[i-1].Topic, o.Topic), cmp.Compare(d.Offsets[i-1].Partition, o.Partition)) >= 0 {
-			return c, damaged("offsets is not in the order of topics and partitions at %q/%d", o.Topic, o.Partition)
+		if i > 0 && cmp.Or(strings.Compare(offsets[i-1].Topic, o.Topic), cmp.Compare(offsets[i-1].Partition, o.Partition)) >= 0 {
+			return nil, damaged("offsets is not in the order of topics and partitions at %q/%d", o.Topic, o.Partition)
 		}
 	}
-	if len(d.Offsets) > 0 {
-		c.Offsets = d.Offsets
+	if len(offsets) == 0 {
+		return nil, nil
 	}
-	return c, nil
+	return offsets, nil
 }
 
 // EncodeCoverage writes the coverage of a day.

@@ -148,11 +148,11 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	}
 	var coverage []pipeline.Coverage
 	for i := range p.Coverage {
-		c, err := p.Coverage[i].decode(*p.AppKey, *p.Stream)
-		if err != nil {
-			return cp, err
+		day, cause := p.Coverage[i].decode(*p.AppKey, *p.Stream)
+		if cause != nil {
+			return cp, cause
 		}
-		coverage = append(coverage, c)
+		coverage = append(coverage, day)
 	}
 	covered, err := decodeRanges("covered", p.Covered)
 	if err != nil {

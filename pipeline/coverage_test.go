@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -220,11 +221,8 @@ func (c *coverageWalk) window(ctx context.Context, d *pipeline.Draft) error {
 			}
 		}
 	}
-	l.Window.Begin, l.Window.End = l.Begin.UTC(), l.End.UTC()
-	before := make(map[time.Time]pipeline.HourCounts)
-	for hour, counts := range c.model.hours {
-		before[hour] = counts
-	}
+	l.Begin, l.End = l.Begin.UTC(), l.End.UTC()
+	before := maps.Clone(c.model.hours)
 	b := c.rows(l.Window, l.Late)
 	if err := d.Publish(ctx, b); err != nil {
 		return err
