@@ -24,10 +24,10 @@ func (e *newerError) Error() string {
 	return fmt.Sprintf("it was written by a newer jmpub: its version is %d, this one reads up to %d", e.version, version)
 }
 
-// decodeFault is what is told of a value that cannot be used. where is where it stands, mend what can be done if it is
+// decodeFault is the error of a value that cannot be used. where is where it stands, hint what can be done if it is
 // damaged.
-func decodeFault(what, where, mend string, err error) error {
-	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: "read " + what + " in " + where, Err: err, Hint: mend}
+func decodeFault(what, where, hint string, err error) error {
+	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: "read " + what + " in " + where, Err: err, Hint: hint}
 	if _, newer := errors.AsType[*newerError](err); newer {
 		fault.Hint = "run that jmpub or a later one"
 	}

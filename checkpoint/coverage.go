@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -35,6 +36,30 @@ type rangeJSON struct {
 	End   time.Time `json:"end_time"`
 }
 
+func encodeRanges(ranges []pipeline.Window) []rangeJSON {
+	all := make([]rangeJSON, 0, len(ranges))
+	for _, r := range ranges {
+		all = append(all, rangeJSON{r.Begin.UTC(), r.End.UTC()})
+	}
+	return all
+}
+
+// decodeRanges reads ranges of a field, which are in the order of time and do not touch.
+func decodeRanges(field string, ranges []rangeJSON) ([]pipeline.Window, error) {
+	var all []pipeline.Window
+	for _, r := range ranges {
+		w := utc(pipeline.Window{Begin: r.Begin, End: r.End})
+		if err := checkWindow(w); err != nil {
+			return nil, err
+		}
+		if last := len(all) - 1; !w.Begin.Before(w.End) || last >= 0 && !all[last].End.Before(w.Begin) {
+			return nil, damaged("the ranges of %s are empty, touch, or are not in the order of time", field)
+		}
+		all = append(all, w)
+	}
+	return all, nil
+}
+
 type hourJSON struct {
 	pipeline.HourCounts
 	Complete bool `json:"complete"`
@@ -45,10 +70,7 @@ const hoursOfDay = 24
 func encodeDay(c *pipeline.Coverage) dayJSON {
 	d := dayJSON{
 		Day: c.Day.UTC().Format(time.DateOnly), Complete: c.Whole(pipeline.Window{Begin: c.Day, End: c.Day.Add(hoursOfDay * time.Hour)}),
-		Read: []rangeJSON{}, Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
-	}
-	for _, r := range c.Read {
-		d.Read = append(d.Read, rangeJSON{r.Begin.UTC(), r.End.UTC()})
+		Read: encodeRanges(c.Read), Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
 	}
 	for hour := range hoursOfDay {
 		h := hourJSON{HourCounts: pipeline.HourCounts{Hour: hour}, Complete: c.HourWhole(hour)}
@@ -70,35 +92,53 @@ func (d *dayJSON) decode(appKey string, s pipeline.Stream) (pipeline.Coverage, e
 	if c.Day, err = time.Parse(time.DateOnly, d.Day); err != nil {
 		return c, damaged("day is %q, not a day such as 2026-07-01", d.Day)
 	}
-	for _, r := range d.Read {
-		w := utc(pipeline.Window{Begin: r.Begin, End: r.End})
-		if err := checkWindow(w); err != nil {
-			return c, err
-		}
-		last := len(c.Read) - 1
-		if w.Begin.Before(c.Day) || w.End.After(c.Day.Add(hoursOfDay*time.Hour)) || last >= 0 && !c.Read[last].End.Before(w.Begin) {
-			return c, damaged("the ranges of read are not in the order of time, touch, or lie outside the day %s", d.Day)
-		}
-		c.Read = append(c.Read, w)
+	if c.Read, err = decodeRanges("read", d.Read); err != nil {
+		return c, err
 	}
-	for _, h := range d.Hours {
-		last := len(c.Hours) - 1
-		if h.Hour < 0 || h.Hour >= hoursOfDay || last >= 0 && c.Hours[last].Hour >= h.Hour {
-			return c, damaged("hours has the hour %d in the wrong place", h.Hour)
+	if n := len(c.Read); n > 0 && (c.Read[0].Begin.Before(c.Day) || c.Read[n-1].End.After(c.Day.Add(hoursOfDay*time.Hour))) {
+		return c, damaged("a range of read lies outside the day %s", d.Day)
+	}
+	if c.Hours, err = decodeHours(d.Hours); err != nil {
+		return c, err
+	}
+	c.Offsets, err = decodeOffsets(d.Offsets)
+	return c, err
+}
+
+// decodeHours leaves out hours of which only is known that they were read.
+func decodeHours(hours []hourJSON) ([]pipeline.HourCounts, error) {
+	var all []pipeline.HourCounts
+	for i, h := range hours {
+		if h.Hour < 0 || h.Hour >= hoursOfDay || i > 0 && hours[i-1].Hour >= h.Hour {
+			return nil, damaged("hours has the hour %d in the wrong place", h.Hour)
+		}
+		for name, n := range map[string]int64{
+			"rows": h.Rows, "published": h.Published, "rejected": h.Rejected, "late": h.Late, "gap_seconds": h.GapSeconds,
+		} {
+			if n < 0 {
+				return nil, damaged("%s is %d in the hour %d", name, n, h.Hour)
+			}
 		}
 		if h.HourCounts != (pipeline.HourCounts{Hour: h.Hour}) {
-			c.Hours = append(c.Hours, h.HourCounts)
+			all = append(all, h.HourCounts)
 		}
 	}
-	for _, o := range d.Offsets {
+	return all, nil
+}
+
+func decodeOffsets(offsets []pipeline.LastOffset) ([]pipeline.LastOffset, error) {
+	for i, o := range offsets {
 		if o.Topic == "" || o.Partition < 0 || o.Last < 0 {
-			return c, damaged("offsets has the offset %d of %q/%d", o.Last, o.Topic, o.Partition)
+			return nil, damaged("offsets has the offset %d of %q/%d", o.Last, o.Topic, o.Partition)
+		}
+		if i > 0 && cmp.Or(strings.Compare(offsets[i-1].Topic, o.Topic), cmp.Compare(offsets[i-1].Partition, o.Partition)) >= 0 {
+			return nil, damaged("offsets is not in the order of topics and partitions at %q/%d", o.Topic, o.Partition)
 		}
 	}
-	if len(d.Offsets) > 0 {
-		c.Offsets = d.Offsets
+	if len(offsets) == 0 {
+		return nil, nil
 	}
-	return c, nil
+	return offsets, nil
 }
 
 // EncodeCoverage writes the coverage of a day.

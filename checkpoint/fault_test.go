@@ -149,11 +149,11 @@ func TestDiskFull(t *testing.T) {
 	for failAt, failed := 1, true; failed; failAt++ {
 		m := newMemDisk()
 		f := reopen(t, m)
-		told := 0
+		reported := 0
 		f.Retry.Notify = func(_ string, err error, _ time.Duration) {
-			told++
+			reported++
 			if !errors.Is(err, syscall.ENOSPC) {
-				t.Errorf("told of %v", err)
+				t.Errorf("reported: %v", err)
 			}
 		}
 		m.failAt, m.err = m.done+failAt, &fsError{syscall.ENOSPC}
@@ -161,8 +161,8 @@ func TestDiskFull(t *testing.T) {
 			t.Fatalf("operation %d: %v", failAt, err)
 		}
 		failed = m.done >= m.failAt
-		if (told == 1) != failed {
-			t.Errorf("operation %d: told %d times", failAt, told)
+		if (reported == 1) != failed {
+			t.Errorf("operation %d: reported %d times", failAt, reported)
 		}
 		for _, cut := range m.afterPowerCut() {
 			expect(t, fmt.Sprintf("operation %d", failAt), cut, 1)

@@ -20,7 +20,7 @@ import (
 // share a folder. It is used by one goroutine at a time.
 //
 // Reading needs no lock. Who writes has taken the writer's place: a file has its token, and whoever finds another one there is
-// fenced. So a command can set a position beside a process that publishes. That process holds a lock besides, because two of
+// fenced. So a command can set a position while another process publishes. That process holds a lock besides, because two of
 // them would publish everything twice.
 type Files struct {
 	// Retry waits for room on the disk. It may be set before the first use; the zero value works.

@@ -31,7 +31,7 @@ func (s *fileStore) open(t *testing.T) keeper {
 	return s.last
 }
 
-func (s *fileStore) beside(t *testing.T) keeper {
+func (s *fileStore) another(t *testing.T) keeper {
 	t.Helper()
 	return openFiles(t, s.dir, appKey)
 }
@@ -98,14 +98,14 @@ func TestOneProcess(t *testing.T) {
 	same(t, "then", load(t, second), map[pipeline.Stream]pipeline.Checkpoint{messages: window(messages, 1).Checkpoint})
 }
 
-// TestCommandBesideARun reads and sets positions while the process that publishes holds its lock. That one finds its place taken:
+// TestCommandDuringARun reads and sets positions while the process that publishes holds its lock. That one finds its place taken:
 // it saves nothing until it has taken it back, and then goes on from what it finds.
-func TestCommandBesideARun(t *testing.T) {
+func TestCommandDuringARun(t *testing.T) {
 	s := &fileStore{dir: t.TempDir()}
 	messages, user := pipeline.Stream{Kind: pipeline.StreamMessages}, stream(t, "users/a")
 	run := s.open(t)
 	s.commit(t, run, commitOf(window(messages, 1), window(user, 1)))
-	command := s.beside(t)
+	command := s.another(t)
 	same(t, "before it takes the place", load(t, command), map[pipeline.Stream]pipeline.Checkpoint{
 		messages: window(messages, 1).Checkpoint, user: window(user, 1).Checkpoint,
 	})

@@ -102,7 +102,7 @@ func (s *kafkaStore) open(t *testing.T) keeper {
 	return k
 }
 
-func (s *kafkaStore) beside(t *testing.T) keeper {
+func (s *kafkaStore) another(t *testing.T) keeper {
 	t.Helper()
 	return s.kafka(t)
 }
@@ -222,10 +222,10 @@ func TestSmallReplies(t *testing.T) {
 func TestOpenTransaction(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	a, b := stream(t, "users/a"), stream(t, "users/b")
-	var told atomic.Pointer[string]
+	var reported atomic.Pointer[string]
 	waiting := make(chan struct{}, 1)
 	s.retry.Notify = func(_ string, err error, _ time.Duration) {
-		told.Store(new(err.Error()))
+		reported.Store(new(err.Error()))
 		select {
 		case waiting <- struct{}{}:
 		default:
@@ -249,7 +249,7 @@ func TestOpenTransaction(t *testing.T) {
 	case <-waiting:
 	}
 	for _, want := range []string{"jmessage.checkpoints/0", "open", "producer", appKey + "/users/b", "transaction.timeout.ms"} {
-		if got := *told.Load(); !strings.Contains(got, want) {
+		if got := *reported.Load(); !strings.Contains(got, want) {
 			t.Errorf("%q does not say %q", got, want)
 		}
 	}

@@ -24,7 +24,7 @@ type positionJSON struct {
 	Replay        string           `json:"replay,omitempty"`
 	Removed       bool             `json:"removed,omitempty"`
 	Coverage      []dayJSON        `json:"coverage,omitempty"`
-	CoveredUntil  time.Time        `json:"covered_until,omitzero"`
+	Covered       []rangeJSON      `json:"covered,omitempty"`
 }
 
 // backlogJSON is a range of the backlog. Every field is required.
@@ -95,17 +95,13 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 	for i := range cp.Coverage {
 		coverage = append(coverage, encodeDay(&cp.Coverage[i]))
 	}
-	coveredUntil := cp.CoveredUntil
-	if !coveredUntil.IsZero() {
-		coveredUntil = coveredUntil.UTC()
-	}
 	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Removed: cp.Removed,
-		Coverage: coverage, CoveredUntil: coveredUntil,
+		Coverage: coverage, Covered: encodeRanges(cp.Covered),
 	})
 }
 
@@ -152,16 +148,20 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	}
 	var coverage []pipeline.Coverage
 	for i := range p.Coverage {
-		c, err := p.Coverage[i].decode(*p.AppKey, *p.Stream)
-		if err != nil {
-			return cp, err
+		day, cause := p.Coverage[i].decode(*p.AppKey, *p.Stream)
+		if cause != nil {
+			return cp, cause
 		}
-		coverage = append(coverage, c)
+		coverage = append(coverage, day)
+	}
+	covered, err := decodeRanges("covered", p.Covered)
+	if err != nil {
+		return cp, err
 	}
 	return pipeline.Checkpoint{
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
 		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Backlog: backlog, Marks: p.Marks, Sequence: p.Sequence,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Rechecked: rechecked, Replay: p.Replay, Removed: p.Removed,
-		Coverage: coverage, CoveredUntil: p.CoveredUntil.UTC(),
+		Coverage: coverage, Covered: covered,
 	}, nil
 }

@@ -17,9 +17,9 @@ const appKey = "4f7aef34fb361292c566a1cd"
 
 // store is an implementation under test. What it keeps outlives what open returns.
 type store interface {
-	// open begins anew, as a process does that starts to publish. beside is another process, while that one goes on.
+	// open begins anew, as a process does that starts to publish. another is another process, while that one goes on.
 	open(t *testing.T) keeper
-	beside(t *testing.T) keeper
+	another(t *testing.T) keeper
 	// commit publishes as the pipeline does; abort gets as far as it can without it.
 	commit(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit)
 	abort(t *testing.T, c pipeline.Checkpoints, commit *pipeline.Commit)
@@ -321,10 +321,10 @@ func TestClaims(t *testing.T) {
 	for name, newStore := range stores() {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
-			run, command := s.open(t), s.beside(t)
+			run, command := s.open(t), s.another(t)
 			expect := func(want pipeline.Claim) {
 				t.Helper()
-				for who, c := range map[string]keeper{"the run": run, "the command": command, "one that starts": s.beside(t)} {
+				for who, c := range map[string]keeper{"the run": run, "the command": command, "one that starts": s.another(t)} {
 					if got, err := c.Newest(t.Context()); err != nil || got != want {
 						t.Errorf("%s found %+v, %v; want %+v", who, got, err, want)
 					}
@@ -346,7 +346,7 @@ func TestClaims(t *testing.T) {
 			}
 			s.commit(t, run, commitOf(window(user, 2))) // To announce is not yet to take the place.
 			want := map[pipeline.Stream]pipeline.Checkpoint{user: window(user, 2).Checkpoint}
-			same(t, "beside claims", load(t, command), want)
+			same(t, "with claims", load(t, command), want)
 			same(t, "after a restart", load(t, s.open(t)), want)
 			expect(pipeline.Claim{ID: "2", Command: "replay", Done: true})
 		})

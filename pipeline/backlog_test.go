@@ -53,7 +53,7 @@ func everything(kafka *fakes.Kafka) []int64 {
 }
 
 // TestLiveFirstPublishesEachRowOnce follows the head while hours of history are read behind it, and sessions fail now and
-// then, also while the joint is near.
+// then, also while its end is near.
 func TestLiveFirstPublishesEachRowOnce(t *testing.T) {
 	for seed := range uint64(9) {
 		synctest.Test(t, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestLiveFirstPublishesEachRowOnce(t *testing.T) {
 			}
 			cp := kafka.Checkpoints[fakes.Messages()]
 			if len(cp.Backlog) > 0 || cp.Counts.Published+cp.Counts.Rejected != int64(len(rows)) {
-				t.Errorf("seed %d: checkpoint %+v, want %d rows and no past", seed, cp, len(rows))
+				t.Errorf("seed %d: checkpoint %+v, want %d rows and no backlog", seed, cp, len(rows))
 			}
 		})
 	}
@@ -112,10 +112,10 @@ func TestLiveFirstIsLiveAtOnce(t *testing.T) {
 		}
 		cp := kafka.Checkpoints[fakes.Messages()]
 		if len(cp.Backlog) == 0 || time.Since(cp.End) > 30*time.Second {
-			t.Fatalf("after three minutes the position is %v, the past %+v", cp.End, cp.Backlog)
+			t.Fatalf("after three minutes the position is %v, the backlog %+v", cp.End, cp.Backlog)
 		}
 		if unread := cp.Unread(); !unread.Equal(cp.Backlog[0].End) || unread.Before(begin.Add(time.Hour)) {
-			t.Errorf("the past has come to %v, from %v", unread, begin)
+			t.Errorf("the backlog has come to %v, from %v", unread, begin)
 		}
 		// In order from now on: what is behind is finished all the same, and the switch loses nothing.
 		source.OpenHook = nil

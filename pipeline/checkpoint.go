@@ -22,16 +22,17 @@ type Checkpoint struct {
 	Sequence int64
 	// Counts are sums over the life of the stream.
 	Counts Counts
-	// Coverage is that of the days in which the positions of the stream are. CoveredUntil is the latest day of which any is known.
-	Coverage     []Coverage
-	CoveredUntil time.Time
+	// Coverage is that of the days in which the positions of the stream are. Covered are all the days, joined to ranges, whose
+	// coverage this position began: that of another day is an earlier position's.
+	Coverage []Coverage
+	Covered  []Window
 	// SavedAt is when the checkpoint was made, by the local clock.
 	SavedAt time.Time
 	// Rechecked tells up to where windows were asked for late rows.
 	Rechecked []Rechecked
 	// Replay is the id of the replay whose position this is; empty for the live position.
 	Replay string
-	// Removed tells that the stream's user, group or room was found to be deleted, and that consumers were told.
+	// Removed tells that the stream's user, group or room was found to be deleted, and that a notice was published.
 	Removed bool
 }
 

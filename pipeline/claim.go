@@ -67,7 +67,7 @@ func (p *Pipeline) wasClaimed(ctx context.Context) bool {
 	return false
 }
 
-// learnClaim takes in, at the begin of a session, the claim whose command has had its turn. One that is not done may be about to
+// learnClaim takes in, at the begin of a session, the newest claim whose command has left. One that is not done may be about to
 // fence, unless this run has waited for it before.
 func (p *Pipeline) learnClaim(ctx context.Context) error {
 	if p.cfg.Claims == nil {
@@ -157,8 +157,8 @@ func (e *Exclusive) once(ctx context.Context, fill Fill) (err error) {
 		// Also if the command was interrupted: a run waits for it.
 		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), ClaimTime/4)
 		defer cancel()
-		if told := e.leave(left, claim); told != nil {
-			e.Observer.Retry("tell that the command is done", told, ClaimTime) // The run goes on by itself then.
+		if failed := e.leave(left, claim); failed != nil {
+			e.Observer.Retry("announce that the command is done", failed, ClaimTime) // The run goes on by itself then.
 		}
 	}()
 	const within = ClaimTime * 3 / 4

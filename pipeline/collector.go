@@ -35,7 +35,7 @@ type rowCollector struct {
 	margin   time.Duration
 }
 
-// eventOverhead is about what an event holds beside its value: the struct, its conversation id and time.
+// eventOverhead is about what an event holds besides its value: the struct, its conversation id and time.
 const eventOverhead = 192
 
 // newRowCollector collects the rows of a window; overlap is how far windows reach back.

@@ -10,7 +10,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Commit is what commits together, beside the events and rejected rows that stand in the transaction already.
+// Commit is what commits together, besides the events and rejected rows that stand in the transaction already.
 type Commit struct {
 	// Windows are ledger records, in order.
 	Windows []*Ledger
@@ -40,7 +40,7 @@ type Draft struct {
 	commit   Commit
 	// rows is what was published since the last window was closed.
 	rows publishedRows
-	// committed is what the observer is told once it is true.
+	// committed are observations that are made once the commit is done.
 	committed []Observation
 }
 

@@ -64,9 +64,7 @@ const (
 func DayOf(t time.Time) time.Time { return t.UTC().Truncate(day) }
 
 // Whole tells that all of a range was read.
-func (c *Coverage) Whole(w Window) bool {
-	return slices.ContainsFunc(c.Read, func(r Window) bool { return !r.Begin.After(w.Begin) && !r.End.Before(w.End) })
-}
+func (c *Coverage) Whole(w Window) bool { return covers(c.Read, w) }
 
 // HourWhole tells that all of an hour was read.
 func (c *Coverage) HourWhole(hour int) bool {
@@ -74,20 +72,26 @@ func (c *Coverage) HourWhole(hour int) bool {
 	return c.Whole(Window{begin, begin.Add(time.Hour)})
 }
 
-// read takes in a range that was read.
-func (c *Coverage) read(w Window) {
-	all := append(slices.Clone(c.Read), w)
+// covers tells that one of some ranges has all of w.
+func covers(ranges []Window, w Window) bool {
+	return slices.ContainsFunc(ranges, func(r Window) bool { return !r.Begin.After(w.Begin) && !r.End.Before(w.End) })
+}
+
+// join adds a range to others, which it leaves as they are: the result is in the order of time, and its ranges do not touch.
+func join(ranges []Window, w Window) []Window {
+	all := append(slices.Clone(ranges), w)
 	slices.SortFunc(all, func(a, b Window) int { return a.Begin.Compare(b.Begin) })
-	c.Read = all[:1]
+	joined := all[:1]
 	for _, next := range all[1:] {
-		last := &c.Read[len(c.Read)-1]
+		last := &joined[len(joined)-1]
 		switch {
 		case next.Begin.After(last.End):
-			c.Read = append(c.Read, next)
+			joined = append(joined, next)
 		case next.End.After(last.End):
 			last.End = next.End
 		}
 	}
+	return joined
 }
 
 // hour is the sums of an hour.
@@ -115,11 +119,12 @@ func (c *Coverage) stand(ranges []OffsetRange) {
 // hourly counts rows by the hour, as seconds since 1970, to which they belong.
 type hourly map[int64]*HourCounts
 
-// at is the sums of the hour of a clock in milliseconds; of the window's last hour, where the clock cannot be right.
+// at is the sums of the hour of a clock in milliseconds; of the window's last hour, where the clock cannot be right. A window that
+// ends with an hour is of that one, not of the next.
 func (h hourly) at(w Window, clock int64) *HourCounts {
 	t := time.UnixMilli(clock)
 	if clock <= 0 || t.Before(w.Begin.Add(-clockSlack)) || t.After(w.End.Add(clockSlack)) {
-		t = w.End
+		t = w.End.Add(-time.Nanosecond)
 	}
 	hour := t.Truncate(time.Hour).Unix()
 	if h[hour] == nil {
@@ -187,7 +192,7 @@ func (d *Draft) cover(ctx context.Context, l *Ledger, next *Checkpoint, rows *pu
 		if err != nil {
 			return err
 		}
-		c.read(part)
+		c.Read = join(c.Read, part)
 	}
 	for part := range byDay(Window{l.MovedFrom, earlier(l.Begin, l.MovedTo)}) { // The API had forgotten it.
 		c, err := at(part.Begin)
@@ -204,7 +209,8 @@ func (d *Draft) cover(ctx context.Context, l *Ledger, next *Checkpoint, rows *pu
 	return nil
 }
 
-// coverageOf is the coverage of a day as it is before this window: kept with the position, new, or read back.
+// coverageOf is the coverage of a day as it is before this window: kept with the position, new, or read back. Late rows have read
+// nothing, so a day that the position does not know goes on as an earlier position left it.
 func (d *Draft) coverageOf(ctx context.Context, cp *Checkpoint, l *Ledger, of time.Time) (*Coverage, error) {
 	fresh := &Coverage{AppKey: l.AppKey, Stream: l.Stream, Day: of}
 	for i := range d.commit.Coverage {
@@ -217,7 +223,7 @@ func (d *Draft) coverageOf(ctx context.Context, cp *Checkpoint, l *Ledger, of ti
 			return c.clone(), nil
 		}
 	}
-	if d.coverage == nil || of.After(cp.CoveredUntil) {
+	if d.coverage == nil || !l.Late && !covers(cp.Covered, Window{of, of.Add(day)}) {
 		return fresh, nil
 	}
 	before, err := d.coverage.Coverage(ctx, l.Stream, of)
@@ -233,8 +239,10 @@ func (d *Draft) keepCoverage(next *Checkpoint, changed map[time.Time]*Coverage) 
 		if !slices.Contains(d.commit.Coverage, c) {
 			d.commit.Coverage = append(d.commit.Coverage, c)
 		}
-		next.CoveredUntil = later(next.CoveredUntil, c.Day)
+		next.Covered = join(next.Covered, Window{c.Day, c.Day.Add(day)})
 	}
+	forgotten := DayOf(next.End.Add(-History)).Add(-day)
+	next.Covered = slices.DeleteFunc(next.Covered, func(w Window) bool { return w.End.Before(forgotten) })
 	current := []time.Time{DayOf(next.End)}
 	for _, b := range next.Backlog {
 		current = append(current, DayOf(b.End))

@@ -1,24 +1,58 @@
-// Package pipeline is the core of jmpub: it turns rows of the Report API into events and sees to it that each of them
-// is published exactly once.
+// Package pipeline is the core of jmpub: it has rows of the Report API turned into events (package event) and sees to it that
+// each of them is published exactly once.
 //
-// The flow, for one app:
+//	Source ──pages──► reader, one a stream ──┐ proposals
+//	                  Member ────────────────┴──► publisher ──Draft──► Sink, Checkpoints
+//	                     ▲                                                     │
+//	                     └────────────── positions, as committed ◄─────────────┘
 //
-//	Source --Page--> reader --Closed--> publisher --Transaction--> Sink
-//	   ^    (Normalize, drop what the      |   (events, rejected rows, ledger, checkpoints:
-//	   |     overlap brought again)        |    together or not at all)
-//	   +---------- Checkpoint: end_time and the ids seen near it ----------+
+// # Ports
 //
-// Each stream has a reader, which fetches one whole window after another and may be one window ahead of what is
-// committed. One publisher takes closed windows in the order in which they closed and commits each of them, or
-// several of different streams together, in one transaction. The guarantee rests on four rules:
+// The package knows no transport. Adapters implement [Source] (the API), [Sink] and [Transaction] (Kafka), [Checkpoints] and
+// [Claims] (positions, and what commands announce) and [CoverageReader].
 //
-//  1. A window closes only when as many different rows were read as the reply's total says. A window that does not
-//     is read again from its first request; a difference that stays is published as a notice.
-//  2. Windows overlap, and a checkpoint carries the ids of the rows near its end. What the overlap brings again is
-//     skipped by id, so nothing depends on whether the API's bounds are inclusive or on which clock it sorts by.
-//  3. Events, rejected rows, ledger records, notices and checkpoints of a window are one transaction.
-//  4. After any doubt about a transaction nothing in memory is trusted: the session ends, the sink is opened again
-//     (which ends what was open), and the position is read back from the checkpoints.
+// # One commit
 //
-// The package knows no transport. Adapters implement its ports: [Source], [Sink] and [Checkpoints].
+// Whatever is published or moves a position is a [Commit]: ledger records, positions, notices, coverage and records of other
+// topics, together with the rows in their transaction. It is made in one place. Whoever wants to commit hands over a [Fill]; the
+// one who writes calls it with a [Draft], within the transaction, with the positions as they are committed at that moment. So
+// nothing is ever computed from a position that has moved since. Four rules carry the guarantee:
+//
+//  1. A window closes only when as many different rows were read as the reply's total says. A window that does not is read again
+//     from its first request; a difference that stays is published as a notice.
+//  2. Windows overlap, and a checkpoint carries the ids of the rows near its end. What the overlap brings again is skipped by id,
+//     so nothing depends on whether the API's bounds are inclusive or on which clock it sorts by.
+//  3. Events, rejected rows, ledger records, notices, coverage and checkpoints of a window are one transaction.
+//  4. After any doubt about a transaction nothing in memory is trusted: the session ends, the sink is opened again (which ends
+//     what was open), and the positions are read back from the checkpoints.
+//
+// # Sessions and members
+//
+// A session is the time between two readings of the committed positions. In it, streams that are named are followed, and each
+// [Member] brings what else there is: statistics, streams that the app's lists have, late rows. A member commits by its
+// [Session], and what it remembers outlives sessions. One that fails with class [Drop] ends alone.
+//
+// # Windows ahead
+//
+// Where the history is dense, several windows of one stream are fetched at the same time, each by a goroutine of its own that
+// tells the stream's reader what happens by messages. They are published in the order of time, because each leaves out what the
+// one before it brought. Memory and fetch slots bound them; a window that finds no room waits until its predecessors are handed
+// on, and is then published part by part into its open transaction.
+//
+// # Backlog
+//
+// A [Checkpoint] may have ranges behind its position that are not published yet ([Backlog]): what lay behind the head when it
+// was followed at once, or what an operator wants published again. They are read while the live position goes on, from the oldest on,
+// and the ids of rows near their ends keep each row from being published by both.
+//
+// # Claims
+//
+// A command that writes takes the writer's place for a moment ([Exclusive]): it announces a [Claim], fences, reads what is
+// committed, writes one commit, and says that it is done. A run that is fenced by a claim that it does not know waits for that,
+// and begins a new session; without one it has been replaced, and ends.
+//
+// # Coverage
+//
+// [Coverage] says of each day of a stream what was read to its end and what was published of each hour. It commits with the
+// window that changes it.
 package pipeline

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Class is what an error asks its caller to do. It is set at the edge, where the status or code is known, and merely
+// Class is what an error asks its caller to do. It is set by the adapter, where the status or code is known, and merely
 // obeyed further in.
 type Class uint8
 
 // The classes.
 const (
-	// Permanent: only the operator can mend it (credentials, settings, rights). The run ends.
+	// Permanent: only the operator can correct it (credentials, settings, rights). The run ends.
 	Permanent Class = iota
 	// Transient: the same call may succeed later. [Retry] does it again, in the adapter that made the call.
 	Transient

@@ -62,7 +62,7 @@ func nowAndThen(seed uint64, kafka *fakes.Kafka) func(context.Context, string) e
 	}
 }
 
-// TestDiscoveredStreamsArePublished follows the lists: users that were there, one that comes, and one that is deleted, beside
+// TestDiscoveredStreamsArePublished follows the lists: users that were there, one that comes, and one that is deleted, next to
 // a group that was named, while sessions fail now and then.
 func TestDiscoveredStreamsArePublished(t *testing.T) {
 	for seed := range uint64(4) {
@@ -170,7 +170,7 @@ func discover(cfg *pipeline.Config, kinds []pipeline.StreamKind, app discovery.D
 	}))
 }
 
-// TestRemovedWhileItsWindowIsCommitted takes a user off the list, beside one that is named, while a window is on its way, and
+// TestRemovedWhileItsWindowIsCommitted takes a user off the list, next to one that is named, while a window is on its way, and
 // back onto it: the position stays behind what was published.
 func TestRemovedWhileItsWindowIsCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestRemovedWhileItsWindowIsCommitted(t *testing.T) {
 	})
 }
 
-// TestManyStreamsDoNotHoldUpTheMessages reads the stream of all messages beside more streams than the quota can keep live.
+// TestManyStreamsDoNotHoldUpTheMessages reads the stream of all messages and more streams than the quota can keep live.
 func TestManyStreamsDoNotHoldUpTheMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rooms = 200

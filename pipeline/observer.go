@@ -6,7 +6,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Observer is told what happens, so that logs, metrics and screens can show it; nil is nobody. It is called from several
+// Observer takes what happens, so that logs, metrics and screens can show it; nil is nobody. It is called from several
 // goroutines, must return quickly and must not call back.
 type Observer func(o Observation)
 
@@ -97,7 +97,7 @@ type StreamDropped struct {
 	Err    error
 }
 
-// StreamsDiscovered tells how many streams the lists have, and about how long it takes until each had its turn.
+// StreamsDiscovered tells how many streams the lists have, and about how long it takes until a window of each was read.
 type StreamsDiscovered struct {
 	Streams int
 	Sweep   time.Duration

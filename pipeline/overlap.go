@@ -19,7 +19,7 @@ const overlapMargin = 2 * time.Second
 // bring them again.
 type overlapIDs struct {
 	overlap time.Duration
-	// rows maps each row to the later of its clocks in milliseconds, never more than a second past the end of the window that
+	// rows maps each row to the later of its clocks in milliseconds, never more than a second after the end of the window that
 	// brought it.
 	rows map[RowKey]int64
 	// live are rows that the live position published; only a backlog has them.

@@ -83,7 +83,7 @@ func newReader(r reading, res resources, from Position, known *overlapIDs) *read
 	}
 }
 
-// run reads until the context is done, the stream's range is read, or an error comes that no reading anew can mend.
+// run reads until the context is done, the stream's range is read, or an error comes that reading again does not help.
 func (r *reader) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -274,7 +274,7 @@ func (r *reader) advance() error {
 	return nil
 }
 
-// tellHead tells up to where the stream is read. What is read of a backlog is told when it is committed.
+// tellHead tells up to where the stream is read. What is read of a backlog is reported when it is committed.
 func (r *reader) tellHead(end time.Time) {
 	if !r.backlog {
 		r.res.observer.Tell(HeadRead{r.stream, end})

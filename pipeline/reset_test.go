@@ -38,9 +38,9 @@ func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Tim
 	}
 }
 
-// TestResetOfAPositionWithAPast sets the position anew while history behind it is being published: what lies before the time
+// TestResetOfAPositionWithABacklog sets the position anew while history behind it is being published: what lies before the time
 // is published once, what lies behind it once more than it was.
-func TestResetOfAPositionWithAPast(t *testing.T) {
+func TestResetOfAPositionWithABacklog(t *testing.T) {
 	for _, back := range []time.Duration{
 		0, 30 * time.Second, 3 * time.Minute, 239 * time.Second, 240 * time.Second, 241 * time.Second, 242 * time.Second, 245 * time.Second,
 		time.Hour, 23 * time.Hour, 24 * time.Hour,
@@ -48,7 +48,7 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now().UTC()
 			begin := start.Add(-24 * time.Hour)
-			// Dense where the joint and the edges of the reset are, and sparse before.
+			// Dense where the end of the backlog and the bounds of the reset are, and sparse before.
 			rows := slices.DeleteFunc(fakes.RowsFrom(begin, 24*3600+1200), func(r fakes.Row) bool {
 				return r.At.Before(start.Add(-10*time.Minute)) && r.At.Second() != 0
 			})
@@ -68,14 +68,14 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			}
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = true, 1
-			if err := fakes.RunFor(t, cfg, 3*time.Minute); err != nil { // The joint lies four minutes back now.
+			if err := fakes.RunFor(t, cfg, 3*time.Minute); err != nil { // The end of the backlog lies four minutes back now.
 				t.Fatalf("run: %v", err)
 			}
 			backlog := kafka.Checkpoints[fakes.Messages()].Backlog
 			if len(backlog) == 0 || !backlog[0].End.After(begin.Add(time.Hour)) {
 				t.Fatalf("after three minutes the backlog is %+v", backlog)
 			}
-			past := backlog[0]
+			oldest := backlog[0]
 			times := make(map[int64]int)
 			to := time.Now().UTC().Add(-back)
 			again := make(map[int64]bool)
@@ -88,7 +88,7 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 				if again[r.ID] && !r.At.Before(to) {
 					times[r.ID] = 2
 				}
-				if back == 0 && !again[r.ID] && r.At.Before(to) && r.At.After(past.Until) {
+				if back == 0 && !again[r.ID] && r.At.Before(to) && r.At.After(oldest.Until) {
 					times[r.ID] = 0 // It was skipped.
 				}
 			}
@@ -100,7 +100,7 @@ func TestResetOfAPositionWithAPast(t *testing.T) {
 			}
 			for i, r := range rows {
 				if times[r.ID] != 0 {
-					t.Fatalf("to %v ago: row %d, %v before the joint, was published %d times too seldom", back, i, past.Until.Sub(r.At), times[r.ID])
+					t.Fatalf("to %v ago: row %d, %v before the end of the backlog, was published %d times too seldom", back, i, oldest.Until.Sub(r.At), times[r.ID])
 				}
 			}
 			if cp := kafka.Checkpoints[fakes.Messages()]; len(cp.Backlog) > 0 {

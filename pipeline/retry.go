@@ -15,7 +15,7 @@ type Retry struct {
 	// Initial and Max bound the wait between two tries; each wait is drawn at random from half to one and a half of
 	// a value that doubles from Initial to Max. Defaults: 100 ms, 30 s.
 	Initial, Max time.Duration
-	// Notify, if set, is told of each failed try before the wait.
+	// Notify, if set, is called with each failed try before the wait.
 	Notify func(op string, err error, wait time.Duration)
 }
 

@@ -16,7 +16,7 @@ type RowReader struct {
 	Source Source
 	// Retry is the policy of the waits between two attempts; its Notify is not used.
 	Retry Retry
-	// Observer is told when a range has to be read anew, and why; may be nil.
+	// Observer learns when a range has to be read anew, and why; may be nil.
 	Observer Observer
 }
 

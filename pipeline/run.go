@@ -24,7 +24,7 @@ type Config struct {
 	Coverage CoverageReader
 	// Start is where a stream without a checkpoint begins.
 	Start Start
-	// LiveFirst follows the head at once where a position is behind, and publishes the time in between beside that.
+	// LiveFirst follows the head at once where a position is behind, and publishes the time in between meanwhile.
 	LiveFirst bool
 	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
 	Until time.Time
@@ -46,7 +46,7 @@ type Config struct {
 	Grace time.Duration
 	// Retry is the policy by which windows are read anew and sessions begun again.
 	Retry Retry
-	// Observer is told what happens; may be nil.
+	// Observer takes what happens; may be nil.
 	Observer Observer
 	// Now is the local clock, for durations and records; default time.Now.
 	Now Clock
@@ -72,7 +72,7 @@ const (
 type Pipeline struct {
 	cfg     Config
 	streams *streamTable
-	// known is the newest claim whose command has had its turn.
+	// known is the newest claim whose command has left.
 	known Claim
 }
 

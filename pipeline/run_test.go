@@ -118,7 +118,7 @@ func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
 	})
 }
 
-func TestRepeatedRowsBesideAllOthersAreDropped(t *testing.T) {
+func TestRepeatedRowsBesidesAllOthersAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Minute)
 		rows := fakes.RowsFrom(begin, 30)
@@ -312,7 +312,7 @@ func TestStopLetsTheCommitFinish(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithWhatNobodyButTheOperatorCanMend(t *testing.T) {
+func TestRunEndsWithWhatOnlyTheOperatorCanCorrect(t *testing.T) {
 	for _, class := range []pipeline.Class{pipeline.Permanent, pipeline.Fenced} {
 		for _, op := range []string{"open", "load", "publish", "commit"} {
 			synctest.Test(t, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 // Selection is what the operator asked for.
 type Selection struct {
-	// Streams are those that were named and have messages, Statistics those that have figures.
+	// Streams are those that were named and have messages; Statistics are the streams of statistics that were named.
 	Streams, Statistics []Stream
 	// Discover are the kinds of which every one is read that exists: `users/*`, `groups/*`, `chatrooms/*`.
 	Discover []StreamKind

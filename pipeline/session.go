@@ -27,14 +27,14 @@ type Session interface {
 	// Follow reads a stream from its position on until ctx is done, or the stream's range is read. An error of class [Drop]
 	// means that the API knows nothing of the stream.
 	Follow(ctx context.Context, s Stream) error
-	// Sweep is about how long it takes until each of so many streams had its turn.
+	// Sweep is about how long it takes until a window of each of so many streams was read.
 	Sweep(streams int) time.Duration
 }
 
-// Member is anything that brings something to publish beside the streams that are named.
+// Member is anything that brings something to publish besides the streams that are named.
 type Member interface {
 	// Run works until ctx is done or there is nothing left to do. It is called once a session, one call at a time, so what a
-	// member remembers outlives sessions. An error of class [Drop] ends this member alone, and was told to the observer; any
+	// member remembers outlives sessions. An error of class [Drop] ends this member alone, and was reported to the observer; any
 	// other one ends the session.
 	Run(ctx context.Context, s Session) error
 }

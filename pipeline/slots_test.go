@@ -13,7 +13,7 @@ func userStream(name string) Stream {
 	return Stream{Kind: StreamUsers, Name: name}
 }
 
-// TestSlotsAreFair lets many streams of different speed take turns, beside that of all messages.
+// TestSlotsAreFair lets many streams of different speed take slots, next to that of all messages.
 func TestSlotsAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const streams = 40
@@ -53,7 +53,7 @@ func TestSlotsAreFair(t *testing.T) {
 		}
 		// Four at a time, two seconds each: twenty seconds for all.
 		if least < 27 || most > 35 || longest > 0 {
-			t.Errorf("from %d to %d turns, the messages waited for %v; want about thirty for each, and no waiting", least, most, longest)
+			t.Errorf("from %d to %d slots, the messages waited for %v; want about thirty for each, and no waiting", least, most, longest)
 		}
 		if got := slots.sweep(streams); got < 17*time.Second || got > 23*time.Second {
 			t.Errorf("a sweep is thought to take %v, want about 20s", got)
@@ -73,7 +73,7 @@ func TestSlotsEndWithTheContext(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		slots.giveBack(userStream("a"))
-		time.Sleep(time.Hour) // Nobody had anything to do; that is no slow turn.
+		time.Sleep(time.Hour) // Nobody had anything to do; that is no slow slot.
 		if err := slots.take(t.Context(), userStream("b")); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // TestStartStaysWhereItWasUntilSomethingIsCommitted fails the first commits of a run that begins now, and expects the rows
-// that came meanwhile: a start that is told as a duration back must not move on with the clock.
+// that came meanwhile: a start that is given as a duration back must not move on with the clock.
 func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
 	for _, liveFirst := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
 	}
 }
 
-// TestForgottenPositionBeginsAtTheStartAnew deletes a position while it is published from, and expects the start to be told
+// TestForgottenPositionBeginsAtTheStartAnew deletes a position while it is published from, and expects the start to be taken
 // by the clock of then.
 func TestForgottenPositionBeginsAtTheStartAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

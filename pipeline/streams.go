@@ -19,7 +19,7 @@ type streamState struct {
 	position *Checkpoint
 	// committed tells that the position is a committed one.
 	committed bool
-	// start is where the stream began that has committed nothing yet: told as a duration back, the start would move on with the
+	// start is where the stream began that has committed nothing yet: given as a duration back, the start would move on with the
 	// clock from session to session.
 	start time.Time
 	// moved, where somebody waits, is closed with the next commit of the stream.

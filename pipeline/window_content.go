@@ -178,7 +178,7 @@ func (r *replayRange) milestones(notice Notice, w Window, from time.Time) []Noti
 	return all
 }
 
-// windowClosing is what a whole window leaves behind beside its rows. What depends on the position before it is filled in when
+// windowClosing is what a whole window leaves behind besides its rows. What depends on the position before it is filled in when
 // it commits.
 type windowClosing struct {
 	ledger Ledger

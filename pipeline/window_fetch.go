@@ -22,7 +22,7 @@ type windowFetch struct {
 	freed    chan<- struct{}
 
 	// What follows belongs to the reader. begin is where the window begins, after the one before it; shortened tells that its
-	// length is not what suited the density; planned is what is being asked for, as far as the reader was told; content is the
+	// length is not what suited the density; planned is what is being asked for, as far as the reader knows it; content is the
 	// whole window.
 	begin     time.Time
 	shortened bool
@@ -72,7 +72,7 @@ type windowRead struct {
 	content *windowContent
 }
 
-// fetchFailed is an error that no reading anew can mend.
+// fetchFailed is an error that reading again does not help.
 type fetchFailed struct {
 	fetch *windowFetch
 	err   error
@@ -206,7 +206,7 @@ func (f *windowFetch) giveBack(bytes int64) {
 	f.res.budget.Release(bytes)
 	select {
 	case f.freed <- struct{}{}:
-	default: // It is told already.
+	default: // It knows already.
 	}
 }
 

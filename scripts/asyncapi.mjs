@@ -1,6 +1,6 @@
 // Validates AsyncAPI documents with AsyncAPI's own parser: node asyncapi.mjs FOLDER_OF_THE_PARSER DOCUMENT...
 // It prints every finding and ends with code 1 if one of them is an error or a warning. Of AsyncAPI 3 the parser reads schemas in
-// Avro without validating them, so those in the folder schemas beside a document are validated here.
+// Avro without validating them, so those in the folder schemas next to a document are validated here.
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";

@@ -8,7 +8,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// BenchmarkAvro encodes an event of each known kind of row in turn; an operation is one event.
+// BenchmarkAvro encodes an event of each known kind of row one after another; an operation is one event.
 func BenchmarkAvro(b *testing.B) {
 	files, err := filepath.Glob("../pipeline/event/testdata/normalize/row-*.json")
 	if err != nil || len(files) == 0 {

@@ -103,18 +103,18 @@ func TestRegistryIsWaitedFor(t *testing.T) {
 		}
 		return failures >= 0
 	})
-	told := 0
+	reported := 0
 	b.topics.Retry.Notify = func(op string, _ error, _ time.Duration) {
 		if strings.Contains(op, "look up the schema") {
-			told++
+			reported++
 		}
 	}
 	s := b.open(t)
 	if err := s.EnsureSchemas(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if told != 5 {
-		t.Errorf("%d failures were told, want 5", told)
+	if reported != 5 {
+		t.Errorf("%d failures were reported, want 5", reported)
 	}
 	fake.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(http.StatusServiceUnavailable)

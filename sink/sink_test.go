@@ -563,7 +563,7 @@ func TestCheckpointsMustBeCompacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.newTopics(t).Ensure(t.Context()); pipeline.ClassOf(err) != pipeline.Permanent || !strings.Contains(err.Error(), "cleanup.policy=compact") {
-		t.Errorf("%v, want it refused with the mend", err)
+		t.Errorf("%v, want it refused with the hint", err)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func (t *Topics) configOf(name string) []kafkago.ConfigEntry {
 	var entries []kafkago.ConfigEntry
 	// Retention would take away what is never published again, because it does not change.
-	if t.isStatistics(name) || name == t.routing.Own(pipeline.TopicCoverage) {
+	if t.isStatistics(name) {
 		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		return t.withInsync(entries)
 	}
@@ -32,6 +32,9 @@ func (t *Topics) configOf(name string) []kafkago.ConfigEntry {
 		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		add("max.message.bytes", checkpointMaxBytes)
 		add("segment.ms", time.Hour.Milliseconds()) // The segment that is written to is not compacted, and is read at each start.
+	case t.routing.Own(pipeline.TopicCoverage):
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
+		add("segment.ms", time.Hour.Milliseconds()) // As above: who wants to know a day's coverage reads what is not compacted.
 	case t.routing.Own(pipeline.TopicRejected):
 		add("max.message.bytes", rejectedMaxBytes)
 		fallthrough

@@ -92,7 +92,7 @@ func TestEveryErrorHasItsClass(t *testing.T) {
 					t.Errorf("got op %q and hint %q, want %q in the hint", fault.Op, fault.Hint, test.hint)
 				}
 				if seen.classes[0] != test.class {
-					t.Errorf("first request: the observer was told %q, want %q", seen.classes[0], test.class)
+					t.Errorf("first request: the observer got %q, want %q", seen.classes[0], test.class)
 				}
 				if err != nil {
 					showsNoSecret(t, err)
@@ -129,8 +129,8 @@ func showsNoSecret(t *testing.T, err error) {
 	}
 }
 
-// TestForeignTextIsTamed is a proxy that shows the request that it got, and more than anyone wants to read.
-func TestForeignTextIsTamed(t *testing.T) {
+// TestTextOfOthersIsTamed is a proxy that shows the request that it got, and more than anyone wants to read.
+func TestTextOfOthersIsTamed(t *testing.T) {
 	basic := base64.StdEncoding.EncodeToString([]byte(testKey + ":" + testSecret))
 	body := "Authorization: Basic " + basic + "\x1b[31m\r\n" + testSecret + strings.Repeat("x", 10_000)
 	for _, a := range []answer{

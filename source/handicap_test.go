@@ -84,9 +84,9 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		}
 		stop()
 		all.Wait()
-		// It has every second turn, because it asks for one only when the last one was answered.
+		// It has every second request, because it asks for one only when the last one was answered.
 		if all := served[0] + served[1]; served[0] < all*45/100 || served[1] < all*45/100 {
-			t.Errorf("the app's stream had %d turns, the two others %d; want half", served[0], served[1])
+			t.Errorf("the app's stream had %d requests, the two others %d; want half", served[0], served[1])
 		}
 	})
 }

@@ -198,7 +198,7 @@ func wantFault(t *testing.T, err error, class pipeline.Class) *pipeline.Fault {
 	return fault
 }
 
-// recorder writes down the classes that the observer is told.
+// recorder writes down the classes that the observer gets.
 type recorder struct {
 	mu      sync.Mutex
 	classes []string

@@ -43,9 +43,9 @@ func TestPlan(t *testing.T) {
 		{name: "inside the history", end: oldest.Add(2 * time.Second), span: time.Hour, begin: oldest, to: oldest.Add(time.Hour + 2*time.Second)},
 		{name: "overlap before the history", end: oldest.Add(time.Second), span: time.Hour, begin: oldest, to: oldest.Add(time.Hour + time.Second)},
 		{name: "one second lost", end: oldest.Add(-time.Second), span: time.Hour, begin: oldest, to: oldest.Add(time.Hour), gap: true, gapBegin: oldest.Add(-time.Second)},
-		{name: "start at the edge", end: whole.Add(-60 * day), slack: slackAtStart, begin: oldest, to: oldest.Add(day)},
-		{name: "start at the edge, late", end: whole.Add(-60*day - 58*time.Second), slack: slackAtStart, begin: oldest, to: oldest.Add(day)},
-		{name: "start at the edge, too late", end: whole.Add(-60*day - time.Minute), slack: slackAtStart, begin: oldest, to: oldest.Add(day), gap: true, gapBegin: whole.Add(-60*day - time.Minute)},
+		{name: "start at the limit", end: whole.Add(-60 * day), slack: slackAtStart, begin: oldest, to: oldest.Add(day)},
+		{name: "start at the limit, late", end: whole.Add(-60*day - 58*time.Second), slack: slackAtStart, begin: oldest, to: oldest.Add(day)},
+		{name: "start at the limit, too late", end: whole.Add(-60*day - time.Minute), slack: slackAtStart, begin: oldest, to: oldest.Add(day), gap: true, gapBegin: whole.Add(-60*day - time.Minute)},
 		{name: "months lost", end: whole.Add(-100 * day), span: 7 * day, begin: oldest, to: oldest.Add(7*day - 2*time.Second), gap: true, gapBegin: whole.Add(-100 * day)},
 	} {
 		t.Run(test.name, func(t *testing.T) {

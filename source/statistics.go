@@ -24,23 +24,23 @@ func perRequest(s pipeline.Stream) int {
 }
 
 // Statistics asks for n periods from first on; see [statistics.Source].
-func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []statistics.Figures, requests int, err error) {
+func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []statistics.Row, requests int, err error) {
 	first = pipeline.PeriodOf(first.Unit, first.Begin.In(c.cfg.TimeZone))
 	for n > 0 {
 		count := min(n, perRequest(s))
-		figures, sent, err := c.periods(ctx, s, first, count)
+		rows, sent, err := c.periods(ctx, s, first, count)
 		requests += sent
 		if err != nil {
 			return nil, requests, err
 		}
-		all = append(all, figures...)
+		all = append(all, rows...)
 		first, n = first.Add(count), n-count
 	}
 	return all, requests, nil
 }
 
 // periods sends one request for statistics.
-func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]statistics.Figures, int, error) {
+func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) ([]statistics.Row, int, error) {
 	d := statisticsDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
 	r := &extraRequest{call: call{
 		op: "get " + s.String() + " of " + first.String(), stream: s, endpoint: c.report, path: "/statistic/" + s.Name,
@@ -48,7 +48,7 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 		handicap: extraHandicap,
 	}}
 	r.read = func(body []byte) error {
-		d.figures, d.parts = nil, nil
+		d.found, d.extra = nil, nil
 		if s.Name == string(pipeline.StreamMessages) {
 			return d.messages(body)
 		}
@@ -59,7 +59,7 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 	}
 	_, err := c.ask(ctx, r)
 	if err == nil {
-		return d.figures, r.tries, nil
+		return d.found, r.tries, nil
 	}
 	// Of hours there are only those of the present day. A request that was refused because midnight came first is no lack
 	// of a right.
@@ -79,8 +79,8 @@ type statisticsDecoder struct {
 	first pipeline.Period
 	asked int
 
-	figures []statistics.Figures
-	parts   []statistics.FiguresPart
+	found []statistics.Row
+	extra []statistics.Field
 }
 
 // messages reads {"send_msg_stat":[…],"group_msg_stat":{…},"single_msg_stat":{…}}, and passes over what it does not know.
@@ -97,7 +97,7 @@ func (d *statisticsDecoder) messages(body []byte) error {
 			found = true
 			d.array(r, "time")
 		case strings.HasSuffix(member, "_msg_stat") && r.Kind() == '{':
-			d.parts = append(d.parts, statistics.FiguresPart{Name: member, Value: r.Value()})
+			d.extra = append(d.extra, statistics.Field{Name: member, Value: r.Value()})
 		default:
 			r.Skip()
 		}
@@ -106,8 +106,8 @@ func (d *statisticsDecoder) messages(body []byte) error {
 		return errNoStatistics
 	}
 	// With rows of several periods, it is unknown which of them the counts are of.
-	if len(d.figures) == 1 {
-		d.figures[0].Parts = d.parts
+	if len(d.found) == 1 {
+		d.found[0].Extra = d.extra
 	}
 	return r.Err()
 }
@@ -140,21 +140,21 @@ func (d *statisticsDecoder) array(r *rawjson.Reader, name string) {
 		if err != nil {
 			unread = err
 		}
-		for _, f := range d.figures {
-			if err == nil && f.Period.Begin.Equal(period.Begin) {
+		for _, other := range d.found {
+			if err == nil && other.Period.Begin.Equal(period.Begin) {
 				r.Fail(fmt.Errorf("%s stands twice", period))
 			}
 		}
-		d.figures = append(d.figures, statistics.Figures{Period: period, Row: row})
+		d.found = append(d.found, statistics.Row{Period: period, Value: row})
 	}
 	if unread == nil {
 		return
 	}
-	if len(d.figures) > 1 || d.asked > 1 {
+	if len(d.found) > 1 || d.asked > 1 {
 		r.Fail(unread)
 		return
 	}
-	d.figures[0].Period = d.first // One period was asked for, and one came, however it is written.
+	d.found[0].Period = d.first // One period was asked for, and one came, however it is written.
 }
 
 // period reads the period of a row.

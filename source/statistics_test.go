@@ -29,13 +29,13 @@ func dayOf(text string) pipeline.Period {
 	return p
 }
 
-// told is figures as a test writes them.
-func told(figures []statistics.Figures) []string {
+// asText is rows as a test writes them.
+func asText(rows []statistics.Row) []string {
 	var all []string
-	for _, f := range figures {
-		text := []string{f.Period.String(), string(f.Row)}
-		for _, part := range f.Parts {
-			text = append(text, part.Name+string(part.Value))
+	for _, row := range rows {
+		text := []string{row.Period.String(), string(row.Value)}
+		for _, extra := range row.Extra {
+			text = append(text, extra.Name+string(extra.Value))
 		}
 		all = append(all, strings.Join(text, " "))
 	}
@@ -77,8 +77,8 @@ func TestStatisticsAreReadAsTheyCome(t *testing.T) {
 		} {
 			s := &script{answers: []answer{{body: c.body}}}
 			got, _, err := newTestClient(t, testConfig(s)).Statistics(t.Context(), statisticsOf(c.of), dayOf("2017-03-01"), c.n)
-			if err != nil || !slices.Equal(told(got), c.want) {
-				t.Errorf("%s: got %v, %q; want %q", c.name, err, told(got), c.want)
+			if err != nil || !slices.Equal(asText(got), c.want) {
+				t.Errorf("%s: got %v, %q; want %q", c.name, err, asText(got), c.want)
 			}
 		}
 	})
@@ -194,12 +194,12 @@ func TestStatisticsOfTheSimulator(t *testing.T) {
 		now := time.Now().In(o.Zone)
 		today := pipeline.PeriodOf(pipeline.Day, now)
 		for _, name := range []string{"users", "groups", "messages"} {
-			var days []statistics.Figures
+			var days []statistics.Row
 			if days, _, err = c.Statistics(t.Context(), statisticsOf(name), today.Add(-59), 60); err != nil || len(days) != 60 || days[59].Period.String() != today.String() {
 				t.Fatalf("%s: %d days, %v; want 60 up to today", name, len(days), err)
 			}
-			if name == "messages" && len(days[0].Parts) != 2 {
-				t.Errorf("a day of messages has %d parts, want 2", len(days[0].Parts))
+			if name == "messages" && len(days[0].Extra) != 2 {
+				t.Errorf("a day of messages has %d extra members, want 2", len(days[0].Extra))
 			}
 		}
 		hours, _, err := c.Statistics(t.Context(), statisticsOf("messages"), pipeline.PeriodOf(pipeline.Hour, today.Begin), now.Hour()+1)
@@ -249,11 +249,11 @@ func FuzzDecodeStatistics(f *testing.F) {
 			return
 		}
 		seen := make(map[string]bool)
-		for _, figures := range d.figures {
-			if figures.Row[0] != '{' || figures.Row[len(figures.Row)-1] != '}' || seen[figures.Period.String()] {
-				t.Fatalf("row %q of %s", figures.Row, figures.Period)
+		for _, row := range d.found {
+			if row.Value[0] != '{' || row.Value[len(row.Value)-1] != '}' || seen[row.Period.String()] {
+				t.Fatalf("row %q of %s", row.Value, row.Period)
 			}
-			seen[figures.Period.String()] = true
+			seen[row.Period.String()] = true
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-const auditHelp = `Hold what was published against what the API has now.
+const auditHelp = `Compare what was published with what the API has now.
 
 The ledger says how many different rows each stretch of time has; the API is asked for its total of the same stretch, hour by
 hour (--step). Where the two differ, the stretch is halved until single windows are left; their rows are read and compared by
@@ -25,7 +25,7 @@ Where the app has statistics, whole days are compared with those as well (a requ
 That comparison is a hint: see what it prints.
 
 With --repair, rows that are missing are published, each once, marked in the ledger and announced in a notice. The live position
-does not move, and a running jmpub is not disturbed. An audit asks at half the configured rate, and leaves a fifth of what the
+does not move, and a running jmpub waits for a moment and goes on. An audit asks at half the configured rate, and leaves a fifth of what the
 API still allows to the live run.
 
 Exit code 4 if anything differs (and was not repaired), or if some of the time was not read.`

@@ -124,7 +124,7 @@ func TestAuditFindsAndRepairs(t *testing.T) {
 	}
 }
 
-// TestAuditComparesStatistics publishes days and holds them against the API's figures: they are the same, until rows that were
+// TestAuditComparesStatistics publishes days and holds them against the API's statistics: they are the same, until rows that were
 // hidden count.
 func TestAuditComparesStatistics(t *testing.T) {
 	for _, has := range []bool{true, false} {
@@ -166,7 +166,7 @@ func TestAuditComparesStatistics(t *testing.T) {
 			t.Errorf("exit code %d: %s%s", out.code, out.stdout, out.stderr)
 		}
 		if _, ok := same(); ok {
-			t.Errorf("the figures have not changed: %s", out.stdout)
+			t.Errorf("the statistics have not changed: %s", out.stdout)
 		}
 		if text := try(t, s.env, args[:len(args)-1]...); !strings.Contains(text.stderr, "Statistics are a hint") || !strings.Contains(text.stdout, "differs") {
 			t.Errorf("in words: %s%s", text.stdout, text.stderr)

@@ -33,7 +33,7 @@ func newBroker() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Listen, "listen", o.Listen, "address of the first broker; the others follow on the next ports")
-	cmd.Flags().StringVar(&o.Advertise, "advertise", "", "host name that clients are told to connect to, where it differs from --listen")
+	cmd.Flags().StringVar(&o.Advertise, "advertise", "", "host name that clients are given to connect to, where it differs from --listen")
 	cmd.Flags().IntVar(&o.Brokers, "brokers", o.Brokers, "number of brokers")
 	cmd.Flags().StringVar(&o.DataDir, "data", "", "folder that keeps the data; without it nothing outlives the process")
 	cmd.Flags().BoolVar(&o.AutoCreate, "auto-create", false, "make topics that clients ask for")

@@ -9,7 +9,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 )
 
-// TestResetOfAFile works on positions in files beside a run, which goes on from there, and without one. A second run is refused.
+// TestResetOfAFile works on positions in files during a run, which goes on from there, and without one. A second run is refused.
 func TestResetOfAFile(t *testing.T) {
 	s := newStation(t)
 	dir := t.TempDir()

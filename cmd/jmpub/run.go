@@ -9,7 +9,7 @@ import (
 const runHelp = `Publish the streams of one app continuously, from their checkpoints on, until SIGTERM or Ctrl-C.
 
 A window of messages is one Kafka transaction: its events, its ledger record and its checkpoint appear together or not
-at all. SIGTERM lets the window in flight finish, at most 10 s; a second signal leaves at once. Either way nothing is
+at all. SIGTERM lets the window that is being committed finish, at most 8 s; a second signal leaves at once. Either way nothing is
 lost and nothing is published twice.
 
 Settings are environment variables; ` + "`jmpub config`" + ` shows them.`

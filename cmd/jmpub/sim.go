@@ -17,8 +17,8 @@ const simHelp = `Serve a simulated Report API: strict where the real one is stri
 leave open and faults by rate. The history is a pure function of the seed, so it needs no memory, and the same seed gives
 the same messages.
 
-Besides the API under /v2 it answers the lists of users, groups and chatrooms of the IM REST API under /v1, /sim/truth?begin=RFC3339&end=RFC3339[&stream=...] with what the history holds, as
-JSON lines, and /sim/stats with its counters.`
+Besides the API under /v2 it answers the lists of users, groups and chatrooms of the IM REST API under /v1,
+/sim/truth?begin=RFC3339&end=RFC3339[&stream=...] with what the history holds, as JSON lines, and /sim/stats with its counters.`
 
 const simExamples = `  jmpub sim
   jmpub sim --listen 127.0.0.1:8080 --rate 50 --late 0.01 --late-by 30s --rate-limited 0.01 --truncated 0.01

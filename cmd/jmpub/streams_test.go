@@ -36,7 +36,7 @@ func ready(t *testing.T, addr string) (snap status.Snapshot, ok bool) {
 	return snap, res.StatusCode == http.StatusOK
 }
 
-// TestListsAndStatistics publishes every group and room of the lists beside statistics, some of which the app has no right to:
+// TestListsAndStatistics publishes every group and room of the lists and statistics, some of which the app has no right to:
 // each row once, and the status page shows a line for all streams of a list.
 func TestListsAndStatistics(t *testing.T) {
 	s := newStation(t)

@@ -8,7 +8,6 @@ import (
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
-	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
@@ -42,23 +41,23 @@ func newWindows() *cobra.Command {
 			}
 			limitReading()
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
-			sums := audit.NewSums(max(every, time.Hour), cfg.Source.TimeZone)
-			each := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
-			if every == 0 {
-				each = show.Window
-				if err = show.WindowHeading(); err != nil {
+			var holes []audit.Hole
+			if every > 0 {
+				var sums *audit.Sums
+				if sums, holes, err = operate.SumWindows(cmd.Context(), cfg, log, span, every); err != nil {
 					return err
 				}
+				total := sums.Total()
+				if err = show.Sums(sums.All(), &total); err != nil {
+					return err
+				}
+				return show.Holes(holes)
 			}
-			holes, err := operate.ReadWindows(cmd.Context(), cfg, log, span, each)
-			if err != nil {
+			if err = show.WindowHeading(); err != nil {
 				return err
 			}
-			if every > 0 {
-				total := sums.Total()
-				if err := show.Sums(sums.All(), &total); err != nil {
-					return err
-				}
+			if holes, err = operate.ReadWindows(cmd.Context(), cfg, log, span, show.Window); err != nil {
+				return err
 			}
 			return show.Holes(holes)
 		},

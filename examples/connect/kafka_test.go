@@ -26,9 +26,9 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// foreign is a value that is no event, in a committed transaction, and aborted one in another that is not.
+// invalid is a value that is no event, in a committed transaction, and aborted one in another that is not.
 const (
-	foreign = "no event"
+	invalid = "no event"
 	aborted = `{"msgid":1,"app_key":"aborted"}`
 )
 
@@ -55,7 +55,7 @@ func TestExampleConnectOnApacheKafka(t *testing.T) {
 		trial.Gate.Allow(requests)
 	}
 	trial.Gate.Open()
-	w.transaction(t, foreign, true)
+	w.transaction(t, invalid, true)
 	w.transaction(t, aborted, false)
 	w.makeTables(t)
 
@@ -213,7 +213,7 @@ func (w *world) countAborted(t *testing.T) {
 	all := 0
 	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	defer cancel()
-	for all < len(w.events)+2 { // And the foreign value, and the aborted one.
+	for all < len(w.events)+2 { // And the invalid value, and the aborted one.
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
 			t.Fatalf("%d values are in the topics, want %d at least", all, len(w.events)+2)
@@ -234,7 +234,7 @@ func (w *world) awaitFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-		if len(lines) > len(w.events) { // And the foreign one.
+		if len(lines) > len(w.events) { // And the invalid one.
 			w.compareValues(t, "the file", lines)
 			return
 		}
@@ -257,7 +257,7 @@ func (w *world) compareValues(t *testing.T, where string, values []string) {
 	strangers := 0
 	for _, value := range values {
 		var e published
-		if err := json.Unmarshal([]byte(value), &e); err != nil && value == foreign {
+		if err := json.Unmarshal([]byte(value), &e); err != nil && value == invalid {
 			strangers++
 			continue
 		}
@@ -417,8 +417,8 @@ func (w *world) deadLetter(t *testing.T) {
 	for len(found) == 0 && ctx.Err() == nil {
 		found = client.PollFetches(ctx).Records()
 	}
-	if len(found) == 0 || string(found[0].Value) != foreign {
-		t.Fatalf("the dead letters are %v, want %q", found, foreign)
+	if len(found) == 0 || string(found[0].Value) != invalid {
+		t.Fatalf("the dead letters are %v, want %q", found, invalid)
 	}
 	for _, h := range found[0].Headers {
 		if h.Key == "__connect.errors.topic" && string(h.Value) == "jmessage.group" {

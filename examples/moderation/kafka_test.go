@@ -209,7 +209,7 @@ func (w *world) kafka(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// want are the ids of the messages that break rules.json, told from the rows themselves.
+// want are the ids of the messages that break rules.json, computed from the rows themselves.
 func (w *world) want() map[int64]bool {
 	want := make(map[int64]bool)
 	for r := range w.Sim.Truth(sim.Range{Begin: w.Sim.Begin, End: time.Now()}) {

@@ -21,7 +21,7 @@ type rule struct {
 	Senders []string `json:"senders"`
 }
 
-// readRules reads a file of rules: a JSON list, as rules.json beside this file.
+// readRules reads a file of rules: a JSON list, as rules.json next to this file.
 func readRules(name string) ([]rule, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -87,7 +87,7 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
-// FuzzLook feeds foreign bytes: an event gives the same flag each time, and a flag is JSON that says where the event stands.
+// FuzzLook feeds arbitrary bytes: an event gives the same flag each time, and a flag is JSON that says where the event stands.
 func FuzzLook(f *testing.F) {
 	f.Add([]byte("7"), []byte(`{"text":"a","from":{"id":"b"},"media":[{"kind":"video"}]}`))
 	f.Add([]byte(""), []byte(`{"text":"\ud800"}`))

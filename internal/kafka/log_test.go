@@ -158,7 +158,7 @@ func TestPassingFaults(t *testing.T) {
 	for name, failure := range failures {
 		for failAt, failed := 1, true; failed; failAt++ {
 			failed = false
-			told := 0
+			reported := 0
 			b := &fakeBroker{stable: 4, end: 4, batches: []extent{
 				{first: 0, last: 1, left: []int64{0, 1}}, {first: 2, last: 2, left: []int64{2}}, {first: 3, last: 3, marker: true},
 			}}
@@ -169,9 +169,9 @@ func TestPassingFaults(t *testing.T) {
 				failed = true
 				return failure(request)
 			}
-			found, err := b.readAll(t.Context(), func(string, error, time.Duration) { told++ })
-			if err != nil || len(found) != 3 || (told == 1) != failed {
-				t.Errorf("%s at request %d: found %v, %v, told %d times", name, failAt, found, err, told)
+			found, err := b.readAll(t.Context(), func(string, error, time.Duration) { reported++ })
+			if err != nil || len(found) != 3 || (reported == 1) != failed {
+				t.Errorf("%s at request %d: found %v, %v, reported %d times", name, failAt, found, err, reported)
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func TestDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestNotAllowed does not repeat what the operator has to mend.
+// TestNotAllowed does not repeat what only the operator can correct.
 func TestNotAllowed(t *testing.T) {
 	for _, failAt := range []int{1, 2, 3} {
 		b := &fakeBroker{stable: 1, end: 1, batches: []extent{{first: 0, last: 0, left: []int64{0}}}}

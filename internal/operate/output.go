@@ -144,6 +144,9 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 	}
 	routing := out.topics.Routing()
 	var read []string
+	if w.replay == "" { // A replay leaves the coverage as it is.
+		read = append(read, routing.Own(pipeline.TopicCoverage))
+	}
 	if out.kafka != nil {
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}

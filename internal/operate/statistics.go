@@ -124,7 +124,7 @@ func (a *dayAudit) rows(ctx context.Context) (map[string][]byte, error) {
 			return nil, err
 		}
 		for _, one := range all {
-			rows[one.Period.String()] = one.Row
+			rows[one.Period.String()] = one.Value
 		}
 	}
 	return rows, nil

@@ -44,6 +44,29 @@ func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r 
 	if err != nil {
 		return nil, err
 	}
+	return readWindows(ctx, cfg, out, r, fn)
+}
+
+// SumWindows sums up the same windows by a duration that divides a day, in the app's time zone, and tells of which hours or days all
+// was read.
+func SumWindows(
+	ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range, every time.Duration,
+) (*audit.Sums, []audit.Hole, error) {
+	wiring := newReading(cfg, log)
+	defer wiring.Close()
+	_, out, err := wiring.openOutput(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	sums := audit.NewSums(every, cfg.Source.TimeZone)
+	holes, err := readWindows(ctx, cfg, out, r, func(l *pipeline.Ledger) error { sums.Add(l); return nil })
+	if err != nil {
+		return nil, nil, err
+	}
+	return sums, holes, sums.Complete(ctx, out.coverage)
+}
+
+func readWindows(ctx context.Context, cfg *settings.Config, out *output, r Range, fn func(*pipeline.Ledger) error) ([]audit.Hole, error) {
 	w, err := r.window(time.Now())
 	if err != nil {
 		return nil, err

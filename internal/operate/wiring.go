@@ -105,7 +105,7 @@ func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Con
 	}
 }
 
-// members are what a live run publishes beside the streams that are named.
+// members are what a live run publishes besides the streams that are named.
 func (w *wiring) members(client *source.Client) []pipeline.Member {
 	cfg := w.cfg
 	var members []pipeline.Member

@@ -48,7 +48,7 @@ func TestOnApicurioRegistry(t *testing.T) {
 		schemas.MessageAvro, "/apis/ccompat/v7")
 }
 
-// refused expects an error that only the operator can mend.
+// refused expects an error that only the operator can correct.
 func refused(t *testing.T, c *registry.Client, schema, says string) {
 	t.Helper()
 	_, err := c.ID(t.Context(), subject, schema)

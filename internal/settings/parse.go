@@ -72,7 +72,7 @@ func (s *Settings) parseStreams(p *parser, c *Config) {
 	c.Topics.Statistics = selection.Statistics
 	if others := len(c.Streams) - 1 + len(c.Discover); others > 0 && slices.Contains(c.Streams, pipeline.Stream{Kind: pipeline.StreamMessages}) {
 		p.addf("JMPUB_STREAMS: messages has the messages of all users and groups, and whether it has those of chat rooms too is " +
-			"not documented, so beside other streams it would publish rows twice; name messages alone, or streams of users, " +
+			"not documented, so with other streams it would publish rows twice; name messages alone, or streams of users, " +
 			"groups and chat rooms. For both, run two jmpub, each with its own JMPUB_GROUP")
 	}
 	c.Units = p.units("JMPUB_STATISTICS_UNITS", s.Statistics.Units)

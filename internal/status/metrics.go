@@ -7,7 +7,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// registry serves the status as metrics, beside those of the process.
+// registry serves the status as metrics, with those of the process.
 func (s *Status) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(s.newCollector(), collectors.NewGoCollector(),
@@ -49,7 +49,7 @@ func metrics() []metric {
 		{"jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then.", nil},
 		{"jmpub_notices_total", "Notices published, by kind.", []string{"kind"}},
 		{"jmpub_discovered_streams", "Streams that the lists of users, groups and chat rooms have.", nil},
-		{"jmpub_sweep_seconds", "About how long it takes until each discovered stream had its turn.", nil},
+		{"jmpub_sweep_seconds", "About how long it takes until a window of each discovered stream was read.", nil},
 		{"jmpub_retries_total", "Calls to the API or to Kafka that were made again.", nil},
 		{"jmpub_sessions_total", "Times that the position was read from the checkpoints.", nil},
 		{"jmpub_request_duration_seconds", "Duration of requests to the API, by class.", []string{"class"}},

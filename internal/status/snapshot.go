@@ -30,7 +30,7 @@ type Snapshot struct {
 	Retries   int64            `json:"retries"`
 	Requests  map[string]int64 `json:"requests"`
 	Streams   []StreamSnapshot `json:"streams"`
-	// SweepSeconds is about how long it takes until each stream of the lists had its turn; 0 without any.
+	// SweepSeconds is about how long it takes until a window of each stream of the lists was read; 0 without any.
 	SweepSeconds float64 `json:"sweep_seconds,omitempty"`
 	// Last is the ledger record of the window committed last; nil before the first.
 	Last *pipeline.Ledger `json:"last_window,omitempty"`
@@ -42,7 +42,7 @@ type Snapshot struct {
 // StreamSnapshot is one stream at one moment.
 type StreamSnapshot struct {
 	Stream string `json:"stream"`
-	// Streams is how many streams of a list this stands for; 0 for a single one. Of times, the one furthest behind is told.
+	// Streams is how many streams of a list this stands for; 0 for a single one. Times are those of the one furthest behind.
 	Streams int `json:"streams,omitempty"`
 	// Read and Committed are end_times; zero before the first window.
 	Read      time.Time `json:"read_to,omitzero"`

@@ -52,7 +52,7 @@ type Status struct {
 	problem   string
 	problemAt time.Time
 	last      *pipeline.Ledger
-	// discovered is how many streams the lists have, sweep about how long it takes until each had its turn.
+	// discovered is how many streams the lists have, sweep about how long it takes until a window of each was read.
 	discovered int
 	sweep      time.Duration
 }

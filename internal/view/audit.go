@@ -62,8 +62,8 @@ func (r *AuditReport) missing(m audit.Missing) string {
 
 const statisticsLimits = `Statistics are a hint, and no part of the verdict. The API counts messages some time after they
 were sent, and does not say by which clock it cuts days, nor whether it counts messages that were
-retracted, sent across apps, or sent by its own interface. Messages to chatrooms are not among the
-figures. jmpub counts each message once, by the server's clock.
+retracted, sent across apps, or sent by its own interface. Messages to chatrooms are not counted.
+jmpub counts each message once, by the server's clock.
 `
 
 // Statistics implements [operate.AuditReport].

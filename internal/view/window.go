@@ -90,16 +90,20 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 func (p *Printer) Sums(list []*audit.Sum, total *audit.Sum) error {
 	return show(p, list, func(w io.Writer) error {
 		table := newTable(w)
-		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN")
-		line := func(name, begin string, s *audit.Sum) {
-			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", name, begin, s.Windows, s.Rows,
-				s.Published, s.Skipped, s.Rejected, s.Late, s.Replayed, s.Requests, s.Restarts)
+		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
+		line := func(name, begin, complete string, s *audit.Sum) {
+			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, begin, s.Windows, s.Rows,
+				s.Published, s.Skipped, s.Rejected, s.Late, s.Replayed, s.Requests, s.Restarts, complete)
 		}
 		for _, sum := range list {
-			line(sum.Stream, p.short(sum.Begin)[:len("01-02 15:04")], sum)
+			complete := "no"
+			if sum.Complete {
+				complete = "yes"
+			}
+			line(sum.Stream, p.short(sum.Begin)[:len("01-02 15:04")], complete, sum)
 		}
 		if len(list) > 1 {
-			line("all", "", total)
+			line("all", "", "", total)
 		}
 		return table.Flush()
 	})

@@ -182,10 +182,10 @@ func TestRangesAreReadAnew(t *testing.T) {
 		rows := rowsFrom(begin, 600)
 		w := newWorld(rows...)
 		time.Sleep(time.Hour)
-		told := 0
+		restarts := 0
 		reader := &pipeline.RowReader{Source: w, Observer: func(o pipeline.Observation) {
 			if _, restarted := o.(pipeline.WindowRestarted); restarted {
-				told++
+				restarts++
 			}
 		}}
 		all := pipeline.Window{Begin: begin, End: begin.Add(599 * time.Second)}
@@ -202,15 +202,15 @@ func TestRangesAreReadAnew(t *testing.T) {
 		}
 		ids := make(map[string]bool)
 		err := reader.Each(t.Context(), messages(), all, func(row []byte) { ids[string(row)] = true })
-		if err != nil || len(ids) != len(rows) || told == 0 {
-			t.Errorf("%d rows, %v, told %d times", len(ids), err, told)
+		if err != nil || len(ids) != len(rows) || restarts == 0 {
+			t.Errorf("%d rows, %v, %d restarts", len(ids), err, restarts)
 		}
 		w.open = func(pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
 			return nil, &pipeline.Fault{Class: pipeline.Restart, Op: "read", Err: errors.New("expired")}
 		}
-		told = 0
-		if err = reader.Each(t.Context(), messages(), all, func([]byte) {}); pipeline.ClassOf(err) != pipeline.Abort || told < 3 || told > 20 {
-			t.Errorf("it ends with %v, told %d times", err, told)
+		restarts = 0
+		if err = reader.Each(t.Context(), messages(), all, func([]byte) {}); pipeline.ClassOf(err) != pipeline.Abort || restarts < 3 || restarts > 20 {
+			t.Errorf("it ends with %v, %d restarts", err, restarts)
 		}
 	})
 }

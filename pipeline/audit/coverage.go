@@ -95,6 +95,8 @@ type Sum struct {
 	Replayed  int64     `json:"replayed"`
 	Requests  int64     `json:"requests"`
 	Restarts  int64     `json:"restarts"`
+	// Complete tells that all of the hour or day was read to its end, by the coverage of the stream.
+	Complete bool `json:"complete"`
 }
 
 // add takes in a window. What a replay published is counted apart; it is none of the stream's rows.
@@ -164,6 +166,34 @@ func (s *Sums) All() []*Sum {
 		return cmp.Or(strings.Compare(a.Stream, b.Stream), a.Begin.Compare(b.Begin))
 	})
 	return list
+}
+
+// Complete marks the sums whose time was read to its end. What was published counts by the ledger still: it alone knows windows,
+// skipped rows, replays and requests.
+func (s *Sums) Complete(ctx context.Context, coverage pipeline.CoverageReader) error {
+	days := make(map[slot]*pipeline.Coverage)
+	for at, sum := range s.all {
+		if at.stream.Kind == pipeline.StreamStatistics {
+			continue
+		}
+		sum.Complete = true
+		// An hour or a day of the zone may be of two days in UTC.
+		for begin, end := sum.Begin, sum.Begin.Add(s.every); sum.Complete && begin.Before(end); {
+			day := pipeline.DayOf(begin)
+			known, asked := days[slot{at.stream, day.Unix()}]
+			if !asked {
+				var err error
+				if known, err = coverage.Coverage(ctx, at.stream, day); err != nil {
+					return err
+				}
+				days[slot{at.stream, day.Unix()}] = known
+			}
+			part := pipeline.Window{Begin: begin, End: earlier(end, day.Add(24*time.Hour))}
+			sum.Complete = known != nil && known.Whole(part)
+			begin = part.End
+		}
+	}
+	return nil
 }
 
 // Total is what was published altogether.

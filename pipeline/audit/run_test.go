@@ -120,7 +120,7 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("failing %t: %d events, want %d", failing, len(got), len(want))
 			}
-			marked, told := int64(0), int64(0)
+			marked, noticed := int64(0), int64(0)
 			for i := range kafka.Ledger {
 				if l := &kafka.Ledger[i]; l.Late {
 					marked += l.Published
@@ -128,11 +128,11 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			}
 			for i := range kafka.Notices {
 				if n := &kafka.Notices[i]; n.Kind == pipeline.NoticeLateRows {
-					told += n.Rows
+					noticed += n.Rows
 				}
 			}
-			if marked != int64(late) || told != marked {
-				t.Errorf("failing %t: %d late rows in the ledger, %d in notices, want %d", failing, marked, told, late)
+			if marked != int64(late) || noticed != marked {
+				t.Errorf("failing %t: %d late rows in the ledger, %d in notices, want %d", failing, marked, noticed, late)
 			}
 			if counts := kafka.Position(messages()).Counts; counts.Published != int64(len(rows)) {
 				t.Errorf("failing %t: %d are counted, want %d", failing, counts.Published, len(rows))

@@ -34,7 +34,7 @@ type LateRows struct {
 	// Named tells which streams are asked after each delay; the others, of which there may be very many, are asked after the
 	// longest alone. Nil is all.
 	Named func(pipeline.Stream) bool
-	// Observer is told of each failure: none ends the search, nor keeps it from the streams behind.
+	// Observer learns of each failure: none ends the search, nor keeps it from the streams behind.
 	Observer pipeline.Observer
 	// Now is the local clock.
 	Now pipeline.Clock

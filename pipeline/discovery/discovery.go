@@ -34,7 +34,7 @@ type Config struct {
 	Named []pipeline.Stream
 	// Every is how often the lists are read; default 10 min.
 	Every time.Duration
-	// Observer is told of a list or a stream that is dropped, and of how many streams there are; may be nil.
+	// Observer learns of a list or a stream that is dropped, and of how many streams there are; may be nil.
 	Observer pipeline.Observer
 }
 

@@ -140,7 +140,7 @@ func TestDiscoveryWithoutTheRight(t *testing.T) {
 			t.Error(got)
 		}
 		if got := changed(t, l, 10*time.Minute); got != "" || !slices.Equal(dropped, []string{"users/*"}) {
-			t.Errorf("%q, told of %q; want users/* once", got, dropped)
+			t.Errorf("%q, dropped %q; want users/* once", got, dropped)
 		}
 		app.err[pipeline.StreamGroups] = refused
 		if _, err := l.next(t.Context()); !errors.Is(err, refused) {

@@ -25,7 +25,7 @@ type following struct {
 type found struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	// gone tells, once done is closed, that the API knew it no longer, and that this was told.
+	// gone tells, once done is closed, that the API knew it no longer, and that this was reported.
 	gone bool
 }
 
@@ -68,7 +68,7 @@ func (f *following) keepUp(ctx context.Context) error {
 	for {
 		news, err := f.lists.next(ctx)
 		if err != nil {
-			return err // Of a list that is dropped it has told.
+			return err // A list that is dropped was reported.
 		}
 		for _, stream := range news.removed {
 			if err := f.stop(ctx, stream); err != nil {
@@ -105,7 +105,7 @@ func (f *following) stop(ctx context.Context, stream pipeline.Stream) error {
 	return f.remove(ctx, stream)
 }
 
-// read starts reading a stream that was found. If the API knows it no longer, that is told by a notice.
+// read starts reading a stream that was found. If the API knows it no longer, a notice says so.
 func (f *following) read(ctx context.Context, stream pipeline.Stream) *found {
 	own := &found{done: make(chan struct{})}
 	reading, cancel := context.WithCancel(ctx)

@@ -25,7 +25,7 @@ type lists struct {
 
 // change is what the lists say is new, and what is not there any more.
 type change struct {
-	// added are in the order of the lists, a stream of each kind in turn, so that no kind waits for all of another.
+	// added are in the order of the lists, a stream of each kind alternately, so that no kind waits for all of another.
 	added, removed []pipeline.Stream
 }
 
@@ -47,7 +47,7 @@ func (l *lists) gone(s pipeline.Stream) {
 }
 
 // next reads the lists, at the first call at once and then at each interval, until something changed. A list that the app
-// has no right to is told to the observer once and given up; if none is left, the error is of class [pipeline.Drop].
+// has no right to is reported to the observer once and given up; if none is left, the error is of class [pipeline.Drop].
 func (l *lists) next(ctx context.Context) (change, error) {
 	for {
 		if err := pipeline.Sleep(ctx, time.Until(l.last.Add(l.cfg.Every))); err != nil {
@@ -135,7 +135,7 @@ func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, remov
 	return added, removed
 }
 
-// interleave merges lists, one of each in turn.
+// interleave merges lists, one of each alternately.
 func interleave(lists [][]pipeline.Stream) []pipeline.Stream {
 	var merged []pipeline.Stream
 	for i := 0; ; i++ {

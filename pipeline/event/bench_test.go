@@ -6,7 +6,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// BenchmarkNormalize takes the known kinds of row in turn; an operation is one row.
+// BenchmarkNormalize takes the known kinds of row one after another; an operation is one row.
 func BenchmarkNormalize(b *testing.B) {
 	rows := sampleRows(b)
 	size := 0

@@ -14,7 +14,7 @@ import (
 //	single:<appkey>/<a>|<appkey>/<b>        where the two belong to different apps
 //
 // Two users of different apps may have the same name, so the app keys decide whether a chat crosses apps; msg_level 1
-// with one of them missing cannot be told apart from within, and with both the same it does not cross. The characters
+// with one of them missing cannot be distinguished from one within, and with both the same it does not cross. The characters
 // `%`, `|`, `/` and `:` inside a part are percent-encoded, so that different partners never share an id: users are named
 // with letters, digits and `_.-@` (IM REST documents), but nothing here relies on it. So are the characters that CloudEvents
 // forbids in a text, because the id is the event's subject. The two are sorted as they are written, bytewise.

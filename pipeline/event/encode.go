@@ -98,7 +98,7 @@ func (r *row) appendString(b []byte, name string, f field) []byte {
 	return appendMember(b, name, r.values[f])
 }
 
-// appendID writes an id. One that is a number cannot be told from a string in the event, so it stays in attributes too.
+// appendID writes an id. A number cannot be distinguished from a string in the event, so it stays in attributes too.
 func (r *row) appendID(b []byte, f field) []byte {
 	if !isDigits(r.values[f]) {
 		return r.appendString(b, `"id":`, f)

@@ -1,3 +1,5 @@
+// Package event is the transform stage: it turns a row as the Report API sent it into an event, or into a rejection that says why
+// it cannot be one, and an event back into its row. It is pure: the same bytes in, the same bytes out.
 package event
 
 import "fmt"
@@ -43,7 +45,7 @@ func TargetNamed(targetType string) Target {
 
 // Event is one normalized row. Value and Conversation are the event's own memory.
 type Event struct {
-	// MsgID is the row's msgid: the record's key, in decimal, and the identity by which rows are told apart.
+	// MsgID is the row's msgid: the record's key, in decimal, and what identifies a row.
 	MsgID int64
 	// Target is the topic the event goes to.
 	Target Target

@@ -144,7 +144,7 @@ func checkEvent(t failer, row []byte, e event.Event) {
 	}
 	if parsed.MsgID.String() != strconv.FormatInt(e.MsgID, 10) || parsed.AppKey != appKey ||
 		parsed.Conversation != string(e.Conversation) || parsed.Time != string(e.Time) {
-		t.Fatalf("event %s is not what stands beside it: %d %q %q", e.Value, e.MsgID, e.Conversation, e.Time)
+		t.Fatalf("event %s is not what stands next to it: %d %q %q", e.Value, e.MsgID, e.Conversation, e.Time)
 	}
 	server, client := milliOf(parsed.Time), milliOf(parsed.ClientTime)
 	if parsed.TimeSource != "" {

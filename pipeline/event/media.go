@@ -92,7 +92,7 @@ func (v *body) read(reader *rawjson.Reader, value []byte) {
 	}
 }
 
-// appendDerived writes what an event shows of its body beside the body itself: text, media, location. The body is whole
+// appendDerived writes what an event shows of its body in addition to the body itself: text, media, location. The body is whole
 // without them, so they need not be rebuilt, and what has an unexpected type is left out. Numbers and strings stand as
 // the sender wrote them; nothing is checked for its range.
 func appendDerived(reader *rawjson.Reader, b, msgType, value []byte) []byte {
@@ -124,7 +124,7 @@ func appendDerived(reader *rawjson.Reader, b, msgType, value []byte) []byte {
 	}
 }
 
-// appendVideo writes a video as its two parts. It has no media_id of its own; its duration stands beside the parts.
+// appendVideo writes a video as its two parts. It has no media_id of its own; its duration stands next to the parts.
 func (v *body) appendVideo(reader *rawjson.Reader, b []byte) []byte {
 	start := len(b)
 	b = append(b, `"media":[`...)

@@ -39,7 +39,7 @@ func NewNormalizer(appKey string) *Normalizer {
 // An event is made of every JSON object (RFC 8259, valid UTF-8, no deeper than jsontext reads) whose top-level names are
 // unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or odd: a field goes to its
 // place in the event only if its value has the expected type and form, so that [Rebuild] can give it back, and otherwise
-// into `attributes`, unchanged. What can still be told from such a field is told: a target_id that is a number gives
+// into `attributes`, unchanged. What can still be read from such a field is read: a target_id that is a number gives
 // target.id too.
 func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	defer n.release()
@@ -67,13 +67,13 @@ func (n *Normalizer) release() {
 	}
 }
 
-// chunk is memory for events. Each piece is handed out once and never reused, because events are kept.
+// chunk is memory for events. Each part of it is handed out once and never reused, because events are kept.
 type chunk struct {
 	free []byte
 	size int
 }
 
-// The sizes of a chunk: small for a stream that has few rows, doubling up to Go's largest size class (larger pieces
+// The sizes of a chunk: small for a stream that has few rows, doubling up to Go's largest size class (larger ones
 // take the allocator's slow path).
 const (
 	minChunk = 4 << 10

@@ -197,7 +197,7 @@ func TestNormalizeForgetsRows(t *testing.T) {
 		return weak.Make(&row[0])
 	}
 	for name, stored := range storedRows(t, "*") {
-		if len(stored) < 16 { // Go keeps several such in one piece of memory.
+		if len(stored) < 16 { // Go keeps several such in one block of memory.
 			continue
 		}
 		row := normalize(stored)

@@ -70,9 +70,9 @@ func describeDuplicate(m *member) string { return "the field " + shorten(m.name(
 // describeDepth says which field nests too deep.
 func describeDepth(m *member) string { return "the field " + shorten(m.name()) + " nests too deep" }
 
-// shorten quotes a piece of the row so that it is short and printable.
-func shorten(piece []byte) string {
+// shorten quotes a bit of the row so that it is short and printable.
+func shorten(text []byte) string {
 	const limit = 64
-	piece = bytes.TrimPrefix(piece, []byte(noText))
-	return strconv.QuoteToASCII(string(piece[:min(len(piece), limit)]))
+	text = bytes.TrimPrefix(text, []byte(noText))
+	return strconv.QuoteToASCII(string(text[:min(len(text), limit)]))
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// encodeFigures makes an event of the statistics of a period. data is the row as received, without white space; the parts
-// that the reply has beside it are added under their names. Numbers stay as they are written.
-func encodeFigures(appKey string, s pipeline.Stream, f *Figures) ([]byte, error) {
-	data, err := compact(f.Row)
+// encodeRow makes an event of the statistics of a period. data is the row as received, without white space; what the reply has
+// next to it is added under its name. Numbers stay as they are written.
+func encodeRow(appKey string, s pipeline.Stream, row *Row) ([]byte, error) {
+	data, err := compact(row.Value)
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range f.Parts {
-		if data, err = addMember(data, part); err != nil {
+	for _, extra := range row.Extra {
+		if data, err = addMember(data, extra); err != nil {
 			return nil, err
 		}
 	}
 	value := append(make([]byte, 0, len(data)+128), `{"app_key":`...)
 	for _, field := range []struct{ text, next string }{
-		{appKey, `,"kind":`}, {s.Name, `,"period":`}, {string(f.Period.Unit), `,"time":`}, {f.Period.String(), `,"data":`},
+		{appKey, `,"kind":`}, {s.Name, `,"period":`}, {string(row.Period.Unit), `,"time":`}, {row.Period.String(), `,"data":`},
 	} {
 		if value, err = jsontext.AppendQuote(value, field.text); err != nil {
 			return nil, err
@@ -43,14 +43,14 @@ func compact(object []byte) (jsontext.Value, error) {
 }
 
 // addMember adds a member at an object's end.
-func addMember(object jsontext.Value, part FiguresPart) (jsontext.Value, error) {
-	value, err := compact(part.Value)
+func addMember(object jsontext.Value, extra Field) (jsontext.Value, error) {
+	value, err := compact(extra.Value)
 	if err != nil {
 		return nil, err
 	}
-	has, err := hasMember(object, part.Name)
+	has, err := hasMember(object, extra.Name)
 	if has || err != nil {
-		return object, err // The row tells it itself.
+		return object, err // The row has it itself.
 	}
 	separator := byte(',')
 	if len(object) == len("{}") {
@@ -59,7 +59,7 @@ func addMember(object jsontext.Value, part FiguresPart) (jsontext.Value, error) 
 	} else {
 		object = object[:len(object)-1]
 	}
-	object, err = jsontext.AppendQuote(append(object, separator), part.Name)
+	object, err = jsontext.AppendQuote(append(object, separator), extra.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// marks tell what was last published of each period: a number each, in which the period and a hash of the value are. As
-// numbers in ascending order they stand in a checkpoint where other streams have their ids. Of what is told apart by 39
-// bits, one change in 5*10^11 would be taken for none.
+// marks tell what was last published of each period: a number each, in which the period and a hash of the value are. They
+// stand in the checkpoint in ascending order. The hash has 39 bits, so one change in 5*10^11 would be taken for none.
 type marks map[int64]int64
 
 // How a mark is laid out, from above: unit, hour since 1970 of the period's begin, hash.

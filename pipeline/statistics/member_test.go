@@ -15,8 +15,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
-// TestStatisticsBesideMessages publishes both in one run whose sessions fail, and what the app has no right to is told once.
-func TestStatisticsBesideMessages(t *testing.T) {
+// TestStatisticsWithMessages publishes both in one run whose sessions fail, and what the app has no right to is reported once.
+func TestStatisticsWithMessages(t *testing.T) {
 	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC().Add(-time.Hour)
@@ -26,8 +26,8 @@ func TestStatisticsBesideMessages(t *testing.T) {
 			if seed > 0 {
 				kafka.Fail = nowAndThen(seed, kafka)
 			}
-			figures := &fakeFigures{zone: zone(), settle: time.Hour}
-			refused := &refusedFigures{}
+			messages := &fakeStatistics{zone: zone(), settle: time.Hour}
+			refused := &refusedStatistics{}
 			var mu sync.Mutex
 			dropped := make(map[pipeline.Stream]int)
 			cfg := fakes.ConfigFor(source, kafka, begin)
@@ -38,7 +38,7 @@ func TestStatisticsBesideMessages(t *testing.T) {
 					dropped[d.Stream]++
 				}
 			}
-			for name, of := range map[string]statistics.Source{"messages": figures, "users": refused} {
+			for name, of := range map[string]statistics.Source{"messages": messages, "users": refused} {
 				cfg.Members = append(cfg.Members, statistics.New(statistics.Config{
 					AppKey: fakes.AppKey, Stream: statisticsOf(name), Zone: zone(), Source: of, Observer: cfg.Observer,
 				}))
@@ -78,14 +78,14 @@ func nowAndThen(seed uint64, kafka *fakes.Kafka) func(context.Context, string) e
 	}
 }
 
-// refusedFigures are those of an app that does not pay for them.
-type refusedFigures struct{ asked int }
+// refusedStatistics are those of an app that does not pay for them.
+type refusedStatistics struct{ asked int }
 
-func (*refusedFigures) Now(context.Context, pipeline.Stream) (time.Time, error) {
+func (*refusedStatistics) Now(context.Context, pipeline.Stream) (time.Time, error) {
 	return time.Now(), nil
 }
 
-func (f *refusedFigures) Statistics(context.Context, pipeline.Stream, pipeline.Period, int) ([]statistics.Figures, int, error) {
+func (f *refusedStatistics) Statistics(context.Context, pipeline.Stream, pipeline.Period, int) ([]statistics.Row, int, error) {
 	f.asked++
 	return nil, 1, &pipeline.Fault{Class: pipeline.Drop, Op: "get statistics", Err: errors.New("403")}
 }
@@ -94,11 +94,11 @@ func (f *refusedFigures) Statistics(context.Context, pipeline.Stream, pipeline.P
 func TestNothingButStatistics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kafka := fakes.NewKafka()
-		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("groups"), Zone: zone(), Source: &fakeFigures{zone: zone()}}
+		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("groups"), Zone: zone(), Source: &fakeStatistics{zone: zone()}}
 		if err := fakes.RunFor(t, alone(kafka, cfg), time.Hour); err != nil || len(kafka.Records) < 60 {
 			t.Errorf("%d records, %v", len(kafka.Records), err)
 		}
-		cfg.Source = &refusedFigures{}
+		cfg.Source = &refusedStatistics{}
 		if err := fakes.RunFor(t, alone(kafka, cfg), time.Hour); err == nil {
 			t.Error("nothing is left to read, and the run goes on")
 		}

@@ -7,18 +7,18 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Figures are the statistics of one period.
-type Figures struct {
+// Row is the statistics of one period.
+type Row struct {
 	Period pipeline.Period
-	// Row is the API's row as received: one JSON object.
-	Row []byte
-	// Parts are what the reply tells beside its rows of the same period alone, as received: the message types of groups
+	// Value is the API's row as received: one JSON object.
+	Value []byte
+	// Extra is what the reply has next to its rows, of the same period alone, as received: the message types of groups
 	// and of single chats. Empty where there are none, and where they cover several periods.
-	Parts []FiguresPart
+	Extra []Field
 }
 
-// FiguresPart is a member of the reply, a JSON object.
-type FiguresPart struct {
+// Field is a member of the reply, a JSON object.
+type Field struct {
 	Name  string
 	Value []byte
 }
@@ -32,5 +32,5 @@ type Source interface {
 	// returns what came, by time, and how many requests were sent: there may be fewer periods, and others. The periods are in the zone of the API. A fault of class
 	// [pipeline.Drop] means that the app has no right to them, or that they cannot be understood; one of class [pipeline.Restart] that the
 	// day moved on, which the API gives hours of.
-	Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (figures []Figures, requests int, err error)
+	Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (rows []Row, requests int, err error)
 }

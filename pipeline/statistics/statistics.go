@@ -25,13 +25,13 @@ type Config struct {
 	Every time.Duration
 	// Recent is how many periods before the present one are read again each time, because they still change; default 3.
 	Recent int
-	// Observer is told what happens; may be nil.
+	// Observer takes what happens; may be nil.
 	Observer pipeline.Observer
 	// Now is the local clock, for records; default time.Now.
 	Now pipeline.Clock
 }
 
-// The defaults of Config, and how much of the past the API has (API document, statistics): the hours of the
+// The defaults of Config, and how far back the API has them (API document, statistics): the hours of the
 // present day, 60 days, two months.
 const (
 	defaultEvery  = 10 * time.Minute
@@ -49,7 +49,7 @@ const (
 // published, also after a restart.
 type Statistics struct {
 	cfg Config
-	// refused is why the app gets none: that is told once.
+	// refused is why the app gets none: that is reported once.
 	refused error
 }
 
@@ -84,7 +84,7 @@ func (s *Statistics) Run(ctx context.Context, session pipeline.Session) error {
 	r := &reader{cfg: &s.cfg, read: cp.End, marks: marksOf(cp.Marks)}
 	for {
 		news, err := r.next(ctx)
-		if pipeline.ClassOf(err) == pipeline.Drop { // It is told now, even if the session is about to end: no other asks again.
+		if pipeline.ClassOf(err) == pipeline.Drop { // It is reported now, even if the session is about to end: no other asks again.
 			s.refused = err
 			s.cfg.Observer.Tell(pipeline.StreamDropped{Stream: s.cfg.Stream, Err: err})
 		}
@@ -143,9 +143,9 @@ func (s *reader) refresh(ctx context.Context) (*news, error) {
 			return nil, err
 		}
 		started := s.cfg.Now()
-		figures, requests, err := s.readAll(ctx, now)
+		rows, requests, err := s.readAll(ctx, now)
 		if err == nil {
-			return s.compare(now, figures, pipeline.Ledger{Requests: requests, Started: started, Restarts: attempt - 1})
+			return s.compare(now, rows, pipeline.Ledger{Requests: requests, Started: started, Restarts: attempt - 1})
 		}
 		if pipeline.ClassOf(err) != pipeline.Restart || ctx.Err() != nil {
 			return nil, err
@@ -217,35 +217,35 @@ func (s *reader) plan(u pipeline.Unit, now time.Time) stretch {
 }
 
 // readAll reads every unit.
-func (s *reader) readAll(ctx context.Context, now time.Time) (all []Figures, requests int, err error) {
+func (s *reader) readAll(ctx context.Context, now time.Time) (all []Row, requests int, err error) {
 	for _, unit := range s.cfg.Units {
 		part := s.plan(unit, now)
-		figures, sent, err := s.cfg.Source.Statistics(ctx, s.cfg.Stream, part.first, part.n)
+		rows, sent, err := s.cfg.Source.Statistics(ctx, s.cfg.Stream, part.first, part.n)
 		if err != nil {
 			return nil, 0, err
 		}
 		requests += sent
-		all = append(all, figures...)
+		all = append(all, rows...)
 	}
 	return all, requests, nil
 }
 
 // compare finds what is new or changed, and remembers it.
-func (s *reader) compare(now time.Time, figures []Figures, ledger pipeline.Ledger) (*news, error) {
+func (s *reader) compare(now time.Time, rows []Row, ledger pipeline.Ledger) (*news, error) {
 	found := &news{}
 	next := s.marks.clone()
-	for i := range figures {
-		f := &figures[i]
-		value, err := encodeFigures(s.cfg.AppKey, s.cfg.Stream, f)
+	for i := range rows {
+		row := &rows[i]
+		value, err := encodeRow(s.cfg.AppKey, s.cfg.Stream, row)
 		if err != nil {
-			return nil, &pipeline.Fault{Class: pipeline.Drop, Op: fmt.Sprintf("encode %s of %s", s.cfg.Stream, f.Period), Err: err}
+			return nil, &pipeline.Fault{Class: pipeline.Drop, Op: fmt.Sprintf("encode %s of %s", s.cfg.Stream, row.Period), Err: err}
 		}
-		if !next.set(f.Period, value) {
+		if !next.set(row.Period, value) {
 			continue
 		}
 		found.records = append(found.records, pipeline.Record{
 			Topic: pipeline.StatisticsTopic(s.cfg.Stream), Partition: -1,
-			Key: []byte(s.cfg.AppKey + "/" + f.Period.String()), Value: value,
+			Key: []byte(s.cfg.AppKey + "/" + row.Period.String()), Value: value,
 		})
 		ledger.Published++
 	}
@@ -256,8 +256,8 @@ func (s *reader) compare(now time.Time, figures []Figures, ledger pipeline.Ledge
 	next.forget(now)
 	s.marks = next
 	ledger.AppKey, ledger.Stream = s.cfg.AppKey, s.cfg.Stream
-	ledger.Window = windowOf(figures, now)
-	ledger.Rows = int64(len(figures))
+	ledger.Window = windowOf(rows, now)
+	ledger.Rows = int64(len(rows))
 	ledger.Total = ledger.Rows
 	ledger.Skipped = ledger.Rows - ledger.Published
 	ledger.Pages = ledger.Requests
@@ -267,11 +267,11 @@ func (s *reader) compare(now time.Time, figures []Figures, ledger pipeline.Ledge
 	return found, nil
 }
 
-// windowOf is the time that figures are about, up to now.
-func windowOf(figures []Figures, now time.Time) pipeline.Window {
+// windowOf is the time that statistics are about, up to now.
+func windowOf(rows []Row, now time.Time) pipeline.Window {
 	w := pipeline.Window{End: now.UTC().Truncate(time.Second)}
-	for _, f := range figures {
-		if begin := f.Period.Begin.UTC(); w.Begin.IsZero() || begin.Before(w.Begin) {
+	for _, row := range rows {
+		if begin := row.Period.Begin.UTC(); w.Begin.IsZero() || begin.Before(w.Begin) {
 			w.Begin = begin
 		}
 	}

@@ -15,7 +15,7 @@ func TestStatisticsValues(t *testing.T) {
 	day, _ := pipeline.ParsePeriod(pipeline.Day, "2017-03-01", time.UTC)
 	for _, c := range []struct {
 		row   string
-		parts []FiguresPart
+		extra []Field
 		want  string
 	}{
 		{
@@ -23,28 +23,28 @@ func TestStatisticsValues(t *testing.T) {
 			`{"active_users":29,"ratio":0.10,"huge":123456789012345678901234567890,"s":"\u4f60 \/"}`,
 		},
 		{`{}`, nil, `{}`},
-		{`{}`, []FiguresPart{{"a_msg_stat", []byte(`{ "n" : 1e2 }`)}}, `{"a_msg_stat":{"n":1e2}}`},
-		{`{"x":1}`, []FiguresPart{{"a", []byte(`{}`)}, {"b", []byte(`{"y":2}`)}}, `{"x":1,"a":{},"b":{"y":2}}`},
-		{`{"a":1}`, []FiguresPart{{"a", []byte(`{}`)}}, `{"a":1}`},
+		{`{}`, []Field{{"a_msg_stat", []byte(`{ "n" : 1e2 }`)}}, `{"a_msg_stat":{"n":1e2}}`},
+		{`{"x":1}`, []Field{{"a", []byte(`{}`)}, {"b", []byte(`{"y":2}`)}}, `{"x":1,"a":{},"b":{"y":2}}`},
+		{`{"a":1}`, []Field{{"a", []byte(`{}`)}}, `{"a":1}`},
 		{ // What stands deeper, or is a value, is another one.
 			`{"x":{"group_msg_stat":1},"y":[{"group_msg_stat":2}],"z":"group_msg_stat"}`,
-			[]FiguresPart{{"group_msg_stat", []byte(`{"txt_msg":3}`)}},
+			[]Field{{"group_msg_stat", []byte(`{"txt_msg":3}`)}},
 			`{"x":{"group_msg_stat":1},"y":[{"group_msg_stat":2}],"z":"group_msg_stat","group_msg_stat":{"txt_msg":3}}`,
 		},
 		{
 			`{"x":{"group_msg_stat":1},"group_msg_stat":4}`,
-			[]FiguresPart{{"group_msg_stat", []byte(`{"txt_msg":3}`)}},
+			[]Field{{"group_msg_stat", []byte(`{"txt_msg":3}`)}},
 			`{"x":{"group_msg_stat":1},"group_msg_stat":4}`,
 		},
 	} {
-		got, err := encodeFigures("k\"1", users, &Figures{Period: day, Row: []byte(c.row), Parts: c.parts})
+		got, err := encodeRow("k\"1", users, &Row{Period: day, Value: []byte(c.row), Extra: c.extra})
 		want := `{"app_key":"k\"1","kind":"users","period":"day","time":"2017-03-01","data":` + c.want + `}`
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v; want %s", c.row, got, err, want)
 		}
 	}
 	for _, row := range []string{``, `[]`, `1`, `{`, `{"a":1}x`} {
-		if got, err := encodeFigures("k", users, &Figures{Period: day, Row: []byte(row)}); err == nil {
+		if got, err := encodeRow("k", users, &Row{Period: day, Value: []byte(row)}); err == nil {
 			t.Errorf("%s became %s", row, got)
 		}
 	}

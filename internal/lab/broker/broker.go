@@ -25,8 +25,7 @@ type Broker struct {
 	lock *flock.Flock
 }
 
-// Start runs a broker until [Broker.Close]. Its errors are *[pipeline.Fault] of class [pipeline.Permanent] that name the
-// mend.
+// Start runs a broker until [Broker.Close]. Its errors are *[pipeline.Fault] of class [pipeline.Permanent] with a hint.
 func Start(o Options) (*Broker, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -64,7 +63,7 @@ func Start(o Options) (*Broker, error) {
 	return b, nil
 }
 
-// Addrs are the nodes' addresses, host:port, as clients are told them.
+// Addrs are the nodes' addresses, host:port, as clients are given them.
 func (b *Broker) Addrs() []string { return b.addrs }
 
 // Close stops the broker and lets go of its folder. It returns what the broker could not write there. Connections end at

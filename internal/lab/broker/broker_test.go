@@ -235,7 +235,7 @@ func TestMisuse(t *testing.T) {
 		want []string
 	}{
 		{"port in use", broker.Options{Listen: "127.0.0.1:" + port}, []string{port, "another port"}},
-		{"foreign address", broker.Options{Listen: "192.0.2.1:0"}, []string{"192.0.2.1", "address of this machine"}},
+		{"address of another machine", broker.Options{Listen: "192.0.2.1:0"}, []string{"192.0.2.1", "address of this machine"}},
 		{"folder in use", broker.Options{DataDir: used}, []string{used, "another folder"}},
 		{"folder is a file", broker.Options{DataDir: file}, []string{file, "name a folder"}},
 		{"folder is damaged", broker.Options{DataDir: damaged}, []string{damaged, "restore it"}},

@@ -28,7 +28,7 @@ func newJournal(log *slog.Logger) *journal {
 	return &journal{log: log}
 }
 
-// Logf is told what happens in the broker.
+// Logf takes what happens in the broker.
 func (j *journal) Logf(level kfake.LogLevel, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	switch level {
@@ -37,7 +37,7 @@ func (j *journal) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelWarn:
 		j.log.Warn("embedded broker", slog.String("detail", message))
 	default:
-		return // Requests and group states, of use only to those who mend the broker itself.
+		return // Requests and group states, of use only to those who work on the broker itself.
 	}
 	if strings.HasPrefix(format, "persist ") || level == kfake.LogLevelError {
 		j.mu.Lock()

@@ -20,7 +20,7 @@ type Options struct {
 	// Listen is the first node's address, host:port; the others have the ports that follow. Port 0 takes free ones.
 	// Default 127.0.0.1:0.
 	Listen string
-	// Advertise is the host name that clients are told to connect to; default Listen's host. It is needed where they
+	// Advertise is the host name that clients are given to connect to; default Listen's host. It is needed where they
 	// cannot reach the address that is listened on: 0.0.0.0, or a container.
 	Advertise string
 	// DataDir is the folder that keeps topics, groups and transactions over a restart; empty keeps them in memory. One
@@ -31,7 +31,7 @@ type Options struct {
 	AutoCreate bool
 	// Partitions is the number that a topic gets whose creator names none; default 6, as jmpub's own.
 	Partitions int
-	// Log is told what the broker warns of; may be nil.
+	// Log takes what the broker warns of; may be nil.
 	Log *slog.Logger
 	// Control, for tests, is given the cluster before the broker is used: it can answer requests in the broker's place.
 	Control func(*kfake.Cluster)
@@ -110,7 +110,7 @@ func (o *Options) listen(network, address string) (net.Listener, error) {
 	return &listener{Listener: inner, addr: advertised(net.JoinHostPort(o.Advertise, port))}, nil
 }
 
-// listener has the address that clients are told, which kfake takes from Addr.
+// listener has the address that clients are given, which kfake takes from Addr.
 type listener struct {
 	net.Listener
 	addr net.Addr

@@ -29,7 +29,7 @@ func (c *churn) gone(sec int64) int {
 	return int(min((sec-c.since)/c.every, c.most))
 }
 
-// born is the second in which the i-th of a population of n appeared. The first n are older than all that is told.
+// born is the second in which the i-th of a population of n appeared. The first n are older than the whole history.
 func (c *churn) born(i, n int) int64 {
 	if i < n {
 		return firstBorn + int64(i)

@@ -129,7 +129,7 @@ func TestCursorAtEnd(t *testing.T) {
 		for {
 			status, r := ask(t, s, "/v2/messages?"+query)
 			if status != 200 || (r.next() == "") != (r.Count == 0) {
-				t.Fatalf("status %d, cursor %q beside %d rows", status, r.next(), r.Count)
+				t.Fatalf("status %d, cursor %q with %d rows", status, r.next(), r.Count)
 			}
 			rows += r.Count
 			if query = r.next(); query == "" {

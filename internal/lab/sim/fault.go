@@ -24,7 +24,7 @@ const (
 	Dropped        Fault = "dropped"
 	DroppedHeaders Fault = "dropped_headers"
 	DroppedMidway  Fault = "dropped_midway"
-	// Repeated has a row twice, beside all others; Displaced in the place of the one after it.
+	// Repeated has a row twice, besides all others; Displaced in the place of the one after it.
 	Repeated  Fault = "repeated"
 	Displaced Fault = "displaced"
 	// Shuffled has all rows of the page, in another order.
@@ -106,12 +106,12 @@ func (s *Server) instead(x *exchange) bool {
 	case HTMLPage:
 		x.html(http.StatusOK)
 	case Dropped:
-		s.tally.fault(x.fault)
+		s.counters.fault(x.fault)
 		panic(http.ErrAbortHandler) // net/http closes the connection without a reply.
 	default:
 		return false
 	}
-	s.tally.fault(x.fault)
+	s.counters.fault(x.fault)
 	return true
 }
 
@@ -135,7 +135,7 @@ func (s *Server) spoil(x *exchange, body []byte) []byte {
 	default:
 		return body
 	}
-	s.tally.fault(x.fault)
+	s.counters.fault(x.fault)
 	return body
 }
 
@@ -149,7 +149,7 @@ func (s *Server) hangUp(x *exchange, body []byte) {
 	default:
 		return
 	}
-	s.tally.fault(x.fault)
+	s.counters.fault(x.fault)
 	x.w.WriteHeader(http.StatusOK)
 	_, _ = x.w.Write(body[:sent]) // The connection is about to end anyway.
 	// Without a flush, what is in net/http's buffer would be lost with the connection, the headers included.

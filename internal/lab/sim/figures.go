@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// The types that statistics tell apart.
+// The types that statistics distinguish.
 const (
 	typeText = iota
 	typeImage
@@ -14,15 +14,15 @@ const (
 	typeCount
 )
 
-// figures are the statistics of a stretch of time. Chatroom rows are in none of them: the API has no field for them.
-type figures struct {
+// statistics are those of a stretch of time. Chatroom rows are in none of them: the API has no field for them.
+type statistics struct {
 	// sent counts rows by kind and type, single and group.
 	sent [2][typeCount]int64
 	// senders and groups are how many different ones sent or got a row.
 	senders, groups int64
 }
 
-func (f *figures) add(other *figures) {
+func (f *statistics) add(other *statistics) {
 	for kind := range f.sent {
 		for t := range f.sent[kind] {
 			f.sent[kind][t] += other.sent[kind][t]
@@ -31,7 +31,7 @@ func (f *figures) add(other *figures) {
 }
 
 // of sums up one kind's rows.
-func (f *figures) of(which kind) int64 {
+func (f *statistics) of(which kind) int64 {
 	sum := int64(0)
 	for _, n := range f.sent[which] {
 		sum += n
@@ -42,31 +42,31 @@ func (f *figures) of(which kind) int64 {
 // stretch is a time in seconds, its end excluded.
 type stretch struct{ begin, end int64 }
 
-// almanac remembers the figures of stretches that cannot change any more: the days and hours that were asked for. Safe for
+// almanac remembers the statistics of stretches that cannot change any more: the days and hours that were asked for. Safe for
 // concurrent use.
 type almanac struct {
 	history *history
 
 	mu    sync.Mutex
-	known map[stretch]figures
+	known map[stretch]statistics
 }
 
 // maxStretches bounds the memory; 60 days of days and hours are 1500.
 const maxStretches = 1 << 14
 
 func newAlmanac(h *history) *almanac {
-	return &almanac{history: h, known: make(map[stretch]figures)}
+	return &almanac{history: h, known: make(map[stretch]statistics)}
 }
 
 // of counts the rows of a stretch that have appeared by seen, in unix milliseconds; of the last second, whole ones only.
-func (a *almanac) of(part stretch, seen int64) figures {
+func (a *almanac) of(part stretch, seen int64) statistics {
 	a.mu.Lock()
 	f, ok := a.known[part]
 	a.mu.Unlock()
 	if ok {
 		return f
 	}
-	f = a.history.figures(part, seen)
+	f = a.history.statisticsOf(part, seen)
 	late := int64(0)
 	if a.history.Late > 0 {
 		late = a.history.LateBy.Milliseconds()
@@ -83,9 +83,9 @@ func (a *almanac) of(part stretch, seen int64) figures {
 	return f
 }
 
-// figures goes through the rows of a stretch. A rate of 100 rows a second takes about half a second a day.
-func (h *history) figures(part stretch, seen int64) figures {
-	var f figures
+// statisticsOf goes through the rows of a stretch. A rate of 100 rows a second takes about half a second a day.
+func (h *history) statisticsOf(part stretch, seen int64) statistics {
+	var f statistics
 	first, last := max(part.begin, h.begin), min(part.end, h.end, seen/1000)
 	if first >= last {
 		return f

@@ -152,7 +152,7 @@ func (h *history) cast(m *meta, second uint64) {
 // byAdmin tells that a row was sent by an administrator through the REST API, so by no user.
 func (m *meta) byAdmin() bool { return m.hash>>56&0x3f == 9 }
 
-// spread places the i-th of n rows within its second. The first and the last row often stand at its very edges, where
+// spread places the i-th of n rows within its second. The first and the last row often stand at its very ends, where
 // bounds decide.
 func spread(hash uint64, i, n int) int64 {
 	switch {

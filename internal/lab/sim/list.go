@@ -46,7 +46,7 @@ func (s *Server) list(l list) endpoint {
 		case countErr != nil || count < 1 || count > maxListed:
 			return parameter("count is not between 1 and 500")
 		}
-		s.tally.lists.Add(1)
+		s.counters.lists.Add(1)
 		first := s.history.churn.gone(s.Now().Unix())
 		count = max(0, min(count, l.size-start))
 		dst := strconv.AppendInt([]byte(`{"total":`), int64(l.size), 10)

@@ -10,16 +10,16 @@ func (s *Server) messages(which stream) endpoint {
 			return apiErr
 		}
 		if x.fault == ExpiredEarly && c.issued > 0 {
-			s.tally.fault(x.fault)
+			s.counters.fault(x.fault)
 			return s.expired()
 		}
 		scratch, _ := s.scratch.Get().(*scratch)
 		defer s.scratch.Put(scratch)
 		page := s.page(&c, scratch.rows[:0])
-		s.tally.pages.Add(1)
-		s.tally.rows.Add(int64(len(page.rows)))
+		s.counters.pages.Add(1)
+		s.counters.rows.Add(int64(len(page.rows)))
 		if page.disturb(x.fault, x.hash) {
-			s.tally.fault(x.fault)
+			s.counters.fault(x.fault)
 		}
 		scratch.rows = page.rows
 		scratch.body = s.appendReply(scratch.body[:0], &page)
@@ -28,7 +28,7 @@ func (s *Server) messages(which stream) endpoint {
 	}
 }
 
-// scratch is memory that requests take turns to use.
+// scratch is memory that one request after another uses.
 type scratch struct {
 	rows []meta
 	body []byte

@@ -36,10 +36,10 @@ type Options struct {
 	// ChurnSince on; zero is never. A row is always between those that exist in its second.
 	ChurnEvery time.Duration
 	ChurnSince time.Time
-	// OddRows is the part of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
+	// OddRows is the fraction of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
 	OddRows float64
-	// NullRows is the part of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be told
-	// from another: with two of them near each other, nobody can say which was read.
+	// NullRows is the fraction of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be
+	// distinguished from another: with two of them near each other, nobody can say which was read.
 	NullRows float64
 	// Zone is the time zone of the API's local times (unknown in the API; Asia/Shanghai).
 	Zone *time.Location
@@ -61,11 +61,11 @@ type Unknowns struct {
 	EndMillis bool
 	// Clock sorts and filters.
 	Clock Clock
-	// CursorAtEnd gives a cursor beside the last page too, also beside an only one; asked for, it answers an empty page.
+	// CursorAtEnd gives a cursor with the last page too, also with an only one; asked for, it answers an empty page.
 	CursorAtEnd bool
 	// EmptyCursor writes "cursor":"" where there is none, instead of leaving it out.
 	EmptyCursor bool
-	// Late is the part of rows (0 to 1) that appear later than they were sent: between LateFrom and LateBy later, evenly
+	// Late is the fraction of rows (0 to 1) that appear later than they were sent: between LateFrom and LateBy later, evenly
 	// spread. Until then neither pages nor totals have them.
 	Late             float64
 	LateFrom, LateBy time.Duration
@@ -116,7 +116,7 @@ type Limits struct {
 	// CursorTTL is how long a cursor lives; 120 s (API page, request params).
 	CursorTTL time.Duration
 	// PerMinute is how many requests are answered in a minute of the clock; 0 is no limit. QuotaHeader spells the header
-	// X-Rate-Limit-Quota instead of -Limit; NoRateHeaders sends none; RetryAfter sends Retry-After beside a 429.
+	// X-Rate-Limit-Quota instead of -Limit; NoRateHeaders sends none; RetryAfter sends Retry-After with a 429.
 	PerMinute                              int
 	QuotaHeader, NoRateHeaders, RetryAfter bool
 	// Latency is what each reply takes, and up to LatencyJitter more. It is waited for by the real clock.

@@ -70,7 +70,7 @@ func (s *Server) parsePeriods(values map[string]string, allowed func(unit string
 	case begin.Before(oldest) && s.OldIsError:
 		return nil, parameter("start is before the history")
 	case u.name == "HOUR" && !sameDay(begin, now):
-		return nil, parameter("hours are told of the present day alone")
+		return nil, parameter("hours can be asked for the present day alone")
 	case u.name == "HOUR" && begin.Hour()+duration > u.longest:
 		return nil, parameter("the hours lead out of the day")
 	}

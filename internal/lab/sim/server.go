@@ -12,13 +12,13 @@ import (
 // Server is a simulated Report API. Safe for concurrent use; its options are not to be changed any more.
 type Server struct {
 	Options
-	history *history
-	totals  *totals
-	almanac *almanac
-	quota   quota
-	tally   tally
-	scratch sync.Pool // of *scratch
-	zippers sync.Pool // of *zipper
+	history  *history
+	totals   *totals
+	almanac  *almanac
+	quota    quota
+	counters counters
+	scratch  sync.Pool // of *scratch
+	zippers  sync.Pool // of *zipper
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -71,13 +71,13 @@ func (s *Server) serveStats(w http.ResponseWriter) {
 }
 
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
-	n := s.tally.requests.Add(1)
+	n := s.counters.requests.Add(1)
 	if apiErr := s.admit(r); apiErr != nil {
 		s.refuse(w, apiErr)
 		return
 	}
 	if !s.quota.take(w, s.Now()) {
-		s.tally.limited.Add(1)
+		s.counters.limited.Add(1)
 		limited := tooMany()
 		limited.write(w)
 		return
@@ -96,7 +96,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, e *apiError) {
-	s.tally.refuse(e.code)
+	s.counters.refuse(e.code)
 	e.write(w)
 }
 
@@ -121,7 +121,7 @@ func (s *Server) admit(r *http.Request) *apiError {
 func (s *Server) wait(x *exchange) bool {
 	wait := s.Latency + time.Duration(unit(mix(x.hash))*float64(s.LatencyJitter))
 	if x.fault == Slow {
-		s.tally.fault(Slow)
+		s.counters.fault(Slow)
 		wait += s.SlowBy
 	}
 	if wait <= 0 {

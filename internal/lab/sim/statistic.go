@@ -4,15 +4,15 @@ import "strconv"
 
 // routeStatistic finds a statistic by its name.
 func (s *Server) routeStatistic(name string) (endpoint, *apiError) {
-	var write func(dst []byte, p []period, f []figures) []byte
+	var write func(dst []byte, p []period, f []statistics) []byte
 	everyUnit := false
 	switch name {
 	case "users":
-		write = s.appendUserFigures
+		write = s.appendUserStatistics
 	case "groups":
-		write = s.appendGroupFigures
+		write = s.appendGroupStatistics
 	case "messages":
-		write, everyUnit = appendMessageFigures, true
+		write, everyUnit = appendMessageStatistics, true
 	default:
 		return nil, noSuchPath()
 	}
@@ -28,24 +28,24 @@ func (s *Server) routeStatistic(name string) (endpoint, *apiError) {
 		if apiErr != nil {
 			return apiErr
 		}
-		s.tally.statistics.Add(1)
+		s.counters.statistics.Add(1)
 		seen := s.Now().Add(-s.StatisticsLag).UnixMilli()
-		all := make([]figures, len(periods))
+		all := make([]statistics, len(periods))
 		for i, p := range periods {
-			all[i] = s.figuresOf(p, seen)
+			all[i] = s.statisticsOf(p, seen)
 		}
 		s.send(x, write(nil, periods, all))
 		return nil
 	}, nil
 }
 
-// figuresOf sums up a period by days, so that a month has what its days have; days and hours are counted as they are.
-func (s *Server) figuresOf(p period, seen int64) figures {
+// statisticsOf sums up a period by days, so that a month has what its days have; days and hours are counted as they are.
+func (s *Server) statisticsOf(p period, seen int64) statistics {
 	const daySeconds = 24 * hourSeconds
 	if p.end-p.begin <= daySeconds {
 		return s.almanac.of(p.stretch, seen)
 	}
-	var sum figures
+	var sum statistics
 	for begin := p.begin; begin < p.end; begin += daySeconds {
 		day := s.almanac.of(stretch{begin, min(begin+daySeconds, p.end)}, seen)
 		sum.add(&day)
@@ -60,7 +60,7 @@ func (s *Server) appeared(p period, size int) (fresh, total int64) {
 	return int64(s.history.churn.gone(last) - s.history.churn.gone(p.begin-1)), int64(size)
 }
 
-func (s *Server) appendUserFigures(dst []byte, periods []period, all []figures) []byte {
+func (s *Server) appendUserStatistics(dst []byte, periods []period, all []statistics) []byte {
 	dst = append(dst, '[')
 	for i, p := range periods {
 		fresh, total := s.appeared(p, s.Users)
@@ -78,7 +78,7 @@ func (s *Server) appendUserFigures(dst []byte, periods []period, all []figures) 
 	return append(dst, ']')
 }
 
-func (s *Server) appendGroupFigures(dst []byte, periods []period, all []figures) []byte {
+func (s *Server) appendGroupStatistics(dst []byte, periods []period, all []statistics) []byte {
 	dst = append(dst, '[')
 	for i, p := range periods {
 		fresh, total := s.appeared(p, s.Groups)
@@ -94,9 +94,9 @@ func (s *Server) appendGroupFigures(dst []byte, periods []period, all []figures)
 	return append(dst, ']')
 }
 
-// appendMessageFigures writes the rows of each period, and the types of all of them together, as the API page has it.
-func appendMessageFigures(dst []byte, periods []period, all []figures) []byte {
-	var sum figures
+// appendMessageStatistics writes the rows of each period, and the types of all of them together, as the API page has it.
+func appendMessageStatistics(dst []byte, periods []period, all []statistics) []byte {
+	var sum statistics
 	dst = append(dst, `{"send_msg_stat":[`...)
 	for i, p := range periods {
 		if i > 0 {

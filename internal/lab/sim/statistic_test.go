@@ -147,7 +147,7 @@ func TestStatisticsOfThePresentChange(t *testing.T) {
 	}
 	// 10:00 of the lagging clock is the first reading; at 13:00 of it the last late row has appeared.
 	if changes != 7 {
-		t.Errorf("the figures changed %d times, want 7", changes)
+		t.Errorf("the statistics changed %d times, want 7", changes)
 	}
 	group, single := sentIn(t, s, now.Add(-2*time.Hour), now)
 	if last.Group != group || last.Single != single {

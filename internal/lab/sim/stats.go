@@ -27,8 +27,8 @@ type Stats struct {
 	Faults map[Fault]int64 `json:"faults"`
 }
 
-// tally counts. Safe for concurrent use; the zero value is ready.
-type tally struct {
+// counters count what happens. Safe for concurrent use; the zero value is ready.
+type counters struct {
 	requests, pages, rows, limited, expired, statistics, lists atomic.Int64
 
 	mu     sync.Mutex
@@ -36,7 +36,7 @@ type tally struct {
 	faults map[Fault]int64
 }
 
-func (t *tally) refuse(code int) {
+func (t *counters) refuse(code int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.codes == nil {
@@ -45,7 +45,7 @@ func (t *tally) refuse(code int) {
 	t.codes[code]++
 }
 
-func (t *tally) fault(f Fault) {
+func (t *counters) fault(f Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.faults == nil {
@@ -56,7 +56,7 @@ func (t *tally) fault(f Fault) {
 
 // Stats returns the counts so far; the maps are the caller's, and never nil.
 func (s *Server) Stats() Stats {
-	t := &s.tally
+	t := &s.counters
 	stats := Stats{
 		Requests: t.requests.Load(), Pages: t.pages.Load(), Rows: t.rows.Load(),
 		Limited: t.limited.Load(), Expired: t.expired.Load(),

@@ -18,7 +18,7 @@ type CloudEvent struct {
 	Time            []byte `json:"time"`
 	Subject         []byte `json:"subject"`
 	DataContentType []byte `json:"datacontenttype"`
-	// Extensions counts the attributes beside these.
+	// Extensions counts the attributes besides these.
 	Extensions int    `json:"extensions"`
 	Data       []byte `json:"data"`
 }

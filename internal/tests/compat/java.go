@@ -29,7 +29,7 @@ type Java struct{ classpath string }
 const buildWithin = 10 * time.Minute
 
 // BuildJava compiles the program for the length of the test. Java 17 or later and Maven are needed; without them the test
-// fails. Nothing is written beside the sources, so tests may build side by side.
+// fails. Nothing is written next to the sources, so tests may build at the same time.
 func BuildJava(tb testing.TB) *Java {
 	tb.Helper()
 	dir := tb.TempDir()

@@ -202,7 +202,7 @@ func TestMessagesOfTheDocument(t *testing.T) {
 	event, none := []apiSchemas{{"message", "message-headers"}, {"message.avsc", "message-avro-headers"}}, ""
 	want := map[string][]apiSchemas{
 		"single": event, "group": event, "chatroom": event, "other": event, "rejected": {{none, "rejected-headers"}},
-		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}, {value: "claim"}},
+		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}, {value: "claim"}}, "coverage": {{value: "coverage"}},
 		"statistics.users": {{value: "statistics-users"}}, "statistics.messages": {{value: "statistics-messages"}},
 		"statistics.groups": {{value: "statistics-groups"}},
 	}

@@ -85,10 +85,11 @@ func TestRefusedRecords(t *testing.T) {
 	window := own("windows", "window", appKey+"/groups/10055201/2026-11-01T10:00:00Z")
 	notice := own("notices", "notice", appKey+"/messages")
 	position := own("checkpoints", "checkpoint", appKey+"/groups/10055201")
+	coverage := own("coverage", "coverage", appKey+"/messages/2026-11-01")
 	claim := own("checkpoints", "claim", appKey+"!jmpub!claim")
 	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!jmpub!claim")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
-	for _, valid := range []func() record{message, rejected, window, notice, position, claim, claimOfReplay, day} {
+	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, day} {
 		if err := valid().check(c); err != nil {
 			t.Error(err)
 		}
@@ -135,6 +136,9 @@ func TestRefusedRecords(t *testing.T) {
 		"event with another subject":   {message, header("ce_subject", "single:a|b"), "ce_subject"},
 		"event with a header twice":    {message, twice, "twice"},
 		"header that is not UTF-8":     {message, header("ce_subject", "\xff"), "UTF-8"},
+		"coverage of another day":      {coverage, key(appKey + "/messages/2026-11-02"), "the key"},
+		"coverage that does not sum":   {coverage, value(`"published":60`, `"published":61`), "the hour 10"},
+		"coverage with a header":       {coverage, func(r *record) { r.headers = []Header{{"a", nil}} }, "header a"},
 		"rejected row with a key":      {rejected, key("1"), `the key "1"`},
 		"rejected row without reason":  {rejected, func(r *record) { r.headers = r.headers[1:] }, "jmpub_reason"},
 		"rejected row, header twice":   {rejected, twice, "twice"},
@@ -161,8 +165,8 @@ func TestRefusedRecords(t *testing.T) {
 	}
 }
 
-// TestForeignNumbers passes what a sender may write and no machine can hold.
-func TestForeignNumbers(t *testing.T) {
+// TestNumbersOfAnySize passes what a sender may write and no machine can hold.
+func TestNumbersOfAnySize(t *testing.T) {
 	c := load(t)
 	for _, number := range []string{"1e999999999", "-1E-999999999999999999999", "1e+400", "9223372036854775808", "1.50", "-0"} {
 		row := `{"msgid":1,"msg_type":"image","msg_body":{"media_id":"m","fsize":` + number + `,"n":[` + number + `]},"x":` + number + `}`

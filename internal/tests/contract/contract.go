@@ -125,6 +125,8 @@ func (c *Contract) Check(topic string, key []byte, headers []Header, value []byt
 		err = c.checkOwn("window", key, headers, value)
 	case "notices":
 		err = c.checkOwn("notice", key, headers, value)
+	case "coverage":
+		err = c.checkOwn("coverage", key, headers, value)
 	case "checkpoints":
 		err = c.checkCheckpoints(key, headers, value)
 	case "statistics.users", "statistics.messages", "statistics.groups":
@@ -220,6 +222,11 @@ func (c *Contract) checkOwn(schema string, key []byte, headers []Header, value [
 	case "window":
 		want += "/" + text(record, "begin_time")
 		if err := balanced(record); err != nil {
+			return err
+		}
+	case "coverage":
+		want += "/" + text(record, "day")
+		if err := summed(record); err != nil {
 			return err
 		}
 	case "notice", "checkpoint":

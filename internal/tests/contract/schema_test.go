@@ -83,7 +83,7 @@ func eachSchema(schema any, pointer string, visit func(pointer string, schema ma
 	}
 }
 
-// TestEverythingIsDescribed holds that a reader of a schema is told what it is about, and that what is jmpub's is closed.
+// TestEverythingIsDescribed holds that a schema says to its reader what it is about, and that what is jmpub's is closed.
 func TestEverythingIsDescribed(t *testing.T) {
 	open := []string{"message#/properties/attributes"} // Others' data.
 	for _, kind := range []string{"users", "messages", "groups"} {

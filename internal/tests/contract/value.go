@@ -77,6 +77,19 @@ func balanced(record map[string]any) error {
 	return nil
 }
 
+// summed tells whether the hours of a day's coverage add up.
+func summed(record map[string]any) error {
+	hours, _ := record["hours"].([]any)
+	for _, one := range hours {
+		hour, _ := one.(map[string]any)
+		sum := new(big.Rat).Add(number(hour, "published"), number(hour, "rejected"))
+		if rows := number(hour, "rows"); rows.Cmp(sum) != 0 {
+			return fmt.Errorf("in the hour %s rows is %s, but the parts of it are %s", text(hour, "hour"), rows.RatString(), sum.RatString())
+		}
+	}
+	return nil
+}
+
 func number(object map[string]any, name string) *big.Rat {
 	n, ok := new(big.Rat).SetString(text(object, name))
 	if !ok {

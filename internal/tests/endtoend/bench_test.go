@@ -44,7 +44,7 @@ func BenchmarkCatchUp(b *testing.B) {
 }
 
 // BenchmarkLatency follows a live API with 100 rows a second at the default settings, and measures the time from a row's
-// appearance to the moment at which a read_committed consumer has it. It takes as long as it is told by -benchtime, as in
+// appearance to the moment at which a read_committed consumer has it. It takes as long as -benchtime says, as in
 // -benchtime 60x: an operation is a second.
 func BenchmarkLatency(b *testing.B) {
 	w := newWorld(b, 1, func(o *sim.Options) { o.Rate, o.End = 100, o.End.Add(time.Hour) })

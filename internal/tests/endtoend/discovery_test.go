@@ -49,7 +49,7 @@ func cutDiscovered(t *testing.T, w *world, n int64) {
 }
 
 // TestDiscoveredPopulation reads groups and rooms that come and go. Whatever was read is there once, and each that went is
-// told once, with up to where it was read.
+// reported once, with up to where it was read.
 func TestDiscoveredPopulation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10, func(o *sim.Options) {
@@ -58,7 +58,7 @@ func TestDiscoveredPopulation(t *testing.T) {
 	j := groupsAndRooms(w, "population")
 	j.until = time.Now().Add(time.Hour)
 	var mu sync.Mutex
-	told := make(map[pipeline.Stream]int)
+	reported := make(map[pipeline.Stream]int)
 	ctx, stop := context.WithTimeout(t.Context(), runWithin)
 	defer stop()
 	j.observer = func(o pipeline.Observation) {
@@ -69,18 +69,18 @@ func TestDiscoveredPopulation(t *testing.T) {
 		n := published.Notice
 		mu.Lock()
 		defer mu.Unlock()
-		if told[n.Stream]++; n.Kind != pipeline.NoticeRemoved || told[n.Stream] > 1 {
-			t.Errorf("%+v, the %d. of that stream", n, told[n.Stream])
+		if reported[n.Stream]++; n.Kind != pipeline.NoticeRemoved || reported[n.Stream] > 1 {
+			t.Errorf("%+v, the %d. of that stream", n, reported[n.Stream])
 		}
-		if len(told) == 6 {
+		if len(reported) == 6 {
 			stop()
 		}
 	}
 	if err := j.run(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	if len(told) < 6 {
-		t.Errorf("of %d streams it was told that they are gone, want 6", len(told))
+	if len(reported) < 6 {
+		t.Errorf("of %d streams it was reported that they are gone, want 6", len(reported))
 	}
 	for i := range 6 { // What came meanwhile may have been read too.
 		j.streams = append(j.streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: sim.GroupID(w.api.Groups + i)},

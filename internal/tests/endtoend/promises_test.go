@@ -71,7 +71,7 @@ func TestUnknowns(t *testing.T) {
 		{"end in milliseconds", func(o *sim.Options) { o.EndMillis = true }},
 		{"sender's clock", func(o *sim.Options) { o.Clock = sim.SenderClock }},
 		{"sender's clock, bounds strict", func(o *sim.Options) { o.Clock, o.BeginStrict, o.EndStrict = sim.SenderClock, true, true }},
-		{"cursor beside the last page", func(o *sim.Options) { o.CursorAtEnd = true }},
+		{"cursor with the last page", func(o *sim.Options) { o.CursorAtEnd = true }},
 		{"expired cursor is 404", func(o *sim.Options) { o.ExpiredStatus, o.ExpiredCode, o.ExpiredEarly = 404, 0, 0.05 }},
 		{"expired cursor is 410", func(o *sim.Options) { o.ExpiredStatus, o.ExpiredCode, o.ExpiredEarly = 410, 899003, 0.05 }},
 		{"old times are refused", func(o *sim.Options) { o.OldIsError = true }},
@@ -126,7 +126,7 @@ func TestFileCheckpoints(t *testing.T) {
 	}
 }
 
-// TestKilledAtEachStep cuts a run off at each of its exchanges with the API and with Kafka in turn, before and after it
+// TestKilledAtEachStep cuts a run off at each of its exchanges with the API and with Kafka one after another, before and after it
 // took place, starts it again, and expects every row exactly once.
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()

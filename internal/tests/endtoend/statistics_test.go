@@ -143,7 +143,7 @@ func (a *almanac) followUntil(t *testing.T, holds func(last map[string]json.RawM
 		}
 	}
 	stop()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
+	if err := <-ended; err != nil {
 		t.Fatalf("it ended with %v", err)
 	}
 	return last, records
@@ -205,7 +205,7 @@ func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, reco
 	return last, records
 }
 
-// TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its figures
+// TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its statistics
 // are late; at last the topic has what the API says.
 func TestStatisticsOfAKilledProcess(t *testing.T) {
 	t.Parallel()
@@ -229,7 +229,7 @@ func killedStatistics(t *testing.T, brokers []string) {
 		a.cutOff(t, 1+r.Int64N(120), i%2 == 0)
 		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
 	}
-	for a.api.Now().In(a.api.Zone).Hour() < 2 { // The figures of a day that is just over are an hour late.
+	for a.api.Now().In(a.api.Zone).Hour() < 2 { // The statistics of a day that is just over are an hour late.
 		a.skipped.Add(int64(time.Hour))
 	}
 	last, records := a.followUntil(t, a.whole)
@@ -289,7 +289,7 @@ func TestStatisticsWithoutTheRight(t *testing.T) {
 	var dropped []pipeline.StreamDropped
 	err := a.follow(t.Context(), nil, func(o pipeline.Observation) {
 		if drop, ok := o.(pipeline.StreamDropped); ok {
-			dropped = append(dropped, drop) // The stream is the only one, so it is told by one goroutine.
+			dropped = append(dropped, drop) // The stream is the only one, so one goroutine reports it.
 		}
 	})
 	if len(dropped) != 1 || dropped[0].Stream != a.stream {

@@ -21,7 +21,7 @@ const AppKey = "4f7aef34fb361292c566a1cd"
 
 // Kafka is sink, checkpoints and claims in memory: what a transaction holds appears together or not at all.
 type Kafka struct {
-	// Fail, where set, may fail an operation: open, load, begin, publish, append, commit, abort, save. It is called under a lock.
+	// Fail, where set, may fail an operation: open, load, begin, publish, append, commit, abort, save, coverage. It is called under a lock.
 	Fail func(ctx context.Context, op string) error
 
 	Mu          sync.Mutex // Guards everything declared below.
@@ -33,6 +33,9 @@ type Kafka struct {
 	Notices     []pipeline.Notice
 	Records     []pipeline.Record
 	Claim       pipeline.Claim
+	// Days is the coverage of the days of each stream; DaysRead counts how often one was read back.
+	Days     map[DayKey]pipeline.Coverage
+	DaysRead int
 	// Peak is the largest batch.
 	Peak         int
 	Transactions int
@@ -47,16 +50,24 @@ type Kafka struct {
 	}
 }
 
+// DayKey is a day of a stream, by its first instant.
+type DayKey struct {
+	Stream pipeline.Stream
+	Day    time.Time
+}
+
 var (
 	_ pipeline.Sink        = (*Kafka)(nil)
 	_ pipeline.Transaction = (*transaction)(nil)
 	_ pipeline.Checkpoints = (*Store)(nil)
 	_ pipeline.Claims      = (*Kafka)(nil)
+
+	_ pipeline.CoverageReader = (*Kafka)(nil)
 )
 
 // NewKafka has no records yet.
 func NewKafka() *Kafka {
-	return &Kafka{Checkpoints: make(map[pipeline.Stream]pipeline.Checkpoint)}
+	return &Kafka{Checkpoints: make(map[pipeline.Stream]pipeline.Checkpoint), Days: make(map[DayKey]pipeline.Coverage)}
 }
 
 // Store is the Kafka as a store of checkpoints.
@@ -216,10 +227,32 @@ func (k *Kafka) Apply() {
 		for _, l := range c.Windows {
 			k.Ledger = append(k.Ledger, *l)
 		}
+		for _, day := range c.Coverage {
+			k.Days[DayKey{day.Stream, day.Day}] = *copyOf(day)
+		}
 		k.Notices = append(k.Notices, c.Notices...)
 		k.Records = append(k.Records, c.Records...)
 	}
 	k.drop()
+}
+
+// Coverage is the committed coverage of a day; nil if there is none.
+func (k *Kafka) Coverage(ctx context.Context, s pipeline.Stream, day time.Time) (*pipeline.Coverage, error) {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	k.DaysRead++
+	c, found := k.Days[DayKey{s, day}]
+	if err := k.try(ctx, "coverage"); err != nil || !found {
+		return nil, err
+	}
+	return copyOf(&c), nil
+}
+
+// copyOf shares no memory with a coverage, as what stands in Kafka shares none.
+func copyOf(c *pipeline.Coverage) *pipeline.Coverage {
+	own := *c
+	own.Read, own.Hours, own.Offsets = slices.Clone(c.Read), slices.Clone(c.Hours), slices.Clone(c.Offsets)
+	return &own
 }
 
 // Position is a stream's committed position.
@@ -270,7 +303,7 @@ func Messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMe
 func ConfigFor(source pipeline.Source, kafka *Kafka, begin time.Time) pipeline.Config {
 	return pipeline.Config{
 		AppKey: AppKey, Streams: []pipeline.Stream{Messages()},
-		Source: source, Sink: kafka, Checkpoints: &Store{kafka}, Claims: kafka,
+		Source: source, Sink: kafka, Checkpoints: &Store{kafka}, Claims: kafka, Coverage: kafka,
 		Start: pipeline.Start{At: begin},
 	}
 }

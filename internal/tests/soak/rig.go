@@ -157,7 +157,7 @@ func (t *Trial) keep(tb testing.TB) {
 	tb.Logf("%s: its log is kept in %s (%v)", t.Name, path, err)
 }
 
-// Start starts a process beside those that run.
+// Start starts a process next to those that run.
 func (t *Trial) Start(tb testing.TB) *Process {
 	tb.Helper()
 	t.started++
