@@ -73,7 +73,7 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	d := desk("beside", 15, func(o *sim.Options) { o.Late, o.LateFrom, o.LateBy = 0.05, 12*time.Second, 15*time.Second })
 	run := d.start(nil, "run")
 	started := time.Now().UTC()
-	d.follow(run, started.Add(-15 * time.Second))
+	d.follow(run, started.Add(-15*time.Second))
 	minute := func(n int) time.Time { return d.begin.Add(time.Duration(n) * time.Minute) }
 
 	ranges := []span{{minute(2), minute(4)}, {minute(6), minute(7)}}
@@ -83,7 +83,7 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	replayed := span{minute(5), minute(9)}
 	d.do(exitDone, "replay", "--from", at(replayed.begin), "--to", at(replayed.end), "--id", "once")
 	d.do(exitDone, "checkpoint", "delete", "messages", "--replay", "once", "--yes")
-	d.follow(run, time.Now().Add(-15 * time.Second)) // The ranges are through.
+	d.follow(run, time.Now().Add(-15*time.Second)) // The ranges are through.
 
 	back, before := minute(12), d.live()
 	d.do(exitDone, "checkpoint", "reset", "messages", "--to", at(back), "--yes")
@@ -156,7 +156,7 @@ func killedReset(t *testing.T, desk newDeskFunc) {
 	t.Helper()
 	d := desk("killed", 10, func(o *sim.Options) { o.Rate, o.Faults = 5, sim.Faults{} })
 	run := d.start(nil, "run")
-	d.follow(run, time.Now().Add(-15 * time.Second))
+	d.follow(run, time.Now().Add(-15*time.Second))
 	to := d.begin.Add(5 * time.Minute)
 	fenced := make(chan struct{})
 	tell := sync.OnceFunc(func() { close(fenced) })
