@@ -151,10 +151,9 @@ func wantComplete(t *testing.T, told []map[string]any, by []string, read pipelin
 			t.Errorf("the hour from %s: complete is %v, want %t", text, one["complete"], want)
 		}
 	}
-	if hours == 0 {
-		t.Error("no hours were told")
+	if complete == 0 || complete == hours {
+		t.Errorf("%d of %d hours are complete; the test needs some of both", complete, hours)
 	}
-	t.Logf("%d hours, %d of them complete", hours, complete)
 }
 
 // TestAuditComparesStatistics publishes days and holds them against the API's statistics: they are the same, until rows that were
@@ -209,7 +208,7 @@ func TestAuditComparesStatistics(t *testing.T) {
 
 // TestWindowsTellWhatIsThereAndWhatIsNot sums the ledger up, and finds the time that was skipped.
 func TestWindowsTellWhatIsThereAndWhatIsNot(t *testing.T) {
-	s := newStation(t)
+	s := newStation(t, func(o *sim.Options) { o.Begin = o.Begin.Add(-5 * time.Hour) }) // Windows end in several hours.
 	s.env["JMPUB_START"] = s.begin.Add(5 * time.Minute).Format(time.RFC3339)
 	s.publish()
 	end, _ := s.position()
