@@ -28,4 +28,6 @@ func TestOnApacheKafka(t *testing.T) {
 	t.Run("repartitioned", TestRepartitioned)
 	t.Run("other partitions busy", TestOtherPartitionsBusy)
 	t.Run("damaged record", TestDamagedRecord)
+	t.Run("coverage", TestCoverageIsReadBack)
+	t.Run("coverage waits for others", TestCoverageWaitsForOthers)
 }

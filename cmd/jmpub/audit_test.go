@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // publish runs until everything before the station's end is out.
@@ -124,6 +126,36 @@ func TestAuditFindsAndRepairs(t *testing.T) {
 	}
 }
 
+// wantComplete expects the sums of hours to be complete that lie in a range, and no others.
+func wantComplete(t *testing.T, told []map[string]any, by []string, read pipeline.Window) {
+	t.Helper()
+	if !slices.Contains(by, "hour") {
+		return
+	}
+	hours, complete := 0, 0
+	for _, one := range told {
+		text, ok := one["begin_time"].(string)
+		if _, sum := one["windows"]; !ok || !sum {
+			continue
+		}
+		begin, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hours++
+		want := !begin.Before(read.Begin) && !begin.Add(time.Hour).After(read.End)
+		if want {
+			complete++
+		}
+		if one["complete"] != want {
+			t.Errorf("the hour from %s: complete is %v, want %t", text, one["complete"], want)
+		}
+	}
+	if complete == 0 || complete == hours {
+		t.Errorf("%d of %d hours are complete; the test needs some of both", complete, hours)
+	}
+}
+
 // TestAuditComparesStatistics publishes days and holds them against the API's statistics: they are the same, until rows that were
 // hidden count.
 func TestAuditComparesStatistics(t *testing.T) {
@@ -176,7 +208,7 @@ func TestAuditComparesStatistics(t *testing.T) {
 
 // TestWindowsTellWhatIsThereAndWhatIsNot sums the ledger up, and finds the time that was skipped.
 func TestWindowsTellWhatIsThereAndWhatIsNot(t *testing.T) {
-	s := newStation(t)
+	s := newStation(t, func(o *sim.Options) { o.Begin = o.Begin.Add(-5 * time.Hour) }) // Windows end in several hours.
 	s.env["JMPUB_START"] = s.begin.Add(5 * time.Minute).Format(time.RFC3339)
 	s.publish()
 	end, _ := s.position()
@@ -199,6 +231,7 @@ func TestWindowsTellWhatIsThereAndWhatIsNot(t *testing.T) {
 				holes = append(holes, one)
 			}
 		}
+		wantComplete(t, all, by, pipeline.Window{Begin: s.begin.Add(5 * time.Minute), End: end.End})
 		if len(holes) != 1 || holes[0]["begin_time"] != s.begin.Format(time.RFC3339) ||
 			holes[0]["end_time"] != s.begin.Add(5*time.Minute-2*time.Second).Format(time.RFC3339) {
 			t.Errorf("%v: holes %v", by, holes)
