@@ -121,7 +121,7 @@ func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func
 	for key, value := range values {
 		cp, err := Decode(value.bytes, k.appKey, value.where)
 		if err == nil && key != string(ReplayKey(k.appKey, cp.Replay, cp.Stream)) {
-			err = decodeFault("the checkpoint", value.where, "set the position of both streams anew with `jmpub checkpoint reset`",
+			err = decodeFault("the checkpoint", value.where, removeRecord,
 				damaged("its key is %q, but it is that of %s", key, cp.Stream))
 		}
 		if err != nil {
@@ -175,7 +175,6 @@ func strayed(key string, v value, shard int) error {
 		Class: pipeline.Permanent, Op: "read the checkpoint of " + key + " in " + v.where,
 		Err: fmt.Errorf("the topic was given another number of partitions since: the app belongs to partition %d now, "+
 			"where it would begin anew", shard),
-		Hint: "copy its newest record, key and value as they are, to that partition, " +
-			"or set the stream's position there with `jmpub checkpoint reset`",
+		Hint: "copy its newest record, key and value as they are, to that partition, or " + removeRecord,
 	}
 }

@@ -105,6 +105,9 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 	})
 }
 
+// removeRecord is what helps where a position cannot be used.
+const removeRecord = "remove it (in Kafka by a record with its key and no value), and the stream begins at JMPUB_START again"
+
 // Decode reads a checkpoint of an app. where is where it stands, for the error, which is a *[pipeline.Fault] of class
 // [pipeline.Permanent].
 func Decode(value []byte, appKey, where string) (pipeline.Checkpoint, error) {
@@ -114,7 +117,7 @@ func Decode(value []byte, appKey, where string) (pipeline.Checkpoint, error) {
 	}
 	if err != nil {
 		return pipeline.Checkpoint{}, decodeFault("the checkpoint", where,
-			"restore it, or set the stream's position anew with `jmpub checkpoint reset`", err)
+			"restore it, or "+removeRecord, err)
 	}
 	return cp, nil
 }
