@@ -382,7 +382,7 @@ func TestDamagedRecord(t *testing.T) {
 		record pipeline.Record
 		want   []string
 	}{
-		{broken, []string{"jmessage.checkpoints/0 at offset 0", "damaged", "reset"}},
+		{broken, []string{"jmessage.checkpoints/0 at offset 0", "damaged", "remove it"}},
 		{newer, []string{"jmessage.checkpoints/0 at offset 4", "newer jmpub", "run that jmpub"}},
 		{other, []string{"users/b", "users/a"}},
 	} {

@@ -106,7 +106,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 }
 
 // removeRecord is what helps where a position cannot be used.
-const removeRecord = "remove it (in Kafka by a record with its key and no value), and the stream begins at JMPUB_START again"
+const removeRecord = "remove it, in Kafka by a record with its key and no value; the stream begins at JMPUB_START then"
 
 // Decode reads a checkpoint of an app. where is where it stands, for the error, which is a *[pipeline.Fault] of class
 // [pipeline.Permanent].
