@@ -303,7 +303,7 @@ func TestRepartitioned(t *testing.T) {
 
 	k := s.kafka(t)
 	_, err := k.Load(t.Context())
-	fault(t, err, "jmessage.checkpoints/0 at offset", fmt.Sprintf("partition %d now", checkpoint.ShardOf(appKey, s.partitions)), "copy", "reset")
+	fault(t, err, "jmessage.checkpoints/0 at offset", fmt.Sprintf("partition %d now", checkpoint.ShardOf(appKey, s.partitions)), "copy", "remove it")
 
 	// One of two streams in the new place is not enough; both are.
 	w := s.writer(t, "1")
