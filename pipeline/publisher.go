@@ -11,7 +11,7 @@ type proposal interface {
 	fill(ctx context.Context, d *Draft) error
 	// shares tells whether it may share a transaction with others, and how many bytes it brings.
 	shares() (bytes int, ok bool)
-	// done is told how its commit ended. It returns what the session ends with; nil if it goes on.
+	// done takes how its commit ended. It returns what the session ends with; nil if it goes on.
 	done(err error) error
 }
 

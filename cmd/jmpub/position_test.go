@@ -35,6 +35,8 @@ type station struct {
 	begin, end time.Time
 	// asked is called at each request to the API.
 	asked atomic.Pointer[func()]
+	// gate may hold a request up.
+	gate atomic.Pointer[func(*http.Request)]
 	// skipped is how much the API's clock is ahead, in nanoseconds.
 	skipped atomic.Int64
 }
@@ -58,6 +60,9 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if tell := s.asked.Load(); tell != nil {
 			(*tell)()
+		}
+		if hold := s.gate.Load(); hold != nil {
+			(*hold)(r)
 		}
 		api.ServeHTTP(w, r)
 	}))

@@ -2,7 +2,7 @@ package sim
 
 import "strconv"
 
-// odd is how a row is hard to turn into an event.
+// odd is how a row is hard to make an event of.
 type odd uint8
 
 const (

@@ -38,8 +38,8 @@ type Options struct {
 	ChurnSince time.Time
 	// OddRows is the fraction of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
 	OddRows float64
-	// NullRows is the fraction of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be told
-	// from another: with two of them near each other, nobody can say which was read.
+	// NullRows is the fraction of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be
+	// distinguished from another: with two of them near each other, nobody can say which was read.
 	NullRows float64
 	// Zone is the time zone of the API's local times (unknown in the API; Asia/Shanghai).
 	Zone *time.Location

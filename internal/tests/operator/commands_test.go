@@ -30,6 +30,19 @@ func (d *desk) together(commands ...[]string) []*command {
 	return started
 }
 
+// follow waits until a run, which must not end, has passed a time, with no history behind it that is not published yet.
+func (d *desk) follow(run *command, end time.Time) {
+	d.t.Helper()
+	d.await(d.env["JMPUB_TOPIC_PREFIX"], "", func(p position) bool {
+		select {
+		case <-run.done:
+			d.t.Fatalf("the run has ended with exit code %d", run.ProcessState.ExitCode())
+		default:
+		}
+		return !p.End.Before(end) && len(p.Backlog) == 0
+	})
+}
+
 // wantTimes expects each row as often as times says, and at most so much more often.
 func (d *desk) wantTimes(times func(r *sim.Row) (due, more int)) {
 	d.t.Helper()
@@ -60,7 +73,7 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	d := desk("beside", 15, func(o *sim.Options) { o.Late, o.LateFrom, o.LateBy = 0.05, 12*time.Second, 15*time.Second })
 	run := d.start(nil, "run")
 	started := time.Now().UTC()
-	d.awaitLive(started.Add(-15 * time.Second))
+	d.follow(run, started.Add(-15*time.Second))
 	minute := func(n int) time.Time { return d.begin.Add(time.Duration(n) * time.Minute) }
 
 	ranges := []span{{minute(2), minute(4)}, {minute(6), minute(7)}}
@@ -70,12 +83,12 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	replayed := span{minute(5), minute(9)}
 	d.do(exitDone, "replay", "--from", at(replayed.begin), "--to", at(replayed.end), "--id", "once")
 	d.do(exitDone, "checkpoint", "delete", "messages", "--replay", "once", "--yes")
-	d.awaitLive(time.Now().Add(-15 * time.Second)) // The ranges are through.
+	d.follow(run, time.Now().Add(-15*time.Second)) // The ranges are through.
 
 	back, before := minute(12), d.live()
 	d.do(exitDone, "checkpoint", "reset", "messages", "--to", at(back), "--yes")
 	backAsked := time.Now().UTC()
-	d.awaitLive(backAsked)
+	d.follow(run, backAsked)
 
 	// Late rows keep coming; the audits begin when some are missing.
 	var audited span
@@ -103,7 +116,7 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	deleted := d.live()
 	d.do(exitDone, "checkpoint", "delete", "messages", "--yes")
 	deletedBy := time.Now().UTC()
-	d.awaitLive(deletedBy)
+	d.follow(run, deletedBy)
 	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
@@ -143,7 +156,7 @@ func killedReset(t *testing.T, desk newDeskFunc) {
 	t.Helper()
 	d := desk("killed", 10, func(o *sim.Options) { o.Rate, o.Faults = 5, sim.Faults{} })
 	run := d.start(nil, "run")
-	d.awaitLive(time.Now().Add(-15 * time.Second))
+	d.follow(run, time.Now().Add(-15*time.Second))
 	to := d.begin.Add(5 * time.Minute)
 	fenced := make(chan struct{})
 	tell := sync.OnceFunc(func() { close(fenced) })
@@ -169,7 +182,7 @@ func killedReset(t *testing.T, desk newDeskFunc) {
 		t.Errorf("the reset had ended by itself with exit code %d", code)
 	}
 	killed := time.Now().UTC()
-	d.awaitLive(killed)
+	d.follow(run, killed)
 	if took := time.Since(killed); took < 30*time.Second || took > 90*time.Second {
 		t.Errorf("the run went on after %s; the claim lasts a minute", took)
 	}
