@@ -166,7 +166,7 @@ func DecodeCoverage(value []byte, where string) (pipeline.Coverage, error) {
 
 // CoverageKey is the key of the coverage of a day: `<app_key>/<stream>/<day>`.
 func CoverageKey(appKey string, s pipeline.Stream, day time.Time) []byte {
-	return append(Key(appKey, s), "/"+day.UTC().Format(time.DateOnly)...)
+	return append(streamKey(appKey, s), "/"+day.UTC().Format(time.DateOnly)...)
 }
 
 // Coverage reads the coverage of an app's days back. It remembers where that of each day stands, about 100 bytes a day of a stream,

@@ -79,7 +79,7 @@ func (k *Kafka) Record(cp *pipeline.Checkpoint) (pipeline.Record, error) {
 // again, or its position in a replay.
 func (k *Kafka) tombstone(s pipeline.Stream, replay string) pipeline.Record {
 	return pipeline.Record{
-		Topic: pipeline.TopicCheckpoints, Key: ReplayKey(k.appKey, replay, s),
+		Topic: pipeline.TopicCheckpoints, Key: replayKey(k.appKey, replay, s),
 		Partition: int32(ShardOf(k.appKey, k.partitions())), //nolint:gosec // A partition's number.
 	}
 }
@@ -120,7 +120,7 @@ func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func
 	}
 	for key, value := range values {
 		cp, err := Decode(value.bytes, k.appKey, value.where)
-		if err == nil && key != string(ReplayKey(k.appKey, cp.Replay, cp.Stream)) {
+		if err == nil && key != string(replayKey(k.appKey, cp.Replay, cp.Stream)) {
 			err = decodeFault("the checkpoint", value.where, removeRecord,
 				damaged("its key is %q, but it is that of %s", key, cp.Stream))
 		}
@@ -134,7 +134,7 @@ func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func
 
 // isOurs tells whether a key is that of one of these positions, isOfApp whether it is of any of the app's.
 func (k *Kafka) isOurs(key []byte) bool {
-	return strings.HasPrefix(string(key), string(ReplayKey(k.appKey, k.Replay, pipeline.Stream{})))
+	return strings.HasPrefix(string(key), string(replayKey(k.appKey, k.Replay, pipeline.Stream{})))
 }
 
 func (k *Kafka) isOfApp(key []byte) bool {

@@ -115,7 +115,7 @@ func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
 		}
 		records = append(records, pipeline.Record{
 			Topic: pipeline.TopicWindows, Partition: -1, Key: LedgerKey(l.AppKey, l.Stream, l.Window),
-			PartitionKey: Key(l.AppKey, l.Stream), // All of a stream stand in one log, in the order of commits.
+			PartitionKey: streamKey(l.AppKey, l.Stream), // All of a stream stand in one log, in the order of commits.
 			Value:        value,
 		})
 	}
@@ -126,7 +126,7 @@ func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
 			return nil, err
 		}
 		records = append(records, pipeline.Record{
-			Topic: pipeline.TopicNotices, Partition: -1, Key: Key(n.AppKey, n.Stream), Value: value,
+			Topic: pipeline.TopicNotices, Partition: -1, Key: streamKey(n.AppKey, n.Stream), Value: value,
 		})
 	}
 	for _, day := range c.Coverage {
@@ -136,7 +136,7 @@ func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
 		}
 		records = append(records, pipeline.Record{
 			Topic: pipeline.TopicCoverage, Partition: -1, Key: CoverageKey(day.AppKey, day.Stream, day.Day),
-			PartitionKey: Key(day.AppKey, day.Stream), Value: value,
+			PartitionKey: streamKey(day.AppKey, day.Stream), Value: value,
 		})
 	}
 	return records, nil

@@ -66,7 +66,7 @@ func (c *rowCollector) take() *Batch {
 // leaveOut drops from the batch what earlier windows published.
 func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 	c.batch.Events = slices.DeleteFunc(c.batch.Events, func(e event.Event) bool {
-		key := EventKey(&e)
+		key := eventKey(&e)
 		published := c.isLive || earlier.has(key)
 		if published {
 			c.dropNearBacklog(key)
@@ -77,7 +77,7 @@ func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 		return published
 	})
 	c.batch.Rejected = slices.DeleteFunc(c.batch.Rejected, func(r event.Rejection) bool {
-		key := RejectedKey(&r)
+		key := rejectedKey(&r)
 		published := c.isLive || earlier.has(key)
 		if published {
 			c.dropNearBacklog(key)
@@ -115,9 +115,9 @@ func (c *rowCollector) addEvent(e event.Event) {
 	c.zone.see(c.window, e.ServerTime, e.ClientTime)
 	clock := laterClock(c.window.End, e.ServerTime, e.ClientTime)
 	if nearEnd(c.window.End, c.margin, clock) {
-		c.near[EventKey(&e)] = clock
+		c.near[eventKey(&e)] = clock
 	}
-	c.addNearBacklog(EventKey(&e), e.ServerTime, e.ClientTime)
+	c.addNearBacklog(eventKey(&e), e.ServerTime, e.ClientTime)
 	c.ledger.Published++
 	c.batch.Events = append(c.batch.Events, e)
 	c.batch.Bytes += len(e.Value) + eventOverhead
@@ -126,7 +126,7 @@ func (c *rowCollector) addEvent(e event.Event) {
 // addRejected takes in a row that is no event. Without a msgid it is known by its bytes; it has no clock that could be
 // trusted, so it stays among the overlap ids until a window has passed that does not bring it again.
 func (c *rowCollector) addRejected(rejection *event.Rejection) {
-	key := RejectedKey(rejection)
+	key := rejectedKey(rejection)
 	all := c.ids
 	if key.IsHash {
 		all = c.hashes

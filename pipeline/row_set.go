@@ -15,11 +15,11 @@ type RowKey struct {
 	IsHash bool
 }
 
-// EventKey is what an event is known by.
-func EventKey(e *event.Event) RowKey { return RowKey{Value: e.MsgID} }
+// eventKey is what an event is known by.
+func eventKey(e *event.Event) RowKey { return RowKey{Value: e.MsgID} }
 
-// RejectedKey is what a rejected row is known by.
-func RejectedKey(r *event.Rejection) RowKey {
+// rejectedKey is what a rejected row is known by.
+func rejectedKey(r *event.Rejection) RowKey {
 	if r.HasMsgID {
 		return RowKey{Value: r.MsgID}
 	}

@@ -112,9 +112,9 @@ func (r *RowReader) RowsBefore(ctx context.Context, appKey string, s Stream, at 
 			e, rejection := norm.Normalize(row)
 			switch {
 			case rejection == nil && (end.Before(at) || bothBefore(at, e.ServerTime, e.ClientTime)):
-				found.Add(EventKey(&e))
+				found.Add(eventKey(&e))
 			case rejection != nil && end.Before(at): // What is rejected has no clock that could be trusted.
-				found.Add(RejectedKey(rejection))
+				found.Add(rejectedKey(rejection))
 			}
 		})
 		if err != nil {

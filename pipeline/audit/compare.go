@@ -10,13 +10,13 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Totals asks how many rows the API says a window holds, in one request. The window is at most [LongestTotal] long.
+// Totals asks how many rows the API says a window holds, in one request. The window is at most 7 days less a second long.
 type Totals interface {
 	Total(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error)
 }
 
-// LongestTotal is the longest window that can be asked for (API page, request params: 7 days).
-const LongestTotal = 7*24*time.Hour - time.Second
+// longestTotal is the longest window that can be asked for (API page, request params: 7 days).
+const longestTotal = pipeline.LongestWindow - time.Second
 
 // Audit holds what was published against what the API has. It is used by one goroutine at a time.
 type Audit struct {
@@ -26,7 +26,7 @@ type Audit struct {
 	Archive Archive
 	// Frontier is up to where the ledger was read that the chains are made of.
 	Frontier Frontier
-	// Step is the longest range that is compared as one; [LongestTotal] where zero. A row that is missing and one that is
+	// Step is the longest range that is compared as one; 7 days less a second where zero. A row that is missing and one that is
 	// there too much cancel out only within it.
 	Step time.Duration
 	// Asked counts the requests for totals.
@@ -86,9 +86,9 @@ func (a *Audit) Cost(c *Chain) int {
 
 // step is the longest range that is compared as one, in seconds.
 func (a *Audit) step() uint32 {
-	step := LongestTotal
+	step := longestTotal
 	if a.Step > 0 {
-		step = min(a.Step, LongestTotal)
+		step = min(a.Step, longestTotal)
 	}
 	return count(int64(step / time.Second))
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// ShortestDelay is the least time after which windows are asked again: what is near a position belongs to its reader.
-	ShortestDelay = time.Minute
+	// shortestDelay is the least time after which windows are asked again: what is near a position belongs to its reader.
+	shortestDelay = time.Minute
 	// roundPart is the part of its delay after which a search is repeated: as many windows share a request.
 	roundPart = 5
 	// firstRound is when the first round of a long delay is made: what an earlier process has left is not left for hours.
@@ -29,7 +29,7 @@ type LateRows struct {
 	Rows    *pipeline.RowReader
 	Totals  Totals
 	Archive Archive
-	// Delays are how long after they ended windows are asked; each at least [ShortestDelay].
+	// Delays are how long after they ended windows are asked; each at least a minute.
 	Delays []time.Duration
 	// Named tells which streams are asked after each delay; the others, of which there may be very many, are asked after the
 	// longest alone. Nil is all.
@@ -56,7 +56,7 @@ type round struct {
 func (l *LateRows) Run(ctx context.Context, session pipeline.Session) error {
 	if l.rounds == nil {
 		for _, delay := range l.Delays {
-			every := max(ShortestDelay, delay/roundPart)
+			every := max(shortestDelay, delay/roundPart)
 			l.rounds = append(l.rounds, round{delay, every, l.Now().Add(min(every, firstRound))})
 		}
 	}
