@@ -158,7 +158,7 @@ func apiTrials() []trial {
 		}, least: map[string]int{rateExceeded: 10}},
 		// One request in eleven takes longer than a cursor lives, so most windows of several pages are read again. All others are far
 		// from that, on a busy machine too.
-		{name: "API's cursors expire", minutes: 10, change: func(o *sim.Options) {
+		{name: "API's cursors expire", change: func(o *sim.Options) {
 			o.CursorTTL, o.Slow, o.SlowBy = 5*time.Second, 1.0/11, 6*time.Second
 		}, least: map[string]int{"API: expired cursors": 5}},
 		{name: "API lies and breaks", minutes: 10, change: hostile, least: everyKind(3)},

@@ -28,7 +28,7 @@ type Result struct {
 }
 
 // finishWithin bounds how long a process takes to catch up once nothing is broken any more.
-const finishWithin = 4 * time.Minute
+const finishWithin = 8 * time.Minute
 
 // Finish waits until everything sent before now is committed, ends the process, and lets two independent readers tell what
 // is there. The memory must be what a healthy process needs.
