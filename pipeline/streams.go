@@ -15,7 +15,7 @@ type streamTable struct {
 
 // streamState is what is known of one stream.
 type streamState struct {
-	// position is the committed one, or where the stream's reading began; nil where neither is known in this session.
+	// position is the committed one, or where the stream's reading began; nil where neither is known yet.
 	position *Checkpoint
 	// committed tells that the position is a committed one.
 	committed bool
