@@ -3,6 +3,7 @@
 package compat_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -12,7 +13,7 @@ import (
 )
 
 // partitions expects each keyed record where the Java producer puts its key; or, by conversation, where it would put the
-// conversation id.
+// conversation id. Records of a stream's windows and days are where it would put the stream's key.
 func partitions(t *testing.T, h *history, java *compat.Java, byConversation bool) {
 	t.Helper()
 	ctx := bounded(t)
@@ -30,6 +31,8 @@ func partitions(t *testing.T, h *history, java *compat.Java, byConversation bool
 			return // It has no key.
 		case r.Topic == h.prefix+".checkpoints":
 			key = []byte(h.Env["JMPUB_APP_KEY"]) // All of an app stand together.
+		case r.Topic == h.prefix+".windows", r.Topic == h.prefix+".coverage":
+			key = key[:bytes.LastIndexByte(key, '/')] // All of a stream do.
 		case byConversation && subject != nil:
 			key = subject
 			subjects++
