@@ -67,23 +67,15 @@ func (p *Pipeline) wasClaimed(ctx context.Context) bool {
 	return false
 }
 
-// learnClaim takes in, at the begin of a session, the newest claim whose command has left. One that is not done may be about to
-// fence, unless this run has waited for it before.
-func (p *Pipeline) learnClaim(ctx context.Context) error {
-	if p.cfg.Claims == nil {
-		return nil
-	}
-	newest, err := p.cfg.Claims.Newest(ctx)
-	if err != nil {
-		return err
-	}
-	if newest.Done || newest.ID != p.known.ID {
+// learnClaim takes in the claim that was the newest one before this run took its place. One that is not done may be about to fence,
+// unless this run has waited for it before.
+func (p *Pipeline) learnClaim(newest Claim) {
+	switch {
+	case newest.Done:
 		p.known = newest
-		if !newest.Done {
-			p.known = Claim{}
-		}
+	case newest.ID != p.known.ID:
+		p.known = Claim{}
 	}
-	return nil
 }
 
 // awaitClaim waits until a claim, and each that follows it, is done, or its time is over. It returns the last one.

@@ -158,3 +158,57 @@ func TestACommandThatDiesLeavesTheRunGoing(t *testing.T) {
 		})
 	}
 }
+
+// interrupted are the checkpoints of a run that is held up before it reads them.
+type interrupted struct {
+	pipeline.Checkpoints
+
+	before func()
+}
+
+func (i interrupted) Load(ctx context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
+	i.before()
+	return i.Checkpoints.Load(ctx)
+}
+
+// TestACommandWhileARunBegins has a command come and go whole between the moment in which a run takes the writer's place and the one
+// in which it reads the positions, in each of its first sessions. The run is fenced by commands alone, so it goes on; and when
+// another run takes its place in the end, it leaves, although there were commands.
+func TestACommandWhileARunBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		rows := fakes.RowsFrom(begin, 60)
+		kafka := fakes.NewKafka()
+		writer := kafka.NewWriter()
+		cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin)
+		command, loads := exclusive(kafka), 0
+		cfg.Sink = writer
+		cfg.Checkpoints = interrupted{writer.Store(), func() {
+			if loads++; loads > 3 {
+				return
+			}
+			other := kafka.NewWriter()
+			command.Sink, command.Checkpoints = other, other.Store()
+			if err := command.Commit(t.Context(), func(_ context.Context, d *pipeline.Draft) error {
+				cp := pipeline.Checkpoint{AppKey: cfg.AppKey, Stream: fakes.Messages(), End: begin}
+				d.SetPosition(&cp)
+				return nil
+			}); err != nil {
+				t.Errorf("command: %v", err)
+			}
+		}}
+		replaced := time.AfterFunc(5*time.Minute, func() {
+			kafka.WantIDs(t, fakes.IDsOf(rows))
+			if err := kafka.NewWriter().Open(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		defer replaced.Stop()
+		if err := fakes.RunFor(t, cfg, 10*time.Minute); pipeline.ClassOf(err) != pipeline.Fenced || time.Since(begin) < 5*time.Minute {
+			t.Errorf("after %v the run ended with %v", time.Since(begin), err)
+		}
+		if loads < 4 {
+			t.Errorf("the run began %d sessions", loads)
+		}
+	})
+}

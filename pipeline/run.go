@@ -72,8 +72,9 @@ const (
 type Pipeline struct {
 	cfg     Config
 	streams *streamTable
-	// known is the newest claim whose command has left.
-	known Claim
+	// known is the newest claim whose command has left; opened tells that the sink was opened, so that claims can be read.
+	known  Claim
+	opened bool
 }
 
 // New checks the configuration and fills in the defaults.

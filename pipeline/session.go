@@ -53,7 +53,7 @@ var _ Session = (*session)(nil)
 // committed.
 func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	// Order matters: opening the sink decides what the last writer left open, and only then are the positions final.
-	if err = p.cfg.Sink.Open(ctx); err != nil {
+	if err = p.open(ctx); err != nil {
 		return false, err
 	}
 	if err = p.cfg.Checkpoints.Open(ctx); err != nil {
@@ -83,6 +83,29 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	return pub.committed, err
 }
 
+// open opens the sink. A command that had left before that cannot be what fences this run later, so it is asked for before. The first
+// session opens the sink once more, because only that makes sure that claims can be read.
+func (p *Pipeline) open(ctx context.Context) error {
+	if p.cfg.Claims == nil {
+		return p.cfg.Sink.Open(ctx)
+	}
+	if !p.opened {
+		if err := p.cfg.Sink.Open(ctx); err != nil {
+			return err
+		}
+		p.opened = true
+	}
+	newest, err := p.cfg.Claims.Newest(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.cfg.Sink.Open(ctx); err != nil {
+		return err
+	}
+	p.learnClaim(newest)
+	return nil
+}
+
 // load reads the committed positions.
 func (p *Pipeline) load(ctx context.Context) error {
 	loaded, err := p.cfg.Checkpoints.Load(ctx)
@@ -101,7 +124,7 @@ func (p *Pipeline) load(ctx context.Context) error {
 		}
 	}
 	p.streams.load(loaded)
-	return p.learnClaim(ctx)
+	return nil
 }
 
 // crew are the goroutines that bring something to publish. One that is dropped leaves the others; the run ends when all

@@ -176,7 +176,7 @@ func TestRepairsAtOnce(t *testing.T) {
 		begin := time.Now().UTC()
 		rows := fakes.RowsFrom(begin, 3000)
 		for i := range rows {
-			if i < 900 && i%50 == 7 {
+			if i < 900 && i%50 == 27 {
 				rows[i].Late = 20 * time.Minute
 			}
 		}
