@@ -60,6 +60,9 @@ func (l *LateRows) Run(ctx context.Context, session pipeline.Session) error {
 			l.rounds = append(l.rounds, round{delay, every, l.Now().Add(min(every, firstRound))})
 		}
 	}
+	for i := range l.rounds { // Streams are met where they stand, not where they are when the first round is due.
+		l.update(session.Positions(), &l.rounds[i])
+	}
 	for len(l.rounds) > 0 {
 		next := &l.rounds[0]
 		for i := range l.rounds {
@@ -137,8 +140,9 @@ func (l *LateRows) update(positions map[pipeline.Stream]pipeline.Checkpoint, r *
 	return asked
 }
 
-// marksOf are up to where a stream was asked that the search meets for the first time. One that was never asked has read no
-// window since the round before this one that ends further back.
+// marksOf are up to where a stream was asked that the search meets for the first time. One that was never asked is asked from so far
+// back that it has every window which was read within the delay, since the round before this one or by a process that ended
+// before its first round.
 func (l *LateRows) marksOf(s pipeline.Stream, cp *pipeline.Checkpoint) []pipeline.Rechecked {
 	var marks []pipeline.Rechecked
 	longest := slices.Max(l.Delays)
@@ -146,7 +150,7 @@ func (l *LateRows) marksOf(s pipeline.Stream, cp *pipeline.Checkpoint) []pipelin
 		if r.delay != longest && l.Named != nil && !l.Named(s) {
 			continue
 		}
-		mark := pipeline.Rechecked{After: r.delay, End: cp.End.Add(-r.every)}
+		mark := pipeline.Rechecked{After: r.delay, End: cp.End.Add(-r.delay - 2*r.every)}
 		for _, before := range cp.Rechecked {
 			if before.After == r.delay {
 				mark.End = before.End

@@ -167,9 +167,44 @@ func TestSearchGoesOnWhereACheckpointSays(t *testing.T) {
 		if len(w.asked) != 1 || !w.asked[0].Since.Equal(begin.Add(-5*time.Minute)) || !slices.Equal(w.asked[0].Streams, []pipeline.Stream{messages()}) {
 			t.Errorf("ledger records that were asked for: %+v", w.asked)
 		}
-		want := []pipeline.Rechecked{{After: 10 * time.Minute, End: begin.Add(10 * time.Minute)}, {After: 2 * time.Hour, End: begin.Add(-14 * time.Minute)}}
+		want := []pipeline.Rechecked{{After: 10 * time.Minute, End: begin.Add(10 * time.Minute)}, {After: 2 * time.Hour, End: begin.Add(10*time.Minute - 2*time.Hour - 2*24*time.Minute)}}
 		if got := w.positions[messages()].Rechecked; !slices.Equal(got, want) {
 			t.Errorf("the checkpoint says that windows were asked up to %v, want %v", got, want)
 		}
 	})
+}
+
+// TestWindowsReadBeforeTheFirstRoundAreSearched lets a run read, in its first minutes, windows that ended a while before; and has it
+// end before its first round and begin again an hour later. Rows that appeared after those windows had been read are found.
+func TestWindowsReadBeforeTheFirstRoundAreSearched(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now().UTC()
+			rows := rowsFrom(begin, 1200)
+			for i := range rows {
+				if i%100 == 50 {
+					rows[i].late = 15 * time.Minute
+				}
+			}
+			w := newWorld(rows...)
+			time.Sleep(10 * time.Minute)
+			for at := range 10 { // The history, at once.
+				w.read(messages(), begin.Add(time.Duration(at)*time.Minute), begin.Add(time.Duration(at+1)*time.Minute))
+			}
+			search := func() *audit.LateRows { return &audit.LateRows{Delays: []time.Duration{20 * time.Minute}} }
+			first := search()
+			if again {
+				follow(t, w, first, 2*time.Minute, messages())
+				time.Sleep(time.Hour)
+				first = search()
+			}
+			follow(t, w, first, 45*time.Minute, messages())
+			times := w.published()
+			for _, r := range rows[:600] {
+				if times[r.id] != 1 {
+					t.Errorf("again %t: the row of second %d is published %d times", again, int(r.at.Sub(begin).Seconds()), times[r.id])
+				}
+			}
+		})
+	}
 }
