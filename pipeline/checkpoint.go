@@ -12,7 +12,7 @@ type Checkpoint struct {
 	Span time.Duration
 	// OverlapIDs are the msgids of published rows that a window beginning before End could bring again, ascending.
 	OverlapIDs []int64
-	// OverlapHashes are content hashes of rejected rows without a msgid, for the same purpose, ascending.
+	// OverlapHashes are content hashes of the same rows, and of rejected ones without a msgid, ascending.
 	OverlapHashes []int64
 	// Backlog is the history before End that is not published yet: ranges in the order of time that neither overlap nor touch.
 	Backlog []Backlog

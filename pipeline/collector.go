@@ -2,7 +2,8 @@ package pipeline
 
 import (
 	"bytes"
-	"hash/fnv"
+	"fmt"
+	"hash/maphash"
 	"slices"
 	"time"
 
@@ -17,11 +18,14 @@ type rowCollector struct {
 	overlap *overlapIDs
 	norm    *event.Normalizer
 	batch   *Batch
-	// ids and hashes are all rows of this window, near those that its checkpoint has to carry, with the later of their clocks.
-	ids, hashes map[int64]struct{}
-	near        map[RowKey]int64
-	ledger      Ledger
-	zone        zoneProof
+	// ids are the events of this window, with a sum of their rows' bytes, hashes its rejected rows; near are those that its checkpoint has to carry,
+	// with the later of their clocks.
+	ids    map[int64]uint64
+	hashes map[int64]struct{}
+	near   map[RowKey]int64
+	seed   maphash.Seed
+	ledger Ledger
+	zone   zoneProof
 	// backlogEnds are where ranges of the backlog end whose last windows could bring rows of this one; nearBacklog are those
 	// rows, as far as this window publishes them.
 	backlogEnds []time.Time
@@ -42,7 +46,7 @@ const eventOverhead = 192
 func newRowCollector(w Window, overlap time.Duration, appKey string, s Stream) *rowCollector {
 	c := &rowCollector{
 		window: w, margin: overlap, norm: event.NewNormalizer(appKey),
-		ids: make(map[int64]struct{}), hashes: make(map[int64]struct{}), near: make(map[RowKey]int64),
+		ids: make(map[int64]uint64), hashes: make(map[int64]struct{}), near: make(map[RowKey]int64), seed: maphash.MakeSeed(),
 		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
 	}
 	c.batch = c.emptyBatch()
@@ -63,30 +67,53 @@ func (c *rowCollector) take() *Batch {
 	return b
 }
 
-// leaveOut drops from the batch what earlier windows published.
+// leaveOut drops from the batch what earlier windows published. An event that is another row than theirs with the same msgid is
+// rejected.
 func (c *rowCollector) leaveOut(earlier *overlapIDs) {
+	var conflicts []event.Rejection
 	c.batch.Events = slices.DeleteFunc(c.batch.Events, func(e event.Event) bool {
-		key := eventKey(&e)
-		published := c.isLive || earlier.has(key)
-		if published {
-			c.dropNearBacklog(key)
-			c.ledger.Skipped++
-			c.ledger.Published--
-			c.batch.Bytes -= len(e.Value) + eventOverhead
+		what := published
+		if !c.isLive {
+			what = earlier.compare(&e)
 		}
-		return published
+		switch what {
+		case published:
+			if len(c.nearBacklog) > 0 {
+				c.dropNearBacklog(eventKey(&e), contentKey(&e))
+			}
+			c.ledger.Skipped++
+		case conflict:
+			row, _ := event.Rebuild(e.Value) // It was made here.
+			conflicts = append(conflicts, conflictOf(row, e.MsgID))
+			c.ledger.Rejected++
+			c.batch.Bytes += len(row) + eventOverhead
+		default:
+			return false
+		}
+		c.ledger.Published--
+		c.batch.Bytes -= len(e.Value) + eventOverhead
+		return true
 	})
 	c.batch.Rejected = slices.DeleteFunc(c.batch.Rejected, func(r event.Rejection) bool {
 		key := rejectedKey(&r)
-		published := c.isLive || earlier.has(key)
-		if published {
+		known := c.isLive || earlier.has(key)
+		if known {
 			c.dropNearBacklog(key)
 			c.ledger.Skipped++
 			c.ledger.Rejected--
 			c.batch.Bytes -= len(r.Row) + eventOverhead
 		}
-		return published
+		return known
 	})
+	c.batch.Rejected = append(c.batch.Rejected, conflicts...)
+}
+
+// conflictOf rejects a row whose msgid another row has, which is not the same.
+func conflictOf(row []byte, id int64) event.Rejection {
+	return event.Rejection{
+		Row: row, Reason: event.ReasonMsgIDConflict, MsgID: id, HasMsgID: true,
+		Detail: fmt.Sprintf("another row has the msgid %d, and is published under it", id),
+	}
 }
 
 // addPage takes in one page.
@@ -101,41 +128,52 @@ func (c *rowCollector) addPage(page Page) {
 			c.addRejected(rejection)
 			continue
 		}
-		c.addEvent(e)
+		c.addEvent(e, row)
 	}
 }
 
-func (c *rowCollector) addEvent(e event.Event) {
-	if _, again := c.ids[e.MsgID]; again {
-		c.ledger.Repeated++
+func (c *rowCollector) addEvent(e event.Event, row []byte) {
+	sum := maphash.Bytes(c.seed, row)
+	if first, again := c.ids[e.MsgID]; again {
+		if first == sum || c.sameAsFirst(&e) {
+			c.ledger.Repeated++
+			return
+		}
+		rejection := conflictOf(row, e.MsgID)
+		c.addRejected(&rejection)
 		return
 	}
-	c.ids[e.MsgID] = struct{}{}
+	c.ids[e.MsgID] = sum
 	c.checksum += mixed(e.MsgID)
 	c.zone.see(c.window, e.ServerTime, e.ClientTime)
 	clock := laterClock(c.window.End, e.ServerTime, e.ClientTime)
 	if nearEnd(c.window.End, c.margin, clock) {
-		c.near[eventKey(&e)] = clock
+		c.near[eventKey(&e)], c.near[contentKey(&e)] = clock, clock
 	}
-	c.addNearBacklog(eventKey(&e), e.ServerTime, e.ClientTime)
+	if len(c.backlogEnds) > 0 {
+		c.addNearBacklog(eventKey(&e), e.ServerTime, e.ClientTime)
+		c.addNearBacklog(contentKey(&e), e.ServerTime, e.ClientTime)
+	}
 	c.ledger.Published++
 	c.batch.Events = append(c.batch.Events, e)
 	c.batch.Bytes += len(e.Value) + eventOverhead
 }
 
-// addRejected takes in a row that is no event. Without a msgid it is known by its bytes; it has no clock that could be
-// trusted, so it stays among the overlap ids until a window has passed that does not bring it again.
+// sameAsFirst tells that the event which came first with the same msgid means the same. What was handed on meanwhile cannot be
+// compared.
+func (c *rowCollector) sameAsFirst(e *event.Event) bool {
+	i := slices.IndexFunc(c.batch.Events, func(first event.Event) bool { return first.MsgID == e.MsgID })
+	return i >= 0 && contentKey(&c.batch.Events[i]) == contentKey(e)
+}
+
+// addRejected takes in a row that is no event. It is known by its content; it has no clock that could be trusted, so it stays among the overlap ids until a window has passed that does not bring it again.
 func (c *rowCollector) addRejected(rejection *event.Rejection) {
 	key := rejectedKey(rejection)
-	all := c.ids
-	if key.IsHash {
-		all = c.hashes
-	}
-	if _, again := all[key.Value]; again {
+	if _, again := c.hashes[key.Value]; again {
 		c.ledger.Repeated++
 		return
 	}
-	all[key.Value] = struct{}{}
+	c.hashes[key.Value] = struct{}{}
 	c.checksum += mixed(key.Value)
 	c.near[key] = laterClock(c.window.End, 0)
 	c.addNearBacklog(key, 0)
@@ -163,9 +201,11 @@ func (c *rowCollector) addNearBacklog(key RowKey, clocks ...int64) {
 }
 
 // dropNearBacklog takes out a row that this window does not publish.
-func (c *rowCollector) dropNearBacklog(key RowKey) {
+func (c *rowCollector) dropNearBacklog(keys ...RowKey) {
 	for _, rows := range c.nearBacklog {
-		delete(rows.keys, key)
+		for _, key := range keys {
+			delete(rows.keys, key)
+		}
 	}
 }
 
@@ -178,11 +218,4 @@ func mixed(id int64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
-}
-
-// contentHash is what a rejected row without a msgid is known by.
-func contentHash(row []byte) int64 {
-	h := fnv.New64a()
-	h.Write(row)
-	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
 }

@@ -55,6 +55,7 @@ func (s *session) followBacklog(ctx context.Context, stream Stream) error {
 		r.backlog, r.until = true, oldest.Until
 		known := newOverlapIDs(s.cfg.Overlap, oldest.End, oldest.OverlapIDs, oldest.OverlapHashes)
 		known.live = NewRowSet(oldest.LiveIDs, oldest.LiveHashes)
+		known.idsOnly = known.idsOnly || len(oldest.LiveHashes) < len(oldest.LiveIDs)
 		if err = newReader(r, s.res, Position{End: oldest.End, Span: oldest.Span}, known).run(ctx); err != nil {
 			return err
 		}

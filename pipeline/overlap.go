@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // overlapMargin is how much further than the overlap the ids near a window's end are kept: one second because the API's
@@ -24,12 +26,18 @@ type overlapIDs struct {
 	rows map[RowKey]int64
 	// live are rows that the live position published; only a backlog has them.
 	live RowSet
+	// latest is the latest clock of rows.
+	latest int64
+	// idsOnly tells that the content of some of the rows is not known, so that a msgid has to stand for its row.
+	idsOnly bool
 }
 
 // newOverlapIDs starts from what a checkpoint has, which has no clocks: its rows are taken to stand at its end.
 func newOverlapIDs(overlap time.Duration, end time.Time, ids, hashes []int64) *overlapIDs {
-	o := &overlapIDs{overlap: overlap, rows: make(map[RowKey]int64, len(ids)+len(hashes))}
 	clock := end.UnixMilli() + time.Second.Milliseconds()
+	o := &overlapIDs{
+		overlap: overlap, rows: make(map[RowKey]int64, len(ids)+len(hashes)), latest: clock, idsOnly: len(hashes) < len(ids),
+	}
 	rows := NewRowSet(ids, hashes)
 	for key := range rows.All() {
 		o.rows[key] = clock
@@ -43,13 +51,41 @@ func (o *overlapIDs) has(key RowKey) bool {
 	return earlier || o.live.Has(key)
 }
 
-// advance is what is known after a window that ends at end and brought the rows in fresh.
-func (o *overlapIDs) advance(end time.Time, fresh map[RowKey]int64) *overlapIDs {
-	next := &overlapIDs{overlap: o.overlap, live: o.live, rows: maps.Clone(fresh)}
+// What overlapIDs knows of an event.
+type known uint8
+
+const (
+	fresh     known = iota // nothing
+	published              // its row was published, or rejected
+	conflict               // another row with its msgid was
+)
+
+// compare tells what is known of an event.
+func (o *overlapIDs) compare(e *event.Event) known {
+	id := o.has(eventKey(e))
+	switch {
+	case !id && min(e.ServerTime, e.ClientTime) > o.latest:
+		return fresh // It cannot have come before.
+	case id && o.idsOnly || o.has(contentKey(e)):
+		return published
+	case id:
+		return conflict
+	default:
+		return fresh
+	}
+}
+
+// advance is what is known after a window that ends at end and brought these rows.
+func (o *overlapIDs) advance(end time.Time, brought map[RowKey]int64) *overlapIDs {
+	next := &overlapIDs{overlap: o.overlap, live: o.live, rows: maps.Clone(brought)}
 	for key, clock := range o.rows {
-		if _, ok := fresh[key]; !ok && nearEnd(end, o.overlap, clock) {
+		if _, ok := brought[key]; !ok && nearEnd(end, o.overlap, clock) {
 			next.rows[key] = clock
+			next.idsOnly = o.idsOnly
 		}
+	}
+	for _, clock := range next.rows {
+		next.latest = max(next.latest, clock)
 	}
 	return next
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"hash/fnv"
 	"iter"
 	"maps"
 	"slices"
@@ -8,7 +9,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// RowKey is what a row is known by: its msgid or, for a rejected row without one, a hash of its content.
+// RowKey is what a row is known by: a published one by its msgid, and each by a hash of its content.
 type RowKey struct {
 	// Value is the msgid, or the hash where IsHash is set.
 	Value  int64
@@ -18,12 +19,23 @@ type RowKey struct {
 // eventKey is what an event is known by.
 func eventKey(e *event.Event) RowKey { return RowKey{Value: e.MsgID} }
 
-// rejectedKey is what a rejected row is known by.
-func rejectedKey(r *event.Rejection) RowKey {
-	if r.HasMsgID {
-		return RowKey{Value: r.MsgID}
+// contentKey is what the content of an event's row is known by, which tells it from another row with the same msgid.
+func contentKey(e *event.Event) RowKey {
+	row, err := event.Rebuild(e.Value)
+	if err != nil {
+		row = e.Value // The event is JSON made here, so this cannot be.
 	}
-	return RowKey{contentHash(r.Row), true}
+	return rowKey(row)
+}
+
+// rejectedKey is what a rejected row is known by: its msgid may be another row's.
+func rejectedKey(r *event.Rejection) RowKey { return rowKey(r.Row) }
+
+// rowKey is what a row's content is known by: the same for rows of the same meaning, however the API writes them.
+func rowKey(row []byte) RowKey {
+	h := fnv.New64a()
+	h.Write(event.Canonical(row))
+	return RowKey{int64(h.Sum64()), true} //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
 }
 
 // RowSet are rows by what they are known by. The zero value is empty and ready.
@@ -56,8 +68,8 @@ func (s *RowSet) Add(key RowKey) {
 // AddID takes in a row by its msgid.
 func (s *RowSet) AddID(id int64) { s.Add(RowKey{Value: id}) }
 
-// AddRejected takes in a rejected row without a msgid, as it stands in its topic.
-func (s *RowSet) AddRejected(row []byte) { s.Add(RowKey{contentHash(row), true}) }
+// AddRejected takes in a rejected row, as it stands in its topic.
+func (s *RowSet) AddRejected(row []byte) { s.Add(rowKey(row)) }
 
 // Has tells whether a row is in the set.
 func (s *RowSet) Has(key RowKey) bool {
@@ -68,8 +80,8 @@ func (s *RowSet) Has(key RowKey) bool {
 // HasID tells whether the row with a msgid is in the set.
 func (s *RowSet) HasID(id int64) bool { return s.Has(RowKey{Value: id}) }
 
-// HasRejected tells whether a rejected row without a msgid is in the set.
-func (s *RowSet) HasRejected(row []byte) bool { return s.Has(RowKey{contentHash(row), true}) }
+// HasRejected tells whether a rejected row is in the set.
+func (s *RowSet) HasRejected(row []byte) bool { return s.Has(rowKey(row)) }
 
 // All are the rows, in no order.
 func (s *RowSet) All() iter.Seq[RowKey] { return maps.Keys(s.keys) }

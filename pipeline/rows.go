@@ -113,6 +113,7 @@ func (r *RowReader) RowsBefore(ctx context.Context, appKey string, s Stream, at 
 			switch {
 			case rejection == nil && (end.Before(at) || bothBefore(at, e.ServerTime, e.ClientTime)):
 				found.Add(eventKey(&e))
+				found.Add(contentKey(&e))
 			case rejection != nil && end.Before(at): // What is rejected has no clock that could be trusted.
 				found.Add(rejectedKey(rejection))
 			}

@@ -69,6 +69,7 @@ const (
 	ReasonDuplicateField  Reason = "duplicate_field"   // a top-level name stands twice: which one is meant is unknown
 	ReasonMsgIDAbsent     Reason = "msgid_absent"      // no msgid
 	ReasonMsgIDNotInteger Reason = "msgid_not_integer" // msgid is no integer of 64 bits
+	ReasonMsgIDConflict   Reason = "msgid_conflict"    // another row has the same msgid
 	ReasonTooLarge        Reason = "too_large"         // the event exceeds the topic's max.message.bytes
 	ReasonNotEncodable    Reason = "not_encodable"     // the event cannot be written in the format that is set
 )
