@@ -27,6 +27,7 @@ type Client struct {
 	planner       planner
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
+	zone    zoneProof
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
 	dateless, listing sync.Once
 
@@ -70,7 +71,7 @@ func New(cfg Config) (*Client, error) {
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: cfg.Retention,
 			target: int64(targetPages * cfg.PageSize),
 		},
-		probing: make(chan struct{}, 1),
+		probing: make(chan struct{}, 1), zone: newZoneProof(),
 		streams: make(map[pipeline.Stream]progress),
 	}
 	if c.transport == nil {
@@ -141,6 +142,9 @@ func (c *Client) Forget(s pipeline.Stream) {
 // Plan lays out the window that follows p and waits until it can be asked for; see [pipeline.Source]. Windows at the head
 // come no more often than the poll interval; behind it there is no wait.
 func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
+	if err := c.proveZone(ctx, s); err != nil {
+		return pipeline.Plan{}, err
+	}
 	slack := c.startSlack(s, p)
 	for {
 		now, err := c.Now(ctx, s)

@@ -25,6 +25,8 @@ type Config struct {
 	BaseURL string
 	// TimeZone is the zone of the API's local times; its offset must not change. By default Asia/Shanghai.
 	TimeZone *time.Location
+	// ProveZone holds the zone against messages before the first window is planned.
+	ProveZone bool
 	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
 	Rate Rate
 	// Reserve is the fraction of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more

@@ -66,7 +66,7 @@ func (w *wiring) warn(message string, attrs ...slog.Attr) {
 
 // openSource makes the API's client and the first contact.
 func (w *wiring) openSource(ctx context.Context, src source.Config) (*source.Client, error) {
-	src.Retry, src.Observer, src.Warn = w.retry, w.observer, w.warn
+	src.Retry, src.Observer, src.Warn, src.ProveZone = w.retry, w.observer, w.warn, true
 	client, err := source.New(src)
 	if err != nil {
 		return nil, usage.Wrap(err)

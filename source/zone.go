@@ -1,0 +1,161 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+// The API takes its times without a zone. With a wrong one it is asked for other hours than is thought, and where those are in the
+// future it answers, without an error, that there are no messages. So before the first window is planned, the newest messages
+// that it has are looked for and held against the time that they were asked for: one of a message's clocks is the one that the
+// API goes by.
+
+const (
+	// zoneWindow is the length of the windows in which messages are held against the time: with the slack on both sides it is
+	// shorter than the least difference between two zones, which is a quarter of an hour.
+	zoneWindow = 10 * time.Minute
+	zoneSlack  = time.Minute
+	zoneStep   = 15 * time.Minute
+	// zoneAgree is how many messages that are off by the same difference tell that the zone is wrong; zoneSeen is after how
+	// many that are off by different ones nothing is known.
+	zoneAgree = 3
+	zoneSeen  = 20
+)
+
+// zoneProof is whether the time zone was proved. It is used by whoever has the turn.
+type zoneProof struct {
+	turn chan struct{}
+	done bool
+}
+
+func newZoneProof() zoneProof { return zoneProof{turn: make(chan struct{}, 1)} }
+
+// proveZone returns once it is known that the zone is right, or that the history has nothing that would tell. A wrong zone is an
+// error of class [pipeline.Permanent].
+func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
+	if !c.cfg.ProveZone {
+		return nil
+	}
+	select {
+	case c.zone.turn <- struct{}{}:
+		defer func() { <-c.zone.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.zone.done {
+		return nil
+	}
+	now, err := c.Now(ctx, s)
+	if err != nil {
+		return err
+	}
+	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
+	oldest := now.Add(-c.cfg.Retention + time.Minute).Truncate(time.Second).UTC()
+	shifts := make(map[time.Duration]int)
+	seen := 0
+	for span := zoneWindow; seen < zoneSeen && end.After(oldest); span = min(6*span, pipeline.LongestWindow-time.Second) {
+		w := pipeline.Window{Begin: end.Add(-span), End: end}
+		if w.Begin.Before(oldest) {
+			w.Begin = oldest
+		}
+		rows, err := c.newestRows(ctx, s, &w)
+		if err != nil {
+			return err
+		}
+		if end = w.Begin; len(rows) > 0 {
+			span = zoneWindow // From here on, messages are near.
+		}
+		for _, row := range rows {
+			shift, known := shiftOf(row, w)
+			switch {
+			case known && shift == 0:
+				c.zone.done = true
+				return nil
+			case known:
+				shifts[shift]++
+			}
+			if seen++; shifts[shift] == zoneAgree && shift != 0 {
+				return c.wrongZone(w, shift)
+			}
+		}
+	}
+	c.zone.done = true // Nothing tells.
+	return nil
+}
+
+// newestRows gives some rows of the newest part of a window that has any, no longer than [zoneWindow], and makes the window that
+// part; without rows, the window stays as it is.
+func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.Window) ([][]byte, error) {
+	part := *w
+	long := func() bool { return part.End.Sub(part.Begin) > zoneWindow }
+	if long() {
+		if total, err := c.Total(ctx, s, part); err != nil || total == 0 {
+			return nil, err
+		}
+	}
+	for long() {
+		middle := part.Begin.Add(part.End.Sub(part.Begin) / 2).Truncate(time.Second)
+		total, err := c.Total(ctx, s, pipeline.Window{Begin: middle, End: part.End})
+		switch {
+		case err != nil:
+			return nil, err
+		case total > 0:
+			part.Begin = middle
+		default:
+			part.End = middle
+		}
+	}
+	r := c.probe(s, part, "look for messages that prove the time zone, in "+part.String())
+	r.query = c.firstQuery(part, min(zoneSeen, c.cfg.PageSize))
+	if _, err := c.ask(ctx, r); err != nil {
+		return nil, err
+	}
+	if len(r.page.rows) > 0 {
+		*w = part
+	}
+	return r.page.rows, nil
+}
+
+// shiftOf is by how much a row is off the window that it was asked for with, in steps of a quarter of an hour; 0 if one of its clocks
+// lies in it. It is not known of a row without a clock, or whose clocks are off by something else.
+func shiftOf(row []byte, w pipeline.Window) (shift time.Duration, known bool) {
+	e, rejection := event.NewNormalizer("").Normalize(row)
+	if rejection != nil {
+		return 0, false
+	}
+	for _, clock := range []int64{e.ServerTime, e.ClientTime} {
+		if clock <= 0 {
+			continue
+		}
+		off := time.UnixMilli(clock).Sub(w.Begin.Add(w.End.Sub(w.Begin) / 2))
+		steps := off.Round(zoneStep)
+		if (off - steps).Abs() > (w.End.Sub(w.Begin)+time.Second)/2+zoneSlack {
+			continue
+		}
+		if steps == 0 {
+			return 0, true
+		}
+		if !known { // The server's clock, where there is one.
+			shift, known = steps, true
+		}
+	}
+	return shift, known
+}
+
+// wrongZone says which zone it seems to be.
+func (c *Client) wrongZone(w pipeline.Window, shift time.Duration) error {
+	_, configured := w.Begin.In(c.cfg.TimeZone).Zone()
+	actual := time.FixedZone("", configured-int(shift/time.Second))
+	return &pipeline.Fault{
+		Class: pipeline.Permanent, Op: "prove the API's time zone",
+		Err: errors.New("messages that were asked for by " + w.Begin.In(c.cfg.TimeZone).Format(timeForm) + " in " +
+			c.cfg.TimeZone.String() + " are of " + w.Begin.Add(shift).In(c.cfg.TimeZone).Format(timeForm)),
+		Hint: fmt.Sprintf("the API's times seem to be UTC%s: set JMPUB_API_TIME_ZONE accordingly; JMessage's is Asia/Shanghai",
+			w.Begin.In(actual).Format("-07:00")),
+	}
+}
