@@ -22,7 +22,7 @@ func TestRowsThatShareAMsgID(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // A test draws.
+			random := rand.New(rand.NewPCG(seed, 0))
 			begin := time.Now().UTC()
 			rows := fakes.RowsFrom(begin.Add(-4*time.Minute), 300)
 			for i := range rows[:len(rows)-8] {

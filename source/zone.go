@@ -56,9 +56,8 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 	}
 	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
 	oldest := now.Add(-c.cfg.Retention + time.Minute).Truncate(time.Second).UTC()
-	shifts := make(map[time.Duration]int)
-	seen := 0
-	for span := zoneWindow; seen < zoneSeen && end.After(oldest); span = min(6*span, pipeline.LongestWindow-time.Second) {
+	seen := zoneSamples{shifts: make(map[time.Duration]int)}
+	for span := zoneWindow; !seen.enough() && end.After(oldest); span = min(6*span, pipeline.LongestWindow-time.Second) {
 		w := pipeline.Window{Begin: end.Add(-span), End: end}
 		if w.Begin.Before(oldest) {
 			w.Begin = oldest
@@ -70,22 +69,42 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 		if end = w.Begin; len(rows) > 0 {
 			span = zoneWindow // From here on, messages are near.
 		}
-		for _, row := range rows {
-			shift, known := shiftOf(row, w)
-			switch {
-			case known && shift == 0:
-				c.zone.done = true
-				return nil
-			case known:
-				shifts[shift]++
-			}
-			if seen++; shifts[shift] == zoneAgree && shift != 0 {
-				return c.wrongZone(w, shift)
-			}
+		if shift := seen.add(rows, w); shift != 0 {
+			return c.wrongZone(w, shift)
 		}
 	}
-	c.zone.done = true // Nothing tells.
+	c.zone.done = true
 	return nil
+}
+
+// zoneSamples are messages that were held against the time.
+type zoneSamples struct {
+	// shifts counts those that are off by each difference; rows is how many were seen; inside tells that one was not off.
+	shifts map[time.Duration]int
+	rows   int
+	inside bool
+}
+
+// enough tells that the zone is right, or that more messages would tell no more.
+func (z *zoneSamples) enough() bool { return z.inside || z.rows >= zoneSeen }
+
+// add takes in rows of a window, and returns by how much the zone is wrong once enough of them agree; 0 otherwise.
+func (z *zoneSamples) add(rows [][]byte, w pipeline.Window) time.Duration {
+	for _, row := range rows {
+		z.rows++
+		shift, known := shiftOf(row, w)
+		switch {
+		case known && shift == 0:
+			z.inside = true
+			return 0
+		case known:
+			z.shifts[shift]++
+		}
+		if z.shifts[shift] == zoneAgree {
+			return shift
+		}
+	}
+	return 0
 }
 
 // newestRows gives some rows of the newest part of a window that has any, no longer than [zoneWindow], and makes the window that

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,7 +37,7 @@ func (h *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if h.byClient {
 			server, client = client, server
 		}
-		if len(rows) < 20 && fmt.Sprint(len(rows)) != q.Get("count") {
+		if len(rows) < 20 && strconv.Itoa(len(rows)) != q.Get("count") {
 			rows = append(rows, fmt.Sprintf(`{"msgid":%d,"msg_ctime":%d,"create_time":%d}`, i+1, server.UnixMilli(), client.UnixMilli()))
 		}
 	}
@@ -77,18 +78,24 @@ func TestTheZoneIsProvedBeforeTheFirstWindow(t *testing.T) {
 		mostAsked int
 	}{
 		{name: "right", api: 8, set: 8, messages: every(time.Second, 3000), mostAsked: 2},
-		{name: "right, by the sender's clock", api: 8, set: 8, messages: every(time.Second, 3000), byClient: true,
-			skew: func(int) time.Duration { return 50 * time.Hour }, mostAsked: 2},
+		{
+			name: "right, by the sender's clock", api: 8, set: 8, messages: every(time.Second, 3000), byClient: true,
+			skew: func(int) time.Duration { return 50 * time.Hour }, mostAsked: 2,
+		},
 		{name: "right, quiet", api: 8, set: 8, messages: once(40 * 24 * time.Hour), mostAsked: 22},
 		{name: "no messages", api: 8, set: 9, messages: once(), mostAsked: 20},
 		{name: "an hour east", api: 8, set: 9, messages: every(time.Second, 8000), says: "UTC+08:00", mostAsked: 15},
 		{name: "a quarter of an hour east", api: 5.5, set: 5.75, messages: every(10*time.Second, 8000), says: "UTC+05:30", mostAsked: 15},
 		{name: "eight hours west", api: 8, set: 0, messages: every(time.Minute, 3000), says: "UTC+08:00", mostAsked: 15},
 		{name: "as far as it goes", api: -12, set: 14, messages: every(time.Minute, 5000), says: "UTC-12:00", mostAsked: 25},
-		{name: "east, three messages in two months", api: 8, set: 9, messages: once(24*time.Hour, 20*24*time.Hour, 50*24*time.Hour),
-			says: "UTC+08:00", mostAsked: 60},
-		{name: "east, by the sender's clock", api: 8, set: 9, messages: every(time.Second, 8000), byClient: true,
-			skew: func(i int) time.Duration { return time.Duration(i%50) * 7 * time.Minute }, says: "UTC+08:00", mostAsked: 15},
+		{
+			name: "east, three messages in two months", api: 8, set: 9, messages: once(24*time.Hour, 20*24*time.Hour, 50*24*time.Hour),
+			says: "UTC+08:00", mostAsked: 60,
+		},
+		{
+			name: "east, by the sender's clock", api: 8, set: 9, messages: every(time.Second, 8000), byClient: true,
+			skew: func(i int) time.Duration { return time.Duration(i%50) * 7 * time.Minute }, says: "UTC+08:00", mostAsked: 15,
+		},
 		{name: "clocks that say nothing", api: 8, set: 8, messages: every(time.Second, 3000), byClient: true, mostAsked: 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
