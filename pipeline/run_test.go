@@ -92,30 +92,44 @@ func TestWindowIsReadAgainWhenRowsDoNotAddUp(t *testing.T) {
 	})
 }
 
+// TestLastingMismatchIsClosedWithANotice has the API announce a row too many: of one second, which is found by ever shorter windows,
+// so that only that second is closed with a notice; and of every window, where that does not help, and windows of their usual
+// length are closed in the end.
 func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now().UTC().Add(-time.Minute)
-		rows := fakes.RowsFrom(begin, 30)
-		source := fakes.NewSource(rows...)
-		source.OpenHook = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-			pages := source.Window(fakes.Messages(), w)
-			if pages.Total > 0 {
-				pages.Total++
+	for _, everywhere := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now().UTC().Add(-10 * time.Minute)
+			rows := fakes.RowsFrom(begin, 600)
+			source := fakes.NewSource(rows...)
+			wrong := begin.Add(127 * time.Second)
+			source.OpenHook = func(_ int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+				pages := source.Window(fakes.Messages(), w)
+				if everywhere && pages.Total > 0 || !wrong.Before(w.Begin) && !wrong.After(w.End) {
+					pages.Total++
+				}
+				return pages, nil
 			}
-			return pages, nil
-		}
-		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
-		kafka.WantIDs(t, fakes.IDsOf(rows))
-		if len(kafka.Notices) == 0 || kafka.Notices[0].Kind != pipeline.NoticeMismatch || kafka.Notices[0].Total != 31 {
-			t.Errorf("notices: %+v, want a mismatch of 31", kafka.Notices)
-		}
-		if cp := kafka.Checkpoints[fakes.Messages()]; cp.Counts.Mismatches == 0 {
-			t.Errorf("checkpoint counts %+v, want mismatches", cp.Counts)
-		}
-	})
+			kafka := fakes.NewKafka()
+			if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 10*time.Minute); err != nil {
+				t.Fatalf("run: %v", err)
+			}
+			kafka.WantIDs(t, fakes.IDsOf(rows))
+			var longest time.Duration
+			for i, n := range kafka.Notices {
+				length := n.End.Sub(n.Begin)
+				longest = max(longest, length)
+				if n.Kind != pipeline.NoticeMismatch || n.Total != n.Rows+1 || length > 3*time.Second && (!everywhere || i < 10) {
+					t.Errorf("everywhere %t: notice %d: %+v", everywhere, i, n)
+				}
+			}
+			if seen := len(kafka.Notices); seen == 0 || !everywhere && seen > 4 || everywhere && longest < 30*time.Second {
+				t.Errorf("everywhere %t: %d notices, of at most %v", everywhere, seen, longest)
+			}
+			if cp := kafka.Checkpoints[fakes.Messages()]; cp.Counts.Mismatches != int64(len(kafka.Notices)) {
+				t.Errorf("everywhere %t: checkpoint counts %+v, want %d mismatches", everywhere, cp.Counts, len(kafka.Notices))
+			}
+		})
+	}
 }
 
 func TestRepeatedRowsBesidesAllOthersAreDropped(t *testing.T) {

@@ -8,9 +8,14 @@ import (
 	"time"
 )
 
-// mismatchAttempts is how often a window whose rows do not add up to its total is read before it is closed all the same,
-// with a notice. Each attempt must have brought the same rows.
-const mismatchAttempts = 3
+const (
+	// mismatchAttempts is how often a window whose rows do not add up to its total is read before shorter ones are asked for, down
+	// to a second, and before that second is closed all the same, with a notice. Each attempt must have brought the same rows.
+	mismatchAttempts = 3
+	// mismatchedSeconds is after how many such seconds in a row the API's totals are taken to be of no use: until a window adds up,
+	// shorter ones are not asked for.
+	mismatchedSeconds = 10
+)
 
 // windowFetch is one window being fetched. Its goroutine plans it and reads it until it is whole.
 type windowFetch struct {
@@ -45,6 +50,8 @@ type windowFetch struct {
 	lastChecksum uint64
 	// mismatched tells that the last reading ended so.
 	mismatched bool
+	// totalsUseless tells that shorter windows do not help where one does not add up.
+	totalsUseless bool
 }
 
 // fetchMessage is what a fetch tells its reader: one of the types below.
@@ -106,14 +113,18 @@ func (f *windowFetch) tell(ctx context.Context, m fetchMessage) error {
 	}
 }
 
+// errOtherSpan is why a window begins anew without a wait: it has another length.
+var errOtherSpan = errors.New("the window gets another length")
+
 // run reads the window until it is whole. A window that must be read anew is read anew here, as often as it takes, with the
 // waits of the retry policy.
 func (f *windowFetch) run(ctx context.Context) {
 	again := f.retry
 	again.Notify = nil // Each restart is reported as such.
 	var whole *windowContent
-	err := again.Do(ctx, "read window", func(ctx context.Context) error {
-		for {
+	err := errOtherSpan
+	for errors.Is(err, errOtherSpan) {
+		err = again.Do(ctx, "read window", func(ctx context.Context) error {
 			var err error
 			if whole, err = f.attempt(ctx); err == nil || ClassOf(err) != Restart || ctx.Err() != nil {
 				return err
@@ -122,9 +133,10 @@ func (f *windowFetch) run(ctx context.Context) {
 			if fault.Span <= 0 {
 				return &Fault{Class: Transient, Op: "read " + f.stream.String(), Err: err, After: fault.After}
 			}
-			f.from.Span = fault.Span // A window of another length starts without a wait.
-		}
-	})
+			f.from.Span = fault.Span
+			return errOtherSpan
+		})
+	}
 	if err != nil {
 		f.giveBack(f.reserved)
 		_ = f.tell(ctx, &fetchFailed{f, err}) // Nobody listens any more if the context is done.
@@ -324,12 +336,17 @@ func (f *windowFetch) checkTotal(c *windowContent) error {
 	}
 	f.mismatches++
 	f.lastChecksum, f.mismatched = c.rows.checksum, true
+	shorter := time.Duration(0)
 	if f.mismatches >= mismatchAttempts {
-		ledger.Mismatch = true
-		return nil
+		shorter = (c.plan.Window.End.Sub(f.from.End) / 2).Truncate(time.Second)
+		if shorter <= 0 || f.totalsUseless {
+			ledger.Mismatch = true
+			return nil
+		}
+		f.mismatches = 0
 	}
 	return &Fault{
-		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, c.plan.Window),
+		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, c.plan.Window), Span: shorter,
 		Err: fmt.Errorf("%d different rows came, %d were announced (the pages agree on that: %t)",
 			rows, ledger.Total, !c.rows.unsteady),
 	}
