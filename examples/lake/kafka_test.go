@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
 	normalized "github.com/jmpub/jmpub/pipeline/event"
@@ -361,7 +362,7 @@ func (w *world) compare(t *testing.T, rows map[int64]found) {
 func (*world) compareRow(t *testing.T, r *sim.Row, e *normalized.Event, at time.Time, got *found) {
 	t.Helper()
 	rebuilt, err := normalized.Rebuild([]byte(got.Event))
-	if err != nil || !normalized.SameRow(rebuilt, r.Raw) {
+	if err != nil || !canonical.Equal(rebuilt, r.Raw) {
 		t.Errorf("msgid %d: the lake's event gives the row %s, want %s (%v)", r.MsgID, rebuilt, r.Raw, err)
 	}
 	var columns event

@@ -6,15 +6,19 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
-// Rebuild gives back the row that became the event with this value: a JSON object with the same names and values (in the
-// sense of [SameRow]), in an order of its own. Each field is taken from its place, and what stands in `attributes`
-// outranks it. An error means that the value is no event that [Normalize] made.
+// Rebuild gives back the row that became the event with this value: a JSON object with the same names and values, in an
+// order of its own. Each field is taken from its place, and what stands in `attributes` outranks it. An error means that
+// the value is no event that [Normalizer.Normalize] made.
 func Rebuild(value []byte) ([]byte, error) {
-	compact, err := compactJSON(nil, value)
+	if !utf8.Valid(value) {
+		return nil, fmt.Errorf("rebuild row: %w", errUTF8)
+	}
+	compact, err := rawjson.Lenient().AppendCompact(nil, value)
 	if err != nil {
 		return nil, fmt.Errorf("rebuild row: %w", err)
 	}
