@@ -16,8 +16,8 @@ var (
 type member struct {
 	// quoted is the name in its quotes.
 	quoted, value []byte
-	// field is set by what reads a row.
-	field field
+	// field is set by what reads a row; nil where the member has no place of its own in the event.
+	field *field
 }
 
 // name is the decoded name. One that is no text is equal only to the same name.

@@ -41,7 +41,7 @@ func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	if reason != "" {
 		return Event{}, rejected(row, reason, detail)
 	}
-	msgid := n.row.values[fieldMsgID]
+	msgid := n.row.msgID.value
 	if msgid == nil {
 		return Event{}, rejected(row, ReasonMsgIDAbsent, "the row has no msgid")
 	}
