@@ -135,31 +135,24 @@ func (c *Client) malformedFailure(call *call, res *http.Response, body []byte, e
 
 // networkFault is for an exchange that brought no reply. Only what needs the operator is permanent.
 func networkFault(call *call, err error) *pipeline.Fault {
-	setting := call.endpoint.setting
+	fault := &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: call.op, Err: err,
-			Hint: "the API's certificate is not trusted here: check " + setting + ", the system's certificates and its clock",
-		}
+		fault.Class = pipeline.Permanent
+		fault.Hint = "the API's certificate is not trusted here: check " + call.endpoint.setting + ", the system's certificates and its clock"
+	} else if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		fault.Class = pipeline.Permanent
+		fault.Hint = "the address does not speak TLS: check the scheme and port in " + call.endpoint.setting
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: call.op, Err: err,
-			Hint: "the address does not speak TLS: check the scheme and port in " + setting,
-		}
-	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
+	return fault
 }
 
 // bodyFault is for a page that broke off or does not end.
 func bodyFault(call *call, err error) *pipeline.Fault {
-	if errors.Is(err, errTooLarge) {
-		// The same rows would come again, as many of them.
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: call.op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
-		}
+	fault := &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
+	if errors.Is(err, errTooLarge) { // The same rows would come again, as many of them.
+		fault.Class, fault.Hint = pipeline.Permanent, "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE"
 	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
+	return fault
 }
 
 // excerpt is the printable beginning of what others wrote, without the credentials.

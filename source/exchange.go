@@ -18,12 +18,12 @@ import (
 
 // newTransport makes the transport for one app. It has room for the streams that are read at the same time. Certificates are
 // verified; a proxy is taken from the environment, as all Go programs do.
-func newTransport(timeout time.Duration) *http.Transport {
+func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  timeout,
+		ResponseHeaderTimeout:  requestTimeout,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConns:           32,
 		MaxIdleConnsPerHost:    32,
@@ -59,7 +59,7 @@ func (c *Client) ask(ctx context.Context, r request) (arrival, error) {
 			return err
 		}
 		if now, ok := c.clock.now(); ok {
-			if err := r.check(now); err != nil {
+			if err := call.left(now); err != nil {
 				return err
 			}
 		}
@@ -116,8 +116,8 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 // exchange does one exchange.
 func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	call := r.common()
-	timeout := fmt.Errorf("no whole reply came within %s", c.cfg.RequestTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, timeout)
+	timeout := fmt.Errorf("no whole reply came within %s", requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, timeout)
 	defer cancel()
 	req, err := c.newRequest(ctx, call)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 		return arrival{}, &failure{fault: fault, class: classRefused}
 	}
 	sent := time.Now()
-	res, err := c.transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
+	res, err := c.cfg.Transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
 	if err != nil {
 		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork}
 	}
@@ -136,8 +136,10 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	}()
 	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
 	if res.StatusCode != http.StatusOK {
-		// What can be read of it is enough: the status says the most.
-		body, _ := io.ReadAll(io.LimitReader(decompressed(res), maxErrorBody))
+		var body []byte
+		if plain, readErr := decompressed(res); readErr == nil { // What can be read of it is enough: the status says the most.
+			body, _ = io.ReadAll(io.LimitReader(plain, maxErrorBody))
+		}
 		failed := c.statusFailure(call, res, body)
 		if failed.fromAPI {
 			c.observeDate(call, res.Header, sent, received)
@@ -179,7 +181,7 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// errTooLarge is a reply beyond MaxBody.
+// errTooLarge is a reply beyond the limit.
 var errTooLarge = errors.New("the reply is too large")
 
 // maxErrorBody bounds what is read of a reply that is no page.
@@ -188,54 +190,38 @@ const maxErrorBody = 64 << 10
 // readBody takes in a page's body, decompressed, up to the limit. Each has memory of its own, because rows point into it.
 func (c *Client) readBody(res *http.Response, size int) ([]byte, error) {
 	if res.Header.Get("Content-Encoding") == "" {
-		size = max(size, int(min(res.ContentLength, c.cfg.MaxBody)))
+		size = max(size, int(min(res.ContentLength, c.maxBody)))
 	}
-	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
-	n, err := b.ReadFrom(io.LimitReader(decompressed(res), c.cfg.MaxBody+1))
+	plain, err := decompressed(res)
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	if n > c.cfg.MaxBody {
-		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, c.cfg.MaxBody)
+	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
+	n, err := b.ReadFrom(io.LimitReader(plain, c.maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("read reply: %w", err)
+	}
+	if n > c.maxBody {
+		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, c.maxBody)
 	}
 	return b.Bytes(), nil
 }
 
 // decompressed reads a reply's body as it was before it was compressed for the way.
-func decompressed(res *http.Response) io.Reader {
+func decompressed(res *http.Response) (io.Reader, error) {
 	switch encoding := strings.ToLower(res.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
-		return res.Body
+		return res.Body, nil
 	case "gzip", "x-gzip":
-		return &gunzip{from: res.Body}
-	default:
-		return errorReader{fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))}
-	}
-}
-
-// gunzip decompresses, and gives every error from Read, also that of a wrong beginning.
-type gunzip struct {
-	from io.Reader
-	z    *gzip.Reader
-}
-
-// Read reads what is decompressed.
-func (g *gunzip) Read(b []byte) (int, error) {
-	if g.z == nil {
-		z, err := gzip.NewReader(g.from)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // An empty body is no gzip.
-			}
-			return 0, fmt.Errorf("decompress: %w", err)
+		plain, err := gzip.NewReader(res.Body)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // An empty body is no gzip.
 		}
-		g.z = z
+		if err != nil {
+			return nil, fmt.Errorf("decompress: %w", err)
+		}
+		return plain, nil
+	default:
+		return nil, fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))
 	}
-	return g.z.Read(b)
 }
-
-// errorReader is a reader that cannot read.
-type errorReader struct{ err error }
-
-// Read returns the error.
-func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
