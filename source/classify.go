@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -43,10 +42,16 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	f := &failure{fault: fault, fromAPI: said.code != 0}
 	f.refused = status < http.StatusInternalServerError &&
 		(about == kindUnknown || about == kindGone || about == kindServerError)
+	// A date in the header is held against the server's clock.
+	now, err := http.ParseTime(res.Header.Get("Date"))
+	if err != nil {
+		now, _ = c.clock.now()
+	}
+	after := retryAfter(res.Header, now)
 	switch about {
 	case kindRateLimited:
 		fault.Class, f.class = pipeline.Transient, classRateLimited
-		fault.After = max(retryAfter(res.Header, c.serverNow(res.Header)), barePause)
+		fault.After = max(after, barePause)
 		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
 	case kindUnauthorized:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
@@ -56,7 +61,7 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	case kindServerError:
 		fault.Class, f.class = pipeline.Transient, classServerError
 		if status == http.StatusServiceUnavailable {
-			fault.After = retryAfter(res.Header, c.serverNow(res.Header)) // RFC 9110 §15.6.4.
+			fault.After = after // RFC 9110 §15.6.4.
 		}
 	case kindRedirect:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, call.endpoint.pathHint()
@@ -68,15 +73,6 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(call, status)
 	}
 	return f
-}
-
-// serverNow is what a date in a reply's header is held against.
-func (c *Client) serverNow(h http.Header) time.Time {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		return date
-	}
-	now, _ := c.clock.now()
-	return now
 }
 
 // kindOfStatus is what a status asks for where no code says it better.
