@@ -46,8 +46,6 @@ func marksOf(seen []int64) marks {
 	return m
 }
 
-func (m marks) clone() marks { return maps.Clone(m) }
-
 // have tells whether anything of a unit was ever published and is remembered.
 func (m marks) have(u pipeline.Unit) bool {
 	for s := range m {
