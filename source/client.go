@@ -62,10 +62,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Transport == nil {
 		cfg.Transport = newTransport()
 	}
-	if plainText(cfg.BaseURL) {
-		cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_API_URL"), slog.String("hint", notEncryptedHint))
-	}
-	return &Client{
+	c := &Client{
 		cfg:      cfg,
 		redactor: secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
 		report:   &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: exampleBaseURL, planned: true},
@@ -79,14 +76,18 @@ func New(cfg Config) (*Client, error) {
 		},
 		probing: make(chan struct{}, 1),
 		streams: make(map[pipeline.Stream]progress),
-	}, nil
+	}
+	c.warnOfPlainText(c.report)
+	return c, nil
 }
 
-// The warning about an address without TLS.
-const (
-	notEncrypted     = "requests to the API are not encrypted"
-	notEncryptedHint = "use an https address: the app key and master secret can be read on the way"
-)
+// warnOfPlainText warns if the address of an API leads over a network without TLS.
+func (c *Client) warnOfPlainText(api *endpoint) {
+	if plainText(api.address) {
+		c.cfg.Warn("requests to the API are not encrypted", slog.String("setting", api.setting),
+			slog.String("hint", "use an https address: the app key and master secret can be read on the way"))
+	}
+}
 
 // plainText reports whether an address leads over a network without TLS.
 func plainText(baseURL string) bool {

@@ -37,9 +37,8 @@ func newTransport() *http.Transport {
 type arrival struct {
 	// bytes is its size.
 	bytes int
-	// received is when its header came, by the local clock; date is the server's (dated is set if it has one).
+	// received is when its header came, by the local clock; date is the server's, zero if it has none.
 	received, date time.Time
-	dated          bool
 }
 
 // ask sends a request until it is answered, under the retry policy; the request keeps what the reply says. One that may not wait
@@ -153,15 +152,15 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	if err := r.decode(body); err != nil {
 		return arrival{}, c.malformedFailure(call, res, body, err)
 	}
-	date, dated := c.observeDate(call, res.Header, sent, received)
-	return arrival{bytes: len(body), received: received, date: date, dated: dated}, nil
+	date := c.observeDate(call, res.Header, sent, received)
+	return arrival{bytes: len(body), received: received, date: date}, nil
 }
 
 // observeDate takes in the Date of a reply of the API by whose clock windows are planned. Another host has another clock, and so
-// has a proxy.
-func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time) (time.Time, bool) {
+// has a proxy. Zero is no usable Date.
+func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time) time.Time {
 	if !call.endpoint.planned {
-		return time.Time{}, false
+		return time.Time{}
 	}
 	date, ok := c.clock.observe(h, sent, received)
 	if !ok {
@@ -170,7 +169,7 @@ func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time
 				slog.String("hint", "without one the local clock decides how far the API is read; see that it is right"))
 		})
 	}
-	return date, ok
+	return date
 }
 
 // causeOf is the reason why ctx ended, if that is what err is about: transports differ in what they say.

@@ -74,7 +74,7 @@ func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 		return arrival{}, err
 	}
 	now := arrived.date.Add(dateResolution)
-	if !arrived.dated {
+	if arrived.date.IsZero() {
 		now, _ = p.client.clock.now()
 	}
 	if p.window.End.After(now.Add(-p.client.cfg.Settle)) {

@@ -107,12 +107,13 @@ func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, remov
 	listed := make(map[pipeline.Stream]bool, len(listing.Streams))
 	for _, s := range listing.Streams {
 		listed[s] = true
-		if _, known := l.known[s]; !known && !l.refused[s] {
+		if l.refused[s] {
+			continue
+		}
+		if _, known := l.known[s]; !known {
 			added = append(added, s)
 		}
-		if !l.refused[s] {
-			l.known[s] = 0
-		}
+		l.known[s] = 0
 	}
 	if !listing.Whole {
 		return added, nil // Whatever is not in it may have been missed.

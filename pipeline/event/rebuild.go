@@ -35,9 +35,7 @@ func Rebuild(value []byte) ([]byte, error) {
 	r.outranked = objectOf(attributes)
 	r.row = append(r.row, '{')
 	for _, name := range []string{"msgid", "target_type", "msg_type", "msg_body"} {
-		if v := r.event[name]; v != nil {
-			r.put(name, v)
-		}
+		r.put(name, r.event[name])
 	}
 	if err := r.putClocks(); err != nil {
 		return nil, fmt.Errorf("rebuild row: %w", err)
@@ -80,9 +78,9 @@ type rebuilt struct {
 	row              []byte
 }
 
-// put writes a field, unless the attributes have it as it was.
+// put writes a field, if there is one and the attributes do not have it as it was.
 func (r *rebuilt) put(name string, value []byte) {
-	if r.outranked[name] == nil {
+	if value != nil && r.outranked[name] == nil {
 		r.row = appendMember(r.row, `"`+name+`":`, value)
 	}
 }
@@ -91,13 +89,9 @@ func (r *rebuilt) put(name string, value []byte) {
 func (r *rebuilt) putParty(side string) {
 	party := objectOf(r.event[side])
 	for _, name := range []string{"id", "name", "type", "platform"} {
-		if v := party[name]; v != nil {
-			r.put(side+"_"+name, v)
-		}
+		r.put(side+"_"+name, party[name])
 	}
-	if v := party["app_key"]; v != nil {
-		r.put(side+"_appkey", v)
-	}
+	r.put(side+"_appkey", party["app_key"])
 }
 
 // putClocks turns times back into numbers. A time that was taken from client_time is not the row's own.

@@ -79,13 +79,17 @@ func (s *Statistics) Run(ctx context.Context, session pipeline.Session) error {
 	cp := session.Positions()[s.cfg.Stream]
 	r := &reader{cfg: &s.cfg, read: cp.End, marks: marksOf(cp.Marks)}
 	for {
-		news, err := r.next(ctx)
+		news, err := r.refresh(ctx)
 		if pipeline.ClassOf(err) == pipeline.Drop { // It is reported now, even if the session is about to end: no other asks again.
 			s.refused = err
 			s.cfg.Observer.Tell(pipeline.StreamDropped{Stream: s.cfg.Stream, Err: err})
 		}
 		if err != nil {
 			return err
+		}
+		if news == nil {
+			s.cfg.Observer.Tell(pipeline.HeadRead{Stream: s.cfg.Stream, End: r.read})
+			continue
 		}
 		if err := session.Commit(ctx, news); err != nil {
 			return err
@@ -104,20 +108,9 @@ type reader struct {
 // news puts what is new or changed into a commit: the events, and the ledger record and position that commit with them.
 type news = func(ctx context.Context, d *pipeline.Draft) error
 
-// next waits for the time of the next reading and reads, again and again, until something is new or changed. What it returns
-// has to be committed before anything that a later call returns; if it is not, another session begins at the checkpoint.
-// An error of class [pipeline.Drop] ends this stream alone.
-func (s *reader) next(ctx context.Context) (news, error) {
-	for {
-		found, err := s.refresh(ctx)
-		if found != nil || err != nil {
-			return found, err
-		}
-		s.cfg.Observer.Tell(pipeline.HeadRead{Stream: s.cfg.Stream, End: s.read})
-	}
-}
-
-// refresh waits until the next reading is due and reads once. Nothing is returned where nothing changed.
+// refresh waits until the next reading is due and reads once. Nothing is returned where nothing changed. What is has to be
+// committed before anything that a later call returns; if it is not, another session begins at the checkpoint. An error of
+// class [pipeline.Drop] ends this stream alone.
 func (s *reader) refresh(ctx context.Context) (news, error) {
 	for attempt := 1; ; attempt++ {
 		now, err := s.wait(ctx)
