@@ -55,7 +55,7 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
 	case kindUnauthorized:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
-		f.denied = isDenied(said.code)
+		f.denied = kindOf(said.code) == kindUnauthorized && said.code != codeOtherApp
 	case kindGone:
 		fault.Class, f.class = pipeline.Drop, classRefused
 	case kindServerError:

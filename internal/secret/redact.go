@@ -52,7 +52,10 @@ func (r Redactor) Redact(text string) string {
 
 // written are the ways in which a text may be written.
 func written(text string) []string {
-	quoted, _ := json.Marshal(text) // A string is always JSON.
+	quoted, err := json.Marshal(text)
+	if err != nil { // A string is always JSON.
+		return []string{text}
+	}
 	asJSON := string(quoted[1 : len(quoted)-1])
 	// Marshal also escapes what only HTML needs.
 	plainJSON := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(asJSON)

@@ -53,7 +53,7 @@ func addMember(object jsontext.Value, extra Field) (jsontext.Value, error) {
 	if len(object) == len("{}") {
 		separator = ""
 	}
-	var with jsontext.Value = append(slices.Clone(object[:len(object)-1]), separator...)
+	with := append(slices.Clone(object[:len(object)-1]), separator...)
 	if with, err = jsontext.AppendQuote(with, extra.Name); err != nil {
 		return nil, err
 	}

@@ -229,7 +229,7 @@ func (s *reader) compare(now time.Time, rows []Row, ledger pipeline.Ledger) (new
 	ledger.Total = ledger.Rows
 	ledger.Skipped = ledger.Rows - ledger.Published
 	ledger.Pages = ledger.Requests
-	ledger.Duration = time.Now().Sub(ledger.Started)
+	ledger.Duration = time.Since(ledger.Started)
 	marks, end, savedAt := next.sorted(), now.UTC().Truncate(time.Second), time.Now()
 	return func(ctx context.Context, d *pipeline.Draft) error {
 		cp, _ := d.Position(ledger.Stream)
