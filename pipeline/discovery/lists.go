@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -139,15 +140,11 @@ func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, remov
 // interleave merges lists, one of each alternately.
 func interleave(lists [][]pipeline.Stream) []pipeline.Stream {
 	var merged []pipeline.Stream
-	for i := 0; ; i++ {
-		before := len(merged)
+	for i := 0; len(lists) > 0; i++ {
+		lists = slices.DeleteFunc(lists, func(list []pipeline.Stream) bool { return i == len(list) })
 		for _, list := range lists {
-			if i < len(list) {
-				merged = append(merged, list[i])
-			}
-		}
-		if len(merged) == before {
-			return merged
+			merged = append(merged, list[i])
 		}
 	}
+	return merged
 }
