@@ -58,7 +58,7 @@ func (c *Client) ask(ctx context.Context, r request) (arrival, error) {
 			return err
 		}
 		if now, ok := c.clock.now(); ok {
-			if err := call.left(now); err != nil {
+			if err := call.checkBegin(now); err != nil {
 				return err
 			}
 		}

@@ -47,9 +47,9 @@ type call struct {
 
 func (c *call) common() *call { return c }
 
-// left refuses a request for a window whose begin has left the history while it had to wait: how the API answers one is
+// checkBegin refuses a request for a window whose begin has left the history while it had to wait: how the API answers one is
 // unknown, and the window has to be planned anew in any case.
-func (c *call) left(now time.Time) error {
+func (c *call) checkBegin(now time.Time) error {
 	if c.begin.IsZero() || !c.begin.Before(now.Add(-pipeline.History)) {
 		return nil
 	}
