@@ -27,6 +27,7 @@ type dayJSON struct {
 	// Complete tells that the day was read to its end.
 	Complete bool                  `json:"complete"`
 	Read     []rangeJSON           `json:"read"`
+	Gaps     []rangeJSON           `json:"gaps,omitempty"`
 	Hours    []hourJSON            `json:"hours"`
 	Offsets  []pipeline.LastOffset `json:"offsets"`
 }
@@ -60,6 +61,15 @@ func decodeRanges(field string, ranges []rangeJSON) ([]pipeline.Window, error) {
 	return all, nil
 }
 
+// decodeRangesOf reads ranges of a day.
+func decodeRangesOf(day time.Time, field string, ranges []rangeJSON) ([]pipeline.Window, error) {
+	all, err := decodeRanges(field, ranges)
+	if n := len(all); n > 0 && (all[0].Begin.Before(day) || all[n-1].End.After(day.Add(hoursOfDay*time.Hour))) {
+		return nil, damaged("a range of %s lies outside the day %s", field, day.Format(time.DateOnly))
+	}
+	return all, err
+}
+
 type hourJSON struct {
 	pipeline.HourCounts
 	Complete bool `json:"complete"`
@@ -70,7 +80,8 @@ const hoursOfDay = 24
 func encodeDay(c *pipeline.Coverage) dayJSON {
 	d := dayJSON{
 		Day: c.Day.UTC().Format(time.DateOnly), Complete: c.Whole(pipeline.Window{Begin: c.Day, End: c.Day.Add(hoursOfDay * time.Hour)}),
-		Read: encodeRanges(c.Read), Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
+		Read: encodeRanges(c.Read), Gaps: encodeRanges(c.Gaps),
+		Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
 	}
 	for hour := range hoursOfDay {
 		h := hourJSON{HourCounts: pipeline.HourCounts{Hour: hour}, Complete: c.HourWhole(hour)}
@@ -92,11 +103,11 @@ func (d *dayJSON) decode(appKey string, s pipeline.Stream) (pipeline.Coverage, e
 	if c.Day, err = time.Parse(time.DateOnly, d.Day); err != nil {
 		return c, damaged("day is %q, not a day such as 2026-07-01", d.Day)
 	}
-	if c.Read, err = decodeRanges("read", d.Read); err != nil {
+	if c.Read, err = decodeRangesOf(c.Day, "read", d.Read); err != nil {
 		return c, err
 	}
-	if n := len(c.Read); n > 0 && (c.Read[0].Begin.Before(c.Day) || c.Read[n-1].End.After(c.Day.Add(hoursOfDay*time.Hour))) {
-		return c, damaged("a range of read lies outside the day %s", d.Day)
+	if c.Gaps, err = decodeRangesOf(c.Day, "gaps", d.Gaps); err != nil {
+		return c, err
 	}
 	if c.Hours, err = decodeHours(d.Hours); err != nil {
 		return c, err

@@ -21,6 +21,7 @@ import (
 
 const coverageForm = `{"version":1,"app_key":"4f7aef34fb361292c566a1cd","stream":"groups/10055201","day":"2023-11-14","complete":false,` +
 	`"read":[{"begin_time":"2023-11-14T20:00:00Z","end_time":"2023-11-14T22:30:00Z"}],` +
+	`"gaps":[{"begin_time":"2023-11-14T19:00:00Z","end_time":"2023-11-14T19:01:00Z"}],` +
 	`"hours":[{"hour":19,"rows":0,"published":0,"rejected":0,"gap_seconds":60,"complete":false},` +
 	`{"hour":20,"rows":9,"published":7,"rejected":2,"late":1,"complete":true},` +
 	`{"hour":21,"rows":0,"published":0,"rejected":0,"complete":true}],` +
@@ -38,6 +39,7 @@ func covered(t *testing.T) pipeline.Coverage {
 	return pipeline.Coverage{
 		AppKey: appKey, Stream: stream(t, "groups/10055201"), Day: day,
 		Read: []pipeline.Window{{Begin: day.Add(20 * time.Hour), End: day.Add(22*time.Hour + 30*time.Minute)}},
+		Gaps: []pipeline.Window{{Begin: day.Add(19 * time.Hour), End: day.Add(19*time.Hour + time.Minute)}},
 		Hours: []pipeline.HourCounts{
 			{Hour: 19, GapSeconds: 60}, {Hour: 20, Rows: 9, Published: 7, Rejected: 2, Late: 1},
 		},
@@ -52,6 +54,7 @@ func TestCoverageForm(t *testing.T) {
 	elsewhereNow := c
 	elsewhereNow.Day = c.Day.In(elsewhere())
 	elsewhereNow.Read = []pipeline.Window{{Begin: c.Read[0].Begin.In(elsewhere()), End: c.Read[0].End.In(elsewhere())}}
+	elsewhereNow.Gaps = []pipeline.Window{{Begin: c.Gaps[0].Begin.In(elsewhere()), End: c.Gaps[0].End.In(elsewhere())}}
 	value, err = checkpoint.EncodeCoverage(&elsewhereNow)
 	form(t, value, err, coverageForm)
 	back, err := checkpoint.DecodeCoverage([]byte(coverageForm), "here")
@@ -83,6 +86,8 @@ func TestDamagedCoverage(t *testing.T) {
 		{"22:30:00Z", "19:30:00Z", "before"},
 		{"22:30:00Z", "20:00:00Z", "empty"},
 		{`22:30:00Z"}`, `22:30:00Z"},{"begin_time":"2023-11-14T22:30:00Z","end_time":"2023-11-14T23:00:00Z"}`, "touch"},
+		{"2023-11-14T19:00:00Z", "2023-11-13T19:00:00Z", "a range of gaps lies outside the day"},
+		{"19:01:00Z", "19:00:00Z", "the ranges of gaps are empty"},
 		{`"hour":20`, `"hour":24`, "hour 24"},
 		{`"hour":20`, `"hour":19`, "hour 19"},
 		{`"hour":19`, `"hour":-1`, "hour -1"},
@@ -120,12 +125,14 @@ func FuzzDecodeCoverage(f *testing.F) {
 func TestCoverageRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := pipeline.Coverage{AppKey: appKey, Stream: drawStream(t), Day: pipeline.DayOf(drawSecond(t))}
-		second := 0
-		for rapid.Bool().Draw(t, "one more range") && second < 24*3600-1 {
-			begin := rapid.IntRange(second, 24*3600-1).Draw(t, "begin")
-			end := rapid.IntRange(begin+1, 24*3600).Draw(t, "end")
-			c.Read = append(c.Read, pipeline.Window{Begin: c.Day.Add(time.Duration(begin) * time.Second), End: c.Day.Add(time.Duration(end) * time.Second)})
-			second = end + 1
+		for _, ranges := range []*[]pipeline.Window{&c.Read, &c.Gaps} {
+			second := 0
+			for rapid.Bool().Draw(t, "one more range") && second < 24*3600-1 {
+				begin := rapid.IntRange(second, 24*3600-1).Draw(t, "begin")
+				end := rapid.IntRange(begin+1, 24*3600).Draw(t, "end")
+				*ranges = append(*ranges, pipeline.Window{Begin: c.Day.Add(time.Duration(begin) * time.Second), End: c.Day.Add(time.Duration(end) * time.Second)})
+				second = end + 1
+			}
 		}
 		count := rapid.Int64Range(0, 1<<62)
 		for hour := range 24 {

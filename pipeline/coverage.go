@@ -18,8 +18,9 @@ type Coverage struct {
 	// Day is the first instant of the day.
 	Day time.Time
 	// Read are the ranges of the day that were read to their end, whole seconds, in the order of time; they do not touch. Time that
-	// left the API's history unread is none of them.
+	// left the API's history unread is none of them: it is in Gaps, which have the same form.
 	Read []Window
+	Gaps []Window
 	// Hours are those of which something is known, in the order of time.
 	Hours []HourCounts
 	// Offsets are, by topic and partition, the last offset at which events of the day stand. Who has read so far has all that is
@@ -199,6 +200,7 @@ func (d *Draft) cover(ctx context.Context, l *Ledger, next *Checkpoint, rows *pu
 		if err != nil {
 			return err
 		}
+		c.Gaps = join(c.Gaps, part)
 		for begin := part.Begin; begin.Before(part.End); {
 			end := earlier(begin.Truncate(time.Hour).Add(time.Hour), part.End)
 			c.hour(begin.Hour()).GapSeconds += int64(end.Sub(begin) / time.Second)
@@ -261,7 +263,8 @@ func (d *Draft) keepCoverage(next *Checkpoint, changed map[time.Time]*Coverage) 
 
 func (c *Coverage) clone() *Coverage {
 	own := *c
-	own.Read, own.Hours, own.Offsets = slices.Clone(c.Read), slices.Clone(c.Hours), slices.Clone(c.Offsets)
+	own.Read, own.Gaps = slices.Clone(c.Read), slices.Clone(c.Gaps)
+	own.Hours, own.Offsets = slices.Clone(c.Hours), slices.Clone(c.Offsets)
 	return &own
 }
 

@@ -19,15 +19,17 @@ import (
 // coverageModel says in the simplest way what is covered: second by second, and row by row.
 type coverageModel struct {
 	begin time.Time
-	read  []bool
-	hours map[time.Time]pipeline.HourCounts
+	// read and lost are by the second.
+	read, lost []bool
+	hours      map[time.Time]pipeline.HourCounts
 	// last are the last offsets of the days.
 	last map[time.Time]int64
 }
 
 func newCoverageModel(begin time.Time, days int) *coverageModel {
 	return &coverageModel{
-		begin: begin, read: make([]bool, days*24*3600), hours: make(map[time.Time]pipeline.HourCounts), last: make(map[time.Time]int64),
+		begin: begin, read: make([]bool, days*24*3600), lost: make([]bool, days*24*3600),
+		hours: make(map[time.Time]pipeline.HourCounts), last: make(map[time.Time]int64),
 	}
 }
 
@@ -36,6 +38,7 @@ func (m *coverageModel) moved(l *pipeline.Ledger) {
 	for at := l.MovedFrom; at.Before(l.MovedTo); at = at.Add(time.Second) {
 		if at.Before(l.Begin) {
 			m.count(at, func(h *pipeline.HourCounts) { h.GapSeconds++ })
+			m.lost[int(at.Sub(m.begin)/time.Second)] = true
 			continue
 		}
 		m.read[int(at.Sub(m.begin)/time.Second)] = true
@@ -50,22 +53,28 @@ func (m *coverageModel) count(at time.Time, add func(*pipeline.HourCounts)) {
 	m.hours[hour] = counts
 }
 
+// ranges are those of a day whose seconds are marked.
+func (m *coverageModel) ranges(marked []bool, day time.Time) []pipeline.Window {
+	var ranges []pipeline.Window
+	for second := range 24 * 3600 {
+		at := day.Add(time.Duration(second) * time.Second)
+		if !marked[int(at.Sub(m.begin)/time.Second)] {
+			continue
+		}
+		if n := len(ranges); n > 0 && ranges[n-1].End.Equal(at) {
+			ranges[n-1].End = at.Add(time.Second)
+		} else {
+			ranges = append(ranges, pipeline.Window{Begin: at, End: at.Add(time.Second)})
+		}
+	}
+	return ranges
+}
+
 // compare holds the committed coverage of a stream against the model.
 func (m *coverageModel) compare(t *testing.T, kafka *fakes.Kafka, s pipeline.Stream) {
 	t.Helper()
 	for day := m.begin; day.Before(m.begin.Add(time.Duration(len(m.read)) * time.Second)); day = day.Add(24 * time.Hour) {
-		var want pipeline.Coverage
-		for second := range 24 * 3600 {
-			at := day.Add(time.Duration(second) * time.Second)
-			if !m.read[int(at.Sub(m.begin)/time.Second)] {
-				continue
-			}
-			if n := len(want.Read); n > 0 && want.Read[n-1].End.Equal(at) {
-				want.Read[n-1].End = at.Add(time.Second)
-			} else {
-				want.Read = append(want.Read, pipeline.Window{Begin: at, End: at.Add(time.Second)})
-			}
-		}
+		want := pipeline.Coverage{Read: m.ranges(m.read, day), Gaps: m.ranges(m.lost, day)}
 		for hour := range 24 {
 			if counts, known := m.hours[day.Add(time.Duration(hour)*time.Hour)]; known {
 				want.Hours = append(want.Hours, counts)
@@ -77,6 +86,9 @@ func (m *coverageModel) compare(t *testing.T, kafka *fakes.Kafka, s pipeline.Str
 		got := kafka.Days[fakes.DayKey{Stream: s, Day: day}]
 		if !slices.Equal(got.Read, want.Read) {
 			t.Errorf("%s: read are %v, want %v", day.Format(time.DateOnly), got.Read, want.Read)
+		}
+		if !slices.Equal(got.Gaps, want.Gaps) {
+			t.Errorf("%s: gaps are %v, want %v", day.Format(time.DateOnly), got.Gaps, want.Gaps)
 		}
 		if !slices.Equal(got.Hours, want.Hours) {
 			t.Errorf("%s: the hours are\n%+v, want\n%+v", day.Format(time.DateOnly), got.Hours, want.Hours)

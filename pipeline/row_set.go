@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"hash/fnv"
 	"iter"
 	"maps"
 	"slices"
@@ -33,9 +32,7 @@ func rejectedKey(r *event.Rejection) RowKey { return rowKey(r.Row) }
 
 // rowKey is what a row's content is known by: the same for rows of the same meaning, however the API writes them.
 func rowKey(row []byte) RowKey {
-	h := fnv.New64a()
-	h.Write(event.Canonical(row))
-	return RowKey{int64(h.Sum64()), true} //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
+	return RowKey{event.ContentHash(row), true}
 }
 
 // RowSet are rows by what they are known by. The zero value is empty and ready.

@@ -21,7 +21,7 @@ func BenchmarkAvro(b *testing.B) {
 		if cause != nil {
 			b.Fatal(cause)
 		}
-		e, rejection := event.Normalize("4f7aef34fb361292c566a1cd", row)
+		e, rejection := event.NewNormalizer("4f7aef34fb361292c566a1cd").Normalize(row)
 		if rejection != nil {
 			b.Fatal(rejection.Detail)
 		}

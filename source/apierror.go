@@ -22,32 +22,25 @@ const (
 	kindOK
 )
 
-// kindOf reads the API's codes (error code tables of IM REST; the rate codes are of the platform that it stands on).
+// kindOf reads the API's codes (error code tables of IM REST; the rate codes are of the platform that it stands on); kindUnknown
+// is what is none of them.
 func kindOf(code int64) kind {
-	switch code {
-	case 2001, // too many requests, older
-		2002: // too many requests
-		return kindRateLimited
-	case 2003, // blacklisted
-		899007,       // no authentication
-		899008,       // wrong authentication
-		899009,       // no such app key
-		codeOtherApp: // another app's key
-		return kindUnauthorized
-	case 899002, // no such user
-		899006, 899045, // no such group
-		899081: // no such chatroom
-		return kindGone
-	case 899000, // internal
-		899030: // response time out
-		return kindServerError
-	default:
-		return kindUnknown
-	}
+	return map[int64]kind{
+		2001:         kindRateLimited,  // too many requests, older
+		2002:         kindRateLimited,  // too many requests
+		2003:         kindUnauthorized, // blacklisted
+		899007:       kindUnauthorized, // no authentication
+		899008:       kindUnauthorized, // wrong authentication
+		899009:       kindUnauthorized, // no such app key
+		codeOtherApp: kindUnauthorized, // another app's key
+		899002:       kindGone,         // no such user
+		899006:       kindGone,         // no such group
+		899045:       kindGone,         // no such group
+		899081:       kindGone,         // no such chatroom
+		899000:       kindServerError,  // internal
+		899030:       kindServerError,  // response time out
+	}[code]
 }
-
-// isDenied reports whether a code is about the credentials, which every request has.
-func isDenied(code int64) bool { return kindOf(code) == kindUnauthorized && code != codeOtherApp }
 
 // codeOtherApp is also what an app without a right might get.
 const codeOtherApp = 899020

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -43,20 +42,26 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	f := &failure{fault: fault, fromAPI: said.code != 0}
 	f.refused = status < http.StatusInternalServerError &&
 		(about == kindUnknown || about == kindGone || about == kindServerError)
+	// A date in the header is held against the server's clock.
+	now, err := http.ParseTime(res.Header.Get("Date"))
+	if err != nil {
+		now, _ = c.clock.now()
+	}
+	after := retryAfter(res.Header, now)
 	switch about {
 	case kindRateLimited:
 		fault.Class, f.class = pipeline.Transient, classRateLimited
-		fault.After = max(retryAfter(res.Header, c.serverNow(res.Header)), barePause)
+		fault.After = max(after, barePause)
 		c.limiter.pause(fault.After) // The quota is the app's: no other stream gets further either.
 	case kindUnauthorized:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classUnauthorized, appHint
-		f.denied = isDenied(said.code)
+		f.denied = kindOf(said.code) == kindUnauthorized && said.code != codeOtherApp
 	case kindGone:
 		fault.Class, f.class = pipeline.Drop, classRefused
 	case kindServerError:
 		fault.Class, f.class = pipeline.Transient, classServerError
 		if status == http.StatusServiceUnavailable {
-			fault.After = retryAfter(res.Header, c.serverNow(res.Header)) // RFC 9110 §15.6.4.
+			fault.After = after // RFC 9110 §15.6.4.
 		}
 	case kindRedirect:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, call.endpoint.pathHint()
@@ -68,15 +73,6 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(call, status)
 	}
 	return f
-}
-
-// serverNow is what a date in a reply's header is held against.
-func (c *Client) serverNow(h http.Header) time.Time {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		return date
-	}
-	now, _ := c.clock.now()
-	return now
 }
 
 // kindOfStatus is what a status asks for where no code says it better.
@@ -135,31 +131,24 @@ func (c *Client) malformedFailure(call *call, res *http.Response, body []byte, e
 
 // networkFault is for an exchange that brought no reply. Only what needs the operator is permanent.
 func networkFault(call *call, err error) *pipeline.Fault {
-	setting := call.endpoint.setting
+	fault := &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: call.op, Err: err,
-			Hint: "the API's certificate is not trusted here: check " + setting + ", the system's certificates and its clock",
-		}
+		fault.Class = pipeline.Permanent
+		fault.Hint = "the API's certificate is not trusted here: check " + call.endpoint.setting + ", the system's certificates and its clock"
+	} else if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		fault.Class = pipeline.Permanent
+		fault.Hint = "the address does not speak TLS: check the scheme and port in " + call.endpoint.setting
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: call.op, Err: err,
-			Hint: "the address does not speak TLS: check the scheme and port in " + setting,
-		}
-	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
+	return fault
 }
 
 // bodyFault is for a page that broke off or does not end.
 func bodyFault(call *call, err error) *pipeline.Fault {
-	if errors.Is(err, errTooLarge) {
-		// The same rows would come again, as many of them.
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: call.op, Err: err, Hint: "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE",
-		}
+	fault := &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
+	if errors.Is(err, errTooLarge) { // The same rows would come again, as many of them.
+		fault.Class, fault.Hint = pipeline.Permanent, "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE"
 	}
-	return &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
+	return fault
 }
 
 // excerpt is the printable beginning of what others wrote, without the credentials.

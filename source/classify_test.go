@@ -163,7 +163,7 @@ func TestTransportErrors(t *testing.T) {
 		{&net.OpError{Op: "remote error", Err: verification}, pipeline.Permanent, "certificate"},
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, pipeline.Permanent, "JMPUB_API_URL"},
 	} {
-		fault := networkFault(&call{op: "op", endpoint: reportEndpoint(&Config{})}, test.err)
+		fault := networkFault(&call{op: "op", endpoint: &endpoint{setting: "JMPUB_API_URL"}}, test.err)
 		if fault.Class != test.class || !strings.Contains(fault.Hint, test.hint) || !errors.Is(fault, test.err) {
 			t.Errorf("%v: got class %s and hint %q", test.err, fault.Class, fault.Hint)
 		}
@@ -172,13 +172,14 @@ func TestTransportErrors(t *testing.T) {
 
 func TestBodyLimit(t *testing.T) {
 	cfg := testConfig(&script{answers: []answer{page(100, "", rowsOf(1, 100)...)}})
-	cfg.MaxBody = 1200
-	_, err := newTestClient(t, cfg).Open(t.Context(), messages(), settled(time.Minute))
+	c := newTestClient(t, cfg)
+	c.maxBody = 1200
+	_, err := c.Open(t.Context(), messages(), settled(time.Minute))
 	if fault := wantFault(t, err, pipeline.Permanent); !strings.Contains(fault.Hint, "JMPUB_API_PAGE_SIZE") {
 		t.Errorf("got hint %q", fault.Hint)
 	}
-	cfg.MaxBody = int64(len(pageJSON(100, "", rowsOf(1, 100)...)))
-	if _, err := newTestClient(t, cfg).Open(t.Context(), messages(), settled(time.Minute)); err != nil {
+	c.maxBody = int64(len(pageJSON(100, "", rowsOf(1, 100)...)))
+	if _, err := c.Open(t.Context(), messages(), settled(time.Minute)); err != nil {
 		t.Errorf("a page of exactly the limit: %v", err)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,11 +17,11 @@ import (
 
 // Client reads one app's streams. Safe for concurrent use.
 type Client struct {
-	cfg       Config
-	redactor  secret.Redactor
-	transport http.RoundTripper
+	cfg      Config
+	redactor secret.Redactor
 	// report and lists are the two APIs.
 	report, lists *endpoint
+	maxBody       int64
 	limiter       *limiter
 	clock         *clock
 	planner       planner
@@ -53,38 +53,42 @@ var (
 
 // New checks the configuration, every mistake at once, and makes a client. Nothing is sent yet.
 func New(cfg Config) (*Client, error) {
-	cfg.setDefaults()
-	if err := cfg.validate(time.Now()); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if plainText(cfg.BaseURL) {
-		cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_API_URL"), slog.String("hint", notEncryptedHint))
+	cfg.BaseURL, cfg.ListsURL = strings.TrimRight(cfg.BaseURL, "/"), strings.TrimRight(cfg.ListsURL, "/")
+	if cfg.Warn == nil {
+		cfg.Warn = func(string, ...slog.Attr) {}
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = newTransport()
 	}
 	c := &Client{
-		cfg:       cfg,
-		redactor:  secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
-		transport: cfg.Transport,
-		report:    reportEndpoint(&cfg), lists: listsEndpoint(&cfg),
-		limiter: newLimiter(cfg.Rate),
-		clock:   newClock(),
+		cfg:      cfg,
+		redactor: secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
+		report:   &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: exampleBaseURL, planned: true},
+		lists:    &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: exampleListsURL},
+		maxBody:  maxBody,
+		limiter:  newLimiter(cfg.Rate),
+		clock:    newClock(),
 		planner: planner{
-			overlap: cfg.Overlap, settle: cfg.Settle, retention: cfg.Retention,
+			overlap: cfg.Overlap, settle: cfg.Settle, retention: pipeline.History,
 			target: int64(targetPages * cfg.PageSize),
 		},
 		probing: make(chan struct{}, 1), zone: newZoneProof(),
 		streams: make(map[pipeline.Stream]progress),
 	}
-	if c.transport == nil {
-		c.transport = newTransport(cfg.RequestTimeout)
-	}
+	c.warnOfPlainText(c.report)
 	return c, nil
 }
 
-// The warning about an address without TLS.
-const (
-	notEncrypted     = "requests to the API are not encrypted"
-	notEncryptedHint = "use an https address: the app key and master secret can be read on the way"
-)
+// warnOfPlainText warns if the address of an API leads over a network without TLS.
+func (c *Client) warnOfPlainText(api *endpoint) {
+	if plainText(api.address) {
+		c.cfg.Warn("requests to the API are not encrypted", slog.String("setting", api.setting),
+			slog.String("hint", "use an https address: the app key and master secret can be read on the way"))
+	}
+}
 
 // plainText reports whether an address leads over a network without TLS.
 func plainText(baseURL string) bool {
@@ -98,7 +102,7 @@ func plainText(baseURL string) bool {
 
 // Close lets go of idle connections. The client can still be used.
 func (c *Client) Close() {
-	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+	if t, ok := c.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
@@ -122,13 +126,23 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 		s = pipeline.Stream{Kind: pipeline.StreamMessages}
 	}
 	// The middle of the history is inside it even if the local clock is days off.
-	end := time.Now().UTC().Add(-c.cfg.Retention / 2).Truncate(time.Second)
+	end := time.Now().UTC().Add(-pipeline.History / 2).Truncate(time.Second)
 	w := pipeline.Window{Begin: end.Add(-time.Second), End: end}
-	if _, err := c.ask(ctx, c.probe(s, w, "ask the API for its clock with "+s.String())); err != nil {
+	if _, err := c.ask(ctx, c.windowRequest(s, w, 1, "ask the API for its clock with "+s.String())); err != nil {
 		return time.Time{}, err
 	}
 	now, _ := c.clock.now()
 	return now, nil
+}
+
+// Total is how many rows the API says a window holds: one request, for a single row. The window is at most
+// 7 days less a second long and lies within the history.
+func (c *Client) Total(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
+	r := c.windowRequest(s, w, 1, "ask for the total of "+s.String()+" "+w.String())
+	if _, err := c.ask(ctx, r); err != nil {
+		return 0, err
+	}
+	return max(r.page.total, int64(len(r.page.rows))), nil
 }
 
 // Forget drops what is known of a stream that is not read any more, when none of its windows is being planned. The stream may come
@@ -181,15 +195,11 @@ func (c *Client) startSlack(s pipeline.Stream, p pipeline.Position) time.Duratio
 	return 0
 }
 
-// untilPoll is how long a stream at the head still has to wait for the poll interval.
+// untilPoll is how long a stream at the head still has to wait for the poll interval; not above zero where it need not.
 func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := c.streams[s]
-	if known.polled.IsZero() {
-		return 0
-	}
-	return time.Until(known.polled.Add(c.cfg.Poll))
+	return time.Until(c.streams[s].polled.Add(c.cfg.Poll))
 }
 
 // notePlan keeps what the next plans of a stream depend on.

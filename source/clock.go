@@ -2,6 +2,7 @@ package source
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,13 +55,9 @@ func (c *clock) observe(h http.Header, sent, received time.Time) (time.Time, boo
 	return date, true
 }
 
-// offset is how much the server's clock is ahead of the local one at least.
+// offset is how much the server's clock is ahead of the local one at least; some reply has to have come.
 func (c *clock) offset() time.Duration {
-	offset := c.lower[0]
-	for _, lower := range c.lower[1:min(c.count, clockSamples)] {
-		offset = max(offset, lower)
-	}
-	return offset
+	return slices.Max(c.lower[:min(c.count, clockSamples)])
 }
 
 // now is the server's time, in UTC, and whether it is known.

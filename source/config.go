@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,46 +15,34 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Config is what the operator sets, and what tests replace. A setting of the operator (the fields up to Overlap) is checked
-// as it stands, and [Defaults] has the defaults: if zero stood for them, JMPUB_OVERLAP=0 would pass for 2 s. The other
-// fields work when zero.
+// Config is what the operator sets (the fields up to ListsURL), and what the client works with.
 type Config struct {
 	// AppKey and MasterSecret authenticate every request, by HTTP Basic.
 	AppKey       string
 	MasterSecret secret.Secret
 	// BaseURL is the API's address with its version, https://report.im.jpush.cn/v2.
 	BaseURL string
-	// TimeZone is the zone of the API's local times; its offset must not change. By default Asia/Shanghai.
+	// TimeZone is the zone of the API's local times; its offset must not change.
 	TimeZone *time.Location
 	// ProveZone holds the zone against messages before the first window is planned.
 	ProveZone bool
-	// Rate is the most requests sent in a time, for all streams together; 600 a minute.
+	// Rate is the most requests sent in a time, for all streams together.
 	Rate Rate
 	// Reserve is the fraction of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more
 	// is asked for once less remains. 0 reserves nothing.
 	Reserve float64
-	// PageSize is the rows asked for in a page; 1000, which is also the most.
+	// PageSize is the rows asked for in a page; 1000 is the most.
 	PageSize int
-	// Poll is the least time between two windows of a stream at the head; 2 s.
+	// Poll is the least time between two windows of a stream at the head.
 	Poll time.Duration
-	// Settle is how far behind the server's clock a window ends at least; 5 s.
+	// Settle is how far behind the server's clock a window ends at least.
 	Settle time.Duration
-	// Overlap is how far a window reaches back before its position, in whole seconds; 2 s.
+	// Overlap is how far a window reaches back before its position, in whole seconds.
 	Overlap time.Duration
-	// ListsURL is the address of the IM REST API with its version, which lists users, groups and chatrooms; default
-	// https://api.im.jpush.cn/v1.
+	// ListsURL is the address of the IM REST API with its version, https://api.im.jpush.cn/v1, which lists users, groups and
+	// chatrooms.
 	ListsURL string
-	// Retention is how far back the API's history reaches; [pipeline.History] where zero.
-	Retention time.Duration
-	// CursorTTL is how long a cursor lives; default 120 s (API document, request params).
-	CursorTTL time.Duration
-	// RequestTimeout bounds one request with its whole reply; default 60 s.
-	RequestTimeout time.Duration
-	// MaxBody bounds a reply in bytes, decompressed; default 64 MiB.
-	MaxBody int64
-	// UserAgent is sent with each request; default jmpub.
-	UserAgent string
-	// Retry is the policy for requests that may succeed later. Where its Notify is nil, the observer's Retry is called.
+	// Retry is the policy for requests that may succeed later.
 	Retry pipeline.Retry
 	// Observer gets each request, except one that was cut off by its own context; may be nil.
 	Observer pipeline.Observer
@@ -64,78 +53,31 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// The bounds and defaults of Config.
+// The bounds of Config, and what is no setting.
 const (
-	defaultBaseURL   = "https://report.im.jpush.cn/v2"
-	defaultListsURL  = "https://api.im.jpush.cn/v1"
-	maxPageSize      = 1000 // API document, request params.
-	minPoll          = 100 * time.Millisecond
-	minOverlap       = time.Second
-	minRetention     = 10 * time.Minute
-	defaultCursorTTL = 120 * time.Second
-	minCursorTTL     = 100 * time.Millisecond
-	defaultTimeout   = 60 * time.Second
-	minTimeout       = 10 * time.Millisecond
-	defaultMaxBody   = 64 << 20
-	minMaxBody       = 1 << 10
-	longestSetting   = time.Hour // For times that are seconds in practice; more is a slip of the unit.
+	exampleBaseURL  = "https://report.im.jpush.cn/v2"
+	exampleListsURL = "https://api.im.jpush.cn/v1"
+	maxPageSize     = 1000 // API document, request params.
+	minPoll         = 100 * time.Millisecond
+	minOverlap      = time.Second
+	longestSetting  = time.Hour // For times that are seconds in practice; more is a slip of the unit.
+	// requestTimeout bounds one request with its whole reply.
+	requestTimeout = 60 * time.Second
+	// maxBody bounds a reply in bytes, decompressed.
+	maxBody = 64 << 20
 )
 
-// Defaults has every setting but the credentials.
-func Defaults() Config {
-	return Config{
-		BaseURL:  defaultBaseURL,
-		TimeZone: time.FixedZone("Asia/Shanghai", 8*60*60), // Needs no time zone database.
-		Rate:     Rate{Requests: 600, Per: time.Minute},
-		PageSize: maxPageSize,
-		Poll:     2 * time.Second,
-		Settle:   5 * time.Second,
-		Overlap:  2 * time.Second,
-	}
-}
-
-// Validate reports every mistake at once, by the names of the settings.
+// Validate reports every mistake at once, by the names of the settings. The texts hold neither the secret nor credentials
+// in the address.
 func (c *Config) Validate() error {
-	complete := *c
-	complete.setDefaults()
-	return complete.validate(time.Now())
-}
-
-// setDefaults fills in the fields that are no settings of the operator.
-func (c *Config) setDefaults() {
-	setDefault(&c.ListsURL, defaultListsURL)
-	setDefault(&c.Retention, pipeline.History)
-	setDefault(&c.CursorTTL, defaultCursorTTL)
-	setDefault(&c.RequestTimeout, defaultTimeout)
-	setDefault(&c.MaxBody, defaultMaxBody)
-	setDefault(&c.UserAgent, "jmpub")
-	if c.Warn == nil {
-		c.Warn = func(string, ...slog.Attr) {}
-	}
-	if c.Retry.Notify == nil {
-		c.Retry.Notify = c.Observer.Retry
-	}
-	c.BaseURL = strings.TrimRight(c.BaseURL, "/")
-	c.ListsURL = strings.TrimRight(c.ListsURL, "/")
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-// validate checks a complete config. The texts hold neither the secret nor credentials in the address.
-func (c *Config) validate(now time.Time) error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	within := func(name string, d, lowest, highest time.Duration) {
-		check(lowest <= d && d <= highest, "%s: %s is not between %s and %s", name, d, lowest, highest)
+	within := func(name string, d, lowest time.Duration) {
+		check(lowest <= d && d <= longestSetting, "%s: %s is not between %s and %s", name, d, lowest, longestSetting)
 	}
 	check(c.AppKey != "" && !strings.ContainsFunc(c.AppKey, notInKey),
 		"JMPUB_APP_KEY: %q is no app key: it must not be empty and holds no space, control character or any of : / ! ~", c.AppKey)
@@ -143,24 +85,21 @@ func (c *Config) validate(now time.Time) error {
 	check(!strings.ContainsFunc(c.MasterSecret.Reveal(), notInSecret),
 		"JMPUB_MASTER_SECRET: it holds a space or a control character")
 	check(isBaseURL(c.BaseURL), "JMPUB_API_URL: want an address such as %s, with no query and no credentials in it",
-		defaultBaseURL)
+		exampleBaseURL)
 	check(isBaseURL(c.ListsURL), "JMPUB_IM_URL: want an address such as %s, with no query and no credentials in it",
-		defaultListsURL)
+		exampleListsURL)
 	check(c.Rate.Requests >= 1 && c.Rate.Requests <= maxRequests && c.Rate.Per > 0,
 		"JMPUB_API_RATE: %s is not a rate such as 600/m", c.Rate)
 	check(c.PageSize >= 1 && c.PageSize <= maxPageSize,
 		"JMPUB_API_PAGE_SIZE: %d is not between 1 and %d", c.PageSize, maxPageSize)
-	within("JMPUB_POLL", c.Poll, minPoll, longestSetting)
-	within("JMPUB_SETTLE", c.Settle, 0, longestSetting)
+	within("JMPUB_POLL", c.Poll, minPoll)
+	within("JMPUB_SETTLE", c.Settle, 0)
 	check(c.Overlap >= minOverlap && c.Overlap <= longestSetting && c.Overlap%time.Second == 0,
 		"JMPUB_OVERLAP: %s is not a number of whole seconds from %s to %s: the API's bounds have whole seconds, so less "+
 			"than one could lose rows where two windows meet", c.Overlap, minOverlap, longestSetting)
-	within("retention", c.Retention, minRetention, 100*365*24*time.Hour)
-	within("cursor TTL", c.CursorTTL, minCursorTTL, longestSetting)
-	within("request timeout", c.RequestTimeout, minTimeout, longestSetting)
-	check(c.MaxBody >= minMaxBody, "body limit: %d is less than %d bytes", c.MaxBody, minMaxBody)
 	check(c.TimeZone != nil, "JMPUB_API_TIME_ZONE: it is not set")
-	at, changes := offsetChange(c.TimeZone, now.Add(-c.Retention), now.AddDate(1, 0, 0))
+	now := time.Now()
+	at, changes := offsetChange(cmp.Or(c.TimeZone, time.UTC), now.Add(-pipeline.History), now.AddDate(1, 0, 0))
 	check(!changes, "JMPUB_API_TIME_ZONE: the clocks of %s change on %s: the API's local times would be ambiguous then; "+
 		"use a zone without daylight saving time, such as Asia/Shanghai or UTC", c.TimeZone, at.Format(time.DateOnly))
 	return errors.Join(errs...)
@@ -180,9 +119,6 @@ func isBaseURL(text string) bool {
 
 // offsetChange finds the first time after from and before to at which a zone's offset from UTC changes.
 func offsetChange(zone *time.Location, from, to time.Time) (time.Time, bool) {
-	if zone == nil {
-		return time.Time{}, false
-	}
 	for t := from.In(zone); ; {
 		_, next := t.ZoneBounds()
 		if next.IsZero() || !next.Before(to) {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestDefaultsAreValid(t *testing.T) {
-	cfg := Defaults()
+	cfg := defaults()
 	cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("validate: %v", err)
@@ -61,14 +61,13 @@ func TestValidateSettings(t *testing.T) {
 		{"secret with a line end", func(c *Config) { c.MasterSecret = secret.New("secret\n") }, "JMPUB_MASTER_SECRET"},
 		{"no secret", func(c *Config) { c.MasterSecret = secret.Secret{} }, "JMPUB_MASTER_SECRET"},
 		{"page size of none", func(c *Config) { c.PageSize = 0 }, "JMPUB_API_PAGE_SIZE"},
-		{"no body", func(c *Config) { c.MaxBody = 1 }, "body limit"},
 		{"zone with daylight saving", func(c *Config) { c.TimeZone = zone(t, "Europe/Berlin") }, "JMPUB_API_TIME_ZONE"},
 		{"zone without", func(c *Config) { c.TimeZone = zone(t, "Asia/Shanghai") }, ""},
 		{"utc", func(c *Config) { c.TimeZone = time.UTC }, ""},
 		{"half an hour", func(c *Config) { c.TimeZone = zone(t, "Asia/Kolkata") }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := Defaults()
+			cfg := defaults()
 			cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 			test.set(&cfg)
 			err := cfg.Validate()

@@ -33,7 +33,7 @@ func isAbsent(err error) bool {
 // is cut out as it is and judged later, so duplicate names or bytes that are no UTF-8 do not poison its page. Rows point
 // into body.
 func decodePage(body []byte) (reply, error) {
-	d := pageDecoder{Reader: rawjson.Lenient(), page: reply{total: -1, count: -1}}
+	d := pageDecoder{Reader: rawjson.Lenient(), page: reply{total: -1, count: -1}, seen: make(map[string]bool)}
 	d.Open(body)
 	for d.Enter('{'); d.Member(); {
 		d.readMember()
@@ -45,7 +45,7 @@ func decodePage(body []byte) (reply, error) {
 		return page, d.damage
 	case d.Err() != nil:
 		return page, d.Err()
-	case !d.seen[memberMessages]:
+	case !d.seen["messages"]:
 		return page, errNoMessages
 	case page.count >= 0 && page.count != int64(len(page.rows)):
 		return page, fmt.Errorf("count is %d, but there are %d messages", page.count, len(page.rows))
@@ -59,7 +59,7 @@ type pageDecoder struct {
 	*rawjson.Reader
 
 	page reply
-	seen [memberCount]bool
+	seen map[string]bool
 	// damage is set where the reader has failed at a row.
 	damage *rowError
 }
@@ -75,39 +75,26 @@ func (p *reply) check(first bool, pageSize int) error {
 	return nil
 }
 
-// The members of a page that are known.
-const (
-	memberTotal = iota
-	memberCursor
-	memberRows
-	memberMessages
-	memberCount
-)
-
+// readMember reads a member. Those that are known must not stand twice.
 func (d *pageDecoder) readMember() {
 	name := string(d.Name())
-	once := func(member int) {
-		if d.seen[member] {
-			d.Fail(fmt.Errorf("%s stands twice", name))
-		}
-		d.seen[member] = true
+	if d.seen[name] {
+		d.Fail(fmt.Errorf("%s stands twice", name))
 	}
 	switch name {
 	case "total":
-		once(memberTotal)
 		d.page.total = readNumber(d.Reader, name)
 	case "count":
-		once(memberRows)
 		d.page.count = readNumber(d.Reader, name)
 	case "cursor":
-		once(memberCursor)
 		d.page.cursor = readCursor(d.Reader)
 	case "messages":
-		once(memberMessages)
 		d.readRows()
 	default:
 		d.Skip()
+		return
 	}
+	d.seen[name] = true
 }
 
 // readNumber reads a number of rows; -1 where there is none.

@@ -39,11 +39,7 @@ func listPath(kind pipeline.StreamKind) (path, member, name string) {
 // with the last entry of the page before: if another stands there, the list has moved, and it is read again. What all
 // readings brought is returned.
 func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (discovery.Listing, error) {
-	if plainText(c.cfg.ListsURL) {
-		c.listing.Do(func() {
-			c.cfg.Warn(notEncrypted, slog.String("setting", "JMPUB_IM_URL"), slog.String("hint", notEncryptedHint))
-		})
-	}
+	c.listing.Do(func() { c.warnOfPlainText(c.lists) })
 	l := lister{client: c, kind: kind, seen: make(map[string]bool)}
 	for range listAttempts {
 		whole, err := l.readOnce(ctx)

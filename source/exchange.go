@@ -18,12 +18,12 @@ import (
 
 // newTransport makes the transport for one app. It has room for the streams that are read at the same time. Certificates are
 // verified; a proxy is taken from the environment, as all Go programs do.
-func newTransport(timeout time.Duration) *http.Transport {
+func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  timeout,
+		ResponseHeaderTimeout:  requestTimeout,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConns:           32,
 		MaxIdleConnsPerHost:    32,
@@ -37,9 +37,8 @@ func newTransport(timeout time.Duration) *http.Transport {
 type arrival struct {
 	// bytes is its size.
 	bytes int
-	// received is when its header came, by the local clock; date is the server's (dated is set if it has one).
+	// received is when its header came, by the local clock; date is the server's, zero if it has none.
 	received, date time.Time
-	dated          bool
 }
 
 // ask sends a request until it is answered, under the retry policy; the request keeps what the reply says. One that may not wait
@@ -59,7 +58,7 @@ func (c *Client) ask(ctx context.Context, r request) (arrival, error) {
 			return err
 		}
 		if now, ok := c.clock.now(); ok {
-			if err := r.check(now); err != nil {
+			if err := call.checkBegin(now); err != nil {
 				return err
 			}
 		}
@@ -116,8 +115,8 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 // exchange does one exchange.
 func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	call := r.common()
-	timeout := fmt.Errorf("no whole reply came within %s", c.cfg.RequestTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.RequestTimeout, timeout)
+	timeout := fmt.Errorf("no whole reply came within %s", requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, timeout)
 	defer cancel()
 	req, err := c.newRequest(ctx, call)
 	if err != nil {
@@ -125,7 +124,7 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 		return arrival{}, &failure{fault: fault, class: classRefused}
 	}
 	sent := time.Now()
-	res, err := c.transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
+	res, err := c.cfg.Transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
 	if err != nil {
 		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork}
 	}
@@ -136,8 +135,10 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	}()
 	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
 	if res.StatusCode != http.StatusOK {
-		// What can be read of it is enough: the status says the most.
-		body, _ := io.ReadAll(io.LimitReader(decompressed(res), maxErrorBody))
+		var body []byte
+		if plain, readErr := decompressed(res); readErr == nil { // What can be read of it is enough: the status says the most.
+			body, _ = io.ReadAll(io.LimitReader(plain, maxErrorBody))
+		}
 		failed := c.statusFailure(call, res, body)
 		if failed.fromAPI {
 			c.observeDate(call, res.Header, sent, received)
@@ -151,15 +152,15 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	if err := r.decode(body); err != nil {
 		return arrival{}, c.malformedFailure(call, res, body, err)
 	}
-	date, dated := c.observeDate(call, res.Header, sent, received)
-	return arrival{bytes: len(body), received: received, date: date, dated: dated}, nil
+	date := c.observeDate(call, res.Header, sent, received)
+	return arrival{bytes: len(body), received: received, date: date}, nil
 }
 
 // observeDate takes in the Date of a reply of the API by whose clock windows are planned. Another host has another clock, and so
-// has a proxy.
-func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time) (time.Time, bool) {
+// has a proxy. Zero is no usable Date.
+func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time) time.Time {
 	if !call.endpoint.planned {
-		return time.Time{}, false
+		return time.Time{}
 	}
 	date, ok := c.clock.observe(h, sent, received)
 	if !ok {
@@ -168,7 +169,7 @@ func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time
 				slog.String("hint", "without one the local clock decides how far the API is read; see that it is right"))
 		})
 	}
-	return date, ok
+	return date
 }
 
 // causeOf is the reason why ctx ended, if that is what err is about: transports differ in what they say.
@@ -179,7 +180,7 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// errTooLarge is a reply beyond MaxBody.
+// errTooLarge is a reply beyond the limit.
 var errTooLarge = errors.New("the reply is too large")
 
 // maxErrorBody bounds what is read of a reply that is no page.
@@ -188,54 +189,38 @@ const maxErrorBody = 64 << 10
 // readBody takes in a page's body, decompressed, up to the limit. Each has memory of its own, because rows point into it.
 func (c *Client) readBody(res *http.Response, size int) ([]byte, error) {
 	if res.Header.Get("Content-Encoding") == "" {
-		size = max(size, int(min(res.ContentLength, c.cfg.MaxBody)))
+		size = max(size, int(min(res.ContentLength, c.maxBody)))
 	}
-	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
-	n, err := b.ReadFrom(io.LimitReader(decompressed(res), c.cfg.MaxBody+1))
+	plain, err := decompressed(res)
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	if n > c.cfg.MaxBody {
-		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, c.cfg.MaxBody)
+	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
+	n, err := b.ReadFrom(io.LimitReader(plain, c.maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("read reply: %w", err)
+	}
+	if n > c.maxBody {
+		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, c.maxBody)
 	}
 	return b.Bytes(), nil
 }
 
 // decompressed reads a reply's body as it was before it was compressed for the way.
-func decompressed(res *http.Response) io.Reader {
+func decompressed(res *http.Response) (io.Reader, error) {
 	switch encoding := strings.ToLower(res.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
-		return res.Body
+		return res.Body, nil
 	case "gzip", "x-gzip":
-		return &gunzip{from: res.Body}
-	default:
-		return errorReader{fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))}
-	}
-}
-
-// gunzip decompresses, and gives every error from Read, also that of a wrong beginning.
-type gunzip struct {
-	from io.Reader
-	z    *gzip.Reader
-}
-
-// Read reads what is decompressed.
-func (g *gunzip) Read(b []byte) (int, error) {
-	if g.z == nil {
-		z, err := gzip.NewReader(g.from)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // An empty body is no gzip.
-			}
-			return 0, fmt.Errorf("decompress: %w", err)
+		plain, err := gzip.NewReader(res.Body)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // An empty body is no gzip.
 		}
-		g.z = z
+		if err != nil {
+			return nil, fmt.Errorf("decompress: %w", err)
+		}
+		return plain, nil
+	default:
+		return nil, fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))
 	}
-	return g.z.Read(b)
 }
-
-// errorReader is a reader that cannot read.
-type errorReader struct{ err error }
-
-// Read returns the error.
-func (r errorReader) Read([]byte) (int, error) { return 0, r.err }

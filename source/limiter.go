@@ -100,12 +100,9 @@ func (l *limiter) acquire(ctx context.Context, h handicap) error {
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
-	i := slices.Index(l.queue, w)
-	if i >= 0 {
-		l.queue = slices.Delete(l.queue, i, i+1)
-	}
+	waits := l.dequeue(w)
 	l.mu.Unlock()
-	if i < 0 { // It was granted at the same moment.
+	if !waits { // It was granted at the same moment.
 		l.release()
 	}
 	return ctx.Err()
@@ -119,14 +116,16 @@ func (l *limiter) release() {
 		l.busy = false
 		return
 	}
-	next := 0
-	for i, w := range l.queue {
-		if w.arrived.Before(l.queue[next].arrived) {
-			next = i
-		}
-	}
-	close(l.queue[next].granted)
-	l.queue = slices.Delete(l.queue, next, next+1)
+	next := slices.MinFunc(l.queue, func(a, b *waiter) int { return a.arrived.Compare(b.arrived) })
+	l.dequeue(next)
+	close(next.granted)
+}
+
+// dequeue takes a waiter out of the queue, and reports whether it was in it. The caller holds the lock.
+func (l *limiter) dequeue(w *waiter) bool {
+	before := len(l.queue)
+	l.queue = slices.DeleteFunc(l.queue, func(other *waiter) bool { return other == w })
+	return len(l.queue) < before
 }
 
 // outlives refuses a pause that ends after ctx's deadline.
@@ -139,11 +138,7 @@ func outlives(ctx context.Context, pause time.Duration) error {
 
 // waitPause returns when no pause is under way.
 func (l *limiter) waitPause(ctx context.Context) error {
-	for {
-		pause := l.paused()
-		if pause <= 0 {
-			return nil
-		}
+	for pause := l.paused(); pause > 0; pause = l.paused() {
 		if err := outlives(ctx, pause); err != nil {
 			return err
 		}
@@ -151,6 +146,7 @@ func (l *limiter) waitPause(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // paused is how long the pause still lasts.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -26,9 +27,18 @@ const (
 	testSecret = "b1946ac92492d2347c6235b4d2611184"
 )
 
+// defaults are the settings' own, without the credentials.
+func defaults() Config {
+	return Config{
+		BaseURL: exampleBaseURL, ListsURL: exampleListsURL, TimeZone: time.FixedZone("Asia/Shanghai", 8*60*60),
+		Rate: Rate{Requests: 600, Per: time.Minute}, PageSize: maxPageSize,
+		Poll: 2 * time.Second, Settle: 5 * time.Second, Overlap: 2 * time.Second,
+	}
+}
+
 // testConfig is a config for requests that go to a handler in memory, so that it can be used in a synctest bubble.
 func testConfig(h http.Handler) Config {
-	cfg := Defaults()
+	cfg := defaults()
 	cfg.AppKey, cfg.MasterSecret = testKey, secret.New(testSecret)
 	cfg.BaseURL = "https://report.test/v2"
 	cfg.Transport = inMemory{h}
@@ -79,7 +89,7 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection reset by peer")
 	}
 	res := r.rec.Result()
-	res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.rec.Body.Bytes()), errorReader{io.ErrUnexpectedEOF}))
+	res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(r.rec.Body.Bytes()), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	return res, nil
 }
 

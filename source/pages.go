@@ -74,7 +74,7 @@ func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 		return arrival{}, err
 	}
 	now := arrived.date.Add(dateResolution)
-	if !arrived.dated {
+	if arrived.date.IsZero() {
 		now, _ = p.client.clock.now()
 	}
 	if p.window.End.After(now.Add(-p.client.cfg.Settle)) {
@@ -108,13 +108,17 @@ func (p *pages) accept(page reply, arrived arrival) error {
 		return p.restart(errEndless)
 	}
 	p.seen[p.cursor] = struct{}{}
-	p.expires = arrived.received.Add(p.client.cfg.CursorTTL - min(cursorMargin, p.client.cfg.CursorTTL/4))
+	p.expires = arrived.received.Add(cursorLife - cursorMargin)
 	return nil
 }
 
-// cursorMargin is how long before its end a cursor is given up: it was made before its page came, and the request has to
-// arrive in time.
-const cursorMargin = 3 * time.Second
+const (
+	// cursorLife is how long a cursor lives (API document, request params).
+	cursorLife = 120 * time.Second
+	// cursorMargin is how long before its end a cursor is given up: it was made before its page came, and the request has
+	// to arrive in time.
+	cursorMargin = 3 * time.Second
+)
 
 // Next gives the pages one after another; see [pipeline.Pages].
 func (p *pages) Next(ctx context.Context) (pipeline.Page, error) {

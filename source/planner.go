@@ -106,12 +106,7 @@ func (p planner) half(w pipeline.Window, rows, total int64) time.Duration {
 }
 
 // ceil is the first whole second not before t.
-func ceil(t time.Time) time.Time {
-	if whole := t.Truncate(time.Second); !whole.Equal(t) {
-		return whole.Add(time.Second)
-	}
-	return t
-}
+func ceil(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second) }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -29,16 +29,7 @@ func ParseRate(text string) (Rate, error) {
 
 // rateUnit is the time that a unit stands for; zero for no unit.
 func rateUnit(unit string) time.Duration {
-	switch unit {
-	case "s":
-		return time.Second
-	case "m":
-		return time.Minute
-	case "h":
-		return time.Hour
-	default:
-		return 0
-	}
+	return map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
 }
 
 // String is the form that ParseRate reads; a time that has no unit is written as Go writes it.

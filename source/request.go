@@ -16,13 +16,10 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// request is a call with what it is for. There are three kinds: a [pageRequest] for a window's page, a [probeRequest] for the
-// total or the clock, and an [extraRequest] for lists and statistics. [Client.ask] sends each by the same policy; a kind says
-// only what differs.
+// request is a call with what it is for. There are two kinds: a [pageRequest] for rows, and an [extraRequest] for lists and
+// statistics. [Client.ask] sends each by the same policy; a kind says only what differs.
 type request interface {
 	common() *call
-	// check refuses, when it may be sent at last, a request that has become pointless while it waited.
-	check(now time.Time) error
 	// decode reads a reply of status 200 and keeps what it says.
 	decode(body []byte) error
 	// judge says what a failure means for what the request is for, by changing it.
@@ -40,6 +37,8 @@ type call struct {
 	handicap handicap
 	// latest is until when it may wait to be sent; zero for as long as it takes.
 	latest time.Time
+	// begin, where set, has to be within the API's history still when the request is sent.
+	begin time.Time
 	// sizeHint is about how large the reply will be, where that is known.
 	sizeHint int
 	// tries counts how often it was sent.
@@ -48,11 +47,14 @@ type call struct {
 
 func (c *call) common() *call { return c }
 
-// check has nothing to refuse.
-func (*call) check(time.Time) error { return nil }
-
-// judge leaves a failure as it is.
-func (*call) judge(*failure) {}
+// checkBegin refuses a request for a window whose begin has left the history while it had to wait: how the API answers one is
+// unknown, and the window has to be planned anew in any case.
+func (c *call) checkBegin(now time.Time) error {
+	if c.begin.IsZero() || !c.begin.Before(now.Add(-pipeline.History)) {
+		return nil
+	}
+	return &pipeline.Fault{Class: pipeline.Restart, Op: c.op, Err: errors.New("the window's begin has left the API's history")}
+}
 
 // address is where the request goes, without its query.
 func (c *call) address() string { return c.endpoint.address + c.path }
@@ -66,14 +68,6 @@ type endpoint struct {
 	planned bool
 }
 
-func reportEndpoint(cfg *Config) *endpoint {
-	return &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: defaultBaseURL, planned: true}
-}
-
-func listsEndpoint(cfg *Config) *endpoint {
-	return &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: defaultListsURL}
-}
-
 func (e *endpoint) pathHint() string {
 	return "check " + e.setting + ": it ends with the version, as in " + e.example
 }
@@ -82,35 +76,45 @@ func (e *endpoint) networkHint() string {
 	return "check " + e.setting + " and the network if this lasts"
 }
 
-// rowsCall is a call for rows of a stream.
-func (c *Client) rowsCall(s pipeline.Stream, op, query string) call {
+// pageRequest asks for rows of a stream: for a window's first ones by its bounds, or for those behind a cursor until
+// call.latest.
+type pageRequest struct {
+	call
+
+	// first is set where the reply has to state the total.
+	first    bool
+	pageSize int
+	page     reply
+	// damage is a hash of the damaged rows of the last reply, damaged how many replies in a row had the same.
+	damage  uint64
+	damaged int
+}
+
+func (c *Client) rowsRequest(s pipeline.Stream, op, query string) *pageRequest {
 	h := streamHandicap
 	if s.Kind == pipeline.StreamMessages {
 		h = noHandicap
 	}
-	return call{op: op, stream: s, endpoint: c.report, path: path(s), query: query, handicap: h}
+	return &pageRequest{
+		call:     call{op: op, stream: s, endpoint: c.report, path: path(s), query: query, handicap: h},
+		pageSize: c.cfg.PageSize,
+	}
 }
 
-// pageRequest asks for a page of a window: for the first one by the window's bounds, for another by the cursor of the page before,
-// until call.latest.
-type pageRequest struct {
-	call
-	pageReader
-
-	// begin, where set, has to be within the API's history still when the request is sent.
-	begin     time.Time
-	retention time.Duration
+// windowRequest asks for the first rows of a window, and for what else the reply says: the total, and the server's clock.
+func (c *Client) windowRequest(s pipeline.Stream, w pipeline.Window, count int, op string) *pageRequest {
+	r := c.rowsRequest(s, op, "count="+strconv.Itoa(count)+
+		"&begin_time="+escape(w.Begin.In(c.cfg.TimeZone).Format(timeForm))+
+		"&end_time="+escape(w.End.In(c.cfg.TimeZone).Format(timeForm)))
+	r.first = true
+	return r
 }
 
 // firstPage asks for the first page of a window.
 func (c *Client) firstPage(s pipeline.Stream, w pipeline.Window, op string) *pageRequest {
-	r := &pageRequest{
-		call:       c.rowsCall(s, op, c.firstQuery(w, c.cfg.PageSize)),
-		pageReader: pageReader{first: true, pageSize: c.cfg.PageSize},
-		retention:  c.cfg.Retention,
-	}
+	r := c.windowRequest(s, w, c.cfg.PageSize, op)
 	// A window that is older than the history from the start is the caller's choice; one that gets so is not.
-	if now, _ := c.clock.now(); !w.Begin.Before(now.Add(-c.cfg.Retention)) {
+	if now, _ := c.clock.now(); !w.Begin.Before(now.Add(-pipeline.History)) {
 		r.begin = w.Begin
 	}
 	return r
@@ -118,21 +122,9 @@ func (c *Client) firstPage(s pipeline.Stream, w pipeline.Window, op string) *pag
 
 // nextPage asks for the page behind a cursor, for as long as the cursor lives.
 func (c *Client) nextPage(s pipeline.Stream, cursor string, expires time.Time, op string) *pageRequest {
-	r := &pageRequest{
-		call:       c.rowsCall(s, op, "cursor="+escape(cursor)),
-		pageReader: pageReader{pageSize: c.cfg.PageSize},
-	}
+	r := c.rowsRequest(s, op, "cursor="+escape(cursor))
 	r.latest = expires
 	return r
-}
-
-// check refuses a request for a window whose begin has left the history while it had to wait: how the API answers one is
-// unknown, and the window has to be planned anew in any case.
-func (r *pageRequest) check(now time.Time) error {
-	if r.begin.IsZero() || !r.begin.Before(now.Add(-r.retention)) {
-		return nil
-	}
-	return &pipeline.Fault{Class: pipeline.Restart, Op: r.op, Err: errors.New("the window's begin has left the API's history")}
 }
 
 // judge sends the window back to its start where its cursor is of no use any more. What an expired cursor is answered with is
@@ -161,40 +153,16 @@ func cursorExpired(op string, cause error) *pipeline.Fault {
 	return fault
 }
 
-// probeRequest asks for one row of a window, for what else the reply says: the total, and the server's clock.
-type probeRequest struct {
-	call
-	pageReader
-}
-
-func (c *Client) probe(s pipeline.Stream, w pipeline.Window, op string) *probeRequest {
-	return &probeRequest{
-		call:       c.rowsCall(s, op, c.firstQuery(w, 1)),
-		pageReader: pageReader{first: true, pageSize: c.cfg.PageSize},
-	}
-}
-
-// pageReader reads the replies to a request for rows.
-type pageReader struct {
-	// first is set for a window's first page.
-	first    bool
-	pageSize int
-	page     reply
-	// damage is a hash of the damaged rows of the last reply, damaged how many replies in a row had the same.
-	damage  uint64
-	damaged int
-}
-
 // decode reads a page.
-func (p *pageReader) decode(body []byte) error {
+func (r *pageRequest) decode(body []byte) error {
 	page, err := decodePage(body)
-	if err != nil && p.isDamagedAgain(body) {
+	if err != nil && r.isDamagedAgain(body) {
 		page, err = decodeDamaged(body)
 	}
 	if err == nil {
-		err = page.check(p.first, p.pageSize)
+		err = page.check(r.first, r.pageSize)
 	}
-	p.page = page
+	r.page = page
 	return err
 }
 
@@ -204,7 +172,7 @@ func (p *pageReader) decode(body []byte) error {
 const damagedAfter = 2
 
 // isDamagedAgain reports whether a page's rows are damaged as they were in the replies before.
-func (p *pageReader) isDamagedAgain(body []byte) bool {
+func (r *pageRequest) isDamagedAgain(body []byte) bool {
 	page, err := decodeDamaged(body)
 	if err != nil {
 		return false
@@ -216,11 +184,11 @@ func (p *pageReader) isDamagedAgain(body []byte) bool {
 			h.Write([]byte{'\n'})
 		}
 	}
-	if sum := h.Sum64(); sum != p.damage {
-		p.damage, p.damaged = sum, 0
+	if sum := h.Sum64(); sum != r.damage {
+		r.damage, r.damaged = sum, 0
 	}
-	p.damaged++
-	return p.damaged > damagedAfter
+	r.damaged++
+	return r.damaged > damagedAfter
 }
 
 // extraRequest asks for what is no message: a list, or statistics. What cannot be had by such a request is no reason to stop the
@@ -271,12 +239,6 @@ func path(s pipeline.Stream) string {
 // space is %20, never + (API document, authentication, tips).
 func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
-func (c *Client) firstQuery(w pipeline.Window, count int) string {
-	return "count=" + strconv.Itoa(count) +
-		"&begin_time=" + escape(w.Begin.In(c.cfg.TimeZone).Format(timeForm)) +
-		"&end_time=" + escape(w.End.In(c.cfg.TimeZone).Format(timeForm))
-}
-
 // newRequest makes the HTTP request for a call.
 func (c *Client) newRequest(ctx context.Context, call *call) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, call.address()+"?"+call.query, http.NoBody)
@@ -287,6 +249,6 @@ func (c *Client) newRequest(ctx context.Context, call *call) (*http.Request, err
 	req.Header.Set("Accept", "application/json")
 	// Set here, so that the transport leaves it to readBody to decompress, whose limit holds for what a reply decompresses to.
 	req.Header.Set("Accept-Encoding", "gzip")
-	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("User-Agent", "jmpub")
 	return req, nil
 }

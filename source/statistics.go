@@ -13,21 +13,15 @@ import (
 	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
-// perRequest is how many periods one request asks for (API document, statistics). Of messages it is one at a time, because
-// the counts by type that a reply has besides its rows are of all of them together.
-func perRequest(s pipeline.Stream) int {
-	const mostDays = 60
-	if s.Name == string(pipeline.StreamMessages) {
-		return 1
-	}
-	return mostDays
-}
-
 // Statistics asks for n periods from first on; see [statistics.Source].
 func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []statistics.Row, requests int, err error) {
 	first = pipeline.PeriodOf(first.Unit, first.Begin.In(c.cfg.TimeZone))
+	most := 60 // API document, statistics.
+	if s.Name == string(pipeline.StreamMessages) {
+		most = 1 // The counts by type that a reply has besides its rows are of all of them together.
+	}
 	for n > 0 {
-		count := min(n, perRequest(s))
+		count := min(n, most)
 		rows, sent, err := c.periods(ctx, s, first, count)
 		requests += sent
 		if err != nil {

@@ -19,7 +19,7 @@ func statisticsOf(name string) pipeline.Stream {
 	return pipeline.Stream{Kind: pipeline.StreamStatistics, Name: name}
 }
 
-func shanghai() *time.Location { return Defaults().TimeZone }
+func shanghai() *time.Location { return defaults().TimeZone }
 
 func dayOf(text string) pipeline.Period {
 	p, err := pipeline.ParsePeriod(pipeline.Day, text, shanghai())

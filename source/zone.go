@@ -55,7 +55,7 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 		return err
 	}
 	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
-	oldest := now.Add(-c.cfg.Retention + time.Minute).Truncate(time.Second).UTC()
+	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second).UTC()
 	seen := zoneSamples{shifts: make(map[time.Duration]int)}
 	for span := zoneWindow; !seen.enough() && end.After(oldest); span = min(6*span, pipeline.LongestWindow-time.Second) {
 		w := pipeline.Window{Begin: end.Add(-span), End: end}
@@ -129,8 +129,7 @@ func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.
 			part.End = middle
 		}
 	}
-	r := c.probe(s, part, "look for messages that prove the time zone, in "+part.String())
-	r.query = c.firstQuery(part, min(zoneSeen, c.cfg.PageSize))
+	r := c.windowRequest(s, part, min(zoneSeen, c.cfg.PageSize), "look for messages that prove the time zone, in "+part.String())
 	if _, err := c.ask(ctx, r); err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func (c *consumer) poll(ctx context.Context, client *kgo.Client, until time.Time
 // assign has the client read all partitions, each from where the lake stands, and returns where they end now.
 func (c *consumer) assign(ctx context.Context, client *kgo.Client) (offsets, error) {
 	var topics []string
-	for _, name := range append([]string{topicWindows, topicNotices}, targets...) {
+	for _, name := range append([]string{topicCoverage, topicNotices}, targets...) {
 		topics = append(topics, c.lake.prefix+"."+name)
 	}
 	admin := kadm.NewClient(client)
@@ -102,7 +102,7 @@ func (c *consumer) assign(ctx context.Context, client *kgo.Client) (offsets, err
 	for topic, partitions := range starts {
 		from[topic] = make(map[int32]kgo.Offset)
 		for partition, start := range partitions {
-			at, known := c.lake.state.Offsets.get(topic, partition)
+			at, known := c.lake.state.Offsets[topic][partition]
 			if !known {
 				at = start
 				c.lake.state.Offsets.raise(topic, partition, start)

@@ -22,9 +22,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
+	"github.com/jmpub/jmpub/pipeline"
 	normalized "github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -205,7 +208,7 @@ func (w *world) awaitTopics(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), soak.Patience)
 	defer cancel()
 	for {
-		topics, err := admin.ListTopics(ctx, w.prefix()+".windows", w.prefix()+".checkpoints")
+		topics, err := admin.ListTopics(ctx, w.prefix()+".coverage", w.prefix()+".notices", w.prefix()+".checkpoints")
 		if err == nil && topics.Error() == nil {
 			return
 		}
@@ -231,7 +234,7 @@ func (w *world) forget(t *testing.T) {
 	}
 }
 
-// transaction publishes an event and its ledger record as another jmpub would.
+// transaction publishes a late event with the coverage of its day, as another jmpub would.
 func (w *world) transaction(t *testing.T, id int64, at time.Time, commit bool) {
 	t.Helper()
 	client := w.admin(t, kgo.TransactionalID("late"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -239,10 +242,10 @@ func (w *world) transaction(t *testing.T, id int64, at time.Time, commit bool) {
 	if err := client.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	send := func(topic, value string) *kgo.Record {
+	send := func(topic string, key, value []byte) *kgo.Record {
 		t.Helper()
 		r := &kgo.Record{
-			Topic: w.prefix() + "." + topic, Key: fmt.Append(nil, id), Value: []byte(value),
+			Topic: w.prefix() + "." + topic, Key: key, Value: value,
 			Headers: []kgo.RecordHeader{{Key: "jmpub_stream", Value: []byte("messages")}},
 		}
 		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
@@ -250,11 +253,19 @@ func (w *world) transaction(t *testing.T, id int64, at time.Time, commit bool) {
 		}
 		return r
 	}
-	e := send("group", fmt.Sprintf(`{"msgid":%d,"app_key":%q,"target_type":"group","time":%q}`,
-		id, w.Env["JMPUB_APP_KEY"], at.Format(time.RFC3339)))
-	send("windows", fmt.Sprintf(
-		`{"version":1,"late":true,"app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q,"offsets":[{"topic":%q,"partition":0,"first":%d,"last":%d}]}`,
-		w.Env["JMPUB_APP_KEY"], at.Format(time.RFC3339), at.Add(time.Minute).Format(time.RFC3339), e.Topic, e.Offset, e.Offset))
+	app := w.Env["JMPUB_APP_KEY"]
+	e := send("group", fmt.Append(nil, id), fmt.Appendf(nil, `{"msgid":%d,"app_key":%q,"target_type":"group","time":%q}`,
+		id, app, at.Format(time.RFC3339)))
+	c := pipeline.Coverage{
+		AppKey: app, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}, Day: pipeline.DayOf(at),
+		Hours:   []pipeline.HourCounts{{Hour: at.Hour(), Rows: 1, Published: 1, Late: 1}},
+		Offsets: []pipeline.LastOffset{{Topic: e.Topic, Last: e.Offset}},
+	}
+	value, err := checkpoint.EncodeCoverage(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send("coverage", checkpoint.CoverageKey(app, c.Stream, at), value)
 	if err := client.EndTransaction(t.Context(), kgo.TransactionEndTry(commit)); err != nil {
 		t.Fatal(err)
 	}
@@ -361,7 +372,7 @@ func (w *world) compare(t *testing.T, rows map[int64]found) {
 func (*world) compareRow(t *testing.T, r *sim.Row, e *normalized.Event, at time.Time, got *found) {
 	t.Helper()
 	rebuilt, err := normalized.Rebuild([]byte(got.Event))
-	if err != nil || !normalized.SameRow(rebuilt, r.Raw) {
+	if err != nil || !rawjson.Equal(rebuilt, r.Raw) {
 		t.Errorf("msgid %d: the lake's event gives the row %s, want %s (%v)", r.MsgID, rebuilt, r.Raw, err)
 	}
 	var columns event

@@ -30,10 +30,10 @@ type lake struct {
 	// rows are in no file yet.
 	rows  map[hour][]Row
 	count int
-	// goal is what the ledger said when the goal was set: once reading has come to need, the hours of the settled time are
-	// complete.
+	// goal is what was known when the goal was set: once reading has come to need, the hours of the settled time are complete.
+	// What is known by then may name offsets that reading never reaches while jmpub is ahead of it.
 	goal struct {
-		settled spans
+		settled coverage
 		need    offsets
 	}
 }
@@ -41,23 +41,28 @@ type lake struct {
 // targets are the event topics, without the prefix.
 var targets = []string{"single", "group", "chatroom", "other"} //nolint:gochecknoglobals // A constant.
 
-// The topics that tell how far the history has been read.
+// The topics that tell how far the history has been read, and which streams were removed.
 const (
-	topicWindows = "windows"
-	topicNotices = "notices"
+	topicCoverage = "coverage"
+	topicNotices  = "notices"
 )
 
-// open reads where the lake stands.
+// open reads where the lake stands. Only of the streams that are named their coverage is kept, so for a new one the topic is read from
+// its beginning, which a compacted topic still has.
 func (l *lake) open() error {
 	var err error
 	l.rows, l.count = make(map[hour][]Row), 0
 	if l.state, err = l.disk.open(); err != nil {
 		return err
 	}
-	if !l.from.IsZero() {
-		for _, key := range l.streams {
-			l.state.Covered.add(key, window{End: l.from})
+	maps.DeleteFunc(l.state.Covered, func(key string, _ spans) bool { return !slices.Contains(l.streams, key) })
+	for _, key := range l.streams {
+		settled, known := l.state.Covered[key]
+		if !known {
+			delete(l.state.Offsets, l.prefix+"."+topicCoverage)
+			delete(l.state.Offsets, l.prefix+"."+topicNotices)
 		}
+		l.state.Covered[key] = settled.with(window{End: l.from})
 	}
 	l.setGoal()
 	return nil
@@ -70,7 +75,9 @@ func (l *lake) take(r *kgo.Record) error {
 	switch {
 	case r.Attrs.IsControl(): // The end of a transaction: it only moves the offset.
 		return nil
-	case name == topicWindows || name == topicNotices:
+	case name == topicCoverage && r.Value == nil: // Somebody deleted it; what it said stays true.
+		return nil
+	case name == topicCoverage || name == topicNotices:
 		return l.cover(r)
 	}
 	row, err := newRow(r)
@@ -83,22 +90,20 @@ func (l *lake) take(r *kgo.Record) error {
 	return nil
 }
 
-// cover takes in what the ledger tells.
-func (l *lake) cover(r *kgo.Record) error {
-	record, err := parseLedger(r)
+// cover takes in a record of the coverage or a notice.
+func (l *lake) cover(record *kgo.Record) error {
+	r, err := parseReport(record)
 	if err != nil {
 		return err
 	}
-	w, ok := record.settles()
-	if !ok {
-		return nil
+	if key := r.AppKey + "/" + r.Stream; slices.Contains(l.streams, key) {
+		l.state.Covered[key] = l.state.Covered[key].with(r.settled()...)
 	}
-	l.state.Covered.add(record.AppKey+"/"+record.Stream, w)
-	for _, o := range record.Offsets {
+	for _, o := range r.Offsets {
 		if name := strings.TrimPrefix(o.Topic, l.prefix+"."); name == "rejected" || strings.HasPrefix(name, "statistics.") {
 			continue // No events.
 		}
-		if _, known := l.state.Offsets.get(o.Topic, o.Partition); !known {
+		if _, known := l.state.Offsets[o.Topic][o.Partition]; !known {
 			return fmt.Errorf("events stand in %s/%d, which is not read: if the partition is new, start again; "+
 				"the topics that are read are %s.{%s}", o.Topic, o.Partition, l.prefix, strings.Join(targets, ","))
 		}
@@ -108,7 +113,7 @@ func (l *lake) cover(r *kgo.Record) error {
 }
 
 func (l *lake) setGoal() {
-	l.goal.settled, l.goal.need = l.state.Covered.settled(l.streams), l.state.Need.clone()
+	l.goal.settled, l.goal.need = maps.Clone(l.state.Covered), l.state.Need.clone()
 }
 
 // commit brings everything that was taken to disk, and into the lake whatever hours are complete by that.
@@ -117,14 +122,14 @@ func (l *lake) commit() error {
 		return err
 	}
 	l.state.Install = nil
-	for l.state.Offsets.reached(l.goal.need) {
+	if l.state.Offsets.reached(l.state.Need) {
+		l.setGoal()
+	}
+	if l.state.Offsets.reached(l.goal.need) {
 		if err := l.complete(l.goal.settled); err != nil {
 			return err
 		}
-		before := l.goal.settled
-		if l.setGoal(); l.goal.settled.equal(before) {
-			break
-		}
+		l.setGoal()
 	}
 	return l.disk.save(l.state)
 }
@@ -143,16 +148,15 @@ func (l *lake) stage() error {
 }
 
 // complete makes a file of each hour of the settled time that has staged rows.
-func (l *lake) complete(settled spans) error {
+func (l *lake) complete(settled coverage) error {
 	due := make(map[hour][]stagedFile)
-	var rest []stagedFile
-	for _, s := range l.state.Staged {
-		if s.complete(settled) {
-			due[s.hour] = append(due[s.hour], s)
-		} else {
-			rest = append(rest, s)
+	l.state.Staged = slices.DeleteFunc(l.state.Staged, func(s stagedFile) bool {
+		if !s.complete(settled) {
+			return false
 		}
-	}
+		due[s.hour] = append(due[s.hour], s)
+		return true
+	})
 	hours := slices.SortedFunc(maps.Keys(due), func(a, b hour) int {
 		return cmp.Or(a.Begin.Compare(b.Begin), cmp.Compare(a.Target, b.Target))
 	})
@@ -161,10 +165,7 @@ func (l *lake) complete(settled spans) error {
 			return err
 		}
 	}
-	l.state.Staged = rest
-	for _, w := range settled {
-		l.state.Complete = l.state.Complete.with(w)
-	}
+	l.state.Complete = settled
 	return nil
 }
 

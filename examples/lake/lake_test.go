@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 const (
@@ -27,39 +30,74 @@ func noon() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }
 type topics struct {
 	records map[string]map[int32][]*kgo.Record
 	ids     int64
+	// days is the newest coverage of each day of a stream, by its key.
+	days map[string]*pipeline.Coverage
 }
 
-// window publishes a window with an event in each of the given minutes after noon, as jmpub does, and its ledger record.
-func (p *topics) window(ledgerPartition int32, begin, end int, minutes ...int) {
-	first := make(map[int32]int64)
+// window publishes a window of messages with an event in each of the given minutes after noon, as jmpub does.
+func (p *topics) window(coveragePartition int32, begin, end int, minutes ...int) {
 	last := make(map[int32]int64)
 	for _, minute := range minutes {
 		p.ids++
 		partition := int32(p.ids % 2)
-		at := p.add("jmessage.group", partition, strconv.FormatInt(p.ids, 10), p.event(p.ids, minute))
-		if _, ok := first[partition]; !ok {
-			first[partition] = at
+		last[partition] = p.add("jmessage.group", partition, strconv.FormatInt(p.ids, 10), p.event(p.ids, minute))
+	}
+	p.cover("messages", coveragePartition, begin, begin, end, last)
+}
+
+// cover publishes the coverage of a stream, as with a window that was read up to end but for a gap until read; last are the last offsets
+// of its events by partition. A partition other than that of the records before it is one that the topic was given later.
+func (p *topics) cover(name string, partition int32, gap, read, end int, last map[int32]int64) {
+	var s pipeline.Stream
+	if err := s.UnmarshalText([]byte(name)); err != nil {
+		panic(err)
+	}
+	for begin := pipeline.DayOf(at(gap)); begin.Before(at(end)); begin = begin.Add(24 * time.Hour) {
+		key := string(checkpoint.CoverageKey(app, s, begin))
+		c := p.days[key]
+		if c == nil {
+			c = &pipeline.Coverage{AppKey: app, Stream: s, Day: begin}
+			if p.days == nil {
+				p.days = make(map[string]*pipeline.Coverage)
+			}
+			p.days[key] = c
 		}
-		last[partition] = at
+		c.Gaps, c.Read = within(c, c.Gaps, at(gap), at(read)), within(c, c.Read, at(read), at(end))
+		for partition, offset := range last {
+			c.Offsets = slices.DeleteFunc(c.Offsets, func(o pipeline.LastOffset) bool { return o.Partition == partition })
+			c.Offsets = append(c.Offsets, pipeline.LastOffset{Topic: "jmessage.group", Partition: partition, Last: offset})
+		}
+		value, err := checkpoint.EncodeCoverage(c)
+		if err != nil {
+			panic(err)
+		}
+		p.add("jmessage.coverage", partition, key, string(value))
 	}
-	var ranges []string
-	for partition := range first {
-		ranges = append(ranges, fmt.Sprintf(`{"topic":"jmessage.group","partition":%d,"first":%d,"last":%d}`,
-			partition, first[partition], last[partition]))
-	}
-	p.add("jmessage.windows", ledgerPartition, "", fmt.Sprintf(
-		`{"app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q,"offsets":[%s]}`,
-		app, clock(begin), lastSecond(end), strings.Join(ranges, ",")))
 }
 
-func clock(minute int) string {
-	return noon().Add(time.Duration(minute) * time.Minute).Format(time.RFC3339)
+// within adds to ranges of a day the time from begin to end, as far as it is of that day.
+func within(c *pipeline.Coverage, ranges []pipeline.Window, begin, end time.Time) []pipeline.Window {
+	var all spans
+	for _, r := range ranges {
+		all = all.with(window(r))
+	}
+	if begin.Before(c.Day) {
+		begin = c.Day
+	}
+	if next := c.Day.Add(24 * time.Hour); end.After(next) {
+		end = next
+	}
+	ranges = nil
+	for _, w := range all.with(window{begin, end}) {
+		ranges = append(ranges, pipeline.Window(w))
+	}
+	return ranges
 }
 
-// lastSecond is the last one before a minute.
-func lastSecond(minute int) string {
-	return noon().Add(time.Duration(minute)*time.Minute - time.Second).Format(time.RFC3339)
-}
+// at is a minute after noon.
+func at(minute int) time.Time { return noon().Add(time.Duration(minute) * time.Minute) }
+
+func clock(minute int) string { return at(minute).Format(time.RFC3339) }
 
 // untimed is a minute of an event that has no time.
 const untimed = -1 << 20
@@ -88,14 +126,14 @@ func (p *topics) add(topic string, partition int32, key, value string) int64 {
 
 // read gives the lake up to n records of each partition, from where it stands.
 func (p *topics) read(l *lake, n int) (more bool, err error) {
-	for _, topic := range []string{"jmessage.group", "jmessage.windows", "jmessage.notices"} {
+	for _, topic := range []string{"jmessage.group", "jmessage.coverage", "jmessage.notices"} {
 		for partition := range int32(3) {
 			l.state.Offsets.raise(topic, partition, 0) // As the consumer does for all partitions there are.
 		}
 	}
 	for topic, partitions := range p.records {
 		for partition, records := range partitions {
-			at, _ := l.state.Offsets.get(topic, partition)
+			at := l.state.Offsets[topic][partition]
 			for _, r := range records[at:min(int(at)+n, len(records))] {
 				if err := l.take(r); err != nil {
 					return false, err
@@ -187,18 +225,58 @@ func TestHourIsWrittenOnceItIsCovered(t *testing.T) {
 	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2, 3, 4}})
 }
 
+// TestCoverageAheadOfTheEvents has coverage read one window before the events that it counts, again and again, as where jmpub publishes
+// faster than the lake reads: no hour is written without its last event, and none waits for ever.
+func TestCoverageAheadOfTheEvents(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	l := newLake(t, dir, nil)
+	if _, err := p.read(open(t, l), 0); err != nil {
+		t.Fatal(err)
+	}
+	event := func(id int) *kgo.Record { return p.records["jmessage.group"][int32(id%2)][(id-1)/2] }
+	for id := 1; id <= 6; id++ {
+		p.window(0, id*30-30, id*30, id*30-1)
+		if err := l.take(p.records["jmessage.coverage"][0][id-1]); err != nil {
+			t.Fatal(err)
+		}
+		if id > 1 {
+			if err := l.take(event(id - 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.commit(); err != nil {
+			t.Fatal(err)
+		}
+		for file, ids := range contents(t, dir) {
+			if len(ids) != 2 {
+				t.Errorf("%s was written with %v, before all of its events were read", file, ids)
+			}
+		}
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2}, day + "hour=13/events.parquet": {3, 4}})
+}
+
+func open(t *testing.T, l *lake) *lake {
+	t.Helper()
+	if err := l.open(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func TestWindowThatWasNotSeenYetHoldsItsHourBack(t *testing.T) {
 	dir := t.TempDir()
 	p := &topics{}
 	p.window(0, 0, 30, 1)
-	hidden := &topics{ids: 100, records: p.records}
-	p.window(0, 50, 70, 55) // The one before it stands in another partition.
+	p.window(0, 50, 70, 55) // The one before it is published behind it.
 	l := newLake(t, dir, nil)
 	if err := fill(l, p, 100); err != nil {
 		t.Fatal(err)
 	}
 	want(t, dir, nil)
-	hidden.window(1, 30, 50, 40)
+	p.ids = 100
+	p.window(1, 30, 50, 40)
 	if err := fill(l, p, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -250,10 +328,9 @@ func TestStreamThatWasRemovedIsNotAwaited(t *testing.T) {
 	dir := t.TempDir()
 	p := &topics{}
 	p.window(0, 0, 70, 1)
-	p.add("jmessage.windows", 1, "", fmt.Sprintf(
-		`{"app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q,"offsets":[]}`, app, clock(0), lastSecond(20)))
+	p.cover("groups/10", 1, 0, 0, 20, nil)
 	p.add("jmessage.notices", 0, "", fmt.Sprintf(
-		`{"kind":"removed","app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q}`, app, clock(20), lastSecond(30)))
+		`{"kind":"removed","app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q}`, app, clock(20), clock(30)))
 	l := newLake(t, dir, nil)
 	l.streams = append(l.streams, app+"/groups/10")
 	if err := fill(l, p, 100); err != nil {
@@ -266,13 +343,31 @@ func TestLostTimeDoesNotHoldItsHourBack(t *testing.T) {
 	dir := t.TempDir()
 	p := &topics{}
 	p.window(0, 0, 30, 1)
-	p.window(0, 50, 70, 55)
-	p.add("jmessage.notices", 0, "", fmt.Sprintf(
-		`{"kind":"gap","app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q}`, app, clock(30), lastSecond(50)))
+	p.cover("messages", 0, 30, 50, 55, nil)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, nil) // The hour's last minutes are neither read nor lost.
+	p.window(0, 55, 70, 55)
 	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
 		t.Fatal(err)
 	}
 	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2}})
+}
+
+// TestOtherNoticesSettleNothing: a gap stands in the coverage, and a replay's time may not be published yet.
+func TestOtherNoticesSettleNothing(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 30, 1)
+	for _, kind := range []string{"mismatch", "replay_started", "late_rows", "of a later release"} {
+		p.add("jmessage.notices", 0, "", fmt.Sprintf(
+			`{"kind":%q,"app_key":%q,"stream":"messages","begin_time":%q,"end_time":%q}`, kind, app, clock(0), clock(90)))
+	}
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, nil)
 }
 
 func TestEveryNamedStreamMustCoverTheHour(t *testing.T) {
@@ -285,12 +380,75 @@ func TestEveryNamedStreamMustCoverTheHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, dir, nil)
-	p.add("jmessage.windows", 1, "", fmt.Sprintf(
-		`{"app_key":%q,"stream":"groups/10","begin_time":%q,"end_time":%q,"offsets":[]}`, app, clock(0), lastSecond(60)))
+	p.cover("groups/10", 1, 0, 0, 60, nil)
 	if err := fill(l, p, 100); err != nil {
 		t.Fatal(err)
 	}
 	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1}})
+}
+
+// TestStreamThatIsNamedLater has its coverage read again, which was of no interest before.
+func TestStreamThatIsNamedLater(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 70, 1, 61)
+	p.cover("groups/10", 1, 0, 0, 130, nil)
+	p.cover("groups/11", 1, 0, 0, 130, nil)
+	l := newLake(t, dir, nil)
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.state.Covered) != 1 {
+		t.Errorf("of streams that are not named is kept: %v", l.state.Covered)
+	}
+	p.window(0, 70, 120)
+	l = newLake(t, dir, nil)
+	l.streams = append(l.streams, app+"/groups/10")
+	if err := fill(l, p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1}, day + "hour=13/events.parquet": {2}})
+}
+
+// TestStateStaysSmall: what is kept of a stream does not grow with its history.
+func TestStateStaysSmall(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	for minute := 0; minute < 10*24*60; minute += 300 {
+		p.window(0, minute, minute+300, minute+10)
+	}
+	l := newLake(t, dir, nil)
+	l.now = func() time.Time { return noon().Add(20 * 24 * time.Hour) }
+	if err := fill(l, p, 5); err != nil {
+		t.Fatal(err)
+	}
+	if n, staged := len(l.state.Covered[stream]), len(l.state.Staged); n != 1 || staged != 0 {
+		t.Errorf("the state has %d windows of a history without a hole, and %d staged files", n, staged)
+	}
+}
+
+// TestCoverageThatBeginsAnew is that of a position that was deleted: what was read before stays settled.
+func TestCoverageThatBeginsAnew(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 30, 1)
+	p.days = nil
+	p.window(0, 30, 70, 40)
+	if err := fill(newLake(t, dir, nil), p, 1); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events.parquet": {1, 2}})
+}
+
+// TestDeletedCoverage is a record without a value in the compacted topic.
+func TestDeletedCoverage(t *testing.T) {
+	l := newLake(t, t.TempDir(), nil)
+	if err := l.open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.take(&kgo.Record{Topic: "jmessage.coverage", Key: []byte(stream + "/2026-11-01")}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLateEventsGetFilesOfTheirOwn(t *testing.T) {
@@ -307,6 +465,21 @@ func TestLateEventsGetFilesOfTheirOwn(t *testing.T) {
 	want(t, dir, map[string][]int64{
 		day + "hour=12/events.parquet": {1}, day + "hour=12/events-late-1.parquet": {4}, day + "hour=12/events-late-2.parquet": {6},
 	})
+}
+
+// TestLateEventOfAnHourThatHadNone is late all the same.
+func TestLateEventOfAnHourThatHadNone(t *testing.T) {
+	dir := t.TempDir()
+	p := &topics{}
+	p.window(0, 0, 70)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	p.window(0, 0, 70, 5)
+	if err := fill(newLake(t, dir, nil), p, 100); err != nil {
+		t.Fatal(err)
+	}
+	want(t, dir, map[string][]int64{day + "hour=12/events-late-1.parquet": {1}})
 }
 
 func TestEventThatComesAgainIsLeftOut(t *testing.T) {
@@ -426,14 +599,13 @@ func TestNewPartitionIsNotPassedOver(t *testing.T) {
 	if err := l.open(); err != nil {
 		t.Fatal(err)
 	}
-	err := l.take(p.records["jmessage.windows"][0][0])
+	err := l.take(p.records["jmessage.coverage"][0][0])
 	if err == nil || !strings.Contains(err.Error(), "start again") {
 		t.Errorf("an unread partition: %v, want an error that says what to do", err)
 	}
-	elsewhere := `{"app_key":"a","stream":"messages","begin_time":"2026-11-01T12:00:00Z","end_time":"2026-11-01T12:59:59Z",
-		"offsets":[{"topic":"jmessage.TOPIC","partition":0,"first":1,"last":2}]}`
+	elsewhere := `{"app_key":"a","stream":"messages","day":"2026-11-01","offsets":[{"topic":"jmessage.TOPIC","partition":0,"last":2}]}`
 	for topic, read := range map[string]bool{"rejected": true, "statistics.users": true, "4f7a.group": false} {
-		r := &kgo.Record{Topic: "jmessage.windows", Value: []byte(strings.ReplaceAll(elsewhere, "TOPIC", topic))}
+		r := &kgo.Record{Topic: "jmessage.coverage", Value: []byte(strings.ReplaceAll(elsewhere, "TOPIC", topic))}
 		if err := l.take(r); (err == nil) != read {
 			t.Errorf("a window whose records stand in %s: %v", topic, err)
 		}
@@ -553,7 +725,9 @@ func FuzzTake(f *testing.F) {
 			f.Add(strings.TrimPrefix(topic, "jmessage."), []byte("1"), records[0].Value)
 		}
 	}
-	f.Add("windows", []byte(""), []byte(`{"app_key":"a","stream":"s","begin_time":"2026-11-01T12:00:00Z","end_time":"2026-11-01T11:00:00Z"}`))
+	f.Add("coverage", []byte(""), []byte(strings.ReplaceAll(
+		`{"app_key":"APP","stream":"messages","read":[{"begin_time":"2026-11-01T12:00:00Z","end_time":"2026-11-01T11:00:00Z"}]}`, "APP", app)))
+	f.Add("notices", []byte(""), []byte(`{"kind":"removed","app_key":"a","stream":"s","begin_time":"9999-12-31T23:59:59Z"}`))
 	f.Add("group", []byte("1"), []byte(`{"time":"9999-99-99T00:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, topic string, key, value []byte) {
 		l := newLake(t, t.TempDir(), nil)

@@ -2,8 +2,8 @@
 //
 //	lake -brokers 127.0.0.1:9092 -dir lake -streams 4f7aef34fb361292c566a1cd/messages
 //
-// An hour is complete when committed windows of every stream cover all of it, which the topic jmessage.windows tells. Events
-// that come after that are added in files of their own. Whatever happens to the process, each event is in the lake once.
+// An hour is complete when all of it was read of every stream, as the topic jmessage.coverage says. Events that come after that
+// are added in files of their own. Whatever happens to the process, each event is in the lake once.
 package main
 
 import (

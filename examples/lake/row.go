@@ -122,6 +122,6 @@ func (h hour) folder() string {
 }
 
 // complete tells that nothing is expected for the hour once everything of the settled time has been read.
-func (h hour) complete(settled spans) bool {
+func (h hour) complete(settled coverage) bool {
 	return h.Begin.IsZero() || settled.cover(window{h.Begin, h.Begin.Add(time.Hour)})
 }

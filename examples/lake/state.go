@@ -17,11 +17,11 @@ type state struct {
 	Commit int `json:"commit"`
 	// Offsets is where reading goes on. Whatever stands before is in a staged file or in the lake.
 	Offsets offsets `json:"offsets"`
-	// Covered and Need are what the ledger has told so far: which time is settled, and up to where its events stand.
+	// Covered and Need are what was read of jmessage.coverage: which time is settled, and up to where its events stand.
 	Covered coverage `json:"covered"`
 	Need    offsets  `json:"need"`
 	// Complete is the time whose hours are in the lake. A row of such an hour that comes now is late.
-	Complete spans `json:"complete"`
+	Complete coverage `json:"complete"`
 	// Staged files hold the rows of hours that are not complete.
 	Staged []stagedFile `json:"staged"`
 	// Install are files that belong into the lake and may not have been moved there yet.

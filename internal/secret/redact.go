@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -58,27 +59,14 @@ func written(text string) []string {
 	asJSON := string(quoted[1 : len(quoted)-1])
 	// Marshal also escapes what only HTML needs.
 	plainJSON := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(asJSON)
-	query, path := url.QueryEscape(text), url.PathEscape(text)
-	forms := []string{
-		text, asJSON, plainJSON, slashed(asJSON), slashed(plainJSON), html.EscapeString(text),
-		query, strings.ReplaceAll(query, "+", "%20"), path,
+	forms := []string{text, html.EscapeString(text)}
+	for _, form := range []string{asJSON, plainJSON} {
+		forms = append(forms, form, strings.ReplaceAll(form, "/", `\/`)) // Some writers escape slashes.
 	}
-	for _, escaped := range []string{query, strings.ReplaceAll(query, "+", "%20"), path} {
-		forms = append(forms, lowerHex(escaped))
+	query := url.QueryEscape(text)
+	digits := regexp.MustCompile("%[0-9A-F]{2}")
+	for _, form := range []string{query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(text)} {
+		forms = append(forms, form, digits.ReplaceAllStringFunc(form, strings.ToLower)) // Some write small digits.
 	}
 	return forms
-}
-
-// slashed escapes the slashes in JSON, as some writers do.
-func slashed(quoted string) string { return strings.ReplaceAll(quoted, "/", `\/`) }
-
-// lowerHex writes the digits of percent escapes small, as some writers do.
-func lowerHex(escaped string) string {
-	b := []byte(escaped)
-	for i := range b {
-		if (i >= 1 && escaped[i-1] == '%' || i >= 2 && escaped[i-2] == '%') && 'A' <= b[i] && b[i] <= 'F' {
-			b[i] += 'a' - 'A'
-		}
-	}
-	return string(b)
 }

@@ -44,9 +44,6 @@ func (s Secret) String() string {
 	return Mask
 }
 
-// GoString hides the secret from %#v of what contains it.
-func (s Secret) GoString() string { return s.String() }
-
 // Format hides the secret from every verb. Without it a wrong one, such as %d, would show what is inside.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 

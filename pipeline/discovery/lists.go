@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,12 +108,13 @@ func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, remov
 	listed := make(map[pipeline.Stream]bool, len(listing.Streams))
 	for _, s := range listing.Streams {
 		listed[s] = true
-		if _, known := l.known[s]; !known && !l.refused[s] {
+		if l.refused[s] {
+			continue
+		}
+		if _, known := l.known[s]; !known {
 			added = append(added, s)
 		}
-		if !l.refused[s] {
-			l.known[s] = 0
-		}
+		l.known[s] = 0
 	}
 	if !listing.Whole {
 		return added, nil // Whatever is not in it may have been missed.
@@ -138,15 +140,11 @@ func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, remov
 // interleave merges lists, one of each alternately.
 func interleave(lists [][]pipeline.Stream) []pipeline.Stream {
 	var merged []pipeline.Stream
-	for i := 0; ; i++ {
-		before := len(merged)
+	for i := 0; len(lists) > 0; i++ {
+		lists = slices.DeleteFunc(lists, func(list []pipeline.Stream) bool { return i == len(list) })
 		for _, list := range lists {
-			if i < len(list) {
-				merged = append(merged, list[i])
-			}
-		}
-		if len(merged) == before {
-			return merged
+			merged = append(merged, list[i])
 		}
 	}
+	return merged
 }

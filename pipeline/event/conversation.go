@@ -23,17 +23,17 @@ import (
 func (n *Normalizer) appendConversation(b []byte, target Target) ([]byte, span) {
 	r := &n.row
 	n.conversation = n.conversation[:0]
-	targetType, to := r.text(fieldTargetType), r.id(fieldTargetID)
+	targetType, to := r.targetType.text(), r.targetID.id()
 	if len(to) == 0 || len(targetType) == 0 {
 		return b, span{}
 	}
 	if target == TargetSingle {
-		from := r.id(fieldFromID)
+		from := r.fromID.id()
 		if len(from) == 0 {
 			return b, span{}
 		}
 		n.conversation = append(n.conversation, "single:"...)
-		fromApp, toApp := r.text(fieldFromAppKey), r.text(fieldTargetAppKey)
+		fromApp, toApp := r.fromAppKey.text(), r.targetAppKey.text()
 		if len(fromApp) == 0 || len(toApp) == 0 || bytes.Equal(fromApp, toApp) {
 			fromApp, toApp = nil, nil
 		}

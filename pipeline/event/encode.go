@@ -10,33 +10,33 @@ import (
 // object writes over the last.
 func (n *Normalizer) event(msgID int64, size int) Event {
 	r := &n.row
-	e := Event{MsgID: msgID, Target: targetOf(r.text(fieldTargetType))}
+	e := Event{MsgID: msgID, Target: TargetNamed(string(r.targetType.text()))}
 	b := n.chunk.open(size)
 
-	r.place(fieldMsgID)
-	b = appendMember(b, `{"msgid":`, r.values[fieldMsgID])
+	r.msgID.placed = true
+	b = appendMember(b, `{"msgid":`, r.msgID.value)
 	b = append(b, n.appKey...)
-	b = r.appendString(b, `"target_type":`, fieldTargetType)
-	b = r.appendString(b, `"msg_type":`, fieldMsgType)
+	b = r.targetType.appendString(b, `"target_type":`)
+	b = r.msgType.appendString(b, `"msg_type":`)
 
 	b, conversation := n.appendConversation(b, e.Target)
 	b, clock := n.appendTimes(b, &e)
 
 	from := len(b)
 	b = append(b, `"from":{`...)
-	b = r.appendID(b, fieldFromID)
-	b = r.appendString(b, `"name":`, fieldFromName)
-	b = r.appendString(b, `"type":`, fieldFromType)
-	b = r.appendString(b, `"platform":`, fieldFromPlatform)
-	b = r.appendString(b, `"app_key":`, fieldFromAppKey)
-	b = closeObject(b, from, `"from":{`)
+	b = r.fromID.appendID(b)
+	b = r.fromName.appendString(b, `"name":`)
+	b = r.fromType.appendString(b, `"type":`)
+	b = r.fromPlatform.appendString(b, `"platform":`)
+	b = r.fromAppKey.appendString(b, `"app_key":`)
+	b = closeList(b, from, `"from":{`, '}')
 
 	target := len(b)
 	b = append(b, `"target":{`...)
-	b = r.appendID(b, fieldTargetID)
-	b = r.appendString(b, `"name":`, fieldTargetName)
-	b = r.appendString(b, `"app_key":`, fieldTargetAppKey)
-	b = closeObject(b, target, `"target":{`)
+	b = r.targetID.appendID(b)
+	b = r.targetName.appendString(b, `"name":`)
+	b = r.targetAppKey.appendString(b, `"app_key":`)
+	b = closeList(b, target, `"target":{`, '}')
 
 	b = r.appendCrossApp(b)
 	b = r.appendBody(b)
@@ -66,55 +66,38 @@ func (s span) of(b []byte) []byte {
 	return b[s.from:s.to:s.to]
 }
 
-// closeObject ends the object that was begun at start with open, and takes it back if it has no member.
-func closeObject(b []byte, start int, open string) []byte {
+// closeList ends the object or array that was begun at start with open, and takes it back if it has nothing in it.
+func closeList(b []byte, start int, open string, bracket byte) []byte {
 	if len(b) == start+len(open) {
 		return b[:start]
 	}
-	b[len(b)-1] = '}'
+	b[len(b)-1] = bracket
 	return append(b, ',')
 }
 
-// targetOf is the topic that a target_type asks for.
-func targetOf(targetType []byte) Target {
-	switch string(targetType) {
-	case "single":
-		return TargetSingle
-	case "group":
-		return TargetGroup
-	case "chatroom":
-		return TargetChatroom
-	default:
-		return TargetOther
-	}
-}
-
 // appendString writes a field that is a string under the name it has in the event.
-func (r *row) appendString(b []byte, name string, f field) []byte {
-	if !isString(r.values[f]) {
-		return b
-	}
-	r.place(f)
-	return appendMember(b, name, r.values[f])
+func (f *field) appendString(b []byte, name string) []byte {
+	f.placed = f.placed || isString(f.value)
+	return appendString(b, name, f.value)
 }
 
 // appendID writes an id. A number cannot be distinguished from a string in the event, so it stays in attributes too.
-func (r *row) appendID(b []byte, f field) []byte {
-	if !isDigits(r.values[f]) {
-		return r.appendString(b, `"id":`, f)
+func (f *field) appendID(b []byte) []byte {
+	if !isDigits(f.value) {
+		return f.appendString(b, `"id":`)
 	}
 	b = append(b, `"id":"`...)
-	b = append(b, r.values[f]...)
+	b = append(b, f.value...)
 	return append(b, `",`...)
 }
 
 // appendCrossApp writes msg_level, whose two known values tell whether the message crosses apps.
 func (r *row) appendCrossApp(b []byte) []byte {
-	level := string(r.values[fieldMsgLevel])
+	level := string(r.msgLevel.value)
 	if level != "0" && level != "1" {
 		return b
 	}
-	r.place(fieldMsgLevel)
+	r.msgLevel.placed = true
 	b = append(b, `"cross_app":`...)
 	b = strconv.AppendBool(b, level == "1")
 	return append(b, ',')
@@ -122,12 +105,12 @@ func (r *row) appendCrossApp(b []byte) []byte {
 
 // appendBody writes what is taken out of the body, and the body itself.
 func (r *row) appendBody(b []byte) []byte {
-	body := r.values[fieldMsgBody]
+	body := r.msgBody.value
 	if body == nil {
 		return b
 	}
-	b = appendDerived(r.reader, b, r.text(fieldMsgType), body)
-	r.place(fieldMsgBody)
+	b = appendDerived(r.reader, b, r.msgType.text(), body)
+	r.msgBody.placed = true
 	return appendMember(b, `"msg_body":`, body)
 }
 
@@ -137,7 +120,7 @@ func (r *row) appendAttributes(b []byte) []byte {
 	b = append(b, `"attributes":{`...)
 	for i := range r.members {
 		m := &r.members[i]
-		if r.isPlaced(m.field) {
+		if m.field != nil && m.field.placed {
 			continue
 		}
 		b = append(b, m.quoted...)
@@ -145,7 +128,7 @@ func (r *row) appendAttributes(b []byte) []byte {
 		b = append(b, m.value...)
 		b = append(b, ',')
 	}
-	return closeObject(b, start, `"attributes":{`)
+	return closeList(b, start, `"attributes":{`, '}')
 }
 
 // appendQuoted writes a text as a JSON string. plain tells that it stands there as it is.

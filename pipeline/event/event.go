@@ -2,8 +2,6 @@
 // it cannot be one, and an event back into its row. It is pure: the same bytes in, the same bytes out.
 package event
 
-import "fmt"
-
 // Target is the topic that an event goes to, by the row's target_type.
 type Target uint8
 
@@ -19,18 +17,7 @@ const (
 
 // String is the target's part of the topic name.
 func (t Target) String() string {
-	switch t {
-	case TargetSingle:
-		return "single"
-	case TargetGroup:
-		return "group"
-	case TargetChatroom:
-		return "chatroom"
-	case TargetOther:
-		return "other"
-	default:
-		return fmt.Sprintf("target(%d)", uint8(t))
-	}
+	return [TargetCount]string{"single", "group", "chatroom", "other"}[t]
 }
 
 // TargetNamed is the target of events with a target_type.

@@ -6,11 +6,11 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-func ExampleNormalize() {
+func ExampleNormalizer_Normalize() {
 	row := []byte(`{"msgid":2456348996,"msg_type":"text","msg_body":{"text":"hello","extras":{}},
 		"from_type":"user","from_id":"user_0002","target_type":"single","target_id":"user_0001",
 		"create_time":1553222785,"msg_ctime":1553222785613,"msg_level":0,"version":1}`)
-	e, rejection := event.Normalize("4f7aef34fb361292c566a1cd", row)
+	e, rejection := event.NewNormalizer("4f7aef34fb361292c566a1cd").Normalize(row)
 	if rejection != nil {
 		fmt.Println(rejection.Reason, rejection.Detail)
 		return
@@ -22,8 +22,8 @@ func ExampleNormalize() {
 	// {"msgid":2456348996,"app_key":"4f7aef34fb361292c566a1cd","target_type":"single","msg_type":"text","conversation_id":"single:user_0001|user_0002","time":"2019-03-22T02:46:25.613Z","client_time":"2019-03-22T02:46:25Z","from":{"id":"user_0002","type":"user"},"target":{"id":"user_0001"},"cross_app":false,"text":"hello","msg_body":{"text":"hello","extras":{}},"attributes":{"version":1}}
 }
 
-func ExampleNormalize_rejected() {
-	_, rejection := event.Normalize("4f7aef34fb361292c566a1cd", []byte(`{"msgid":2.456e9}`))
+func ExampleNormalizer_Normalize_rejected() {
+	_, rejection := event.NewNormalizer("4f7aef34fb361292c566a1cd").Normalize([]byte(`{"msgid":2.456e9}`))
 	fmt.Println(rejection.Reason)
 	fmt.Println(rejection.Detail)
 	// Output:
@@ -32,8 +32,7 @@ func ExampleNormalize_rejected() {
 }
 
 func ExampleRebuild() {
-	e, _ := event.Normalize("4f7aef34fb361292c566a1cd",
-		[]byte(`{"msgid":7, "target_id":10055201, "create_time":1553222785, "version":1}`))
+	e, _ := event.NewNormalizer("4f7aef34fb361292c566a1cd").Normalize([]byte(`{"msgid":7, "target_id":10055201, "create_time":1553222785, "version":1}`))
 	row, err := event.Rebuild(e.Value)
 	if err != nil {
 		fmt.Println(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -25,7 +26,7 @@ type failer interface {
 func checkNormalized(t failer, row []byte) {
 	t.Helper()
 	before := bytes.Clone(row)
-	e, rejection := event.Normalize(appKey, row)
+	e, rejection := event.NewNormalizer(appKey).Normalize(row)
 	if !bytes.Equal(row, before) {
 		t.Fatalf("the row was changed: %q", row)
 	}
@@ -158,7 +159,7 @@ func checkEvent(t failer, row []byte, e event.Event) {
 	if err != nil {
 		t.Fatalf("rebuild %s: %v", e.Value, err)
 	}
-	if !event.SameRow(rebuilt, row) {
+	if !rawjson.Equal(rebuilt, row) {
 		t.Fatalf("row     %s\nevent   %s\nrebuilt %s", row, e.Value, rebuilt)
 	}
 }

@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"errors"
-	"unicode/utf8"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
 )
@@ -17,8 +16,8 @@ var (
 type member struct {
 	// quoted is the name in its quotes.
 	quoted, value []byte
-	// field is set by what reads a row.
-	field field
+	// field is set by what reads a row; nil where the member has no place of its own in the event.
+	field *field
 }
 
 // name is the decoded name. One that is no text is equal only to the same name.
@@ -52,15 +51,6 @@ func nextMember(r *rawjson.Reader, m *member) bool {
 	}
 	m.quoted, m.value = r.QuotedName(), r.Value()
 	return r.Err() == nil
-}
-
-// compactJSON appends a JSON value (RFC 8259, UTF-8, at most 10,000 levels deep) as written, without its insignificant
-// whitespace.
-func compactJSON(dst, value []byte) ([]byte, error) {
-	if !utf8.Valid(value) {
-		return dst, errUTF8
-	}
-	return rawjson.Lenient().AppendCompact(dst, value)
 }
 
 // hasSpace tells whether a value may hold insignificant whitespace. A blank may also stand in one of its strings.

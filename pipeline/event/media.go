@@ -2,92 +2,70 @@ package event
 
 import "github.com/jmpub/jmpub/internal/rawjson"
 
-// bodyField is a member of a msg_body, or of one of its parts, that the event shows in a place of its own.
-type bodyField uint8
+// body has the members of a msg_body, or of one of its parts, that the event shows in a place of their own, as JSON; nil or
+// empty where absent.
+type body struct {
+	text, mediaID, crc32, width, height, format, size, fileName, duration, hash, link []byte
+	video, thumb                                                                      []byte
+	latitude, longitude, scale, label                                                 []byte
+}
 
-const (
-	bodyText bodyField = iota
-	bodyMediaID
-	bodyCRC32
-	bodyWidth
-	bodyHeight
-	bodyFormat
-	bodySize
-	bodyFileName
-	bodyDuration
-	bodyHash
-	bodyLink
-	bodyVideo
-	bodyThumb
-	bodyLatitude
-	bodyLongitude
-	bodyScale
-	bodyLabel
-	bodyFieldCount
-)
-
-// bodyFieldOf finds the member by its name; bodyFieldCount where it has no place.
-func bodyFieldOf(name []byte) bodyField {
+// named finds the member by its name; nil where it has no place.
+func (v *body) named(name []byte) *[]byte {
 	switch string(name) {
 	case "text":
-		return bodyText
+		return &v.text
 	case "media_id":
-		return bodyMediaID
+		return &v.mediaID
 	case "media_crc32":
-		return bodyCRC32
+		return &v.crc32
 	case "width":
-		return bodyWidth
+		return &v.width
 	case "height":
-		return bodyHeight
+		return &v.height
 	case "format":
-		return bodyFormat
+		return &v.format
 	case "fsize":
-		return bodySize
+		return &v.size
 	case "fname":
-		return bodyFileName
+		return &v.fileName
 	case "duration":
-		return bodyDuration
+		return &v.duration
 	case "hash":
-		return bodyHash
+		return &v.hash
 	case "img_link":
-		return bodyLink
+		return &v.link
 	case "video":
-		return bodyVideo
+		return &v.video
 	case "thumb":
-		return bodyThumb
+		return &v.thumb
 	case "latitude":
-		return bodyLatitude
+		return &v.latitude
 	case "longitude":
-		return bodyLongitude
+		return &v.longitude
 	case "scale":
-		return bodyScale
+		return &v.scale
 	case "label":
-		return bodyLabel
+		return &v.label
 	default:
-		return bodyFieldCount
+		return nil
 	}
 }
 
-// body has the members of a msg_body, or of one of its parts, as JSON; nil where absent. A name that stands twice is
-// taken as absent, because which one is meant is unknown; the body as a whole keeps both.
-type body [bodyFieldCount][]byte
-
-// read takes the members out of a value; one that is no object has none.
+// read takes the members out of a value; one that is no object has none. A name that stands twice is taken as absent,
+// because which one is meant is unknown; the body as a whole keeps both.
 func (v *body) read(reader *rawjson.Reader, value []byte) {
 	if !isObject(value) {
 		return
 	}
-	var seen uint32
 	openObject(reader, value)
 	for m := (member{}); nextMember(reader, &m); {
-		f := bodyFieldOf(rawjson.Unquote(m.quoted))
-		switch {
-		case f == bodyFieldCount:
-		case seen&(1<<f) != 0:
-			v[f] = nil
+		switch place := v.named(rawjson.Unquote(m.quoted)); {
+		case place == nil:
+		case *place != nil:
+			*place = []byte{}
 		default:
-			seen |= 1 << f
-			v[f] = m.value
+			*place = m.value
 		}
 	}
 }
@@ -100,13 +78,13 @@ func appendDerived(reader *rawjson.Reader, b, msgType, value []byte) []byte {
 	switch string(msgType) {
 	case "text":
 		v.read(reader, value)
-		return v.appendString(b, `"text":`, bodyText)
+		return appendString(b, `"text":`, v.text)
 	case "image", "voice", "file":
 		v.read(reader, value)
 		start := len(b)
 		b = append(b, `"media":[`...)
 		b = v.appendMedium(b, string(msgType))
-		return closeArray(b, start, `"media":[`)
+		return closeList(b, start, `"media":[`, ']')
 	case "video":
 		v.read(reader, value)
 		return v.appendVideo(reader, b)
@@ -114,11 +92,11 @@ func appendDerived(reader *rawjson.Reader, b, msgType, value []byte) []byte {
 		v.read(reader, value)
 		start := len(b)
 		b = append(b, `"location":{`...)
-		b = v.appendNumber(b, `"latitude":`, bodyLatitude)
-		b = v.appendNumber(b, `"longitude":`, bodyLongitude)
-		b = v.appendNumber(b, `"scale":`, bodyScale)
-		b = v.appendString(b, `"label":`, bodyLabel)
-		return closeObject(b, start, `"location":{`)
+		b = appendNumber(b, `"latitude":`, v.latitude)
+		b = appendNumber(b, `"longitude":`, v.longitude)
+		b = appendNumber(b, `"scale":`, v.scale)
+		b = appendString(b, `"label":`, v.label)
+		return closeList(b, start, `"location":{`, '}')
 	default:
 		return b
 	}
@@ -128,18 +106,18 @@ func appendDerived(reader *rawjson.Reader, b, msgType, value []byte) []byte {
 func (v *body) appendVideo(reader *rawjson.Reader, b []byte) []byte {
 	start := len(b)
 	b = append(b, `"media":[`...)
-	if isObject(v[bodyVideo]) {
+	if isObject(v.video) {
 		var video body
-		video.read(reader, v[bodyVideo])
-		if isNumber(v[bodyDuration]) {
-			video[bodyDuration] = v[bodyDuration]
+		video.read(reader, v.video)
+		if isNumber(v.duration) {
+			video.duration = v.duration
 		}
 		b = video.appendMedium(b, "video")
 	}
 	var thumb body
-	thumb.read(reader, v[bodyThumb])
+	thumb.read(reader, v.thumb)
 	b = thumb.appendMedium(b, "image")
-	return closeArray(b, start, `"media":[`)
+	return closeList(b, start, `"media":[`, ']')
 }
 
 // appendMedium writes one element of media, or nothing where the part has no member of one. The API gives a link to
@@ -147,21 +125,21 @@ func (v *body) appendVideo(reader *rawjson.Reader, b []byte) []byte {
 func (v *body) appendMedium(b []byte, kind string) []byte {
 	start := len(b)
 	b = append(b, '{')
-	b = v.appendString(b, `"media_id":`, bodyMediaID)
+	b = appendString(b, `"media_id":`, v.mediaID)
 	b = append(b, `"kind":"`...)
 	b = append(b, kind...)
 	b = append(b, `",`...)
-	b = v.appendString(b, `"format":`, bodyFormat)
-	b = v.appendNumber(b, `"size":`, bodySize)
-	b = v.appendNumber(b, `"crc32":`, bodyCRC32)
-	b = v.appendNumber(b, `"width":`, bodyWidth)
-	b = v.appendNumber(b, `"height":`, bodyHeight)
-	b = v.appendNumber(b, `"duration":`, bodyDuration)
-	b = v.appendString(b, `"name":`, bodyFileName)
-	b = v.appendString(b, `"hash":`, bodyHash)
+	b = appendString(b, `"format":`, v.format)
+	b = appendNumber(b, `"size":`, v.size)
+	b = appendNumber(b, `"crc32":`, v.crc32)
+	b = appendNumber(b, `"width":`, v.width)
+	b = appendNumber(b, `"height":`, v.height)
+	b = appendNumber(b, `"duration":`, v.duration)
+	b = appendString(b, `"name":`, v.fileName)
+	b = appendString(b, `"hash":`, v.hash)
 	switch bare := start + len(`{"kind":"",`) + len(kind); {
-	case isString(v[bodyLink]):
-		b = v.appendString(b, `"url":`, bodyLink)
+	case isString(v.link):
+		b = appendString(b, `"url":`, v.link)
 	case len(b) == bare:
 		return b[:start]
 	default:
@@ -171,27 +149,18 @@ func (v *body) appendMedium(b []byte, kind string) []byte {
 	return append(b, ',')
 }
 
-// closeArray ends the array that was begun at start with open, and takes it back if it has no element.
-func closeArray(b []byte, start int, open string) []byte {
-	if len(b) == start+len(open) {
-		return b[:start]
-	}
-	b[len(b)-1] = ']'
-	return append(b, ',')
-}
-
-func (v *body) appendString(b []byte, name string, f bodyField) []byte {
-	if !isString(v[f]) {
+func appendString(b []byte, name string, value []byte) []byte {
+	if !isString(value) {
 		return b
 	}
-	return appendMember(b, name, v[f])
+	return appendMember(b, name, value)
 }
 
-func (v *body) appendNumber(b []byte, name string, f bodyField) []byte {
-	if !isNumber(v[f]) {
+func appendNumber(b []byte, name string, value []byte) []byte {
+	if !isNumber(value) {
 		return b
 	}
-	return appendMember(b, name, v[f])
+	return appendMember(b, name, value)
 }
 
 // appendMember writes a member whose name is given with its quotes and colon.

@@ -8,12 +8,6 @@ import (
 	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
-// Normalize turns a row of an app into an event, or into a rejection that says why it cannot be one. See
-// [Normalizer.Normalize]; many rows are cheaper through one [Normalizer].
-func Normalize(appKey string, row []byte) (Event, *Rejection) {
-	return NewNormalizer(appKey).Normalize(row)
-}
-
 // Normalizer turns the rows of one app into events. It owns the memory that it works in, so a row costs next to no
 // allocation. Not safe for concurrent use.
 type Normalizer struct {
@@ -47,7 +41,7 @@ func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	if reason != "" {
 		return Event{}, rejected(row, reason, detail)
 	}
-	msgid := n.row.values[fieldMsgID]
+	msgid := n.row.msgID.value
 	if msgid == nil {
 		return Event{}, rejected(row, ReasonMsgIDAbsent, "the row has no msgid")
 	}

@@ -50,7 +50,7 @@ func TestNormalizeGolden(t *testing.T) {
 // render writes what becomes of a row for people.
 func render(tb testing.TB, row []byte) []byte {
 	tb.Helper()
-	e, rejection := event.Normalize(appKey, row)
+	e, rejection := event.NewNormalizer(appKey).Normalize(row)
 	if rejection != nil {
 		id := "msgid unknown"
 		if rejection.HasMsgID {
@@ -113,7 +113,7 @@ func TestNormalizeDepth(t *testing.T) {
 			value := strings.Repeat("[", test.levels) + strings.Repeat("]", test.levels)
 			row := fmt.Appendf(nil, `{"msgid":1,"%s":%s}`, test.field, value)
 			checkNormalized(t, row)
-			_, rejection := event.Normalize(appKey, row)
+			_, rejection := event.NewNormalizer(appKey).Normalize(row)
 			if got := reasonOf(rejection); got != test.reason {
 				t.Errorf("reason %q, want %q", got, test.reason)
 			}
@@ -141,11 +141,11 @@ func TestNormalizeManyFields(t *testing.T) {
 	}
 	unique := append(bytes.Clone(b.Bytes()), '}')
 	checkNormalized(t, unique)
-	if _, rejection := event.Normalize(appKey, unique); rejection != nil {
+	if _, rejection := event.NewNormalizer(appKey).Normalize(unique); rejection != nil {
 		t.Errorf("rejected: %s", rejection.Detail)
 	}
 	b.WriteString(`,"field_77":0}`)
-	_, rejection := event.Normalize(appKey, b.Bytes())
+	_, rejection := event.NewNormalizer(appKey).Normalize(b.Bytes())
 	if got := reasonOf(rejection); got != event.ReasonDuplicateField {
 		t.Errorf("reason %q, want %q", got, event.ReasonDuplicateField)
 	}

@@ -138,7 +138,7 @@ func TestConversationIDs(t *testing.T) {
 		if err != nil {
 			t.Fatalf("make row: %v", err)
 		}
-		e, rejection := event.Normalize(appKey, row)
+		e, rejection := event.NewNormalizer(appKey).Normalize(row)
 		if rejection != nil {
 			t.Fatalf("rejected: %s", rejection.Detail)
 		}

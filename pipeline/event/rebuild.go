@@ -4,17 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
-// Rebuild gives back the row that became the event with this value: a JSON object with the same names and values (in the
-// sense of [SameRow]), in an order of its own. Each field is taken from its place, and what stands in `attributes`
-// outranks it. An error means that the value is no event that [Normalize] made.
+// Rebuild gives back the row that became the event with this value: a JSON object with the same names and values, in an
+// order of its own. Each field is taken from its place, and what stands in `attributes` outranks it. An error means that
+// the value is no event that [Normalizer.Normalize] made.
 func Rebuild(value []byte) ([]byte, error) {
-	compact, err := compactJSON(nil, value)
+	if !utf8.Valid(value) {
+		return nil, fmt.Errorf("rebuild row: %w", errUTF8)
+	}
+	compact, err := rawjson.Lenient().AppendCompact(nil, value)
 	if err != nil {
 		return nil, fmt.Errorf("rebuild row: %w", err)
 	}
@@ -31,9 +36,7 @@ func Rebuild(value []byte) ([]byte, error) {
 	r.outranked = objectOf(attributes)
 	r.row = append(r.row, '{')
 	for _, name := range []string{"msgid", "target_type", "msg_type", "msg_body"} {
-		if v := r.event[name]; v != nil {
-			r.put(name, v)
-		}
+		r.put(name, r.event[name])
 	}
 	if err := r.putClocks(); err != nil {
 		return nil, fmt.Errorf("rebuild row: %w", err)
@@ -76,9 +79,9 @@ type rebuilt struct {
 	row              []byte
 }
 
-// put writes a field, unless the attributes have it as it was.
+// put writes a field, if there is one and the attributes do not have it as it was.
 func (r *rebuilt) put(name string, value []byte) {
-	if r.outranked[name] == nil {
+	if value != nil && r.outranked[name] == nil {
 		r.row = appendMember(r.row, `"`+name+`":`, value)
 	}
 }
@@ -87,13 +90,9 @@ func (r *rebuilt) put(name string, value []byte) {
 func (r *rebuilt) putParty(side string) {
 	party := objectOf(r.event[side])
 	for _, name := range []string{"id", "name", "type", "platform"} {
-		if v := party[name]; v != nil {
-			r.put(side+"_"+name, v)
-		}
+		r.put(side+"_"+name, party[name])
 	}
-	if v := party["app_key"]; v != nil {
-		r.put(side+"_appkey", v)
-	}
+	r.put(side+"_appkey", party["app_key"])
 }
 
 // putClocks turns times back into numbers. A time that was taken from client_time is not the row's own.
@@ -121,4 +120,11 @@ func (r *rebuilt) putClock(name, from string) error {
 	}
 	r.put(name, strconv.AppendInt(nil, t.UnixMilli()/unit.Milliseconds(), 10))
 	return nil
+}
+
+// ContentHash is the same for rows of the same meaning, however the API writes them (FNV-1a over [rawjson.Canonical]).
+func ContentHash(row []byte) int64 {
+	h := fnv.New64a()
+	h.Write(rawjson.Canonical(row))
+	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
 }

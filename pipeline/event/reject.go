@@ -25,7 +25,7 @@ func findMsgID(row []byte) (msgID int64, found bool) {
 	reader := rawjson.Lenient()
 	openObject(reader, row)
 	for m := (member{}); nextMember(reader, &m); {
-		if fieldOf(m.quoted) != fieldMsgID {
+		if string(rawjson.Unquote(m.quoted)) != "msgid" {
 			continue
 		}
 		times++
@@ -57,8 +57,7 @@ func describeSyntax(err error) string {
 	if errors.Is(err, io.EOF) {
 		return "there is no value"
 	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) && syntax.Err != nil {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok && syntax.Err != nil {
 		return "byte " + strconv.FormatInt(syntax.ByteOffset, 10) + ": " + syntax.Err.Error()
 	}
 	return err.Error()
@@ -66,9 +65,6 @@ func describeSyntax(err error) string {
 
 // describeDuplicate says which field stands twice.
 func describeDuplicate(m *member) string { return "the field " + shorten(m.name()) + " stands twice" }
-
-// describeDepth says which field nests too deep.
-func describeDepth(m *member) string { return "the field " + shorten(m.name()) + " nests too deep" }
 
 // shorten quotes a bit of the row so that it is short and printable.
 func shorten(text []byte) string {

@@ -11,76 +11,65 @@ import (
 )
 
 // field is a top-level field of a row that has a place of its own in the event.
-type field uint8
+type field struct {
+	// value is JSON; nil where absent.
+	value []byte
+	// placed is set when the field can be rebuilt from its place in the event. One that cannot goes to attributes.
+	placed bool
+}
 
-const (
-	// fieldOther is every field that has none.
-	fieldOther field = iota
-	fieldMsgID
-	fieldTargetType
-	fieldMsgType
-	fieldMsgCtime
-	fieldCreateTime
-	fieldFromID
-	fieldFromName
-	fieldFromType
-	fieldFromPlatform
-	fieldFromAppKey
-	fieldTargetID
-	fieldTargetName
-	fieldTargetAppKey
-	fieldMsgLevel
-	fieldMsgBody
-	fieldCount
-)
+// fields are all that have a place.
+type fields struct {
+	msgID, targetType, msgType, msgCtime, createTime      field
+	fromID, fromName, fromType, fromPlatform, fromAppKey  field
+	targetID, targetName, targetAppKey, msgLevel, msgBody field
+}
 
-// fieldOf finds the field by its name in the row, in quotes.
-func fieldOf(quoted []byte) field {
-	switch string(rawjson.Unquote(quoted)) {
+// named finds the field by its name; nil where it has no place.
+func (f *fields) named(name []byte) *field {
+	switch string(name) {
 	case "msgid":
-		return fieldMsgID
+		return &f.msgID
 	case "target_type":
-		return fieldTargetType
+		return &f.targetType
 	case "msg_type":
-		return fieldMsgType
+		return &f.msgType
 	case "msg_ctime":
-		return fieldMsgCtime
+		return &f.msgCtime
 	case "create_time":
-		return fieldCreateTime
+		return &f.createTime
 	case "from_id":
-		return fieldFromID
+		return &f.fromID
 	case "from_name":
-		return fieldFromName
+		return &f.fromName
 	case "from_type":
-		return fieldFromType
+		return &f.fromType
 	case "from_platform":
-		return fieldFromPlatform
+		return &f.fromPlatform
 	case "from_appkey":
-		return fieldFromAppKey
+		return &f.fromAppKey
 	case "target_id":
-		return fieldTargetID
+		return &f.targetID
 	case "target_name":
-		return fieldTargetName
+		return &f.targetName
 	case "target_appkey":
-		return fieldTargetAppKey
+		return &f.targetAppKey
 	case "msg_level":
-		return fieldMsgLevel
+		return &f.msgLevel
 	case "msg_body":
-		return fieldMsgBody
+		return &f.msgBody
 	default:
-		return fieldOther
+		return nil
 	}
 }
 
 // row is a row split into its fields. Everything points into the row itself, or into compact.
 type row struct {
+	fields
+
 	reader *rawjson.Reader
 	// members are all fields, in the row's order.
 	members []member
-	// values are the fields that have a place, as JSON; nil where absent.
-	values [fieldCount][]byte
-	// placed has a bit for each field that can be rebuilt from its place in the event. The others go to attributes.
-	placed uint32
 	// compact holds the values that had whitespace in them.
 	compact []byte
 }
@@ -93,20 +82,20 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 	others := 0
 	openObject(r.reader, json)
 	for m := (member{}); nextMember(r.reader, &m); {
-		m.field = fieldOf(m.quoted)
+		m.field = r.named(rawjson.Unquote(m.quoted))
 		if hasSpace(m.value) {
 			m.value = r.compacted(m.value)
 		}
 		switch {
-		case m.field == fieldOther:
+		case m.field == nil:
 			others++
-		case r.values[m.field] == nil:
-			r.values[m.field] = m.value
+		case m.field.value == nil:
+			m.field.value = m.value
 		case reason == "":
 			reason, detail = ReasonDuplicateField, describeDuplicate(&m)
 		}
-		if reason == "" && m.field != fieldMsgBody && nestsTooDeep(m.value) {
-			reason, detail = ReasonInvalidJSON, describeDepth(&m)
+		if reason == "" && m.field != &r.msgBody && nestsTooDeep(m.value) {
+			reason, detail = ReasonInvalidJSON, "the field "+shorten(m.name())+" nests too deep"
 		}
 		r.members = append(r.members, m)
 	}
@@ -147,8 +136,7 @@ func (r *row) release() {
 	r.reader.Release()
 	clear(r.members)
 	r.members = r.members[:0]
-	r.values = [fieldCount][]byte{}
-	r.placed = 0
+	r.fields = fields{}
 	r.compact = r.compact[:0]
 	if cap(r.members) > usualMembers {
 		r.members = nil
@@ -174,7 +162,7 @@ func (r *row) duplicate() *member {
 	}
 	for i := range r.members {
 		m := &r.members[i]
-		if m.field != fieldOther {
+		if m.field != nil {
 			continue
 		}
 		name := m.name()
@@ -200,27 +188,16 @@ func duplicateOfMany(members []member) *member {
 }
 
 // text is the decoded value of a field that is a string; nil where it is absent, of another type, or no text.
-func (r *row) text(f field) []byte {
-	if isString(r.values[f]) {
-		return rawjson.Unquote(r.values[f])
-	}
-	return nil
-}
+func (f *field) text() []byte { return rawjson.Unquote(f.value) }
 
 // id is the decoded value of a field that identifies somebody: a string, or a number of digits alone, which some
 // senders put for a group. It is nil where the field is absent or of another form.
-func (r *row) id(f field) []byte {
-	if v := r.values[f]; isDigits(v) {
-		return v
+func (f *field) id() []byte {
+	if isDigits(f.value) {
+		return f.value
 	}
-	return r.text(f)
+	return f.text()
 }
-
-// place notes that a field can be rebuilt from the event.
-func (r *row) place(f field) { r.placed |= 1 << f }
-
-// isPlaced tells whether place was called for a field.
-func (r *row) isPlaced(f field) bool { return r.placed&(1<<f) != 0 }
 
 // integer is the value of a JSON number that is written as an integer of 64 bits: no fraction, no exponent, no -0. Such
 // a number can be rebuilt from its value.

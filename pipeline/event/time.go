@@ -16,8 +16,8 @@ const (
 // sender's unit: no decimals for seconds, three for milliseconds.
 func (n *Normalizer) appendTimes(b []byte, e *Event) ([]byte, span) {
 	r := &n.row
-	server, hasServer := clock(r.values[fieldMsgCtime])
-	client, hasClient := clock(r.values[fieldCreateTime])
+	server, hasServer := clock(r.msgCtime.value)
+	client, hasClient := clock(r.createTime.value)
 	inSeconds := client < firstClientMilli
 	if inSeconds {
 		client *= 1000
@@ -27,14 +27,14 @@ func (n *Normalizer) appendTimes(b []byte, e *Event) ([]byte, span) {
 	var where span
 	switch {
 	case hasServer:
-		r.place(fieldMsgCtime)
+		r.msgCtime.placed = true
 		b, where = n.calendar.appendMember(b, `"time":"`, server, false)
 	case hasClient:
 		b, where = n.calendar.appendMember(b, `"time":"`, client, false)
 		b = append(b, `"time_source":"client_time",`...)
 	}
 	if hasClient {
-		r.place(fieldCreateTime)
+		r.createTime.placed = true
 		b, _ = n.calendar.appendMember(b, `"client_time":"`, client, inSeconds)
 	}
 	return b, where
@@ -57,30 +57,27 @@ type calendar struct {
 	date  [len("2006-01-02T")]byte
 }
 
-// appendMember writes a member whose name and opening quote are given, and returns where the time in it stands.
+// appendMember writes a member whose name and opening quote are given, with a time that is not negative, without decimals or
+// with three. It returns where the time stands.
 func (c *calendar) appendMember(b []byte, name string, milli int64, inSeconds bool) ([]byte, span) {
-	b = append(b, name...)
-	start := len(b)
-	b = c.append(b, milli, inSeconds)
-	return append(b, `",`...), span{start, len(b)}
-}
-
-// append writes a time, which is not negative, without decimals or with three.
-func (c *calendar) append(b []byte, milli int64, inSeconds bool) []byte {
 	const day = 24 * 60 * 60 * 1000
 	if d := milli / day; !c.known || c.day != d {
 		c.known, c.day = true, d
 		time.UnixMilli(milli).UTC().AppendFormat(c.date[:0], "2006-01-02T")
 	}
+	b = append(b, name...)
+	start := len(b)
 	b = append(b, c.date[:]...)
 	second := milli % day / 1000
 	b = appendPadded(b, second/3600, ':')
 	b = appendPadded(b, second/60%60, ':')
 	if inSeconds {
-		return appendPadded(b, second%60, 'Z')
+		b = appendPadded(b, second%60, 'Z')
+	} else {
+		b = appendPadded(b, second%60, '.')
+		b = appendPadded(append(b, decimal[milli%1000/100]), milli%100, 'Z')
 	}
-	b = appendPadded(b, second%60, '.')
-	return appendPadded(append(b, decimal[milli%1000/100]), milli%100, 'Z')
+	return append(b, `",`...), span{start, len(b)}
 }
 
 const decimal = "0123456789"

@@ -3,6 +3,7 @@ package statistics
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -42,47 +43,23 @@ func compact(object []byte) (jsontext.Value, error) {
 	return v, v.Compact()
 }
 
-// addMember adds a member at an object's end.
+// addMember adds a member at an object's end, unless the object has one of that name.
 func addMember(object jsontext.Value, extra Field) (jsontext.Value, error) {
 	value, err := compact(extra.Value)
 	if err != nil {
 		return nil, err
 	}
-	has, err := hasMember(object, extra.Name)
-	if has || err != nil {
-		return object, err // The row has it itself.
-	}
-	separator := byte(',')
+	separator := ","
 	if len(object) == len("{}") {
-		separator = '{'
-		object = object[:0]
-	} else {
-		object = object[:len(object)-1]
+		separator = ""
 	}
-	object, err = jsontext.AppendQuote(append(object, separator), extra.Name)
-	if err != nil {
+	with := append(slices.Clone(object[:len(object)-1]), separator...)
+	if with, err = jsontext.AppendQuote(with, extra.Name); err != nil {
 		return nil, err
 	}
-	return append(append(append(object, ':'), value...), '}'), nil
-}
-
-// hasMember tells whether an object has a member of a name; what its members hold does not count.
-func hasMember(object jsontext.Value, name string) (bool, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(object))
-	if _, err := d.ReadToken(); err != nil {
-		return false, err
+	with = append(append(append(with, ':'), value...), '}')
+	if !with.IsValid() { // A name stands twice: the row has the member itself.
+		return object, nil
 	}
-	for d.PeekKind() == '"' {
-		member, err := d.ReadToken()
-		if err != nil {
-			return false, err
-		}
-		if member.String() == name {
-			return true, nil
-		}
-		if err := d.SkipValue(); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
+	return with, nil
 }

@@ -23,14 +23,7 @@ const (
 )
 
 func unitNumber(u pipeline.Unit) int64 {
-	switch u {
-	case pipeline.Hour:
-		return 1
-	case pipeline.Day:
-		return 2
-	default:
-		return 3
-	}
+	return map[pipeline.Unit]int64{pipeline.Hour: 1, pipeline.Day: 2, pipeline.Month: 3}[u]
 }
 
 // slot is the part of a mark that stands for the period.
@@ -45,8 +38,6 @@ func marksOf(seen []int64) marks {
 	}
 	return m
 }
-
-func (m marks) clone() marks { return maps.Clone(m) }
 
 // have tells whether anything of a unit was ever published and is remembered.
 func (m marks) have(u pipeline.Unit) bool {

@@ -4,6 +4,7 @@ package statistics
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,8 +28,6 @@ type Config struct {
 	Recent int
 	// Observer takes what happens; may be nil.
 	Observer pipeline.Observer
-	// Now is the local clock, for records; default time.Now.
-	Now pipeline.Clock
 }
 
 // The defaults of Config, and how far back the API has them (API document, statistics): the hours of the
@@ -69,9 +68,6 @@ func New(cfg Config) *Statistics {
 	case len(cfg.Units) == 0:
 		cfg.Units = []pipeline.Unit{pipeline.Hour, pipeline.Day, pipeline.Month}
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	return &Statistics{cfg: cfg}
 }
 
@@ -83,7 +79,7 @@ func (s *Statistics) Run(ctx context.Context, session pipeline.Session) error {
 	cp := session.Positions()[s.cfg.Stream]
 	r := &reader{cfg: &s.cfg, read: cp.End, marks: marksOf(cp.Marks)}
 	for {
-		news, err := r.next(ctx)
+		news, err := r.refresh(ctx)
 		if pipeline.ClassOf(err) == pipeline.Drop { // It is reported now, even if the session is about to end: no other asks again.
 			s.refused = err
 			s.cfg.Observer.Tell(pipeline.StreamDropped{Stream: s.cfg.Stream, Err: err})
@@ -91,7 +87,11 @@ func (s *Statistics) Run(ctx context.Context, session pipeline.Session) error {
 		if err != nil {
 			return err
 		}
-		if err := session.Commit(ctx, news.fill); err != nil {
+		if news == nil {
+			s.cfg.Observer.Tell(pipeline.HeadRead{Stream: s.cfg.Stream, End: r.read})
+			continue
+		}
+		if err := session.Commit(ctx, news); err != nil {
 			return err
 		}
 	}
@@ -105,44 +105,19 @@ type reader struct {
 	marks marks
 }
 
-// news is what is new or changed: the events, and the ledger record and position that commit with them.
-type news struct {
-	records []pipeline.Record
-	ledger  pipeline.Ledger
-	end     time.Time
-	marks   []int64
-	savedAt time.Time
-}
+// news puts what is new or changed into a commit: the events, and the ledger record and position that commit with them.
+type news = func(ctx context.Context, d *pipeline.Draft) error
 
-// fill puts it into a commit.
-func (n *news) fill(ctx context.Context, d *pipeline.Draft) error {
-	cp, _ := d.Position(n.ledger.Stream)
-	cp.AppKey, cp.Stream, cp.End, cp.Marks, cp.SavedAt = n.ledger.AppKey, n.ledger.Stream, n.end, n.marks, n.savedAt
-	d.Append(n.records...)
-	return d.CloseWindow(ctx, n.ledger, cp)
-}
-
-// next waits for the time of the next reading and reads, again and again, until something is new or changed. What it returns
-// has to be committed before anything that a later call returns; if it is not, another session begins at the checkpoint.
-// An error of class [pipeline.Drop] ends this stream alone.
-func (s *reader) next(ctx context.Context) (*news, error) {
-	for {
-		found, err := s.refresh(ctx)
-		if found != nil || err != nil {
-			return found, err
-		}
-		s.cfg.Observer.Tell(pipeline.HeadRead{Stream: s.cfg.Stream, End: s.read})
-	}
-}
-
-// refresh waits until the next reading is due and reads once. Nothing is returned where nothing changed.
-func (s *reader) refresh(ctx context.Context) (*news, error) {
+// refresh waits until the next reading is due and reads once. Nothing is returned where nothing changed. What is has to be
+// committed before anything that a later call returns; if it is not, another session begins at the checkpoint. An error of
+// class [pipeline.Drop] ends this stream alone.
+func (s *reader) refresh(ctx context.Context) (news, error) {
 	for attempt := 1; ; attempt++ {
 		now, err := s.wait(ctx)
 		if err != nil {
 			return nil, err
 		}
-		started := s.cfg.Now()
+		started := time.Now()
 		rows, requests, err := s.readAll(ctx, now)
 		if err == nil {
 			return s.compare(now, rows, pipeline.Ledger{Requests: requests, Started: started, Restarts: attempt - 1})
@@ -188,14 +163,8 @@ func (s *reader) due() time.Time {
 	return due
 }
 
-// stretch is n periods from first on.
-type stretch struct {
-	first pipeline.Period
-	n     int
-}
-
-// plan is what to read of a unit at a time: all that the API has, or what may have changed since the last reading.
-func (s *reader) plan(u pipeline.Unit, now time.Time) stretch {
+// plan is what to read of a unit at a time, n periods from first on: all that the API has, or what may have changed since the last reading.
+func (s *reader) plan(u pipeline.Unit, now time.Time) (first pipeline.Period, n int) {
 	whole := allDays
 	switch u {
 	case pipeline.Hour:
@@ -206,21 +175,20 @@ func (s *reader) plan(u pipeline.Unit, now time.Time) stretch {
 	}
 	present := pipeline.PeriodOf(u, now)
 	if s.read.IsZero() || !s.marks.have(u) {
-		return stretch{present.Add(1 - whole), whole}
+		return present.Add(1 - whole), whole
 	}
 	last := pipeline.PeriodOf(u, s.read.In(s.cfg.Zone)).Add(-s.cfg.Recent)
-	n := 1
-	for n < whole && last.Begin.Before(present.Add(1-n).Begin) {
+	for n = 1; n < whole && last.Begin.Before(present.Add(1-n).Begin); {
 		n++
 	}
-	return stretch{present.Add(1 - n), n}
+	return present.Add(1 - n), n
 }
 
 // readAll reads every unit.
 func (s *reader) readAll(ctx context.Context, now time.Time) (all []Row, requests int, err error) {
 	for _, unit := range s.cfg.Units {
-		part := s.plan(unit, now)
-		rows, sent, err := s.cfg.Source.Statistics(ctx, s.cfg.Stream, part.first, part.n)
+		first, n := s.plan(unit, now)
+		rows, sent, err := s.cfg.Source.Statistics(ctx, s.cfg.Stream, first, n)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -231,9 +199,9 @@ func (s *reader) readAll(ctx context.Context, now time.Time) (all []Row, request
 }
 
 // compare finds what is new or changed, and remembers it.
-func (s *reader) compare(now time.Time, rows []Row, ledger pipeline.Ledger) (*news, error) {
-	found := &news{}
-	next := s.marks.clone()
+func (s *reader) compare(now time.Time, rows []Row, ledger pipeline.Ledger) (news, error) {
+	var records []pipeline.Record
+	next := maps.Clone(s.marks)
 	for i := range rows {
 		row := &rows[i]
 		value, err := encodeRow(s.cfg.AppKey, s.cfg.Stream, row)
@@ -243,14 +211,14 @@ func (s *reader) compare(now time.Time, rows []Row, ledger pipeline.Ledger) (*ne
 		if !next.set(row.Period, value) {
 			continue
 		}
-		found.records = append(found.records, pipeline.Record{
+		records = append(records, pipeline.Record{
 			Topic: pipeline.StatisticsTopic(s.cfg.Stream), Partition: -1,
 			Key: []byte(s.cfg.AppKey + "/" + row.Period.String()), Value: value,
 		})
 		ledger.Published++
 	}
 	s.read = now
-	if len(found.records) == 0 {
+	if len(records) == 0 {
 		return nil, nil //nolint:nilnil // Nothing is new, and that is no error.
 	}
 	next.forget(now)
@@ -261,10 +229,14 @@ func (s *reader) compare(now time.Time, rows []Row, ledger pipeline.Ledger) (*ne
 	ledger.Total = ledger.Rows
 	ledger.Skipped = ledger.Rows - ledger.Published
 	ledger.Pages = ledger.Requests
-	ledger.Duration = s.cfg.Now().Sub(ledger.Started)
-	found.ledger, found.marks, found.savedAt = ledger, next.sorted(), s.cfg.Now()
-	found.end = now.UTC().Truncate(time.Second)
-	return found, nil
+	ledger.Duration = time.Since(ledger.Started)
+	marks, end, savedAt := next.sorted(), now.UTC().Truncate(time.Second), time.Now()
+	return func(ctx context.Context, d *pipeline.Draft) error {
+		cp, _ := d.Position(ledger.Stream)
+		cp.AppKey, cp.Stream, cp.End, cp.Marks, cp.SavedAt = ledger.AppKey, ledger.Stream, end, marks, savedAt
+		d.Append(records...)
+		return d.CloseWindow(ctx, ledger, cp)
+	}, nil
 }
 
 // windowOf is the time that statistics are about, up to now.

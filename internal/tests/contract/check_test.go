@@ -57,7 +57,7 @@ func rejectedRecord(r *event.Rejection) record {
 
 // recordOf is what becomes of a row.
 func recordOf(row []byte) record {
-	e, rejection := event.Normalize(appKey, row)
+	e, rejection := event.NewNormalizer(appKey).Normalize(row)
 	if rejection != nil {
 		return rejectedRecord(rejection)
 	}

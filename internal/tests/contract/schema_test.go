@@ -228,7 +228,7 @@ func events(tb testing.TB) map[string]event.Event {
 	tb.Helper()
 	all := make(map[string]event.Event)
 	for name, row := range rows(tb) {
-		if e, rejection := event.Normalize(appKey, row); rejection == nil {
+		if e, rejection := event.NewNormalizer(appKey).Normalize(row); rejection == nil {
 			all[name] = e
 		}
 	}

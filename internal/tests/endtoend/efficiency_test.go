@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/source"
 )
@@ -88,9 +87,9 @@ func (c *catchUp) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.TimeZone, cfg.PageSize = o.AppKey, secret.New(o.MasterSecret), o.Zone, c.page
-	cfg.Rate, cfg.Transport = source.Rate{Requests: 6000, Per: time.Minute}, inProcess{api}
+	cfg := sourceConfig(api, "https://report.im.jpush.cn")
+	cfg.PageSize, cfg.Transport = c.page, inProcess{api}
+	cfg.Rate = source.Rate{Requests: 6000, Per: time.Minute}
 	client, err := source.New(cfg)
 	if err != nil {
 		t.Fatal(err)

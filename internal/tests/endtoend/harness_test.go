@@ -99,6 +99,16 @@ func (w *world) job(prefix string) *job {
 	}
 }
 
+// sourceConfig is for an API at an address, with the defaults of the settings but for the rate.
+func sourceConfig(api *sim.Server, address string) source.Config {
+	return source.Config{
+		AppKey: api.AppKey, MasterSecret: secret.New(api.MasterSecret), TimeZone: api.Zone,
+		BaseURL: address + "/v2", ListsURL: address + "/v1",
+		Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: 1000,
+		Poll: 2 * time.Second, Settle: 5 * time.Second, Overlap: 2 * time.Second,
+	}
+}
+
 // run works until all of the history is read, or until cut cuts it off. It returns the pipeline's error.
 func (j *job) run(ctx context.Context, cut *cut) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -119,12 +129,8 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	heads := newHeads(j.streams, j.until.Add(time.Second), cancel)
 	observer := pipeline.Observers(j.observer, heads.observer(j.liveFirst))
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
-	cfg := source.Config{
-		AppKey: j.api.AppKey, MasterSecret: secret.New(j.api.MasterSecret), BaseURL: j.url,
-		ListsURL: strings.TrimSuffix(j.url, "/v2") + "/v1", TimeZone: j.api.Zone, Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: j.pageSize,
-		Poll: 100 * time.Millisecond, Settle: 5 * time.Second, Overlap: 2 * time.Second,
-		Retry: retry, Observer: observer, Transport: cut.http(transport),
-	}
+	cfg := sourceConfig(j.api, strings.TrimSuffix(j.url, "/v2"))
+	cfg.PageSize, cfg.Poll, cfg.Retry, cfg.Observer, cfg.Transport = j.pageSize, 100*time.Millisecond, retry, observer, cut.http(transport)
 	if j.change != nil {
 		j.change(&cfg)
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/sink"
@@ -76,9 +75,8 @@ func (a *almanac) follow(ctx context.Context, cut *cut, observer pipeline.Observ
 	retry := pipeline.Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	cfg := source.Defaults()
-	cfg.AppKey, cfg.MasterSecret, cfg.BaseURL = a.api.AppKey, secret.New(a.api.MasterSecret), a.url+"/v2"
-	cfg.Rate, cfg.Retry, cfg.Transport = source.Rate{Requests: 100_000, Per: time.Minute}, retry, cut.http(transport)
+	cfg := sourceConfig(a.api, a.url)
+	cfg.Retry, cfg.Transport = retry, cut.http(transport)
 	api, err := source.New(cfg)
 	if err != nil {
 		return err
