@@ -95,7 +95,7 @@ func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 		return true
 	})
 	c.batch.Rejected = slices.DeleteFunc(c.batch.Rejected, func(r event.Rejection) bool {
-		key := rejectedKey(&r)
+		key := c.rejectedKey(&r)
 		known := c.isLive || earlier.has(key)
 		if known {
 			c.dropNearBacklog(key)
@@ -106,6 +106,16 @@ func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 		return known
 	})
 	c.batch.Rejected = append(c.batch.Rejected, conflicts...)
+}
+
+// rejectedKey is what a rejected row is known by: as the event that it was or could be, if it is one only for its msgid.
+func (c *rowCollector) rejectedKey(r *event.Rejection) RowKey {
+	if r.Reason == event.ReasonMsgIDConflict {
+		if e, rejection := c.norm.Normalize(r.Row); rejection == nil {
+			return contentKey(&e)
+		}
+	}
+	return rejectedKey(r)
 }
 
 // conflictOf rejects a row whose msgid another row has, which is not the same.
@@ -163,12 +173,12 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 // compared.
 func (c *rowCollector) sameAsFirst(e *event.Event) bool {
 	i := slices.IndexFunc(c.batch.Events, func(first event.Event) bool { return first.MsgID == e.MsgID })
-	return i >= 0 && contentKey(&c.batch.Events[i]) == contentKey(e)
+	return i >= 0 && bytes.Equal(c.batch.Events[i].Value, e.Value)
 }
 
 // addRejected takes in a row that is no event. It is known by its content; it has no clock that could be trusted, so it stays among the overlap ids until a window has passed that does not bring it again.
 func (c *rowCollector) addRejected(rejection *event.Rejection) {
-	key := rejectedKey(rejection)
+	key := c.rejectedKey(rejection)
 	if _, again := c.hashes[key.Value]; again {
 		c.ledger.Repeated++
 		return

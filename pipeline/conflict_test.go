@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -80,13 +80,13 @@ func TestRowsThatShareAMsgID(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got = append(got, string(rawjson.Canonical(row)))
+				got = append(got, string(canonical.JSON(row)))
 			}
 			for _, r := range kafka.Rejected {
-				got = append(got, string(rawjson.Canonical(r.Row)))
+				got = append(got, string(canonical.JSON(r.Row)))
 			}
 			for _, r := range rows {
-				want = append(want, string(rawjson.Canonical(r.JSON())))
+				want = append(want, string(canonical.JSON(r.JSON())))
 			}
 			slices.Sort(got)
 			slices.Sort(want)

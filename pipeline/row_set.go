@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"hash/fnv"
 	"iter"
 	"maps"
 	"slices"
@@ -18,21 +19,16 @@ type RowKey struct {
 // eventKey is what an event is known by.
 func eventKey(e *event.Event) RowKey { return RowKey{Value: e.MsgID} }
 
-// contentKey is what the content of an event's row is known by, which tells it from another row with the same msgid.
-func contentKey(e *event.Event) RowKey {
-	row, err := event.Rebuild(e.Value)
-	if err != nil {
-		row = e.Value // The event is JSON made here, so this cannot be.
-	}
-	return rowKey(row)
-}
+// contentKey is what the content of an event is known by, which tells its row from another one with the same msgid.
+func contentKey(e *event.Event) RowKey { return RowKey{contentHash(e.Value), true} }
 
 // rejectedKey is what a rejected row is known by: its msgid may be another row's.
-func rejectedKey(r *event.Rejection) RowKey { return rowKey(r.Row) }
+func rejectedKey(r *event.Rejection) RowKey { return RowKey{contentHash(r.Row), true} }
 
-// rowKey is what a row's content is known by: the same for rows of the same meaning, however the API writes them.
-func rowKey(row []byte) RowKey {
-	return RowKey{event.ContentHash(row), true}
+func contentHash(content []byte) int64 {
+	h := fnv.New64a()
+	h.Write(content)
+	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
 }
 
 // RowSet are rows by what they are known by. The zero value is empty and ready.
@@ -66,7 +62,7 @@ func (s *RowSet) Add(key RowKey) {
 func (s *RowSet) AddID(id int64) { s.Add(RowKey{Value: id}) }
 
 // AddRejected takes in a rejected row, as it stands in its topic.
-func (s *RowSet) AddRejected(row []byte) { s.Add(rowKey(row)) }
+func (s *RowSet) AddRejected(row []byte) { s.Add(RowKey{contentHash(row), true}) }
 
 // Has tells whether a row is in the set.
 func (s *RowSet) Has(key RowKey) bool {
@@ -78,7 +74,7 @@ func (s *RowSet) Has(key RowKey) bool {
 func (s *RowSet) HasID(id int64) bool { return s.Has(RowKey{Value: id}) }
 
 // HasRejected tells whether a rejected row is in the set.
-func (s *RowSet) HasRejected(row []byte) bool { return s.Has(rowKey(row)) }
+func (s *RowSet) HasRejected(row []byte) bool { return s.Has(RowKey{contentHash(row), true}) }
 
 // All are the rows, in no order.
 func (s *RowSet) All() iter.Seq[RowKey] { return maps.Keys(s.keys) }

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/jmpub/jmpub/docs/schemas"
-	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -49,7 +49,7 @@ func TestStoredRowsInAvro(t *testing.T) {
 		e, decoded := throughAvro(t, row)
 		switch name := filepath.Base(file); {
 		case e == nil:
-		case strings.HasPrefix(name, "row-") && !rawjson.Equal(e.Value, decoded):
+		case strings.HasPrefix(name, "row-") && !canonical.Equal(e.Value, decoded):
 			t.Errorf("%s: the record says\n%s, the event\n%s", name, decoded, e.Value)
 		default:
 			sameRow(t, row, decoded)
@@ -61,7 +61,7 @@ func TestStoredRowsInAvro(t *testing.T) {
 func sameRow(t *testing.T, row, decoded []byte) {
 	t.Helper()
 	rebuilt, err := event.Rebuild(decoded)
-	if err != nil || !rawjson.Equal(row, rebuilt) {
+	if err != nil || !canonical.Equal(row, rebuilt) {
 		t.Errorf("%v: the row was\n%s, and is rebuilt as\n%s", err, row, rebuilt)
 	}
 }
@@ -99,7 +99,7 @@ func TestOddValuesInAvro(t *testing.T) {
 		},
 	} {
 		_, decoded := throughAvro(t, []byte(tc.row))
-		if !rawjson.Equal(decoded, []byte(tc.want)) {
+		if !canonical.Equal(decoded, []byte(tc.want)) {
 			t.Errorf("the record says\n%s, want\n%s", decoded, tc.want)
 		}
 		sameRow(t, []byte(tc.row), decoded)

@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/jmpub/jmpub/internal/kafka"
-	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
@@ -539,7 +539,7 @@ func TestTooLargeForItsTopic(t *testing.T) {
 		t.Fatalf("%d rejected records, want 2", len(found))
 	}
 	for _, r := range found {
-		if string(r.Value) != "null" && !rawjson.Equal(r.Value, []byte(row)) || r.Key != nil {
+		if string(r.Value) != "null" && !canonical.Equal(r.Value, []byte(row)) || r.Key != nil {
 			t.Errorf("a rejected record of %d bytes with key %q is not the row", len(r.Value), r.Key)
 		}
 	}

@@ -24,7 +24,7 @@ import (
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
 	"github.com/jmpub/jmpub/pipeline"
@@ -372,7 +372,7 @@ func (w *world) compare(t *testing.T, rows map[int64]found) {
 func (*world) compareRow(t *testing.T, r *sim.Row, e *normalized.Event, at time.Time, got *found) {
 	t.Helper()
 	rebuilt, err := normalized.Rebuild([]byte(got.Event))
-	if err != nil || !rawjson.Equal(rebuilt, r.Raw) {
+	if err != nil || !canonical.Equal(rebuilt, r.Raw) {
 		t.Errorf("msgid %d: the lake's event gives the row %s, want %s (%v)", r.MsgID, rebuilt, r.Raw, err)
 	}
 	var columns event

@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -159,7 +159,7 @@ func checkEvent(t failer, row []byte, e event.Event) {
 	if err != nil {
 		t.Fatalf("rebuild %s: %v", e.Value, err)
 	}
-	if !rawjson.Equal(rebuilt, row) {
+	if !canonical.Equal(rebuilt, row) {
 		t.Fatalf("row     %s\nevent   %s\nrebuilt %s", row, e.Value, rebuilt)
 	}
 }

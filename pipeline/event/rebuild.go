@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -120,11 +119,4 @@ func (r *rebuilt) putClock(name, from string) error {
 	}
 	r.put(name, strconv.AppendInt(nil, t.UnixMilli()/unit.Milliseconds(), 10))
 	return nil
-}
-
-// ContentHash is the same for rows of the same meaning, however the API writes them (FNV-1a over [rawjson.Canonical]).
-func ContentHash(row []byte) int64 {
-	h := fnv.New64a()
-	h.Write(rawjson.Canonical(row))
-	return int64(h.Sum64()) //nolint:gosec // A hash is a bit pattern; the sign carries no meaning.
 }

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// hasher hashes rows so that those which mean the same, in the sense of [rawjson.Equal], have the same hash: whatever
+// hasher hashes rows so that those which mean the same, in the sense of internal/tests/canonical, have the same hash: whatever
 // their whitespace, the order of their members, and how their strings are escaped. It does not sort and does not allocate,
 // which is why it does not hash a canonical form; and it is a second opinion. (Only two members of one name
 // whose order was changed are taken for the same.) Hashes of one hasher, and of

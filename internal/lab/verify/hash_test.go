@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
-	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 )
 
 func TestHash(t *testing.T) {
@@ -19,7 +19,7 @@ func TestHash(t *testing.T) {
 		{`"\ud83d\ude00"`, `"😀"`},
 		{`[]`, `[ ]`},
 	} {
-		if !rawjson.Equal([]byte(same[0]), []byte(same[1])) || h.row([]byte(same[0])) != h.row([]byte(same[1])) {
+		if !canonical.Equal([]byte(same[0]), []byte(same[1])) || h.row([]byte(same[0])) != h.row([]byte(same[1])) {
 			t.Errorf("%s and %s mean the same", same[0], same[1])
 		}
 	}
@@ -48,7 +48,7 @@ func TestHashMeaning(t *testing.T) {
 			at := rapid.IntRange(0, len(other)-1).Draw(t, "at")
 			other[at] = rapid.SampledFrom([]byte("01a, \"{]\\")).Draw(t, "by")
 		}
-		same := rawjson.Equal(one, other)
+		same := canonical.Equal(one, other)
 		if got := h.row(one) == h.row(other); got != same {
 			t.Fatalf("%s and %s: same meaning %v, same hash %v", one, other, same, got)
 		}
@@ -142,7 +142,7 @@ func FuzzHash(f *testing.F) {
 	h := newHasher()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		sum := h.row(data)
-		if rewritten := rawjson.Canonical(data); sum != h.row(rewritten) {
+		if rewritten := canonical.JSON(data); sum != h.row(rewritten) {
 			t.Errorf("%q and its canonical form %q have different hashes", data, rewritten)
 		}
 		envelopeOf(data)

@@ -21,9 +21,9 @@ import (
 
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/broker"
-	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/internal/registry"
 	"github.com/jmpub/jmpub/internal/tests/avrotest"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
@@ -58,7 +58,7 @@ func TestEventsAreCloudEvents(t *testing.T) {
 				}
 			}
 			row := rebuilt(t, value)
-			i := slices.IndexFunc(events, func(e event.Event) bool { return rawjson.Equal(rebuilt(t, e.Value), row) })
+			i := slices.IndexFunc(events, func(e event.Event) bool { return canonical.Equal(rebuilt(t, e.Value), row) })
 			if i < 0 {
 				t.Fatalf("nobody published %s", value)
 			}

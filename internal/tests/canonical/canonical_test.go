@@ -1,9 +1,9 @@
-package rawjson_test
+package canonical_test
 
 import (
 	"testing"
 
-	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/tests/canonical"
 )
 
 func TestEqual(t *testing.T) {
@@ -37,7 +37,7 @@ func TestEqual(t *testing.T) {
 		{"different no JSON", `{`, `[`, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := rawjson.Equal([]byte(test.a), []byte(test.b)); got != test.same {
+			if got := canonical.Equal([]byte(test.a), []byte(test.b)); got != test.same {
 				t.Errorf("Equal(%s, %s) = %v", test.a, test.b, got)
 			}
 		})

@@ -1,4 +1,5 @@
-package rawjson
+// Package canonical compares JSON by what it means.
+package canonical
 
 import (
 	"bytes"
@@ -6,18 +7,20 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // Equal tells whether two rows mean the same: the same members in any order, numbers by their text, strings decoded.
-func Equal(a, b []byte) bool { return bytes.Equal(Canonical(a), Canonical(b)) }
+func Equal(a, b []byte) bool { return bytes.Equal(JSON(a), JSON(b)) }
 
-// Canonical writes a JSON value so that values of the same meaning, in the sense of [Equal], have the same bytes: no
+// JSON writes a JSON value so that values of the same meaning, in the sense of [Equal], have the same bytes: no
 // whitespace, members sorted by name (those of one name in their order), strings in their shortest form, numbers as they
 // are. It returns a copy of what is not one JSON value.
 //
 // It is not RFC 8785, which rewrites numbers as doubles: msgids have 64 bits.
-func Canonical(value []byte) []byte {
-	r := Lenient()
+func JSON(value []byte) []byte {
+	r := rawjson.Lenient()
 	compact, err := r.AppendCompact(nil, value)
 	if err != nil || !utf8.Valid(value) {
 		return bytes.Clone(value)
@@ -27,7 +30,7 @@ func Canonical(value []byte) []byte {
 }
 
 // appendValue writes the reader's next value. The JSON was checked, so there are no errors.
-func appendValue(b []byte, r *Reader) []byte {
+func appendValue(b []byte, r *rawjson.Reader) []byte {
 	switch r.Kind() {
 	case '{':
 		return appendObject(b, r)
@@ -46,7 +49,7 @@ func appendValue(b []byte, r *Reader) []byte {
 	}
 }
 
-func appendObject(b []byte, r *Reader) []byte {
+func appendObject(b []byte, r *rawjson.Reader) []byte {
 	type member struct{ name, text []byte }
 	var members []member
 	for r.Enter('{'); r.Member(); {
@@ -69,7 +72,7 @@ func appendObject(b []byte, r *Reader) []byte {
 // appendScalar writes a string in its shortest form, and anything else as it is. A string that is no text is
 // equal only to itself.
 func appendScalar(b, value []byte) []byte {
-	text := Unquote(value)
+	text := rawjson.Unquote(value)
 	if text == nil {
 		return append(b, value...)
 	}
