@@ -21,19 +21,17 @@ type eventFormat struct {
 }
 
 // eventHeaders writes the headers of events: CloudEvents 1.0, Kafka protocol binding, binary content mode.
-type eventHeaders struct {
-	fixed []protocol.Header
-}
+// They begin with those that all events of a batch share.
+type eventHeaders []protocol.Header
 
 func (f *eventFormat) headersOf(b *pipeline.Batch) eventHeaders {
-	fixed := []protocol.Header{
+	return append(eventHeaders{
 		{Key: "ce_specversion", Value: []byte("1.0")},
 		{Key: "ce_source", Value: []byte("urn:jmessage:app:" + b.AppKey)},
 		{Key: "ce_type", Value: []byte("jmpub.message.v1")},
 		{Key: "content-type", Value: []byte(f.values.contentType())},
 		{Key: "jmpub_stream", Value: []byte(b.Stream.String())},
-	}
-	return eventHeaders{append(fixed, f.replayHeader()...)}
+	}, f.replayHeader()...)
 }
 
 func (f *eventFormat) replayHeader() []protocol.Header {
@@ -44,9 +42,8 @@ func (f *eventFormat) replayHeader() []protocol.Header {
 }
 
 // append adds an event's headers to dst; key is its msgid in decimal.
-func (h *eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
-	dst = append(dst, h.fixed...)
-	dst = append(dst, protocol.Header{Key: "ce_id", Value: key})
+func (h eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
+	dst = append(append(dst, h...), protocol.Header{Key: "ce_id", Value: key})
 	if len(e.Time) > 0 {
 		dst = append(dst, protocol.Header{Key: "ce_time", Value: e.Time})
 	}

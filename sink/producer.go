@@ -125,23 +125,18 @@ func (p *producer) at(where topicPartition) *partition {
 	return state
 }
 
-// join adds the partitions that the transaction does not have yet.
-func (p *producer) join(ctx context.Context, wanted []topicPartition) error {
+// join adds the partitions, each named once, that the transaction does not have yet.
+func (p *producer) join(ctx context.Context, wanted []*partition) error {
 	if !p.transactional() {
 		return nil
 	}
 	topics := make(map[string][]kafkago.AddPartitionToTxn)
-	var added []*partition
-	for _, where := range wanted {
-		state := p.at(where)
-		if state.joined {
-			continue
+	for _, state := range wanted {
+		if !state.joined {
+			topics[state.topic] = append(topics[state.topic], kafkago.AddPartitionToTxn{Partition: int(state.topicPartition.partition)})
 		}
-		state.joined = true // Taken back below if it fails; until then it guards against naming it twice.
-		added = append(added, state)
-		topics[where.topic] = append(topics[where.topic], kafkago.AddPartitionToTxn{Partition: int(where.partition)})
 	}
-	if len(added) == 0 {
+	if len(topics) == 0 {
 		return nil
 	}
 	const op = "add partitions to the transaction"
@@ -157,10 +152,10 @@ func (p *producer) join(ctx context.Context, wanted []topicPartition) error {
 		return p.joinFault(res, topics)
 	})
 	if err != nil {
-		for _, state := range added {
-			state.joined = false
-		}
 		return err
+	}
+	for _, state := range wanted {
+		state.joined = true
 	}
 	p.begun = true
 	return nil

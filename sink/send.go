@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,11 +55,11 @@ func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]
 	if len(work) == 0 {
 		return nil, nil
 	}
-	partitions := make([]topicPartition, 0, len(work))
+	partitions := make([]*partition, 0, len(work))
 	lanes := make([]*lane, 0, len(work))
 	for p, chunks := range work {
-		partitions = append(partitions, p)
-		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks})
+		l := &lane{partition: s.producer.at(p), chunks: chunks}
+		partitions, lanes = append(partitions, l.partition), append(lanes, l)
 	}
 	if err := s.producer.join(ctx, partitions); err != nil {
 		return nil, err
@@ -114,8 +115,7 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	encoding.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range lanes {
 		encoding.Go(func() error {
-			c := l.chunks[0]
-			return encode(l.batch, &recordSource{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
+			return encode(l.batch, &recordSource{chunk: l.chunks[0]}, s.compression, s.producer, l.sequence)
 		})
 	}
 	if err := encoding.Wait(); err != nil {
@@ -141,12 +141,10 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 func topicsOf(lanes []*lane) string {
 	var topics []string
 	for _, l := range lanes {
-		if !slices.Contains(topics, l.topic) {
-			topics = append(topics, l.topic)
-		}
+		topics = append(topics, l.topic)
 	}
 	slices.Sort(topics)
-	return strings.Join(topics, ", ")
+	return strings.Join(slices.Compact(topics), ", ")
 }
 
 // worst is the error that decides: one that cannot be tried again before one that can.
@@ -175,14 +173,11 @@ func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*l
 	groups := make(map[int][]*lane)
 	for _, l := range lanes {
 		if !l.sent {
-			groups[leaders[l.topicPartition]] = append(groups[leaders[l.topicPartition]], l)
+			leader := leaders[l.topicPartition]
+			groups[leader] = append(groups[leader], l)
 		}
 	}
-	requests := make([][]*lane, 0, len(groups))
-	for _, group := range groups {
-		requests = append(requests, group)
-	}
-	return requests, nil
+	return slices.Collect(maps.Values(groups)), nil
 }
 
 // send sends one request and takes in what it says of each partition.

@@ -22,12 +22,6 @@ const (
 	batchMargin = 512
 )
 
-// chunk is what one batch holds: n records that fill describes.
-type chunk struct {
-	n    int
-	fill func(i int, r *plainRecord)
-}
-
 // transaction is a writer's open transaction.
 type transaction struct {
 	routing  *Routing
@@ -86,7 +80,6 @@ func targetOf(b *pipeline.Batch, id int64) event.Target {
 func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartition][]chunk, []event.Rejection) {
 	headers := t.format.headersOf(b)
 	now := time.Now()
-	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	var tooLarge []event.Rejection
 	lists := make(map[topicPartition][]int)
 	var key [20]byte
@@ -100,13 +93,12 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 		if t.format.partitionBy == ByConversation && len(e.Conversation) > 0 {
 			from = e.Conversation
 		}
-		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, &headers, name) {
+		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, headers, name) {
 			tooLarge = append(tooLarge, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
 				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
 			continue
 		}
-		number := balancer.Balance(kafkago.Message{Key: from}, t.topics[name].partitions...)
-		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		p := t.partitionOf(name, from)
 		lists[p] = append(lists[p], i)
 	}
 	fill := func(list []int) func(int, *plainRecord) {
@@ -126,6 +118,12 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 		}
 	}
 	return work, tooLarge
+}
+
+// partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.
+func (t *transaction) partitionOf(topic string, key []byte) topicPartition {
+	number := kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, t.topics[topic].partitions...)
+	return topicPartition{topic, int32(number)} //nolint:gosec // A partition's number.
 }
 
 // cuts divides n records into runs that fit into a batch of the topic, each with at least one record.
@@ -153,12 +151,12 @@ func eventSize(e *event.Event, value []byte) int {
 }
 
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
-func (t *transaction) fits(e *event.Event, value []byte, headers *eventHeaders, name string) bool {
+func (t *transaction) fits(e *event.Event, value []byte, headers eventHeaders, name string) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
 	var buf bytes.Buffer
-	one := &recordSource{n: 1, fill: func(_ int, r *plainRecord) {
+	one := &recordSource{chunk: chunk{1, func(_ int, r *plainRecord) {
 		r.key, r.value, r.Headers = key, value, headers.append(nil, e, key)
-	}}
+	}}}
 	err := encode(&buf, one, t.sender.compression, t.producer, 0)
 	return err == nil && buf.Len()-sizePrefix <= t.topics[name].maxBytes
 }
@@ -179,17 +177,14 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 		return nil, nil
 	}
 	name := t.routing.Own(pipeline.TopicRejected)
-	info := t.topics[name]
-	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	work := make(map[topicPartition][]chunk)
 	for i := range rejected {
 		r := &rejected[i]
 		row, cutFrom := r.Row, 0
-		if limit := info.maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
+		if limit := t.topics[name].maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
-		number := balancer.Balance(kafkago.Message{Key: row}, info.partitions...)
-		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		p := t.partitionOf(name, row)
 		work[p] = append(work[p], chunk{1, func(_ int, record *plainRecord) {
 			record.value = row
 			record.Headers = t.format.rejectedHeaders(record.Headers, b, r, cutFrom)
@@ -202,17 +197,15 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
 	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
 	lists := make(map[topicPartition][]*pipeline.Record)
-	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	for i := range records {
 		r := &records[i]
 		p := topicPartition{t.routing.Own(r.Topic), r.Partition}
-		if r.Partition < 0 {
-			from := r.Key
-			if r.PartitionKey != nil {
-				from = r.PartitionKey
-			}
-			number := balancer.Balance(kafkago.Message{Key: from}, t.topics[p.topic].partitions...)
-			p.partition = int32(number) //nolint:gosec // A partition's number.
+		switch {
+		case r.Partition >= 0:
+		case r.PartitionKey != nil:
+			p = t.partitionOf(p.topic, r.PartitionKey)
+		default:
+			p = t.partitionOf(p.topic, r.Key)
 		}
 		lists[p] = append(lists[p], r)
 	}
