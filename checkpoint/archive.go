@@ -41,7 +41,7 @@ const ledgerSlack = time.Hour
 // partitions, a stream's older records stand in another one than its newer ones. They are looked for, behind the newer ones, if
 // the sequence numbers do not show that all of them were found.
 func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.Ledger, audit.Place) error) (audit.Frontier, error) {
-	r := &ledgerReading{Archive: a, since: q.Since, frontier: make(audit.Frontier), fn: fn}
+	r := &ledgerReading{Archive: a, since: q.Since, frontier: make(audit.Frontier)}
 	if q.Streams == nil {
 		for partition := range a.partitions() {
 			if err := r.read(ctx, partition, a.isOurs, fn); err != nil {
@@ -55,12 +55,18 @@ func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.L
 		r.streams[s.String()] = &streamLog{partition: PartitionOf(a.appKey, s, a.partitions())}
 	}
 	for partition := range a.partitions() {
-		if err := r.own(ctx, partition); err != nil {
+		belong := func(l *streamLog) bool { return l.partition == partition }
+		err := r.readStreams(ctx, partition, belong, func(l *pipeline.Ledger, p audit.Place) error {
+			r.streams[l.Stream.String()].add(l, q.Since)
+			return fn(l, p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	for partition := range a.partitions() {
-		if err := r.older(ctx, partition); err != nil {
+		lack := func(l *streamLog) bool { return l.partition != partition && !l.whole }
+		if err := r.readStreams(ctx, partition, lack, fn); err != nil {
 			return nil, err
 		}
 	}
@@ -74,48 +80,28 @@ type ledgerReading struct {
 	since    time.Time
 	streams  map[string]*streamLog
 	frontier audit.Frontier
-	fn       func(*pipeline.Ledger, audit.Place) error
 }
 
-// own reads the records of the streams that belong to a partition.
-func (r *ledgerReading) own(ctx context.Context, partition int) error {
-	here := r.those(func(l *streamLog) bool { return l.partition == partition })
-	return r.read(ctx, partition, r.keysOf(here), func(l *pipeline.Ledger, p audit.Place) error {
-		here[l.Stream.String()].add(l, r.since)
-		return r.fn(l, p)
-	})
-}
-
-// older reads the records of streams that belong to another partition, as far as some are missing there.
-func (r *ledgerReading) older(ctx context.Context, partition int) error {
-	return r.read(ctx, partition, r.keysOf(r.those(func(l *streamLog) bool { return l.partition != partition && !l.whole })), r.fn)
-}
-
-func (r *ledgerReading) those(wanted func(*streamLog) bool) map[string]*streamLog {
-	some := make(map[string]*streamLog)
+// readStreams reads a partition for the records of some streams; not at all, if there is none.
+func (r *ledgerReading) readStreams(
+	ctx context.Context, partition int, wanted func(*streamLog) bool, fn func(*pipeline.Ledger, audit.Place) error,
+) error {
+	names := make(map[string]bool)
 	for name, l := range r.streams {
 		if wanted(l) {
-			some[name] = l
+			names[name] = true
 		}
 	}
-	return some
-}
-
-// keysOf recognizes the keys of streams; nil if there is no stream.
-func (r *ledgerReading) keysOf(streams map[string]*streamLog) func(key []byte) bool {
-	if len(streams) == 0 {
+	if len(names) == 0 {
 		return nil
 	}
-	return func(key []byte) bool { return streams[string(r.streamOf(key))] != nil }
+	return r.read(ctx, partition, func(key []byte) bool { return names[string(r.streamOf(key))] }, fn)
 }
 
 // read reads a partition, as far as it is decided.
 func (r *ledgerReading) read(
 	ctx context.Context, partition int, wanted func(key []byte) bool, fn func(*pipeline.Ledger, audit.Place) error,
 ) error {
-	if wanted == nil {
-		return nil
-	}
 	b, err := r.ledger.Decided(ctx, partition)
 	if err != nil {
 		return err

@@ -78,18 +78,14 @@ func (f *Files) Open(ctx context.Context) error {
 	op := "take the writer's place in " + f.dir
 	return f.exclusively(ctx, op, func() error {
 		token := rand.Text()
-		err := f.clean()
-		if err == nil {
-			err = f.disk.replace(appPrefix(f.appKey)+writerFile, []byte(token))
-		}
-		if err == nil {
-			err = f.disk.sync()
-		}
-		if err != nil {
+		if err := f.clean(); err != nil {
 			return diskFault(op, err)
 		}
-		f.token = token
-		return nil
+		err := f.put(op, writerFile, []byte(token))
+		if err == nil {
+			f.token = token
+		}
+		return err
 	})
 }
 
@@ -106,7 +102,7 @@ func (f *Files) exclusively(ctx context.Context, op string, fn func() error) err
 			return diskFault(op, err)
 		}
 		defer func() {
-			if unlocked := f.writing.Unlock(); err == nil && unlocked != nil {
+			if unlocked := f.writing.Unlock(); err == nil {
 				err = diskFault(op, unlocked)
 			}
 		}()
@@ -197,10 +193,7 @@ func (f *Files) Save(ctx context.Context, c *pipeline.Commit) error {
 				return diskFault("remove the checkpoint of "+s.String()+" in "+f.dir, err)
 			}
 		}
-		if err := f.disk.sync(); err != nil {
-			return diskFault(op, err)
-		}
-		return nil
+		return diskFault(op, f.disk.sync())
 	})
 }
 
@@ -234,16 +227,16 @@ func (f *Files) Announce(ctx context.Context, c pipeline.Claim) error {
 	if err != nil {
 		return err
 	}
-	return f.exclusively(ctx, op, func() error {
-		err := f.disk.replace(appPrefix(f.appKey)+claimFile, value)
-		if err == nil {
-			err = f.disk.sync()
-		}
-		if err != nil {
-			return diskFault(op, err)
-		}
-		return nil
-	})
+	return f.exclusively(ctx, op, func() error { return f.put(op, claimFile, value) })
+}
+
+// put gives one of the app's own files new content, for good.
+func (f *Files) put(op, file string, content []byte) error {
+	err := f.disk.replace(appPrefix(f.appKey)+file, content)
+	if err == nil {
+		err = f.disk.sync()
+	}
+	return diskFault(op, err)
 }
 
 // Newest is the newest claim; see [pipeline.Claims].
@@ -258,8 +251,11 @@ func (f *Files) Newest(context.Context) (pipeline.Claim, error) {
 	return decodeClaim(value), nil
 }
 
-// diskFault says what an error of the file system asks for.
+// diskFault says what an error of the file system asks for; nil is none.
 func diskFault(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: err}
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
