@@ -145,20 +145,16 @@ func checkOne(ctx context.Context, cfg Config, broker string) error {
 		return connectFault(op, err)
 	}
 	defer conn.Close() //nolint:errcheck // It was only looked at.
-	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
-		return connectFault(op, err)
+	if err = conn.SetDeadline(time.Now().Add(dialTimeout)); err == nil {
+		_, err = conn.ApiVersions()
 	}
-	if _, err := conn.ApiVersions(); err != nil {
-		return connectFault(op, err)
+	if err == nil { // A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
+		_, err = conn.Brokers()
 	}
-	// A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
-	if _, err := conn.Brokers(); err != nil {
-		return connectFault(op, err)
-	}
-	return nil
+	return connectFault(op, err)
 }
 
-// connectFault is Fault with hints that fit the first contact.
+// connectFault is [Fault] with hints that fit the first contact.
 func connectFault(op string, err error) error {
 	var dns *net.DNSError
 	fault, ok := errors.AsType[*pipeline.Fault](Fault(op, err))

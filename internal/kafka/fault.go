@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -88,14 +87,12 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 // classifyOther is for errors without a code: the network's and kafka-go's own. They pass, unless they are of the kind
 // that only other settings can put right.
 func classifyOther(err error) (pipeline.Class, string) {
-	var unknownCA x509.UnknownAuthorityError
-	var wrongHost x509.HostnameError
 	var verification *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
 	var alert tls.AlertError
 	text := err.Error()
 	switch {
-	case errors.As(err, &unknownCA), errors.As(err, &wrongHost), errors.As(err, &verification):
+	case errors.As(err, &verification):
 		return pipeline.Permanent, "the broker's certificate is not trusted; check JMPUB_KAFKA_TLS_CA_FILE and the host names in JMPUB_KAFKA_BROKERS"
 	case errors.As(err, &notTLS):
 		return pipeline.Permanent, "the broker does not speak TLS there; check JMPUB_KAFKA_TLS and the port"

@@ -89,22 +89,16 @@ func Needs(err error, rights ...Right) error {
 
 // hint names rights and how to give them.
 func hint(rights []Right) string {
-	var b strings.Builder
-	b.WriteString("jmpub needs ")
-	for i, r := range rights {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(r.String())
-	}
-	b.WriteString("; for its user U:")
+	var names, commands []string
 	for _, r := range rights {
-		b.WriteString("\n  kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:U " + r.option())
+		names = append(names, r.String())
+		commands = append(commands, "\n  kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:U "+r.option())
 	}
+	text := "jmpub needs " + strings.Join(names, ", ") + "; for its user U:" + strings.Join(commands, "")
 	if rights[0].Operation == Create {
-		b.WriteString("\nor create the topics and set JMPUB_TOPICS_CREATE=false")
+		text += "\nor create the topics and set JMPUB_TOPICS_CREATE=false"
 	}
-	return b.String()
+	return text
 }
 
 // missingFault names all missing rights at once.
