@@ -26,36 +26,33 @@ type dayJSON struct {
 	Day string `json:"day"`
 	// Complete tells that the day was read to its end.
 	Complete bool                  `json:"complete"`
-	Read     []rangeJSON           `json:"read"`
+	Read     []pipeline.Window     `json:"read"`
 	Hours    []hourJSON            `json:"hours"`
 	Offsets  []pipeline.LastOffset `json:"offsets"`
 }
 
-type rangeJSON struct {
-	Begin time.Time `json:"begin_time"`
-	End   time.Time `json:"end_time"`
-}
-
-func encodeRanges(ranges []pipeline.Window) []rangeJSON {
-	all := make([]rangeJSON, 0, len(ranges))
-	for _, r := range ranges {
-		all = append(all, rangeJSON{r.Begin.UTC(), r.End.UTC()})
+// utcRanges are ranges with all times in UTC; a list that is empty, not one that is unknown.
+func utcRanges(ranges []pipeline.Window) []pipeline.Window {
+	all := make([]pipeline.Window, 0, len(ranges))
+	for _, w := range ranges {
+		all = append(all, utc(w))
 	}
 	return all
 }
 
 // decodeRanges reads ranges of a field, which are in the order of time and do not touch.
-func decodeRanges(field string, ranges []rangeJSON) ([]pipeline.Window, error) {
-	var all []pipeline.Window
-	for _, r := range ranges {
-		w := utc(pipeline.Window{Begin: r.Begin, End: r.End})
+func decodeRanges(field string, ranges []pipeline.Window) ([]pipeline.Window, error) {
+	if len(ranges) == 0 {
+		return nil, nil
+	}
+	all := utcRanges(ranges)
+	for i, w := range all {
 		if err := checkWindow(w); err != nil {
 			return nil, err
 		}
-		if last := len(all) - 1; !w.Begin.Before(w.End) || last >= 0 && !all[last].End.Before(w.Begin) {
+		if !w.Begin.Before(w.End) || i > 0 && !all[i-1].End.Before(w.Begin) {
 			return nil, damaged("the ranges of %s are empty, touch, or are not in the order of time", field)
 		}
-		all = append(all, w)
 	}
 	return all, nil
 }
@@ -70,7 +67,7 @@ const hoursOfDay = 24
 func encodeDay(c *pipeline.Coverage) dayJSON {
 	d := dayJSON{
 		Day: c.Day.UTC().Format(time.DateOnly), Complete: c.Whole(pipeline.Window{Begin: c.Day, End: c.Day.Add(hoursOfDay * time.Hour)}),
-		Read: encodeRanges(c.Read), Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
+		Read: utcRanges(c.Read), Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
 	}
 	for hour := range hoursOfDay {
 		h := hourJSON{HourCounts: pipeline.HourCounts{Hour: hour}, Complete: c.HourWhole(hour)}

@@ -8,23 +8,23 @@ import (
 
 // positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that only some positions have.
 type positionJSON struct {
-	Version       int              `json:"version"`
-	AppKey        *string          `json:"app_key"`
-	Stream        *pipeline.Stream `json:"stream"`
-	End           *time.Time       `json:"end_time"`
-	Span          *seconds         `json:"span_seconds"`
-	OverlapIDs    *ids             `json:"overlap_ids"`
-	OverlapHashes *ids             `json:"overlap_hashes"`
-	Backlog       []backlogJSON    `json:"backlog,omitempty"`
-	Marks         ids              `json:"marks,omitempty"`
-	Sequence      int64            `json:"sequence,omitempty"`
-	Counts        *pipeline.Counts `json:"counts"`
-	SavedAt       *time.Time       `json:"saved_at"`
-	Rechecked     []recheckedJSON  `json:"rechecked,omitempty"`
-	Replay        string           `json:"replay,omitempty"`
-	Removed       bool             `json:"removed,omitempty"`
-	Coverage      []dayJSON        `json:"coverage,omitempty"`
-	Covered       []rangeJSON      `json:"covered,omitempty"`
+	Version       int               `json:"version"`
+	AppKey        *string           `json:"app_key"`
+	Stream        *pipeline.Stream  `json:"stream"`
+	End           *time.Time        `json:"end_time"`
+	Span          *seconds          `json:"span_seconds"`
+	OverlapIDs    *ids              `json:"overlap_ids"`
+	OverlapHashes *ids              `json:"overlap_hashes"`
+	Backlog       []backlogJSON     `json:"backlog,omitempty"`
+	Marks         ids               `json:"marks,omitempty"`
+	Sequence      int64             `json:"sequence,omitempty"`
+	Counts        *pipeline.Counts  `json:"counts"`
+	SavedAt       *time.Time        `json:"saved_at"`
+	Rechecked     []recheckedJSON   `json:"rechecked,omitempty"`
+	Replay        string            `json:"replay,omitempty"`
+	Removed       bool              `json:"removed,omitempty"`
+	Coverage      []dayJSON         `json:"coverage,omitempty"`
+	Covered       []pipeline.Window `json:"covered,omitempty"`
 }
 
 // backlogJSON is a range of the backlog. Every field is required.
@@ -101,7 +101,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Removed: cp.Removed,
-		Coverage: coverage, Covered: encodeRanges(cp.Covered),
+		Coverage: coverage, Covered: utcRanges(cp.Covered),
 	})
 }
 
