@@ -92,7 +92,7 @@ var encoders = sync.Pool{New: func() any { return newAvroEncoder() }} //nolint:g
 // row is among the rejected.
 func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
 	values := make([][]byte, len(b.Events))
-	if t.format.values != FormatAvro {
+	if t.cfg.Format != FormatAvro {
 		for i := range b.Events {
 			values[i] = b.Events[i].Value
 		}

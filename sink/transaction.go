@@ -26,7 +26,7 @@ const (
 type transaction struct {
 	routing  *Routing
 	topics   layout
-	format   eventFormat
+	cfg      *WriterConfig
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
@@ -78,7 +78,7 @@ func targetOf(b *pipeline.Batch, id int64) event.Target {
 // split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
 // is returned as rejected.
 func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartition][]chunk, []event.Rejection) {
-	headers := t.format.headersOf(b)
+	headers := t.cfg.headersOf(b)
 	now := time.Now()
 	var tooLarge []event.Rejection
 	lists := make(map[topicPartition][]int)
@@ -90,7 +90,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 		}
 		name := t.routing.Event(e.Target)
 		from := strconv.AppendInt(key[:0], e.MsgID, 10)
-		if t.format.partitionBy == ByConversation && len(e.Conversation) > 0 {
+		if t.cfg.PartitionBy == ByConversation && len(e.Conversation) > 0 {
 			from = e.Conversation
 		}
 		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, headers, name) {
@@ -107,7 +107,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
 			r.value = values[list[i]]
 			r.Headers = headers.append(r.Headers, e, r.key)
-			r.Time = t.format.timeOf(e, now)
+			r.Time = t.cfg.timeOf(e, now)
 		}
 	}
 	work := make(map[topicPartition][]chunk, len(lists))
@@ -187,7 +187,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 		p := t.partitionOf(name, row)
 		work[p] = append(work[p], chunk{1, func(_ int, record *plainRecord) {
 			record.value = row
-			record.Headers = t.format.rejectedHeaders(record.Headers, b, r, cutFrom)
+			record.Headers = t.cfg.rejectedHeaders(record.Headers, b, r, cutFrom)
 		}})
 	}
 	return t.sender.write(ctx, work)

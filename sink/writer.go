@@ -84,7 +84,7 @@ func (c *WriterConfig) compression() (protocol.Attributes, error) {
 // Writer writes to an app's topics. It is used by one goroutine at a time.
 type Writer struct {
 	topics   *Topics
-	format   eventFormat
+	cfg      WriterConfig
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
@@ -110,7 +110,7 @@ func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
 	client, retry := topics.cfg.Client, topics.cfg.Retry
 	w := &Writer{
 		topics:   topics,
-		format:   eventFormat{values: cfg.Format, partitionBy: cfg.PartitionBy, recordTime: cfg.RecordTime, replayID: cfg.ReplayID},
+		cfg:      cfg,
 		schemas:  newSchemaIDs(&cfg, topics.routing.Events(), retry),
 		producer: newProducer(client, retry, cfg.TransactionalID, cfg.TransactionTimeout),
 	}
@@ -144,6 +144,6 @@ func (w *Writer) Begin(context.Context) (pipeline.Transaction, error) {
 	w.producer.begin()
 	return &transaction{
 		routing: w.topics.routing, topics: w.topics.layout(),
-		format: w.format, schemas: w.schemas, producer: w.producer, sender: w.sender,
+		cfg: &w.cfg, schemas: w.schemas, producer: w.producer, sender: w.sender,
 	}, nil
 }
