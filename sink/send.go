@@ -219,18 +219,15 @@ func (s *sender) request(lanes []*lane) *rawproduce.Request {
 		Acks:            int16(kafkago.RequireAll),
 		Timeout:         int32(s.client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
 	}
-	index := make(map[string]int)
+	byTopic := make(map[string][]rawproduce.RequestPartition)
 	for _, l := range lanes {
-		at, ok := index[l.topic]
-		if !ok {
-			at = len(req.Topics)
-			index[l.topic] = at
-			req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: l.topic})
-		}
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, rawproduce.RequestPartition{
+		byTopic[l.topic] = append(byTopic[l.topic], rawproduce.RequestPartition{
 			Partition: l.topicPartition.partition,
 			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch.Bytes())},
 		})
+	}
+	for topic, partitions := range byTopic {
+		req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: topic, Partitions: partitions})
 	}
 	return req
 }
@@ -263,12 +260,8 @@ func brokerError(answer *produce.ResponsePartition) error {
 	return fmt.Errorf("%w: %s", err, answer.ErrorMessage)
 }
 
-// sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
-// where; the ledger needs to know, so the transaction is given up.
+// sendFault adds to an error what is known here.
 func (s *sender) sendFault(op string, p topicPartition, err error) error {
-	if errors.Is(err, kafkago.DuplicateSequenceNumber) {
-		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
-	}
 	fault := kafka.Needs(s.producer.fault(op, err), kafka.Write.On(p.topic)...)
 	tooLarge := errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
 	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == s.checkpoints {

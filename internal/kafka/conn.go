@@ -115,11 +115,11 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 func Check(ctx context.Context, cfg Config) error {
 	var errs []error
 	for _, broker := range cfg.Brokers {
-		if err := checkOne(ctx, cfg, broker); err != nil {
-			errs = append(errs, err)
-			continue
+		err := checkOne(ctx, cfg, broker)
+		if err == nil {
+			return nil
 		}
-		return nil
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -42,6 +42,8 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 	case kafkago.InvalidProducerEpoch, kafkago.ProducerFenced,
 		kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidTransactionState,
 		kafkago.InvalidProducerIDMapping, kafkago.TransactionCoordinatorFenced,
+		// The batch stands in the log, but the broker does not say where, which the ledger needs to know.
+		kafkago.DuplicateSequenceNumber,
 		// Since KIP-890 a broker may ask for the transaction to be aborted: TRANSACTION_ABORTABLE.
 		kafkago.Error(120):
 		return pipeline.Abort, ""
