@@ -50,14 +50,6 @@ type schemaIDs struct {
 	ids      map[string]int
 }
 
-func newSchemaIDs(cfg *WriterConfig, topics []string, retry pipeline.Retry) *schemaIDs {
-	s := &schemaIDs{retry: retry, topics: topics, ids: make(map[string]int)}
-	if cfg.Format == FormatAvro {
-		s.registry = cfg.Schemas
-	}
-	return s
-}
-
 // learn asks the registry for the ids that are not known yet.
 func (s *schemaIDs) learn(ctx context.Context) error {
 	if s.registry == nil {

@@ -133,7 +133,7 @@ func (p *producer) join(ctx context.Context, wanted []*partition) error {
 	topics := make(map[string][]kafkago.AddPartitionToTxn)
 	for _, state := range wanted {
 		if !state.joined {
-			topics[state.topic] = append(topics[state.topic], kafkago.AddPartitionToTxn{Partition: int(state.topicPartition.partition)})
+			topics[state.topic] = append(topics[state.topic], kafkago.AddPartitionToTxn{Partition: int(state.partition)})
 		}
 	}
 	if len(topics) == 0 {

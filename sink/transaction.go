@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -101,23 +100,14 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 		p := t.partitionOf(name, from)
 		lists[p] = append(lists[p], i)
 	}
-	fill := func(list []int) func(int, *plainRecord) {
-		return func(i int, r *plainRecord) {
-			e := &b.Events[list[i]]
-			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
-			r.value = values[list[i]]
-			r.Headers = headers.append(r.Headers, e, r.key)
-			r.Time = t.cfg.timeOf(e, now)
-		}
-	}
-	work := make(map[topicPartition][]chunk, len(lists))
-	for p, list := range lists {
-		size := func(i int) int { return eventSize(&b.Events[list[i]], values[list[i]]) }
-		for first, end := range t.cuts(p, len(list), size) {
-			work[p] = append(work[p], chunk{end - first, fill(list[first:end])})
-		}
-	}
-	return work, tooLarge
+	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
+	return layOut(t, lists, size, func(i int, r *plainRecord) {
+		e := &b.Events[i]
+		r.key = strconv.AppendInt(make([]byte, 0, len(key)), e.MsgID, 10)
+		r.value = values[i]
+		r.Headers = headers.append(r.Headers, e, r.key)
+		r.Time = t.cfg.timeOf(e, now)
+	}), tooLarge
 }
 
 // partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.
@@ -126,23 +116,25 @@ func (t *transaction) partitionOf(topic string, key []byte) topicPartition {
 	return topicPartition{topic, int32(number)} //nolint:gosec // A partition's number.
 }
 
-// cuts divides n records into runs that fit into a batch of the topic, each with at least one record.
-func (t *transaction) cuts(p topicPartition, n int, sizeOf func(i int) int) iter.Seq2[int, int] {
-	limit := t.topics[p.topic].maxBytes - batchMargin
-	return func(yield func(first, end int) bool) {
-		size, first := 0, 0
-		for i := range n {
-			one := sizeOf(i)
-			if i > first && size+one > limit {
-				if !yield(first, i) {
-					return
-				}
-				size, first = 0, i
+// layOut divides what goes to each partition into batches that fit into its topic, each of at least one record, which fill makes.
+func layOut[T any](
+	t *transaction, lists map[topicPartition][]T, sizeOf func(T) int, fill func(T, *plainRecord),
+) map[topicPartition][]chunk {
+	work := make(map[topicPartition][]chunk, len(lists))
+	for p, list := range lists {
+		limit := t.topics[p.topic].maxBytes - batchMargin
+		for len(list) > 0 {
+			n, size := 1, sizeOf(list[0])
+			for n < len(list) && size+sizeOf(list[n]) <= limit {
+				size += sizeOf(list[n])
+				n++
 			}
-			size += one
+			some := list[:n]
+			work[p] = append(work[p], chunk{n, func(i int, r *plainRecord) { fill(some[i], r) }})
+			list = list[n:]
 		}
-		yield(first, n)
 	}
+	return work
 }
 
 // eventSize is at least what an event takes in a batch that is not compressed.
@@ -209,15 +201,8 @@ func (t *transaction) Append(ctx context.Context, records []pipeline.Record) err
 		}
 		lists[p] = append(lists[p], r)
 	}
-	work := make(map[topicPartition][]chunk, len(lists))
-	for p, list := range lists {
-		size := func(i int) int { return len(list[i].Key) + len(list[i].Value) + recordOverhead }
-		for first, end := range t.cuts(p, len(list), size) {
-			work[p] = append(work[p], chunk{end - first, func(i int, r *plainRecord) {
-				r.key, r.value, r.Time = list[first+i].Key, list[first+i].Value, now
-			}})
-		}
-	}
+	size := func(r *pipeline.Record) int { return len(r.Key) + len(r.Value) + recordOverhead }
+	work := layOut(t, lists, size, func(from *pipeline.Record, r *plainRecord) { r.key, r.value, r.Time = from.Key, from.Value, now })
 	_, err := t.sender.write(ctx, work)
 	return err
 }

@@ -43,7 +43,7 @@ type WriterConfig struct {
 	Compression string
 	PartitionBy PartitionBy
 	RecordTime  RecordTime
-	// Format is that of the events' values; JSON where empty. Avro needs Schemas.
+	// Format is that of the events' values; JSON where empty. Avro alone has Schemas, and needs them.
 	Format  Format
 	Schemas Schemas
 	// ReplayID marks the events of a replay; empty otherwise.
@@ -111,7 +111,7 @@ func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
 	w := &Writer{
 		topics:   topics,
 		cfg:      cfg,
-		schemas:  newSchemaIDs(&cfg, topics.routing.Events(), retry),
+		schemas:  &schemaIDs{registry: cfg.Schemas, retry: retry, topics: topics.routing.Events(), ids: make(map[string]int)},
 		producer: newProducer(client, retry, cfg.TransactionalID, cfg.TransactionTimeout),
 	}
 	w.sender = &sender{
