@@ -221,9 +221,6 @@ func (c *Coverage) newest(ctx context.Context, partition int, key string) (*pipe
 	}
 	var found *pipeline.Coverage
 	err = c.log.Known(ctx, partition, kafka.Bounds{First: offset, End: offset + 1}, func(r *kafka.LogRecord) error {
-		if r.Offset != offset || r.Value == nil {
-			return nil
-		}
 		read, damage := DecodeCoverage(r.Value, r.Where())
 		found = &read
 		return damage

@@ -151,9 +151,9 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 		return cp, err
 	}
 	for i := range p.Coverage {
-		day, err := p.Coverage[i].decode(cp.AppKey, cp.Stream)
-		if err != nil {
-			return cp, err
+		day, cause := p.Coverage[i].decode(cp.AppKey, cp.Stream)
+		if cause != nil {
+			return cp, cause
 		}
 		cp.Coverage = append(cp.Coverage, day)
 	}

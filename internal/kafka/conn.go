@@ -126,20 +126,17 @@ func Check(ctx context.Context, cfg Config) error {
 
 func checkOne(ctx context.Context, cfg Config, broker string) error {
 	op := "connect to Kafka at " + broker
-	tlsConfig, err := cfg.tls()
+	opened, err := Open(cfg)
 	if err != nil {
 		return err
 	}
-	if tlsConfig != nil {
-		if tlsConfig.ServerName, _, err = net.SplitHostPort(broker); err != nil {
+	by := opened.transport
+	if by.TLS != nil {
+		if by.TLS.ServerName, _, err = net.SplitHostPort(broker); err != nil {
 			return fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
 		}
 	}
-	mechanism, err := cfg.mechanism()
-	if err != nil {
-		return err
-	}
-	dialer := &kafkago.Dialer{Timeout: dialTimeout, TLS: tlsConfig, SASLMechanism: mechanism, ClientID: cfg.ClientID}
+	dialer := &kafkago.Dialer{Timeout: by.DialTimeout, TLS: by.TLS, SASLMechanism: by.SASL, ClientID: by.ClientID}
 	conn, err := dialer.DialContext(ctx, "tcp", broker)
 	if err != nil {
 		return connectFault(op, err)
