@@ -196,17 +196,14 @@ func NewCoverage(client *kafkago.Client, topic, appKey string, partitions func()
 // may still stand in the former one.
 func (c *Coverage) Coverage(ctx context.Context, s pipeline.Stream, day time.Time) (*pipeline.Coverage, error) {
 	key := string(CoverageKey(c.appKey, s, day))
-	own := PartitionOf(c.appKey, s, c.partitions())
-	found, err := c.newest(ctx, own, key)
-	for partition := range c.partitions() {
-		if err != nil || found != nil {
-			break
-		}
-		if partition != own {
-			found, err = c.newest(ctx, partition, key)
+	n := c.partitions()
+	own := PartitionOf(c.appKey, s, n)
+	for i := range n {
+		if found, err := c.newest(ctx, (own+i)%n, key); err != nil || found != nil {
+			return found, err
 		}
 	}
-	return found, err
+	return nil, nil //nolint:nilnil // There is none, which is no error.
 }
 
 // newest is the coverage with a key in a partition; nil if there is none.

@@ -67,14 +67,12 @@ func (a *avroEncoder) append(dst, value []byte, id int) ([]byte, error) {
 	return encoded, nil
 }
 
-var errNotUTF8 = errors.New("not valid UTF-8")
-
 // read takes an event apart.
 func (a *avroEncoder) read(value []byte) error {
 	a.event, a.spilled = avroMessage{}, a.spilled[:0]
 	a.media, a.longs, a.doubles = a.media[:0], a.longs[:0], a.doubles[:0]
 	if !utf8.Valid(value) {
-		return errNotUTF8
+		return errors.New("not valid UTF-8")
 	}
 	e, r := &a.event, a.json
 	hasID := false

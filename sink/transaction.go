@@ -43,43 +43,22 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 	if err := t.schemas.learn(ctx); err != nil {
 		return published, err
 	}
-	values, rejections := t.values(b)
-	work, tooLarge := t.split(b, values)
-	published.Rejected = slices.Concat(rejections, tooLarge)
-	ranges, err := t.sender.write(ctx, work)
+	var values [][]byte
+	values, published.Rejected = t.values(b)
+	ranges, err := t.sender.write(ctx, t.split(b, values, &published))
 	if err != nil {
 		return published, err
-	}
-	// Whether an event that is larger than a batch may be fits when it is compressed is known only once it is tried.
-	for i := range b.Events {
-		published.Events[b.Events[i].Target]++
-	}
-	for i := range published.Rejected {
-		published.Events[targetOf(b, published.Rejected[i].MsgID)]--
 	}
 	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, published.Rejected))
-	if err != nil {
-		return published, err
-	}
 	published.Offsets = slices.Concat(ranges, rejected)
-	return published, nil
+	return published, err
 }
 
-func targetOf(b *pipeline.Batch, id int64) event.Target {
-	for i := range b.Events {
-		if b.Events[i].MsgID == id {
-			return b.Events[i].Target
-		}
-	}
-	return event.TargetOther
-}
-
-// split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
-// is returned as rejected.
-func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartition][]chunk, []event.Rejection) {
+// split lays the events out by partition and batch, in their order, and counts them as published; those without a value are left
+// out. What fits into no batch, which for a large event is known only once it is compressed, is rejected.
+func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipeline.Published) map[topicPartition][]chunk {
 	headers := t.cfg.headersOf(b)
 	now := time.Now()
-	var tooLarge []event.Rejection
 	lists := make(map[topicPartition][]int)
 	var key [20]byte
 	for i := range b.Events {
@@ -93,12 +72,13 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 			from = e.Conversation
 		}
 		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, headers, name) {
-			tooLarge = append(tooLarge, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
+			published.Rejected = append(published.Rejected, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
 				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
 			continue
 		}
 		p := t.partitionOf(name, from)
 		lists[p] = append(lists[p], i)
+		published.Events[e.Target]++
 	}
 	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
 	return layOut(t, lists, size, func(i int, r *plainRecord) {
@@ -107,7 +87,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 		r.value = values[i]
 		r.Headers = headers.append(r.Headers, e, r.key)
 		r.Time = t.cfg.timeOf(e, now)
-	}), tooLarge
+	})
 }
 
 // partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.
