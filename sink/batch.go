@@ -25,7 +25,7 @@ const (
 // encode writes records as one batch and, for a known producer, signs it with id, epoch and sequence. kafka-go writes a
 // batch for no producer, so its header is completed here.
 func encode(buf *bytes.Buffer, records protocol.RecordReader, attributes protocol.Attributes, p *producer, sequence int32) error {
-	if p.known {
+	if p.known() {
 		attributes |= protocol.Transactional
 	}
 	set := protocol.RecordSet{Version: 2, Attributes: attributes, Records: records}
@@ -33,7 +33,7 @@ func encode(buf *bytes.Buffer, records protocol.RecordReader, attributes protoco
 	if _, err := set.WriteTo(buf); err != nil {
 		return fmt.Errorf("encode record batch: %w", err)
 	}
-	if !p.known {
+	if !p.known() {
 		return nil
 	}
 	batch := buf.Bytes()[sizePrefix:]
