@@ -17,7 +17,6 @@ import (
 // Archive reads back what an app's windows have published: the ledger, and the records at the offsets that it names.
 // Only what is committed counts. It is used by one goroutine at a time.
 type Archive struct {
-	client *kafkago.Client
 	ledger *kafka.Log
 	appKey string
 	// partitions gives the number of partitions of the ledger's topic.
@@ -28,10 +27,7 @@ var _ audit.Archive = (*Archive)(nil)
 
 // NewArchive reads the ledger in a topic. partitions gives the topic's number of partitions.
 func NewArchive(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
-	return &Archive{
-		client: client, ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry},
-		appKey: appKey, partitions: partitions,
-	}
+	return &Archive{ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
 }
 
 // ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
@@ -206,7 +202,7 @@ func (a *Archive) streamOf(key []byte) []byte {
 // committed, so that nobody's open transaction has to be waited for.
 func (a *Archive) Records(ctx context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
 	for _, r := range ranges {
-		l := &kafka.Log{Client: a.client, Topic: r.Topic, Retry: a.ledger.Retry}
+		l := &kafka.Log{Client: a.ledger.Client, Topic: r.Topic, Retry: a.ledger.Retry}
 		there, err := l.All(ctx, int(r.Partition))
 		if err != nil {
 			return err
