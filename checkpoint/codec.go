@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,19 +77,13 @@ func damagedBy(err error) error {
 	}
 }
 
-// required names the fields that are not there.
+// required names the fields that are not there. It may change the map.
 func required(fields map[string]bool) error {
-	var absent []string
-	for name, there := range fields {
-		if !there {
-			absent = append(absent, name)
-		}
-	}
-	if len(absent) == 0 {
+	maps.DeleteFunc(fields, func(_ string, there bool) bool { return there })
+	if len(fields) == 0 {
 		return nil
 	}
-	slices.Sort(absent)
-	return damaged("%s is missing", strings.Join(absent, ", "))
+	return damaged("%s is missing", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 }
 
 // checkWindow tells whether a window can be one that was asked for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -125,13 +126,9 @@ func (f *Files) names(ending string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var own []string
-	for _, name := range all {
-		if strings.HasPrefix(name, appPrefix(f.appKey)) && strings.HasSuffix(name, ending) {
-			own = append(own, name)
-		}
-	}
-	return own, nil
+	return slices.DeleteFunc(all, func(name string) bool {
+		return !strings.HasPrefix(name, appPrefix(f.appKey)) || !strings.HasSuffix(name, ending)
+	}), nil
 }
 
 // Load reads the app's checkpoints.
