@@ -71,17 +71,14 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 		return pipeline.Transient, "the topic is gone or not known there yet"
 	case kafkago.NotEnoughReplicas, kafkago.NotEnoughReplicasAfterAppend:
 		return pipeline.Transient, "fewer brokers are in sync than the topic's min.insync.replicas"
-	default:
-	}
-	if code.Temporary() {
-		return pipeline.Transient, ""
-	}
-	switch code {
 	case kafkago.BrokerNotAvailable, // kafka-go's word for a broker that has left the cluster's metadata.
 		kafkago.ConcurrentTransactions, kafkago.KafkaStorageError, kafkago.FencedLeaderEpoch, kafkago.UnknownLeaderEpoch,
 		kafkago.OffsetNotAvailable, kafkago.EligibleLeadersNotAvailable, kafkago.Unknown, kafkago.Error(55): // OPERATION_NOT_ATTEMPTED
 		return pipeline.Transient, ""
 	default:
+		if code.Temporary() {
+			return pipeline.Transient, ""
+		}
 		return pipeline.Permanent, ""
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -157,8 +156,8 @@ func (c *Conn) CheckWrite(ctx context.Context, retry pipeline.Retry, id string, 
 			return Needs(Fault(op, err), Write.OnID(id))
 		}
 		var missing []Right
-		for _, name := range slices.Sorted(maps.Keys(res.Topics)) {
-			for _, partition := range res.Topics[name] {
+		for name, partitions := range res.Topics {
+			for _, partition := range partitions {
 				switch {
 				case errors.Is(partition.Error, kafkago.TopicAuthorizationFailed):
 					missing = append(missing, Write.On(name)...)
