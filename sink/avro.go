@@ -28,7 +28,6 @@ type avroEncoder struct {
 	location avroLocation
 	// records are these, by what they are called in errors.
 	records  map[string]avroFields
-	times    [2]int64
 	crossApp bool
 	media    []avroMedium
 	longs    []int64
@@ -85,10 +84,10 @@ func (a *avroEncoder) read(value []byte) error {
 			r.Fail(err)
 			e.MsgID, hasID = id, true
 		case "time":
-			e.Time = a.instant(0, r.Value())
+			e.Time = a.instant(r.Value())
 		case "client_time":
 			quoted := r.Value()
-			e.ClientTime, e.ClientTimeUnit = a.instant(1, quoted), unitOf(quoted)
+			e.ClientTime, e.ClientTimeUnit = a.instant(quoted), unitOf(quoted)
 		case "from":
 			if a.from = (avroSender{}); a.readRecord("from") {
 				e.From = &a.from
@@ -175,12 +174,12 @@ func (a *avroEncoder) readField(record string) bool {
 	}
 }
 
-// instant reads one of the two times.
-func (a *avroEncoder) instant(i int, quoted []byte) *int64 {
+// instant is a time in milliseconds.
+func (a *avroEncoder) instant(quoted []byte) *int64 {
 	at, err := time.Parse(time.RFC3339, string(rawjson.Unquote(quoted)))
 	a.json.Fail(err)
-	a.times[i] = at.UnixMilli()
-	return &a.times[i]
+	a.longs = append(a.longs, at.UnixMilli())
+	return &a.longs[len(a.longs)-1]
 }
 
 // unitOf is the unit in which the sender gave a time: the form of client_time shows it.
