@@ -17,7 +17,6 @@ import (
 // Archive reads back what an app's windows have published: the ledger, and the records at the offsets that it names.
 // Only what is committed counts. It is used by one goroutine at a time.
 type Archive struct {
-	client *kafkago.Client
 	ledger *kafka.Log
 	appKey string
 	// partitions gives the number of partitions of the ledger's topic.
@@ -28,10 +27,7 @@ var _ audit.Archive = (*Archive)(nil)
 
 // NewArchive reads the ledger in a topic. partitions gives the topic's number of partitions.
 func NewArchive(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
-	return &Archive{
-		client: client, ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry},
-		appKey: appKey, partitions: partitions,
-	}
+	return &Archive{ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
 }
 
 // ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
@@ -41,7 +37,7 @@ const ledgerSlack = time.Hour
 // partitions, a stream's older records stand in another one than its newer ones. They are looked for, behind the newer ones, if
 // the sequence numbers do not show that all of them were found.
 func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.Ledger, audit.Place) error) (audit.Frontier, error) {
-	r := &ledgerReading{Archive: a, since: q.Since, frontier: make(audit.Frontier), fn: fn}
+	r := &ledgerReading{Archive: a, since: q.Since, frontier: make(audit.Frontier)}
 	if q.Streams == nil {
 		for partition := range a.partitions() {
 			if err := r.read(ctx, partition, a.isOurs, fn); err != nil {
@@ -55,12 +51,18 @@ func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.L
 		r.streams[s.String()] = &streamLog{partition: PartitionOf(a.appKey, s, a.partitions())}
 	}
 	for partition := range a.partitions() {
-		if err := r.own(ctx, partition); err != nil {
+		belong := func(l *streamLog) bool { return l.partition == partition }
+		err := r.readStreams(ctx, partition, belong, func(l *pipeline.Ledger, p audit.Place) error {
+			r.streams[l.Stream.String()].add(l, q.Since)
+			return fn(l, p)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	for partition := range a.partitions() {
-		if err := r.older(ctx, partition); err != nil {
+		lack := func(l *streamLog) bool { return l.partition != partition && !l.whole }
+		if err := r.readStreams(ctx, partition, lack, fn); err != nil {
 			return nil, err
 		}
 	}
@@ -74,48 +76,28 @@ type ledgerReading struct {
 	since    time.Time
 	streams  map[string]*streamLog
 	frontier audit.Frontier
-	fn       func(*pipeline.Ledger, audit.Place) error
 }
 
-// own reads the records of the streams that belong to a partition.
-func (r *ledgerReading) own(ctx context.Context, partition int) error {
-	here := r.those(func(l *streamLog) bool { return l.partition == partition })
-	return r.read(ctx, partition, r.keysOf(here), func(l *pipeline.Ledger, p audit.Place) error {
-		here[l.Stream.String()].add(l, r.since)
-		return r.fn(l, p)
-	})
-}
-
-// older reads the records of streams that belong to another partition, as far as some are missing there.
-func (r *ledgerReading) older(ctx context.Context, partition int) error {
-	return r.read(ctx, partition, r.keysOf(r.those(func(l *streamLog) bool { return l.partition != partition && !l.whole })), r.fn)
-}
-
-func (r *ledgerReading) those(wanted func(*streamLog) bool) map[string]*streamLog {
-	some := make(map[string]*streamLog)
+// readStreams reads a partition for the records of some streams; not at all, if there is none.
+func (r *ledgerReading) readStreams(
+	ctx context.Context, partition int, wanted func(*streamLog) bool, fn func(*pipeline.Ledger, audit.Place) error,
+) error {
+	names := make(map[string]bool)
 	for name, l := range r.streams {
 		if wanted(l) {
-			some[name] = l
+			names[name] = true
 		}
 	}
-	return some
-}
-
-// keysOf recognizes the keys of streams; nil if there is no stream.
-func (r *ledgerReading) keysOf(streams map[string]*streamLog) func(key []byte) bool {
-	if len(streams) == 0 {
+	if len(names) == 0 {
 		return nil
 	}
-	return func(key []byte) bool { return streams[string(r.streamOf(key))] != nil }
+	return r.read(ctx, partition, func(key []byte) bool { return names[string(r.streamOf(key))] }, fn)
 }
 
 // read reads a partition, as far as it is decided.
 func (r *ledgerReading) read(
 	ctx context.Context, partition int, wanted func(key []byte) bool, fn func(*pipeline.Ledger, audit.Place) error,
 ) error {
-	if wanted == nil {
-		return nil
-	}
 	b, err := r.ledger.Decided(ctx, partition)
 	if err != nil {
 		return err
@@ -220,7 +202,7 @@ func (a *Archive) streamOf(key []byte) []byte {
 // committed, so that nobody's open transaction has to be waited for.
 func (a *Archive) Records(ctx context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
 	for _, r := range ranges {
-		l := &kafka.Log{Client: a.client, Topic: r.Topic, Retry: a.ledger.Retry}
+		l := &kafka.Log{Client: a.ledger.Client, Topic: r.Topic, Retry: a.ledger.Retry}
 		there, err := l.All(ctx, int(r.Partition))
 		if err != nil {
 			return err

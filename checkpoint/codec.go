@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,19 +17,14 @@ import (
 // version is that of the forms. It is raised when a reader of the former one would misunderstand.
 const version = 1
 
-// newerError is a value that a later jmpub wrote.
-type newerError struct{ version int }
-
-// Error says which version it has.
-func (e *newerError) Error() string {
-	return fmt.Sprintf("it was written by a newer jmpub: its version is %d, this one reads up to %d", e.version, version)
-}
+// errNewer is a value that a later jmpub wrote.
+var errNewer = errors.New("it was written by a newer jmpub")
 
 // decodeFault is the error of a value that cannot be used. where is where it stands, hint what can be done if it is
 // damaged.
 func decodeFault(what, where, hint string, err error) error {
 	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: "read " + what + " in " + where, Err: err, Hint: hint}
-	if _, newer := errors.AsType[*newerError](err); newer {
+	if errors.Is(err, errNewer) {
 		fault.Hint = "run that jmpub or a later one"
 	}
 	return fault
@@ -58,7 +54,7 @@ func decodeJSON(data []byte, v any) error {
 	case form.Version == nil || *form.Version < 1:
 		return damaged("it has no version")
 	case *form.Version > version:
-		return &newerError{*form.Version}
+		return fmt.Errorf("%w: its version is %d, this one reads up to %d", errNewer, *form.Version, version)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return damagedBy(err)
@@ -81,19 +77,13 @@ func damagedBy(err error) error {
 	}
 }
 
-// required names the fields that are not there.
+// required names the fields that are not there. It may change the map.
 func required(fields map[string]bool) error {
-	var absent []string
-	for name, there := range fields {
-		if !there {
-			absent = append(absent, name)
-		}
-	}
-	if len(absent) == 0 {
+	maps.DeleteFunc(fields, func(_ string, there bool) bool { return there })
+	if len(fields) == 0 {
 		return nil
 	}
-	slices.Sort(absent)
-	return damaged("%s is missing", strings.Join(absent, ", "))
+	return damaged("%s is missing", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 }
 
 // checkWindow tells whether a window can be one that was asked for.

@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"strings"
@@ -60,7 +61,8 @@ func TestForm(t *testing.T) {
 	decoded(t, cp, err, plain.Checkpoint)
 	ledger, err := checkpoint.DecodeLedger([]byte(ledgerForm), "here")
 	decoded(t, ledger, err, plain.Ledger)
-	notice, err := checkpoint.DecodeNotice([]byte(noticeForm), "here")
+	var notice pipeline.Notice // Nothing in jmpub reads notices; who does finds the fields by their names.
+	err = json.Unmarshal([]byte(noticeForm), &notice)
 	decoded(t, notice, err, plain.Notices[0])
 }
 
@@ -106,9 +108,6 @@ func TestUnknownFields(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := checkpoint.DecodeLedger([]byte(more+ledgerForm[1:]), "here"); err != nil {
-		t.Error(err)
-	}
-	if _, err := checkpoint.DecodeNotice([]byte(more+noticeForm[1:]), "here"); err != nil {
 		t.Error(err)
 	}
 }
@@ -230,14 +229,6 @@ func TestDamagedLedger(t *testing.T) {
 		{`"rows":8`, `"rows":8.5`, "rows cannot be a number 8.5"},
 	} {
 		_, err := checkpoint.DecodeLedger([]byte(strings.Replace(ledgerForm, tc.old, tc.replacement, 1)), where)
-		fault(t, err, where, tc.want)
-	}
-	for _, tc := range []struct{ old, replacement, want string }{
-		{`"version":1`, `"version":2`, "newer jmpub"},
-		{`"kind":"mismatch",`, "", "kind is missing"},
-		{"22:13:30Z", "22:13:43Z", "before"},
-	} {
-		_, err := checkpoint.DecodeNotice([]byte(strings.Replace(noticeForm, tc.old, tc.replacement, 1)), where)
 		fault(t, err, where, tc.want)
 	}
 }

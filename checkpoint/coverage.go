@@ -26,43 +26,40 @@ type dayJSON struct {
 	Day string `json:"day"`
 	// Complete tells that the day was read to its end.
 	Complete bool                  `json:"complete"`
-	Read     []rangeJSON           `json:"read"`
-	Gaps     []rangeJSON           `json:"gaps,omitempty"`
+	Read     []pipeline.Window     `json:"read"`
+	Gaps     []pipeline.Window     `json:"gaps,omitempty"`
 	Hours    []hourJSON            `json:"hours"`
 	Offsets  []pipeline.LastOffset `json:"offsets"`
 }
 
-type rangeJSON struct {
-	Begin time.Time `json:"begin_time"`
-	End   time.Time `json:"end_time"`
-}
-
-func encodeRanges(ranges []pipeline.Window) []rangeJSON {
-	all := make([]rangeJSON, 0, len(ranges))
-	for _, r := range ranges {
-		all = append(all, rangeJSON{r.Begin.UTC(), r.End.UTC()})
+// utcRanges are ranges with all times in UTC; a list that is empty, not one that is unknown.
+func utcRanges(ranges []pipeline.Window) []pipeline.Window {
+	all := make([]pipeline.Window, 0, len(ranges))
+	for _, w := range ranges {
+		all = append(all, utc(w))
 	}
 	return all
 }
 
 // decodeRanges reads ranges of a field, which are in the order of time and do not touch.
-func decodeRanges(field string, ranges []rangeJSON) ([]pipeline.Window, error) {
-	var all []pipeline.Window
-	for _, r := range ranges {
-		w := utc(pipeline.Window{Begin: r.Begin, End: r.End})
+func decodeRanges(field string, ranges []pipeline.Window) ([]pipeline.Window, error) {
+	if len(ranges) == 0 {
+		return nil, nil
+	}
+	all := utcRanges(ranges)
+	for i, w := range all {
 		if err := checkWindow(w); err != nil {
 			return nil, err
 		}
-		if last := len(all) - 1; !w.Begin.Before(w.End) || last >= 0 && !all[last].End.Before(w.Begin) {
+		if !w.Begin.Before(w.End) || i > 0 && !all[i-1].End.Before(w.Begin) {
 			return nil, damaged("the ranges of %s are empty, touch, or are not in the order of time", field)
 		}
-		all = append(all, w)
 	}
 	return all, nil
 }
 
 // decodeRangesOf reads ranges of a day.
-func decodeRangesOf(day time.Time, field string, ranges []rangeJSON) ([]pipeline.Window, error) {
+func decodeRangesOf(day time.Time, field string, ranges []pipeline.Window) ([]pipeline.Window, error) {
 	all, err := decodeRanges(field, ranges)
 	if n := len(all); n > 0 && (all[0].Begin.Before(day) || all[n-1].End.After(day.Add(hoursOfDay*time.Hour))) {
 		return nil, damaged("a range of %s lies outside the day %s", field, day.Format(time.DateOnly))
@@ -80,7 +77,7 @@ const hoursOfDay = 24
 func encodeDay(c *pipeline.Coverage) dayJSON {
 	d := dayJSON{
 		Day: c.Day.UTC().Format(time.DateOnly), Complete: c.Whole(pipeline.Window{Begin: c.Day, End: c.Day.Add(hoursOfDay * time.Hour)}),
-		Read: encodeRanges(c.Read), Gaps: encodeRanges(c.Gaps),
+		Read: utcRanges(c.Read), Gaps: utcRanges(c.Gaps),
 		Hours: []hourJSON{}, Offsets: []pipeline.LastOffset{}, // Lists that are empty, not unknown.
 	}
 	for hour := range hoursOfDay {
@@ -210,17 +207,14 @@ func NewCoverage(client *kafkago.Client, topic, appKey string, partitions func()
 // may still stand in the former one.
 func (c *Coverage) Coverage(ctx context.Context, s pipeline.Stream, day time.Time) (*pipeline.Coverage, error) {
 	key := string(CoverageKey(c.appKey, s, day))
-	own := PartitionOf(c.appKey, s, c.partitions())
-	found, err := c.newest(ctx, own, key)
-	for partition := range c.partitions() {
-		if err != nil || found != nil {
-			break
-		}
-		if partition != own {
-			found, err = c.newest(ctx, partition, key)
+	n := c.partitions()
+	own := PartitionOf(c.appKey, s, n)
+	for i := range n {
+		if found, err := c.newest(ctx, (own+i)%n, key); err != nil || found != nil {
+			return found, err
 		}
 	}
-	return found, err
+	return nil, nil //nolint:nilnil // There is none, which is no error.
 }
 
 // newest is the coverage with a key in a partition; nil if there is none.
@@ -235,9 +229,6 @@ func (c *Coverage) newest(ctx context.Context, partition int, key string) (*pipe
 	}
 	var found *pipeline.Coverage
 	err = c.log.Known(ctx, partition, kafka.Bounds{First: offset, End: offset + 1}, func(r *kafka.LogRecord) error {
-		if r.Offset != offset || r.Value == nil {
-			return nil
-		}
 		read, damage := DecodeCoverage(r.Value, r.Where())
 		found = &read
 		return damage

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -78,18 +79,14 @@ func (f *Files) Open(ctx context.Context) error {
 	op := "take the writer's place in " + f.dir
 	return f.exclusively(ctx, op, func() error {
 		token := rand.Text()
-		err := f.clean()
-		if err == nil {
-			err = f.disk.replace(appPrefix(f.appKey)+writerFile, []byte(token))
-		}
-		if err == nil {
-			err = f.disk.sync()
-		}
-		if err != nil {
+		if err := f.clean(); err != nil {
 			return diskFault(op, err)
 		}
-		f.token = token
-		return nil
+		err := f.put(op, writerFile, []byte(token))
+		if err == nil {
+			f.token = token
+		}
+		return err
 	})
 }
 
@@ -106,7 +103,7 @@ func (f *Files) exclusively(ctx context.Context, op string, fn func() error) err
 			return diskFault(op, err)
 		}
 		defer func() {
-			if unlocked := f.writing.Unlock(); err == nil && unlocked != nil {
+			if unlocked := f.writing.Unlock(); err == nil {
 				err = diskFault(op, unlocked)
 			}
 		}()
@@ -129,13 +126,9 @@ func (f *Files) names(ending string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var own []string
-	for _, name := range all {
-		if strings.HasPrefix(name, appPrefix(f.appKey)) && strings.HasSuffix(name, ending) {
-			own = append(own, name)
-		}
-	}
-	return own, nil
+	return slices.DeleteFunc(all, func(name string) bool {
+		return !strings.HasPrefix(name, appPrefix(f.appKey)) || !strings.HasSuffix(name, ending)
+	}), nil
 }
 
 // Load reads the app's checkpoints.
@@ -197,10 +190,7 @@ func (f *Files) Save(ctx context.Context, c *pipeline.Commit) error {
 				return diskFault("remove the checkpoint of "+s.String()+" in "+f.dir, err)
 			}
 		}
-		if err := f.disk.sync(); err != nil {
-			return diskFault(op, err)
-		}
-		return nil
+		return diskFault(op, f.disk.sync())
 	})
 }
 
@@ -234,16 +224,16 @@ func (f *Files) Announce(ctx context.Context, c pipeline.Claim) error {
 	if err != nil {
 		return err
 	}
-	return f.exclusively(ctx, op, func() error {
-		err := f.disk.replace(appPrefix(f.appKey)+claimFile, value)
-		if err == nil {
-			err = f.disk.sync()
-		}
-		if err != nil {
-			return diskFault(op, err)
-		}
-		return nil
-	})
+	return f.exclusively(ctx, op, func() error { return f.put(op, claimFile, value) })
+}
+
+// put gives one of the app's own files new content, for good.
+func (f *Files) put(op, file string, content []byte) error {
+	err := f.disk.replace(appPrefix(f.appKey)+file, content)
+	if err == nil {
+		err = f.disk.sync()
+	}
+	return diskFault(op, err)
 }
 
 // Newest is the newest claim; see [pipeline.Claims].
@@ -258,8 +248,11 @@ func (f *Files) Newest(context.Context) (pipeline.Claim, error) {
 	return decodeClaim(value), nil
 }
 
-// diskFault says what an error of the file system asks for.
+// diskFault says what an error of the file system asks for; nil is none.
 func diskFault(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	fault := &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: err}
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

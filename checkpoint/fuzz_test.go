@@ -33,11 +33,6 @@ func FuzzDecode(f *testing.F) {
 			again, err2 := checkpoint.DecodeLedger(value, "here")
 			stable(t, l, again, err, err2)
 		}
-		if n, err := checkpoint.DecodeNotice(data, "here"); err == nil {
-			value, err := checkpoint.EncodeNotice(&n)
-			again, err2 := checkpoint.DecodeNotice(value, "here")
-			stable(t, n, again, err, err2)
-		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -17,11 +18,7 @@ type ledgerJSON struct {
 func EncodeLedger(l *pipeline.Ledger) ([]byte, error) {
 	record := ledgerJSON{Version: version, Ledger: *l, Took: seconds(l.Duration)}
 	record.Window, record.Started = utc(l.Window), l.Started.UTC()
-	for _, t := range []*time.Time{&record.MovedFrom, &record.MovedTo} {
-		if !t.IsZero() {
-			*t = t.UTC()
-		}
-	}
+	record.MovedFrom, record.MovedTo = l.MovedFrom.UTC(), l.MovedTo.UTC()
 	if record.Offsets == nil {
 		record.Offsets = []pipeline.OffsetRange{} // A list that is empty, not one that is unknown.
 	}
@@ -84,60 +81,27 @@ func EncodeNotice(n *pipeline.Notice) ([]byte, error) {
 	return encodeJSON("notice of "+n.Stream.String(), record)
 }
 
-// DecodeNotice reads a notice, of whatever kind. where is where it stands, for the error, which is a *[pipeline.Fault] of
-// class [pipeline.Permanent].
-func DecodeNotice(value []byte, where string) (pipeline.Notice, error) {
-	var record noticeJSON
-	err := decodeJSON(value, &record)
-	if err == nil {
-		err = required(map[string]bool{
-			"kind": record.Kind != "", "app_key": record.AppKey != "", "stream": record.Stream.Kind != "",
-			"begin_time": !record.Begin.IsZero(), "end_time": !record.End.IsZero(),
-		})
-	}
-	if err == nil {
-		err = checkWindow(record.Window)
-	}
-	if err != nil {
-		return pipeline.Notice{}, decodeFault("the notice", where, notOurs, err)
-	}
-	record.Window, record.At = utc(record.Window), record.At.UTC()
-	return record.Notice, nil
-}
-
 // stageLedger makes the records that commit wherever checkpoints are kept: those of the ledger, the notices and the coverage.
 func stageLedger(c *pipeline.Commit) ([]pipeline.Record, error) {
-	records := make([]pipeline.Record, 0, len(c.Windows)+len(c.Notices)+len(c.Coverage))
+	var records []pipeline.Record
+	var errs []error
+	// All of a stream stand in one log, in the order of commits.
+	stage := func(topic pipeline.Topic, key, partitionKey, value []byte, err error) {
+		records = append(records, pipeline.Record{Topic: topic, Partition: -1, Key: key, PartitionKey: partitionKey, Value: value})
+		errs = append(errs, err)
+	}
 	for _, l := range c.Windows {
 		value, err := EncodeLedger(l)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, pipeline.Record{
-			Topic: pipeline.TopicWindows, Partition: -1, Key: LedgerKey(l.AppKey, l.Stream, l.Window),
-			PartitionKey: streamKey(l.AppKey, l.Stream), // All of a stream stand in one log, in the order of commits.
-			Value:        value,
-		})
+		stage(pipeline.TopicWindows, LedgerKey(l.AppKey, l.Stream, l.Window), streamKey(l.AppKey, l.Stream), value, err)
 	}
 	for i := range c.Notices {
 		n := &c.Notices[i]
 		value, err := EncodeNotice(n)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, pipeline.Record{
-			Topic: pipeline.TopicNotices, Partition: -1, Key: streamKey(n.AppKey, n.Stream), Value: value,
-		})
+		stage(pipeline.TopicNotices, streamKey(n.AppKey, n.Stream), nil, value, err)
 	}
 	for _, day := range c.Coverage {
 		value, err := EncodeCoverage(day)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, pipeline.Record{
-			Topic: pipeline.TopicCoverage, Partition: -1, Key: CoverageKey(day.AppKey, day.Stream, day.Day),
-			PartitionKey: streamKey(day.AppKey, day.Stream), Value: value,
-		})
+		stage(pipeline.TopicCoverage, CoverageKey(day.AppKey, day.Stream, day.Day), streamKey(day.AppKey, day.Stream), value, err)
 	}
-	return records, nil
+	return records, errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -40,14 +41,13 @@ func fileName(appKey string, s pipeline.Stream) string {
 
 // escape writes every byte but lower-case letters, digits and `._-` as its two hexadecimal digits behind a percent sign.
 func escape(text string) string {
-	const digits = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(text) {
 		c := text[i]
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-' {
 			b.WriteByte(c)
 		} else {
-			b.Write([]byte{'%', digits[c>>4], digits[c&0xf]})
+			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
 	return b.String()

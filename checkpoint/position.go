@@ -8,23 +8,23 @@ import (
 
 // positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that only some positions have.
 type positionJSON struct {
-	Version       int              `json:"version"`
-	AppKey        *string          `json:"app_key"`
-	Stream        *pipeline.Stream `json:"stream"`
-	End           *time.Time       `json:"end_time"`
-	Span          *seconds         `json:"span_seconds"`
-	OverlapIDs    *ids             `json:"overlap_ids"`
-	OverlapHashes *ids             `json:"overlap_hashes"`
-	Backlog       []backlogJSON    `json:"backlog,omitempty"`
-	Marks         ids              `json:"marks,omitempty"`
-	Sequence      int64            `json:"sequence,omitempty"`
-	Counts        *pipeline.Counts `json:"counts"`
-	SavedAt       *time.Time       `json:"saved_at"`
-	Rechecked     []recheckedJSON  `json:"rechecked,omitempty"`
-	Replay        string           `json:"replay,omitempty"`
-	Removed       bool             `json:"removed,omitempty"`
-	Coverage      []dayJSON        `json:"coverage,omitempty"`
-	Covered       []rangeJSON      `json:"covered,omitempty"`
+	Version       int               `json:"version"`
+	AppKey        *string           `json:"app_key"`
+	Stream        *pipeline.Stream  `json:"stream"`
+	End           *time.Time        `json:"end_time"`
+	Span          *seconds          `json:"span_seconds"`
+	OverlapIDs    *ids              `json:"overlap_ids"`
+	OverlapHashes *ids              `json:"overlap_hashes"`
+	Backlog       []backlogJSON     `json:"backlog,omitempty"`
+	Marks         ids               `json:"marks,omitempty"`
+	Sequence      int64             `json:"sequence,omitempty"`
+	Counts        *pipeline.Counts  `json:"counts"`
+	SavedAt       *time.Time        `json:"saved_at"`
+	Rechecked     []recheckedJSON   `json:"rechecked,omitempty"`
+	Replay        string            `json:"replay,omitempty"`
+	Removed       bool              `json:"removed,omitempty"`
+	Coverage      []dayJSON         `json:"coverage,omitempty"`
+	Covered       []pipeline.Window `json:"covered,omitempty"`
 }
 
 // backlogJSON is a range of the backlog. Every field is required.
@@ -87,22 +87,21 @@ type recheckedJSON struct {
 // Encode writes a checkpoint. It fails only on one that no program should make: ids that are not ascending, a year that
 // RFC 3339 cannot write.
 func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
-	var rechecked []recheckedJSON
-	for _, r := range cp.Rechecked {
-		rechecked = append(rechecked, recheckedJSON{seconds(r.After), r.End.UTC()})
-	}
-	var coverage []dayJSON
-	for i := range cp.Coverage {
-		coverage = append(coverage, encodeDay(&cp.Coverage[i]))
-	}
-	return encodeJSON("checkpoint of "+cp.Stream.String(), positionJSON{
+	p := positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
-		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Rechecked: rechecked, Replay: cp.Replay, Removed: cp.Removed,
-		Coverage: coverage, Covered: encodeRanges(cp.Covered),
-	})
+		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Replay: cp.Replay, Removed: cp.Removed,
+		Covered: utcRanges(cp.Covered),
+	}
+	for _, r := range cp.Rechecked {
+		p.Rechecked = append(p.Rechecked, recheckedJSON{seconds(r.After), r.End.UTC()})
+	}
+	for i := range cp.Coverage {
+		p.Coverage = append(p.Coverage, encodeDay(&cp.Coverage[i]))
+	}
+	return encodeJSON("checkpoint of "+cp.Stream.String(), p)
 }
 
 // removeRecord is what helps where a position cannot be used.
@@ -132,39 +131,32 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 		"span_seconds": p.Span != nil, "overlap_ids": p.OverlapIDs != nil, "overlap_hashes": p.OverlapHashes != nil,
 		"counts": p.Counts != nil, "saved_at": p.SavedAt != nil,
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return cp, err
-	}
-	if p.Sequence < 0 {
+	case p.Sequence < 0:
 		return cp, damaged("sequence is %d", p.Sequence)
-	}
-	if !wholeSecond(*p.End) {
+	case !wholeSecond(*p.End):
 		return cp, damaged("end_time is not a whole second")
 	}
-	var rechecked []pipeline.Rechecked
-	for _, r := range p.Rechecked {
-		rechecked = append(rechecked, pipeline.Rechecked{After: time.Duration(r.After), End: r.End.UTC()})
+	cp = pipeline.Checkpoint{
+		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
+		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Marks: p.Marks, Sequence: p.Sequence,
+		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Removed: p.Removed,
 	}
-	backlog, err := decodeBacklog(p.Backlog, *p.End)
-	if err != nil {
+	for _, r := range p.Rechecked {
+		cp.Rechecked = append(cp.Rechecked, pipeline.Rechecked{After: time.Duration(r.After), End: r.End.UTC()})
+	}
+	if cp.Backlog, err = decodeBacklog(p.Backlog, cp.End); err != nil {
 		return cp, err
 	}
-	var coverage []pipeline.Coverage
 	for i := range p.Coverage {
-		day, cause := p.Coverage[i].decode(*p.AppKey, *p.Stream)
+		day, cause := p.Coverage[i].decode(cp.AppKey, cp.Stream)
 		if cause != nil {
 			return cp, cause
 		}
-		coverage = append(coverage, day)
+		cp.Coverage = append(cp.Coverage, day)
 	}
-	covered, err := decodeRanges("covered", p.Covered)
-	if err != nil {
-		return cp, err
-	}
-	return pipeline.Checkpoint{
-		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
-		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Backlog: backlog, Marks: p.Marks, Sequence: p.Sequence,
-		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Rechecked: rechecked, Replay: p.Replay, Removed: p.Removed,
-		Coverage: coverage, Covered: covered,
-	}, nil
+	cp.Covered, err = decodeRanges("covered", p.Covered)
+	return cp, err
 }

@@ -17,25 +17,12 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 	if s < 0 {
 		return nil, fmt.Errorf("(bug) negative duration %s", time.Duration(s))
 	}
-	whole, rest := time.Duration(s)/time.Second, time.Duration(s)%time.Second
-	text := strconv.FormatInt(int64(whole), 10)
-	if rest > 0 {
-		text += strings.TrimRight(fmt.Sprintf(".%09d", int64(rest)), "0")
-	}
-	return []byte(text), nil
+	text := fmt.Sprintf("%d.%09d", s/seconds(time.Second), s%seconds(time.Second))
+	return []byte(strings.TrimSuffix(strings.TrimRight(text, "0"), ".")), nil
 }
 
-// UnmarshalJSON reads any number that is not negative; what is finer than a nanosecond is rounded.
+// UnmarshalJSON reads any number that is not negative; what is finer than a nanosecond is not kept.
 func (s *seconds) UnmarshalJSON(data []byte) error {
-	whole, decimals, _ := strings.Cut(string(data), ".")
-	const digits = len("123456789")
-	if n, err := strconv.ParseUint(whole, 10, 63); err == nil && len(decimals) <= digits && n < maxSeconds {
-		rest, err := strconv.ParseUint(decimals+strings.Repeat("0", digits-len(decimals)), 10, 32)
-		if err == nil {
-			*s = seconds(time.Duration(n)*time.Second + time.Duration(rest))
-			return nil
-		}
-	}
 	n, err := strconv.ParseFloat(string(data), 64)
 	switch {
 	case err != nil:
@@ -43,7 +30,11 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 	case n < 0 || n >= maxSeconds:
 		return fmt.Errorf("%s seconds are out of range", data)
 	}
-	*s = seconds(math.Round(n * float64(time.Second)))
+	exact, err := time.ParseDuration(string(data) + "s") // It knows no exponents.
+	if err != nil {
+		exact = time.Duration(math.Round(n * float64(time.Second)))
+	}
+	*s = seconds(exact)
 	return nil
 }
 

@@ -24,8 +24,10 @@ type avroEncoder struct {
 	event    avroMessage
 	from     avroSender
 	target   avroPartner
+	medium   avroMedium
 	location avroLocation
-	times    [2]int64
+	// records are these, by what they are called in errors.
+	records  map[string]avroFields
 	crossApp bool
 	media    []avroMedium
 	longs    []int64
@@ -35,7 +37,14 @@ type avroEncoder struct {
 	spilled []byte
 }
 
-func newAvroEncoder() *avroEncoder { return &avroEncoder{json: rawjson.Lenient()} }
+func newAvroEncoder() *avroEncoder {
+	a := &avroEncoder{json: rawjson.Lenient()}
+	a.records = map[string]avroFields{
+		"the event": fieldsOf(&a.event), "from": fieldsOf(&a.from), "target": fieldsOf(&a.target),
+		"media": fieldsOf(&a.medium), "location": fieldsOf(&a.location),
+	}
+	return a
+}
 
 // messageSchema is parsed once.
 var messageSchema = sync.OnceValues(func() (*avro.Schema, error) { return avro.Parse(schemas.MessageAvro) }) //nolint:gochecknoglobals // It is a constant.
@@ -57,84 +66,69 @@ func (a *avroEncoder) append(dst, value []byte, id int) ([]byte, error) {
 	return encoded, nil
 }
 
-var errNotUTF8 = errors.New("not valid UTF-8")
-
 // read takes an event apart.
 func (a *avroEncoder) read(value []byte) error {
 	a.event, a.spilled = avroMessage{}, a.spilled[:0]
 	a.media, a.longs, a.doubles = a.media[:0], a.longs[:0], a.doubles[:0]
 	if !utf8.Valid(value) {
-		return errNotUTF8
+		return errors.New("not valid UTF-8")
 	}
 	e, r := &a.event, a.json
-	hasID, hasApp := false, false
+	hasID := false
 	r.Open(value)
 	r.Enter('{')
 	for r.Member() {
 		switch string(r.Name()) {
 		case "msgid":
-			number := r.Value()
-			id, err := strconv.ParseInt(string(number), 10, 64)
+			id, err := strconv.ParseInt(string(r.Value()), 10, 64)
 			r.Fail(err)
 			e.MsgID, hasID = id, true
-		case "app_key":
-			e.AppKey = rawjson.Unquote(r.Value())
-			hasApp = e.AppKey != nil
-		case "target_type":
-			e.TargetType = a.placed(`"target_type":`)
-		case "msg_type":
-			e.MsgType = a.placed(`"msg_type":`)
-		case "conversation_id":
-			e.ConversationID = rawjson.Unquote(r.Value())
 		case "time":
-			e.Time = a.instant(0, r.Value())
-		case "time_source":
-			e.TimeSource = rawjson.Unquote(r.Value())
+			e.Time = a.instant(r.Value())
 		case "client_time":
 			quoted := r.Value()
-			e.ClientTime, e.ClientTimeUnit = a.instant(1, quoted), unitOf(quoted)
+			e.ClientTime, e.ClientTimeUnit = a.instant(quoted), unitOf(quoted)
 		case "from":
-			a.readSender()
+			if a.from = (avroSender{}); a.readRecord("from") {
+				e.From = &a.from
+			}
 		case "target":
-			a.readPartner()
+			if a.target = (avroPartner{}); a.readRecord("target") {
+				e.Target = &a.target
+			}
 		case "cross_app":
 			var err error
 			a.crossApp, err = strconv.ParseBool(string(r.Value()))
 			r.Fail(err)
 			e.CrossApp = &a.crossApp
-		case "text":
-			e.Text = rawjson.Unquote(r.Value())
-		case "media":
-			a.readMedia()
+		case "media": // The types hold what they can; the rest is in msg_body.
+			for r.Enter('['); r.Element(); {
+				a.medium = avroMedium{}
+				a.readRecord("media")
+				a.media = append(a.media, a.medium)
+			}
+			e.Media = a.media
 		case "location":
-			a.readLocation()
+			a.location = avroLocation{}
+			a.readRecord("location")
+			e.Location = &a.location
 		case "msg_body":
 			e.MsgBody = r.Value()
 		case "attributes":
 			e.Attributes = r.Value()
 		default:
-			a.unknown("the event")
+			a.readField("the event")
 		}
 	}
 	r.End()
 	switch {
 	case r.Err() != nil:
 		return fmt.Errorf("read the event: %w", r.Err())
-	case !hasID || !hasApp:
+	case !hasID || e.AppKey == nil:
 		return errors.New("read the event: there is no msgid, or no app_key")
 	}
 	a.addSpilled()
 	return nil
-}
-
-// placed reads a text that has its place in the event; name is its name in the row, ready to write.
-func (a *avroEncoder) placed(name string) []byte {
-	value := a.json.Value()
-	text := rawjson.Unquote(value)
-	if text == nil {
-		a.spilled = append(append(append(a.spilled, name...), value...), ',')
-	}
-	return text
 }
 
 // addSpilled puts what no string can hold before the other attributes.
@@ -148,117 +142,44 @@ func (a *avroEncoder) addSpilled() {
 	}
 }
 
-func (a *avroEncoder) readSender() {
-	a.from = avroSender{}
-	a.event.From = &a.from
+// readRecord reads an object into a record, and tells whether any of its fields is not null then.
+func (a *avroEncoder) readRecord(name string) (filled bool) {
 	for a.json.Enter('{'); a.json.Member(); {
-		switch string(a.json.Name()) {
-		case "id":
-			a.from.ID = a.placed(`"from_id":`)
-		case "name":
-			a.from.Name = a.placed(`"from_name":`)
-		case "type":
-			a.from.Type = a.placed(`"from_type":`)
-		case "platform":
-			a.from.Platform = a.placed(`"from_platform":`)
-		case "app_key":
-			a.from.AppKey = a.placed(`"from_appkey":`)
-		default:
-			a.unknown("from")
+		filled = a.readField(name) || filled
+	}
+	return filled
+}
+
+// readField reads a member into the record's field of that name, and tells whether that is not null then. It refuses a member that
+// would be lost.
+func (a *avroEncoder) readField(record string) bool {
+	f := a.records[record][string(a.json.Name())]
+	switch field := f.pointer.(type) {
+	case *[]byte:
+		value := a.json.Value()
+		*field = rawjson.Unquote(value)
+		if *field == nil && f.column != "" {
+			a.spilled = fmt.Appendf(a.spilled, "%q:%s,", f.column, value)
 		}
-	}
-	if f := &a.from; f.ID == nil && f.Name == nil && f.Type == nil && f.Platform == nil && f.AppKey == nil {
-		a.event.From = nil
-	}
-}
-
-func (a *avroEncoder) readPartner() {
-	a.target = avroPartner{}
-	a.event.Target = &a.target
-	for a.json.Enter('{'); a.json.Member(); {
-		switch string(a.json.Name()) {
-		case "id":
-			a.target.ID = a.placed(`"target_id":`)
-		case "name":
-			a.target.Name = a.placed(`"target_name":`)
-		case "app_key":
-			a.target.AppKey = a.placed(`"target_appkey":`)
-		default:
-			a.unknown("target")
-		}
-	}
-	if p := &a.target; p.ID == nil && p.Name == nil && p.AppKey == nil {
-		a.event.Target = nil
+		return *field != nil
+	case **int64:
+		*field = a.long(a.json.Value())
+		return *field != nil
+	case **float64:
+		*field = a.double(a.json.Value())
+		return *field != nil
+	default:
+		a.json.Fail(fmt.Errorf("the schema has no field %q in %s (bug)", a.json.Name(), record))
+		return false
 	}
 }
 
-// readMedia takes what the types can hold; the rest is in msg_body.
-func (a *avroEncoder) readMedia() {
-	for a.json.Enter('['); a.json.Element(); {
-		a.media = append(a.media, avroMedium{})
-		one := &a.media[len(a.media)-1]
-		for a.json.Enter('{'); a.json.Member(); {
-			switch string(a.json.Name()) {
-			case "media_id":
-				one.MediaID = rawjson.Unquote(a.json.Value())
-			case "kind":
-				one.Kind = rawjson.Unquote(a.json.Value())
-			case "format":
-				one.Format = rawjson.Unquote(a.json.Value())
-			case "size":
-				one.Size = a.long(a.json.Value())
-			case "crc32":
-				one.CRC32 = a.long(a.json.Value())
-			case "width":
-				one.Width = a.long(a.json.Value())
-			case "height":
-				one.Height = a.long(a.json.Value())
-			case "duration":
-				one.Duration = a.double(a.json.Value())
-			case "name":
-				one.Name = rawjson.Unquote(a.json.Value())
-			case "hash":
-				one.Hash = rawjson.Unquote(a.json.Value())
-			case "url":
-				one.URL = rawjson.Unquote(a.json.Value())
-			default:
-				a.unknown("media")
-			}
-		}
-	}
-	a.event.Media = a.media
-}
-
-func (a *avroEncoder) readLocation() {
-	a.location = avroLocation{}
-	a.event.Location = &a.location
-	for a.json.Enter('{'); a.json.Member(); {
-		switch string(a.json.Name()) {
-		case "latitude":
-			a.location.Latitude = a.double(a.json.Value())
-		case "longitude":
-			a.location.Longitude = a.double(a.json.Value())
-		case "scale":
-			a.location.Scale = a.double(a.json.Value())
-		case "label":
-			a.location.Label = rawjson.Unquote(a.json.Value())
-		default:
-			a.unknown("location")
-		}
-	}
-}
-
-// unknown refuses a member that would be lost.
-func (a *avroEncoder) unknown(where string) {
-	a.json.Fail(fmt.Errorf("the schema has no field %q in %s (bug)", a.json.Name(), where))
-}
-
-// instant reads one of the two times.
-func (a *avroEncoder) instant(i int, quoted []byte) *int64 {
+// instant is a time in milliseconds.
+func (a *avroEncoder) instant(quoted []byte) *int64 {
 	at, err := time.Parse(time.RFC3339, string(rawjson.Unquote(quoted)))
 	a.json.Fail(err)
-	a.times[i] = at.UnixMilli()
-	return &a.times[i]
+	a.longs = append(a.longs, at.UnixMilli())
+	return &a.longs[len(a.longs)-1]
 }
 
 // unitOf is the unit in which the sender gave a time: the form of client_time shows it.

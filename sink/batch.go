@@ -25,7 +25,7 @@ const (
 // encode writes records as one batch and, for a known producer, signs it with id, epoch and sequence. kafka-go writes a
 // batch for no producer, so its header is completed here.
 func encode(buf *bytes.Buffer, records protocol.RecordReader, attributes protocol.Attributes, p *producer, sequence int32) error {
-	if p.known {
+	if p.known() {
 		attributes |= protocol.Transactional
 	}
 	set := protocol.RecordSet{Version: 2, Attributes: attributes, Records: records}
@@ -33,7 +33,7 @@ func encode(buf *bytes.Buffer, records protocol.RecordReader, attributes protoco
 	if _, err := set.WriteTo(buf); err != nil {
 		return fmt.Errorf("encode record batch: %w", err)
 	}
-	if !p.known {
+	if !p.known() {
 		return nil
 	}
 	batch := buf.Bytes()[sizePrefix:]
@@ -58,13 +58,10 @@ type reusableBytes struct{ bytes.Reader }
 // Close does nothing.
 func (*reusableBytes) Close() error { return nil }
 
-// recordSource yields records for encode. fill sets the record's key, value, headers and time for the i-th of n.
-type recordSource struct {
-	n, i       int
-	record     protocol.Record
-	key, value reusableBytes
-	fill       func(i int, r *plainRecord)
-	plain      plainRecord
+// chunk is what one batch holds: n records. fill sets key, value, headers and time of the i-th of them.
+type chunk struct {
+	n    int
+	fill func(i int, r *plainRecord)
 }
 
 // plainRecord is a record in plain types; a nil key or value is null.
@@ -74,23 +71,31 @@ type plainRecord struct {
 	key, value []byte
 }
 
+// recordSource yields the records of a chunk for encode.
+type recordSource struct {
+	chunk
+
+	i          int
+	plain      plainRecord
+	key, value reusableBytes
+}
+
 // ReadRecord gives the next record, valid until the one after it.
 func (s *recordSource) ReadRecord() (*protocol.Record, error) {
 	if s.i == s.n {
 		return nil, io.EOF
 	}
-	s.plain.key, s.plain.value, s.plain.Headers = nil, nil, s.plain.Headers[:0]
-	s.fill(s.i, &s.plain)
+	r := &s.plain
+	r.Key, r.Value, r.key, r.value, r.Headers = nil, nil, nil, nil, r.Headers[:0]
+	s.fill(s.i, r)
 	s.i++
-	s.record.Time, s.record.Headers = s.plain.Time, s.plain.Headers
-	s.record.Key, s.record.Value = nil, nil
-	if s.plain.key != nil {
-		s.key.Reset(s.plain.key)
-		s.record.Key = &s.key
+	if r.key != nil {
+		s.key.Reset(r.key)
+		r.Key = &s.key
 	}
-	if s.plain.value != nil {
-		s.value.Reset(s.plain.value)
-		s.record.Value = &s.value
+	if r.value != nil {
+		s.value.Reset(r.value)
+		r.Value = &s.value
 	}
-	return &s.record, nil
+	return &r.Record, nil
 }

@@ -50,14 +50,6 @@ type schemaIDs struct {
 	ids      map[string]int
 }
 
-func newSchemaIDs(cfg *WriterConfig, topics []string, retry pipeline.Retry) *schemaIDs {
-	s := &schemaIDs{retry: retry, topics: topics, ids: make(map[string]int)}
-	if cfg.Format == FormatAvro {
-		s.registry = cfg.Schemas
-	}
-	return s
-}
-
 // learn asks the registry for the ids that are not known yet.
 func (s *schemaIDs) learn(ctx context.Context) error {
 	if s.registry == nil {
@@ -92,7 +84,7 @@ var encoders = sync.Pool{New: func() any { return newAvroEncoder() }} //nolint:g
 // row is among the rejected.
 func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
 	values := make([][]byte, len(b.Events))
-	if t.format.values != FormatAvro {
+	if t.cfg.Format != FormatAvro {
 		for i := range b.Events {
 			values[i] = b.Events[i].Value
 		}

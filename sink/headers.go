@@ -10,43 +10,30 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// eventFormat is how a batch becomes records.
-type eventFormat struct {
-	// values is the format of the events' values.
-	values      Format
-	partitionBy PartitionBy
-	recordTime  RecordTime
-	// replayID is empty but for a replay.
-	replayID string
-}
-
 // eventHeaders writes the headers of events: CloudEvents 1.0, Kafka protocol binding, binary content mode.
-type eventHeaders struct {
-	fixed []protocol.Header
-}
+// They begin with those that all events of a batch share.
+type eventHeaders []protocol.Header
 
-func (f *eventFormat) headersOf(b *pipeline.Batch) eventHeaders {
-	fixed := []protocol.Header{
+func (c *WriterConfig) headersOf(b *pipeline.Batch) eventHeaders {
+	return append(eventHeaders{
 		{Key: "ce_specversion", Value: []byte("1.0")},
 		{Key: "ce_source", Value: []byte("urn:jmessage:app:" + b.AppKey)},
 		{Key: "ce_type", Value: []byte("jmpub.message.v1")},
-		{Key: "content-type", Value: []byte(f.values.contentType())},
+		{Key: "content-type", Value: []byte(c.Format.contentType())},
 		{Key: "jmpub_stream", Value: []byte(b.Stream.String())},
-	}
-	return eventHeaders{append(fixed, f.replayHeader()...)}
+	}, c.replayHeader()...)
 }
 
-func (f *eventFormat) replayHeader() []protocol.Header {
-	if f.replayID == "" {
+func (c *WriterConfig) replayHeader() []protocol.Header {
+	if c.ReplayID == "" {
 		return nil
 	}
-	return []protocol.Header{{Key: "jmpub_replay", Value: []byte(f.replayID)}}
+	return []protocol.Header{{Key: "jmpub_replay", Value: []byte(c.ReplayID)}}
 }
 
 // append adds an event's headers to dst; key is its msgid in decimal.
-func (h *eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
-	dst = append(dst, h.fixed...)
-	dst = append(dst, protocol.Header{Key: "ce_id", Value: key})
+func (h eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
+	dst = append(append(dst, h...), protocol.Header{Key: "ce_id", Value: key})
 	if len(e.Time) > 0 {
 		dst = append(dst, protocol.Header{Key: "ce_time", Value: e.Time})
 	}
@@ -57,7 +44,7 @@ func (h *eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte)
 }
 
 // rejectedHeaders say why a row was rejected and where it comes from.
-func (f *eventFormat) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
+func (c *WriterConfig) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
 	add := func(key, value string) { dst = append(dst, protocol.Header{Key: key, Value: []byte(value)}) }
 	add("jmpub_reason", string(r.Reason))
 	add("jmpub_detail", r.Detail)
@@ -70,12 +57,12 @@ func (f *eventFormat) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, 
 	if cutFrom > 0 {
 		add("jmpub_truncated", strconv.Itoa(cutFrom))
 	}
-	return append(dst, f.replayHeader()...)
+	return append(dst, c.replayHeader()...)
 }
 
 // timeOf is an event's record timestamp.
-func (f *eventFormat) timeOf(e *event.Event, now time.Time) time.Time {
-	if f.recordTime != TimeEvent {
+func (c *WriterConfig) timeOf(e *event.Event, now time.Time) time.Time {
+	if c.RecordTime != TimeEvent {
 		return now
 	}
 	switch {

@@ -23,9 +23,9 @@ type producer struct {
 	// retry is quick: the coordinator is often busy for a moment with the last transaction's end.
 	retry pipeline.Retry
 
+	// id is negative until it is known.
 	id    int64
 	epoch int16
-	known bool
 	// partitions hold the next sequence of each partition, which begins at 0 with each epoch.
 	partitions map[topicPartition]*partition
 	// begun is set once the broker knows of the open transaction.
@@ -47,12 +47,14 @@ type partition struct {
 
 func newProducer(client *kafkago.Client, retry pipeline.Retry, transactionalID string, timeout time.Duration) *producer {
 	retry.Initial, retry.Max = 20*time.Millisecond, 2*time.Second
-	return &producer{
-		client: client, retry: retry, transactionalID: transactionalID, timeout: timeout, partitions: make(map[topicPartition]*partition),
-	}
+	p := &producer{client: client, retry: retry, transactionalID: transactionalID, timeout: timeout}
+	p.forget()
+	return p
 }
 
 func (p *producer) transactional() bool { return p.transactionalID != "" }
+
+func (p *producer) known() bool { return p.id >= 0 }
 
 // open asks for the transactional id.
 //
@@ -63,16 +65,12 @@ func (p *producer) open(ctx context.Context) error {
 	if !p.transactional() {
 		return nil
 	}
-	id, epoch := -1, -1
-	if p.known {
-		id, epoch = int(p.id), int(p.epoch)
-	}
 	op := "take the transactional id " + p.transactionalID
 	return p.retry.Do(ctx, op, func(ctx context.Context) error {
 		res, err := p.client.InitProducerID(ctx, &kafkago.InitProducerIDRequest{
 			TransactionalID:      p.transactionalID,
 			TransactionTimeoutMs: int(p.timeout.Milliseconds()),
-			ProducerID:           id, ProducerEpoch: epoch,
+			ProducerID:           int(p.id), ProducerEpoch: int(p.epoch),
 		})
 		if err == nil {
 			err = res.Error
@@ -80,7 +78,7 @@ func (p *producer) open(ctx context.Context) error {
 		if err != nil {
 			return p.openFault(op, err)
 		}
-		p.id, p.epoch, p.known = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), true //nolint:gosec // The wire's type.
+		p.id, p.epoch = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch) //nolint:gosec // The wire's type.
 		p.partitions = make(map[topicPartition]*partition)
 		return nil
 	})
@@ -88,12 +86,12 @@ func (p *producer) open(ctx context.Context) error {
 
 // forget makes the next open like the first one.
 func (p *producer) forget() {
-	p.id, p.epoch, p.known, p.partitions = 0, 0, false, make(map[topicPartition]*partition)
+	p.id, p.epoch, p.partitions = -1, -1, make(map[topicPartition]*partition)
 }
 
 // openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
 func (p *producer) openFault(op string, err error) error {
-	if p.known && (errors.Is(err, kafkago.ProducerFenced) || errors.Is(err, kafkago.InvalidProducerEpoch)) {
+	if p.known() && (errors.Is(err, kafkago.ProducerFenced) || errors.Is(err, kafkago.InvalidProducerEpoch)) {
 		return &pipeline.Fault{
 			Class: pipeline.Fenced, Op: op, Err: err,
 			Hint: "another jmpub with the same JMPUB_GROUP has taken over this app; this one leaves",
@@ -125,23 +123,18 @@ func (p *producer) at(where topicPartition) *partition {
 	return state
 }
 
-// join adds the partitions that the transaction does not have yet.
-func (p *producer) join(ctx context.Context, wanted []topicPartition) error {
+// join adds the partitions, each named once, that the transaction does not have yet.
+func (p *producer) join(ctx context.Context, wanted []*partition) error {
 	if !p.transactional() {
 		return nil
 	}
 	topics := make(map[string][]kafkago.AddPartitionToTxn)
-	var added []*partition
-	for _, where := range wanted {
-		state := p.at(where)
-		if state.joined {
-			continue
+	for _, state := range wanted {
+		if !state.joined {
+			topics[state.topic] = append(topics[state.topic], kafkago.AddPartitionToTxn{Partition: int(state.partition)})
 		}
-		state.joined = true // Taken back below if it fails; until then it guards against naming it twice.
-		added = append(added, state)
-		topics[where.topic] = append(topics[where.topic], kafkago.AddPartitionToTxn{Partition: int(where.partition)})
 	}
-	if len(added) == 0 {
+	if len(topics) == 0 {
 		return nil
 	}
 	const op = "add partitions to the transaction"
@@ -157,10 +150,10 @@ func (p *producer) join(ctx context.Context, wanted []topicPartition) error {
 		return p.joinFault(res, topics)
 	})
 	if err != nil {
-		for _, state := range added {
-			state.joined = false
-		}
 		return err
+	}
+	for _, state := range wanted {
+		state.joined = true
 	}
 	p.begun = true
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,11 +55,11 @@ func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]
 	if len(work) == 0 {
 		return nil, nil
 	}
-	partitions := make([]topicPartition, 0, len(work))
+	partitions := make([]*partition, 0, len(work))
 	lanes := make([]*lane, 0, len(work))
 	for p, chunks := range work {
-		partitions = append(partitions, p)
-		lanes = append(lanes, &lane{partition: s.producer.at(p), chunks: chunks})
+		l := &lane{partition: s.producer.at(p), chunks: chunks}
+		partitions, lanes = append(partitions, l.partition), append(lanes, l)
 	}
 	if err := s.producer.join(ctx, partitions); err != nil {
 		return nil, err
@@ -114,8 +115,7 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	encoding.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range lanes {
 		encoding.Go(func() error {
-			c := l.chunks[0]
-			return encode(l.batch, &recordSource{n: c.n, fill: c.fill}, s.compression, s.producer, l.sequence)
+			return encode(l.batch, &recordSource{chunk: l.chunks[0]}, s.compression, s.producer, l.sequence)
 		})
 	}
 	if err := encoding.Wait(); err != nil {
@@ -141,12 +141,10 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 func topicsOf(lanes []*lane) string {
 	var topics []string
 	for _, l := range lanes {
-		if !slices.Contains(topics, l.topic) {
-			topics = append(topics, l.topic)
-		}
+		topics = append(topics, l.topic)
 	}
 	slices.Sort(topics)
-	return strings.Join(topics, ", ")
+	return strings.Join(slices.Compact(topics), ", ")
 }
 
 // worst is the error that decides: one that cannot be tried again before one that can.
@@ -175,14 +173,11 @@ func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*l
 	groups := make(map[int][]*lane)
 	for _, l := range lanes {
 		if !l.sent {
-			groups[leaders[l.topicPartition]] = append(groups[leaders[l.topicPartition]], l)
+			leader := leaders[l.topicPartition]
+			groups[leader] = append(groups[leader], l)
 		}
 	}
-	requests := make([][]*lane, 0, len(groups))
-	for _, group := range groups {
-		requests = append(requests, group)
-	}
-	return requests, nil
+	return slices.Collect(maps.Values(groups)), nil
 }
 
 // send sends one request and takes in what it says of each partition.
@@ -224,18 +219,15 @@ func (s *sender) request(lanes []*lane) *rawproduce.Request {
 		Acks:            int16(kafkago.RequireAll),
 		Timeout:         int32(s.client.Timeout.Milliseconds() / timeoutShare), //nolint:gosec // Seconds.
 	}
-	index := make(map[string]int)
+	byTopic := make(map[string][]rawproduce.RequestPartition)
 	for _, l := range lanes {
-		at, ok := index[l.topic]
-		if !ok {
-			at = len(req.Topics)
-			index[l.topic] = at
-			req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: l.topic})
-		}
-		req.Topics[at].Partitions = append(req.Topics[at].Partitions, rawproduce.RequestPartition{
+		byTopic[l.topic] = append(byTopic[l.topic], rawproduce.RequestPartition{
 			Partition: l.topicPartition.partition,
 			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch.Bytes())},
 		})
+	}
+	for topic, partitions := range byTopic {
+		req.Topics = append(req.Topics, rawproduce.RequestTopic{Topic: topic, Partitions: partitions})
 	}
 	return req
 }
@@ -268,12 +260,8 @@ func brokerError(answer *produce.ResponsePartition) error {
 	return fmt.Errorf("%w: %s", err, answer.ErrorMessage)
 }
 
-// sendFault adds to an error what is known here. DUPLICATE_SEQUENCE_NUMBER says that the batch stands in the log, but not
-// where; the ledger needs to know, so the transaction is given up.
+// sendFault adds to an error what is known here.
 func (s *sender) sendFault(op string, p topicPartition, err error) error {
-	if errors.Is(err, kafkago.DuplicateSequenceNumber) {
-		return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
-	}
 	fault := kafka.Needs(s.producer.fault(op, err), kafka.Write.On(p.topic)...)
 	tooLarge := errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
 	if f, ok := errors.AsType[*pipeline.Fault](fault); ok && tooLarge && p.topic == s.checkpoints {

@@ -19,39 +19,33 @@ import (
 // configOf is the configuration of a topic that is made here.
 func (t *Topics) configOf(name string) []kafkago.ConfigEntry {
 	var entries []kafkago.ConfigEntry
-	// Retention would take away what is never published again, because it does not change.
-	if t.isStatistics(name) {
-		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
-		return t.withInsync(entries)
+	add := func(key string, value any) {
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: key, ConfigValue: fmt.Sprint(value)})
 	}
-	add := func(key string, value int64) {
-		entries = append(entries, kafkago.ConfigEntry{ConfigName: key, ConfigValue: strconv.FormatInt(value, 10)})
+	if t.isCompacted(name) { // Retention would take away what is never published again, because it does not change.
+		add("cleanup.policy", "compact")
 	}
 	switch name {
 	case t.routing.Own(pipeline.TopicCheckpoints):
-		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		add("max.message.bytes", checkpointMaxBytes)
 		add("segment.ms", time.Hour.Milliseconds()) // The segment that is written to is not compacted, and is read at each start.
 	case t.routing.Own(pipeline.TopicCoverage):
-		entries = append(entries, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"})
 		add("segment.ms", time.Hour.Milliseconds()) // As above: who wants to know a day's coverage reads what is not compacted.
 	case t.routing.Own(pipeline.TopicRejected):
 		add("max.message.bytes", rejectedMaxBytes)
-		fallthrough
-	default:
-		if t.cfg.Retention > 0 {
-			add("retention.ms", t.cfg.Retention.Milliseconds())
-		}
 	}
-	return t.withInsync(entries)
-}
-
-// withInsync adds what is the same for every topic.
-func (t *Topics) withInsync(entries []kafkago.ConfigEntry) []kafkago.ConfigEntry {
-	if n := t.cfg.MinInsyncReplicas; n > 0 {
-		entries = append(entries, kafkago.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(n)})
+	if t.cfg.Retention > 0 && !t.isCompacted(name) {
+		add("retention.ms", t.cfg.Retention.Milliseconds())
+	}
+	if t.cfg.MinInsyncReplicas > 0 {
+		add("min.insync.replicas", t.cfg.MinInsyncReplicas)
 	}
 	return entries
+}
+
+// isCompacted tells whether a topic keeps the newest record of each key for ever, instead of every record for a time.
+func (t *Topics) isCompacted(name string) bool {
+	return name == t.routing.Own(pipeline.TopicCheckpoints) || name == t.routing.Own(pipeline.TopicCoverage) || t.isStatistics(name)
 }
 
 // readConfigs learns the limits of the topics. Where that is not allowed, the broker's defaults are assumed.
@@ -113,31 +107,32 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 	return nil
 }
 
-// checkCleanup refuses a topic that would lose what jmpub relies on.
+// checkCleanup refuses a topic that would lose what jmpub relies on, and warns of others that lose something.
 func (t *Topics) checkCleanup(name, policy string) error {
 	policies := strings.Split(policy, ",")
-	isCheckpoints := name == t.routing.Own(pipeline.TopicCheckpoints)
+	deletes, compacts := slices.Contains(policies, "delete"), slices.Contains(policies, "compact")
+	var warning, hint string
 	switch {
-	case name == t.routing.Own(pipeline.TopicCoverage):
-		if slices.Contains(policies, "delete") {
-			t.cfg.Warn("the topic of the coverage deletes old records", slog.String("topic", name), slog.String("cleanup_policy", policy),
-				slog.String("hint", "set cleanup.policy=compact: what was read of a day that is over is not published again"))
-		}
-	case isCheckpoints && slices.Contains(policies, "delete"):
+	case t.isCompacted(name) && !deletes, !t.isCompacted(name) && !compacts:
+		return nil
+	case name == t.routing.Own(pipeline.TopicCheckpoints):
 		return &pipeline.Fault{
 			Class: pipeline.Permanent, Op: "check the topic " + name,
 			Err:  fmt.Errorf("its cleanup.policy is %s, so a checkpoint that is not renewed would be deleted", policy),
 			Hint: "kafka-configs.sh --alter --topic " + name + " --add-config cleanup.policy=compact",
 		}
-	case t.isStatistics(name) && slices.Contains(policies, "delete"):
-		t.cfg.Warn("a topic of statistics deletes old records", slog.String("topic", name), slog.String("cleanup_policy", policy),
-			slog.String("hint", "set cleanup.policy=compact: statistics that do not change are not published again, so they disappear from it"))
+	case name == t.routing.Own(pipeline.TopicCoverage):
+		warning = "the topic of the coverage deletes old records"
+		hint = "set cleanup.policy=compact: what was read of a day that is over is not published again"
 	case t.isStatistics(name):
-	case !isCheckpoints && slices.Contains(policies, "compact"):
-		t.cfg.Warn("a topic that should keep every record is compacted", slog.String("topic", name), slog.String("cleanup_policy", policy),
-			slog.String("hint", "set cleanup.policy=delete: records without a key cannot be written to a compacted topic, "+
-				"and older events of the same msgid disappear from it"))
+		warning = "a topic of statistics deletes old records"
+		hint = "set cleanup.policy=compact: statistics that do not change are not published again, so they disappear from it"
+	default:
+		warning = "a topic that should keep every record is compacted"
+		hint = "set cleanup.policy=delete: records without a key cannot be written to a compacted topic, " +
+			"and older events of the same msgid disappear from it"
 	}
+	t.cfg.Warn(warning, slog.String("topic", name), slog.String("cleanup_policy", policy), slog.String("hint", hint))
 	return nil
 }
 

@@ -235,7 +235,6 @@ func (t *Topics) missingFault(names []string) error {
 	}
 	return &pipeline.Fault{
 		Class: pipeline.Permanent, Op: "look up the topics",
-		Err:  fmt.Errorf("%d topics are missing and JMPUB_TOPICS_CREATE is false; create them with%s", len(names), b.String()),
-		Hint: "",
+		Err: fmt.Errorf("%d topics are missing and JMPUB_TOPICS_CREATE is false; create them with%s", len(names), b.String()),
 	}
 }

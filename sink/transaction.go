@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -22,17 +21,11 @@ const (
 	batchMargin = 512
 )
 
-// chunk is what one batch holds: n records that fill describes.
-type chunk struct {
-	n    int
-	fill func(i int, r *plainRecord)
-}
-
 // transaction is a writer's open transaction.
 type transaction struct {
 	routing  *Routing
 	topics   layout
-	format   eventFormat
+	cfg      *WriterConfig
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
@@ -50,44 +43,22 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 	if err := t.schemas.learn(ctx); err != nil {
 		return published, err
 	}
-	values, rejections := t.values(b)
-	work, tooLarge := t.split(b, values)
-	published.Rejected = slices.Concat(rejections, tooLarge)
-	ranges, err := t.sender.write(ctx, work)
+	var values [][]byte
+	values, published.Rejected = t.values(b)
+	ranges, err := t.sender.write(ctx, t.split(b, values, &published))
 	if err != nil {
 		return published, err
-	}
-	// Whether an event that is larger than a batch may be fits when it is compressed is known only once it is tried.
-	for i := range b.Events {
-		published.Events[b.Events[i].Target]++
-	}
-	for i := range published.Rejected {
-		published.Events[targetOf(b, published.Rejected[i].MsgID)]--
 	}
 	rejected, err := t.reject(ctx, b, slices.Concat(b.Rejected, published.Rejected))
-	if err != nil {
-		return published, err
-	}
 	published.Offsets = slices.Concat(ranges, rejected)
-	return published, nil
+	return published, err
 }
 
-func targetOf(b *pipeline.Batch, id int64) event.Target {
-	for i := range b.Events {
-		if b.Events[i].MsgID == id {
-			return b.Events[i].Target
-		}
-	}
-	return event.TargetOther
-}
-
-// split lays the events out by partition and batch, in their order; those without a value are left out. What fits into no batch
-// is returned as rejected.
-func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartition][]chunk, []event.Rejection) {
-	headers := t.format.headersOf(b)
+// split lays the events out by partition and batch, in their order, and counts them as published; those without a value are left
+// out. What fits into no batch, which for a large event is known only once it is compressed, is rejected.
+func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipeline.Published) map[topicPartition][]chunk {
+	headers := t.cfg.headersOf(b)
 	now := time.Now()
-	balancer := kafkago.Murmur2Balancer{Consistent: true}
-	var tooLarge []event.Rejection
 	lists := make(map[topicPartition][]int)
 	var key [20]byte
 	for i := range b.Events {
@@ -97,54 +68,53 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte) (map[topicPartit
 		}
 		name := t.routing.Event(e.Target)
 		from := strconv.AppendInt(key[:0], e.MsgID, 10)
-		if t.format.partitionBy == ByConversation && len(e.Conversation) > 0 {
+		if t.cfg.PartitionBy == ByConversation && len(e.Conversation) > 0 {
 			from = e.Conversation
 		}
-		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, &headers, name) {
-			tooLarge = append(tooLarge, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
+		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, headers, name) {
+			published.Rejected = append(published.Rejected, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
 				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
 			continue
 		}
-		number := balancer.Balance(kafkago.Message{Key: from}, t.topics[name].partitions...)
-		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		p := t.partitionOf(name, from)
 		lists[p] = append(lists[p], i)
+		published.Events[e.Target]++
 	}
-	fill := func(list []int) func(int, *plainRecord) {
-		return func(i int, r *plainRecord) {
-			e := &b.Events[list[i]]
-			r.key = strconv.AppendInt(make([]byte, 0, 20), e.MsgID, 10)
-			r.value = values[list[i]]
-			r.Headers = headers.append(r.Headers, e, r.key)
-			r.Time = t.format.timeOf(e, now)
-		}
-	}
-	work := make(map[topicPartition][]chunk, len(lists))
-	for p, list := range lists {
-		size := func(i int) int { return eventSize(&b.Events[list[i]], values[list[i]]) }
-		for first, end := range t.cuts(p, len(list), size) {
-			work[p] = append(work[p], chunk{end - first, fill(list[first:end])})
-		}
-	}
-	return work, tooLarge
+	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
+	return layOut(t, lists, size, func(i int, r *plainRecord) {
+		e := &b.Events[i]
+		r.key = strconv.AppendInt(make([]byte, 0, len(key)), e.MsgID, 10)
+		r.value = values[i]
+		r.Headers = headers.append(r.Headers, e, r.key)
+		r.Time = t.cfg.timeOf(e, now)
+	})
 }
 
-// cuts divides n records into runs that fit into a batch of the topic, each with at least one record.
-func (t *transaction) cuts(p topicPartition, n int, sizeOf func(i int) int) iter.Seq2[int, int] {
-	limit := t.topics[p.topic].maxBytes - batchMargin
-	return func(yield func(first, end int) bool) {
-		size, first := 0, 0
-		for i := range n {
-			one := sizeOf(i)
-			if i > first && size+one > limit {
-				if !yield(first, i) {
-					return
-				}
-				size, first = 0, i
+// partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.
+func (t *transaction) partitionOf(topic string, key []byte) topicPartition {
+	number := kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, t.topics[topic].partitions...)
+	return topicPartition{topic, int32(number)} //nolint:gosec // A partition's number.
+}
+
+// layOut divides what goes to each partition into batches that fit into its topic, each of at least one record, which fill makes.
+func layOut[T any](
+	t *transaction, lists map[topicPartition][]T, sizeOf func(T) int, fill func(T, *plainRecord),
+) map[topicPartition][]chunk {
+	work := make(map[topicPartition][]chunk, len(lists))
+	for p, list := range lists {
+		limit := t.topics[p.topic].maxBytes - batchMargin
+		for len(list) > 0 {
+			n, size := 1, sizeOf(list[0])
+			for n < len(list) && size+sizeOf(list[n]) <= limit {
+				size += sizeOf(list[n])
+				n++
 			}
-			size += one
+			some := list[:n]
+			work[p] = append(work[p], chunk{n, func(i int, r *plainRecord) { fill(some[i], r) }})
+			list = list[n:]
 		}
-		yield(first, n)
 	}
+	return work
 }
 
 // eventSize is at least what an event takes in a batch that is not compressed.
@@ -153,12 +123,12 @@ func eventSize(e *event.Event, value []byte) int {
 }
 
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
-func (t *transaction) fits(e *event.Event, value []byte, headers *eventHeaders, name string) bool {
+func (t *transaction) fits(e *event.Event, value []byte, headers eventHeaders, name string) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
 	var buf bytes.Buffer
-	one := &recordSource{n: 1, fill: func(_ int, r *plainRecord) {
+	one := &recordSource{chunk: chunk{1, func(_ int, r *plainRecord) {
 		r.key, r.value, r.Headers = key, value, headers.append(nil, e, key)
-	}}
+	}}}
 	err := encode(&buf, one, t.sender.compression, t.producer, 0)
 	return err == nil && buf.Len()-sizePrefix <= t.topics[name].maxBytes
 }
@@ -179,20 +149,17 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 		return nil, nil
 	}
 	name := t.routing.Own(pipeline.TopicRejected)
-	info := t.topics[name]
-	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	work := make(map[topicPartition][]chunk)
 	for i := range rejected {
 		r := &rejected[i]
 		row, cutFrom := r.Row, 0
-		if limit := info.maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
+		if limit := t.topics[name].maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
-		number := balancer.Balance(kafkago.Message{Key: row}, info.partitions...)
-		p := topicPartition{name, int32(number)} //nolint:gosec // A partition's number.
+		p := t.partitionOf(name, row)
 		work[p] = append(work[p], chunk{1, func(_ int, record *plainRecord) {
 			record.value = row
-			record.Headers = t.format.rejectedHeaders(record.Headers, b, r, cutFrom)
+			record.Headers = t.cfg.rejectedHeaders(record.Headers, b, r, cutFrom)
 		}})
 	}
 	return t.sender.write(ctx, work)
@@ -202,29 +169,20 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 func (t *transaction) Append(ctx context.Context, records []pipeline.Record) error {
 	now := time.Now() // The same for all: the ledger is read back in the order of its transactions.
 	lists := make(map[topicPartition][]*pipeline.Record)
-	balancer := kafkago.Murmur2Balancer{Consistent: true}
 	for i := range records {
 		r := &records[i]
 		p := topicPartition{t.routing.Own(r.Topic), r.Partition}
-		if r.Partition < 0 {
-			from := r.Key
-			if r.PartitionKey != nil {
-				from = r.PartitionKey
-			}
-			number := balancer.Balance(kafkago.Message{Key: from}, t.topics[p.topic].partitions...)
-			p.partition = int32(number) //nolint:gosec // A partition's number.
+		switch {
+		case r.Partition >= 0:
+		case r.PartitionKey != nil:
+			p = t.partitionOf(p.topic, r.PartitionKey)
+		default:
+			p = t.partitionOf(p.topic, r.Key)
 		}
 		lists[p] = append(lists[p], r)
 	}
-	work := make(map[topicPartition][]chunk, len(lists))
-	for p, list := range lists {
-		size := func(i int) int { return len(list[i].Key) + len(list[i].Value) + recordOverhead }
-		for first, end := range t.cuts(p, len(list), size) {
-			work[p] = append(work[p], chunk{end - first, func(i int, r *plainRecord) {
-				r.key, r.value, r.Time = list[first+i].Key, list[first+i].Value, now
-			}})
-		}
-	}
+	size := func(r *pipeline.Record) int { return len(r.Key) + len(r.Value) + recordOverhead }
+	work := layOut(t, lists, size, func(from *pipeline.Record, r *plainRecord) { r.key, r.value, r.Time = from.Key, from.Value, now })
 	_, err := t.sender.write(ctx, work)
 	return err
 }

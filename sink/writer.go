@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -42,7 +43,7 @@ type WriterConfig struct {
 	Compression string
 	PartitionBy PartitionBy
 	RecordTime  RecordTime
-	// Format is that of the events' values; JSON where empty. Avro needs Schemas.
+	// Format is that of the events' values; JSON where empty. Avro alone has Schemas, and needs them.
 	Format  Format
 	Schemas Schemas
 	// ReplayID marks the events of a replay; empty otherwise.
@@ -57,38 +58,11 @@ const (
 	longestTransactionTimeout  = 15 * time.Minute
 )
 
-// codec finds a compression's bits in a batch's attributes.
-func codec(compression string) (protocol.Attributes, bool) {
-	switch compression {
-	case "none":
-		return 0, true
-	case "gzip":
-		return protocol.Gzip, true
-	case "snappy":
-		return protocol.Snappy, true
-	case "lz4":
-		return protocol.Lz4, true
-	case "zstd":
-		return protocol.Zstd, true
-	default:
-		return 0, false
-	}
-}
-
 // Validate reports every mistake at once, by the names of the settings.
 func (c *WriterConfig) Validate() error {
 	var errs []error
-	if _, ok := codec(c.Compression); !ok {
-		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_COMPRESSION: %q is not none, gzip, snappy, lz4 or zstd", c.Compression))
-	}
-	if c.PartitionBy != ByMsgID && c.PartitionBy != ByConversation {
-		errs = append(errs, fmt.Errorf("JMPUB_PARTITION_BY: %q is not msgid or conversation", c.PartitionBy))
-	}
-	if c.RecordTime != TimePublish && c.RecordTime != TimeEvent {
-		errs = append(errs, fmt.Errorf("JMPUB_RECORD_TIME: %q is not publish or event", c.RecordTime))
-	}
-	if c.Format != "" && c.Format != FormatJSON && c.Format != FormatAvro {
-		errs = append(errs, fmt.Errorf("JMPUB_EVENT_FORMAT: %q is not json or avro", c.Format))
+	if _, err := c.compression(); err != nil {
+		errs = append(errs, fmt.Errorf("JMPUB_KAFKA_COMPRESSION: %w", err))
 	}
 	if c.Format == FormatAvro && c.Schemas == nil {
 		errs = append(errs, errors.New("JMPUB_EVENT_FORMAT is avro, so JMPUB_SCHEMA_REGISTRY_URL is needed"))
@@ -100,10 +74,17 @@ func (c *WriterConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// compression is the compression's bits in a batch's attributes.
+func (c *WriterConfig) compression() (protocol.Attributes, error) {
+	var format kafkago.Compression
+	err := format.UnmarshalText([]byte(c.Compression))
+	return protocol.Attributes(format), err
+}
+
 // Writer writes to an app's topics. It is used by one goroutine at a time.
 type Writer struct {
 	topics   *Topics
-	format   eventFormat
+	cfg      WriterConfig
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
@@ -122,12 +103,15 @@ func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
 	if cfg.TransactionTimeout == 0 {
 		cfg.TransactionTimeout = transactionTimeout
 	}
-	compression, _ := codec(cfg.Compression) // It was checked.
+	compression, err := cfg.compression()
+	if err != nil {
+		return nil, err
+	}
 	client, retry := topics.cfg.Client, topics.cfg.Retry
 	w := &Writer{
 		topics:   topics,
-		format:   eventFormat{values: cfg.Format, partitionBy: cfg.PartitionBy, recordTime: cfg.RecordTime, replayID: cfg.ReplayID},
-		schemas:  newSchemaIDs(&cfg, topics.routing.Events(), retry),
+		cfg:      cfg,
+		schemas:  &schemaIDs{registry: cfg.Schemas, retry: retry, topics: topics.routing.Events(), ids: make(map[string]int)},
 		producer: newProducer(client, retry, cfg.TransactionalID, cfg.TransactionTimeout),
 	}
 	w.sender = &sender{
@@ -160,6 +144,6 @@ func (w *Writer) Begin(context.Context) (pipeline.Transaction, error) {
 	w.producer.begin()
 	return &transaction{
 		routing: w.topics.routing, topics: w.topics.layout(),
-		format: w.format, schemas: w.schemas, producer: w.producer, sender: w.sender,
+		cfg: &w.cfg, schemas: w.schemas, producer: w.producer, sender: w.sender,
 	}, nil
 }

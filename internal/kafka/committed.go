@@ -19,56 +19,41 @@ import (
 // of its transaction. What that producer wrote from there up to the next marker of an abort is to be left out. The list is
 // in the order in which the transactions ended, so it has to be sorted by where they began.
 func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*protocol.Record) error) (next int64, err error) {
-	f := &filter{
-		pending: slices.SortedFunc(slices.Values(page.AbortedTransactions), func(a, b fetch.ResponseTransaction) int {
-			return cmp.Compare(a.FirstOffset, b.FirstOffset)
-		}),
-		aborted: make(map[int64]bool), offset: offset, next: offset, fn: fn,
-	}
-	err = eachBatch(page.RecordSet.Records, f.batch)
-	return f.next, err
-}
-
-// filter is the reading of one reply.
-type filter struct {
+	next = offset
 	// pending are aborted transactions that begin further on; aborted are the producers of those that have begun.
-	pending []fetch.ResponseTransaction
-	aborted map[int64]bool
-	// offset is where the reading begins, next is behind the last record seen.
-	offset, next int64
-	fn           func(*protocol.Record) error
-}
-
-func (f *filter) batch(b *batch) error {
-	for len(f.pending) > 0 && f.pending[0].FirstOffset <= b.first {
-		f.aborted[f.pending[0].ProducerID] = true
-		f.pending = f.pending[1:]
-	}
-	drop := b.transactional && f.aborted[b.producer]
-	return eachRecord(b.records, func(r *protocol.Record) error {
-		f.next = max(f.next, r.Offset+1)
-		switch {
-		case b.control:
-			return f.marker(b.producer, r)
-		case drop, r.Offset < f.offset: // A reply begins with the whole batch that holds the offset.
-			return nil
-		default:
-			return f.fn(r)
-		}
+	pending := slices.SortedFunc(slices.Values(page.AbortedTransactions), func(a, b fetch.ResponseTransaction) int {
+		return cmp.Compare(a.FirstOffset, b.FirstOffset)
 	})
+	aborted := make(map[int64]bool)
+	err = eachBatch(page.RecordSet.Records, func(b *batch) error {
+		for len(pending) > 0 && pending[0].FirstOffset <= b.first {
+			aborted[pending[0].ProducerID] = true
+			pending = pending[1:]
+		}
+		drop := b.transactional && aborted[b.producer]
+		return eachRecord(b.records, func(r *protocol.Record) error {
+			next = max(next, r.Offset+1)
+			switch {
+			case b.control:
+				return takeMarker(r, b.producer, aborted)
+			case drop, r.Offset < offset: // A reply begins with the whole batch that holds the offset.
+				return nil
+			default:
+				return fn(r)
+			}
+		})
+	})
+	return next, err
 }
 
-// marker takes in the end of a transaction: a record whose key is a version and a type, 0 for abort and 1 for commit (Kafka
+// takeMarker takes in the end of a transaction: a record whose key is a version and a type, 0 for abort and 1 for commit (Kafka
 // documentation, control batches).
-func (f *filter) marker(producer int64, r *protocol.Record) error {
+func takeMarker(r *protocol.Record, producer int64, aborted map[int64]bool) error {
 	marker, err := protocol.ReadControlRecord(r)
-	if err != nil {
-		return err
+	if err == nil && marker.Type == 0 {
+		delete(aborted, producer)
 	}
-	if marker.Type == 0 {
-		delete(f.aborted, producer)
-	}
-	return nil
+	return err
 }
 
 // ownerOf describes whose transaction the first record at or behind offset belongs to; empty if to none.

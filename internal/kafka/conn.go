@@ -115,50 +115,43 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 func Check(ctx context.Context, cfg Config) error {
 	var errs []error
 	for _, broker := range cfg.Brokers {
-		if err := checkOne(ctx, cfg, broker); err != nil {
-			errs = append(errs, err)
-			continue
+		err := checkOne(ctx, cfg, broker)
+		if err == nil {
+			return nil
 		}
-		return nil
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
 func checkOne(ctx context.Context, cfg Config, broker string) error {
 	op := "connect to Kafka at " + broker
-	tlsConfig, err := cfg.tls()
+	opened, err := Open(cfg)
 	if err != nil {
 		return err
 	}
-	if tlsConfig != nil {
-		if tlsConfig.ServerName, _, err = net.SplitHostPort(broker); err != nil {
+	by := opened.transport
+	if by.TLS != nil {
+		if by.TLS.ServerName, _, err = net.SplitHostPort(broker); err != nil {
 			return fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
 		}
 	}
-	mechanism, err := cfg.mechanism()
-	if err != nil {
-		return err
-	}
-	dialer := &kafkago.Dialer{Timeout: dialTimeout, TLS: tlsConfig, SASLMechanism: mechanism, ClientID: cfg.ClientID}
+	dialer := &kafkago.Dialer{Timeout: by.DialTimeout, TLS: by.TLS, SASLMechanism: by.SASL, ClientID: by.ClientID}
 	conn, err := dialer.DialContext(ctx, "tcp", broker)
 	if err != nil {
 		return connectFault(op, err)
 	}
 	defer conn.Close() //nolint:errcheck // It was only looked at.
-	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
-		return connectFault(op, err)
+	if err = conn.SetDeadline(time.Now().Add(dialTimeout)); err == nil {
+		_, err = conn.ApiVersions()
 	}
-	if _, err := conn.ApiVersions(); err != nil {
-		return connectFault(op, err)
+	if err == nil { // A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
+		_, err = conn.Brokers()
 	}
-	// A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
-	if _, err := conn.Brokers(); err != nil {
-		return connectFault(op, err)
-	}
-	return nil
+	return connectFault(op, err)
 }
 
-// connectFault is Fault with hints that fit the first contact.
+// connectFault is [Fault] with hints that fit the first contact.
 func connectFault(op string, err error) error {
 	var dns *net.DNSError
 	fault, ok := errors.AsType[*pipeline.Fault](Fault(op, err))

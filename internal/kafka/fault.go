@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,6 +42,8 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 	case kafkago.InvalidProducerEpoch, kafkago.ProducerFenced,
 		kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidTransactionState,
 		kafkago.InvalidProducerIDMapping, kafkago.TransactionCoordinatorFenced,
+		// The batch stands in the log, but the broker does not say where, which the ledger needs to know.
+		kafkago.DuplicateSequenceNumber,
 		// Since KIP-890 a broker may ask for the transaction to be aborted: TRANSACTION_ABORTABLE.
 		kafkago.Error(120):
 		return pipeline.Abort, ""
@@ -70,17 +71,14 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 		return pipeline.Transient, "the topic is gone or not known there yet"
 	case kafkago.NotEnoughReplicas, kafkago.NotEnoughReplicasAfterAppend:
 		return pipeline.Transient, "fewer brokers are in sync than the topic's min.insync.replicas"
-	default:
-	}
-	if code.Temporary() {
-		return pipeline.Transient, ""
-	}
-	switch code {
 	case kafkago.BrokerNotAvailable, // kafka-go's word for a broker that has left the cluster's metadata.
 		kafkago.ConcurrentTransactions, kafkago.KafkaStorageError, kafkago.FencedLeaderEpoch, kafkago.UnknownLeaderEpoch,
 		kafkago.OffsetNotAvailable, kafkago.EligibleLeadersNotAvailable, kafkago.Unknown, kafkago.Error(55): // OPERATION_NOT_ATTEMPTED
 		return pipeline.Transient, ""
 	default:
+		if code.Temporary() {
+			return pipeline.Transient, ""
+		}
 		return pipeline.Permanent, ""
 	}
 }
@@ -88,14 +86,12 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 // classifyOther is for errors without a code: the network's and kafka-go's own. They pass, unless they are of the kind
 // that only other settings can put right.
 func classifyOther(err error) (pipeline.Class, string) {
-	var unknownCA x509.UnknownAuthorityError
-	var wrongHost x509.HostnameError
 	var verification *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
 	var alert tls.AlertError
 	text := err.Error()
 	switch {
-	case errors.As(err, &unknownCA), errors.As(err, &wrongHost), errors.As(err, &verification):
+	case errors.As(err, &verification):
 		return pipeline.Permanent, "the broker's certificate is not trusted; check JMPUB_KAFKA_TLS_CA_FILE and the host names in JMPUB_KAFKA_BROKERS"
 	case errors.As(err, &notTLS):
 		return pipeline.Permanent, "the broker does not speak TLS there; check JMPUB_KAFKA_TLS and the port"

@@ -139,22 +139,11 @@ func readInto(buf []byte, b protocol.Bytes) ([]byte, error) {
 func (l *Log) OffsetAt(ctx context.Context, partition int, at time.Time, b Bounds) (offset int64, err error) {
 	op := fmt.Sprintf("look up the offset of %s/%d at %s", l.Topic, partition, pipeline.FormatTime(at))
 	err = l.Retry.Do(ctx, op, func(ctx context.Context) error {
-		list, failed := l.list(ctx, kafkago.ReadUncommitted, listoffsets.RequestPartition{
-			Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at.UnixMilli(), //nolint:gosec // A partition's number.
-		})
-		if failed == nil && len(list) != 1 {
-			failed = errNoAnswer
-		}
-		if failed == nil && list[0].ErrorCode != 0 {
-			failed = kafkago.Error(list[0].ErrorCode)
-		}
-		if failed != nil {
-			return Needs(Fault(op, failed), Describe.On(l.Topic)...)
-		}
-		if offset = list[0].Offset; offset < 0 { // None is so young.
+		var cause error
+		if offset, cause = l.offset(ctx, partition, kafkago.ReadUncommitted, at.UnixMilli()); offset < 0 { // None is so young.
 			offset = b.End
 		}
-		return nil
+		return Needs(Fault(op, cause), Describe.On(l.Topic)...)
 	})
 	return min(max(offset, b.First), b.End), err
 }
@@ -171,46 +160,40 @@ func (l *Log) bounds(ctx context.Context, partition int, level kafkago.Isolation
 
 // offsets asks once.
 func (l *Log) offsets(ctx context.Context, partition int, level kafkago.IsolationLevel) (Bounds, error) {
-	number := int32(partition) //nolint:gosec // A partition's number.
-	list, err := l.list(ctx, level,
-		listoffsets.RequestPartition{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafkago.FirstOffset},
-		listoffsets.RequestPartition{Partition: number, CurrentLeaderEpoch: -1, Timestamp: kafkago.LastOffset})
+	first, err := l.offset(ctx, partition, level, kafkago.FirstOffset)
 	if err != nil {
 		return Bounds{}, err
 	}
-	b := Bounds{-1, -1}
-	for _, p := range list {
-		switch {
-		case p.ErrorCode != 0:
-			return Bounds{}, kafkago.Error(p.ErrorCode)
-		case p.Partition != number:
-		case p.Timestamp == kafkago.FirstOffset:
-			b.First = p.Offset
-		case p.Timestamp == kafkago.LastOffset:
-			b.End = p.Offset
-		}
+	end, err := l.offset(ctx, partition, level, kafkago.LastOffset)
+	if err == nil && (first < 0 || end < first) {
+		err = errNoAnswer
 	}
-	if b.First < 0 || b.End < b.First {
-		return Bounds{}, errNoAnswer
-	}
-	return b, nil
+	return Bounds{first, end}, err
 }
 
 var errNoAnswer = errors.New("the broker did not answer for the partition")
 
-// list goes below kafka-go's Client.ListOffsets, which takes a partition that is not in the reply for an empty one.
-func (l *Log) list(ctx context.Context, level kafkago.IsolationLevel, asked ...listoffsets.RequestPartition) ([]listoffsets.ResponsePartition, error) {
+// offset asks once for the offset at a time in milliseconds, or for the first or the last one. It goes below kafka-go's
+// Client.ListOffsets, which takes a partition that is not in the reply for an empty one.
+func (l *Log) offset(ctx context.Context, partition int, level kafkago.IsolationLevel, timestamp int64) (int64, error) {
 	reply, err := l.roundTrip(ctx, &listoffsets.Request{
-		ReplicaID: -1, IsolationLevel: int8(level), Topics: []listoffsets.RequestTopic{{Topic: l.Topic, Partitions: asked}},
+		ReplicaID: -1, IsolationLevel: int8(level),
+		Topics: []listoffsets.RequestTopic{{Topic: l.Topic, Partitions: []listoffsets.RequestPartition{
+			{Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: timestamp}, //nolint:gosec // A partition's number.
+		}}},
 	})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	list, ok := reply.(*listoffsets.Response)
-	if !ok || len(list.Topics) != 1 {
-		return nil, errNoAnswer
+	if !ok || len(list.Topics) != 1 || len(list.Topics[0].Partitions) != 1 {
+		return 0, errNoAnswer
 	}
-	return list.Topics[0].Partitions, nil
+	found := &list.Topics[0].Partitions[0]
+	if found.ErrorCode != 0 {
+		return 0, kafkago.Error(found.ErrorCode)
+	}
+	return found.Offset, nil
 }
 
 // undecided says whose transaction is waited for: the first record behind the last stable offset is one of it.

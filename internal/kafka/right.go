@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -89,22 +88,16 @@ func Needs(err error, rights ...Right) error {
 
 // hint names rights and how to give them.
 func hint(rights []Right) string {
-	var b strings.Builder
-	b.WriteString("jmpub needs ")
-	for i, r := range rights {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(r.String())
-	}
-	b.WriteString("; for its user U:")
+	var names, commands []string
 	for _, r := range rights {
-		b.WriteString("\n  kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:U " + r.option())
+		names = append(names, r.String())
+		commands = append(commands, "\n  kafka-acls.sh --bootstrap-server BROKER --add --allow-principal User:U "+r.option())
 	}
+	text := "jmpub needs " + strings.Join(names, ", ") + "; for its user U:" + strings.Join(commands, "")
 	if rights[0].Operation == Create {
-		b.WriteString("\nor create the topics and set JMPUB_TOPICS_CREATE=false")
+		text += "\nor create the topics and set JMPUB_TOPICS_CREATE=false"
 	}
-	return b.String()
+	return text
 }
 
 // missingFault names all missing rights at once.
@@ -163,8 +156,8 @@ func (c *Conn) CheckWrite(ctx context.Context, retry pipeline.Retry, id string, 
 			return Needs(Fault(op, err), Write.OnID(id))
 		}
 		var missing []Right
-		for _, name := range slices.Sorted(maps.Keys(res.Topics)) {
-			for _, partition := range res.Topics[name] {
+		for name, partitions := range res.Topics {
+			for _, partition := range partitions {
 				switch {
 				case errors.Is(partition.Error, kafkago.TopicAuthorizationFailed):
 					missing = append(missing, Write.On(name)...)

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,14 +87,12 @@ const noRegistry = "there is no schema registry; check JMPUB_SCHEMA_REGISTRY_URL
 
 // classifyOther is for what came instead of an answer.
 func classifyOther(err error) (pipeline.Class, string) {
-	var unknownCA x509.UnknownAuthorityError
-	var wrongHost x509.HostnameError
 	var verification *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &unknownCA), errors.As(err, &wrongHost), errors.As(err, &verification):
+	case errors.As(err, &verification):
 		return pipeline.Permanent, "the registry's certificate is not trusted; check JMPUB_SCHEMA_REGISTRY_CA_FILE and the host in JMPUB_SCHEMA_REGISTRY_URL"
 	case errors.As(err, &notTLS):
 		return pipeline.Permanent, "the registry does not speak TLS there; check JMPUB_SCHEMA_REGISTRY_URL"

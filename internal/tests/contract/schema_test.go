@@ -16,6 +16,7 @@ import (
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/docs/schemas"
+	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -157,8 +158,8 @@ func TestExamplesAreWritten(t *testing.T) {
 			return checkpoint.EncodeLedger(&record)
 		},
 		"notice": func(example []byte) ([]byte, error) {
-			record, err := checkpoint.DecodeNotice(example, "here")
-			if err != nil {
+			var record pipeline.Notice
+			if err := json.Unmarshal(example, &record); err != nil {
 				return nil, err
 			}
 			return checkpoint.EncodeNotice(&record)

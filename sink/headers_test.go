@@ -1,0 +1,67 @@
+package sink_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+func TestEventsArriveWithKeysHeadersAndOffsets(t *testing.T) {
+	t.Parallel()
+	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.cfg.Compression = codec
+			s := b.open(t)
+			published := commit(t, s, events(0, 500), events(500, 500))
+			records := b.read(t, eventTopics()...)
+			if !slices.Equal(keysOf(records), upTo(1000)) {
+				t.Fatalf("%d records, want the keys 0 to 999 once each", len(records))
+			}
+			where := make(map[string]int)
+			for _, p := range published {
+				for _, r := range p.Offsets {
+					for at := r.First; at <= r.Last; at++ {
+						where[fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, at)]++
+					}
+				}
+			}
+			last := make(map[string]int)
+			for _, r := range records {
+				id, _ := strconv.Atoi(string(r.Key))
+				if want := "t." + event.Target(id%4).String(); r.Topic != want {
+					t.Errorf("msgid %d is in %s, want %s", id, r.Topic, want)
+				}
+				place := fmt.Sprintf("%s/%d", r.Topic, r.Partition)
+				if id <= last[place] && last[place] > 0 {
+					t.Errorf("%s: msgid %d after %d", place, id, last[place])
+				}
+				last[place] = id
+				if at := fmt.Sprintf("%s@%d", place, r.Offset); where[at] != 1 {
+					t.Errorf("%s is in no range of offsets that was reported", at)
+				}
+				headers := make(map[string]string)
+				for _, h := range r.Headers {
+					headers[h.Key] = string(h.Value)
+				}
+				want := map[string]string{
+					"ce_specversion": "1.0", "ce_id": string(r.Key), "ce_source": "urn:jmessage:app:" + appKey,
+					"ce_type": "jmpub.message.v1", "ce_time": "2019-03-22T02:46:25.613Z", "ce_subject": fmt.Sprintf("group:%d", id%2),
+					"content-type": "application/json", "jmpub_stream": "messages",
+				}
+				for key, value := range want {
+					if headers[key] != value {
+						t.Fatalf("header %s is %q, want %q", key, headers[key], value)
+					}
+				}
+			}
+			if len(where) != 1000 {
+				t.Errorf("%d offsets were reported, want 1000", len(where))
+			}
+		})
+	}
+}

@@ -1,0 +1,122 @@
+package sink_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/jmpub/jmpub/internal/tests/canonical"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+func TestAbortedIsNotSeen(t *testing.T) {
+	b := newBench(t)
+	s := b.open(t)
+	for i, aborted := range []bool{false, true, false, true} {
+		tx, err := s.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Publish(t.Context(), events(i*100, 100)); err != nil {
+			t.Fatal(err)
+		}
+		end := tx.Commit
+		if aborted {
+			end = tx.Abort
+		}
+		if err := end(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := keysOf(b.read(t, eventTopics()...)), append(upTo(100), events200to299()...); !slices.Equal(got, want) {
+		t.Errorf("%d records %v, want %d", len(got), got, len(want))
+	}
+}
+
+func events200to299() []int {
+	var keys []int
+	for i := 200; i < 300; i++ {
+		keys = append(keys, i)
+	}
+	return keys
+}
+
+func TestAtLeastOnceNeedsNoTransactions(t *testing.T) {
+	b := newBench(t)
+	b.cfg.TransactionalID = ""
+	for _, key := range []kmsg.Key{kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.EndTxn} {
+		b.cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+			t.Errorf("a request of kind %d was sent", key)
+			return nil, nil, false
+		})
+	}
+	commit(t, b.open(t), events(0, 100))
+	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, upTo(100)) {
+		t.Errorf("%d records, want 100", len(got))
+	}
+}
+
+// TestTooLargeForItsTopic expects a record that fits in no batch in rejected, whole, and its neighbours where they belong.
+func TestTooLargeForItsTopic(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Compression = "none"
+	s := b.open(t)
+	batch := events(0, 8)
+	row := `{"msgid":4,"msg_body":{"text":"` + strings.Repeat("big ", 400_000) + `"}}`
+	e, rejection := event.NewNormalizer(appKey).Normalize([]byte(row))
+	if rejection != nil {
+		t.Fatal(rejection.Detail)
+	}
+	e.Target = batch.Events[4].Target
+	batch.Events[4] = e
+	batch.Rejected = []event.Rejection{{Row: []byte("null"), Reason: event.ReasonNotObject, Detail: "null"}}
+	published := commit(t, s, batch)[0]
+	if len(published.Rejected) != 1 || published.Rejected[0].Reason != event.ReasonTooLarge || published.Rejected[0].MsgID != 4 {
+		t.Fatalf("rejected %d, want msgid 4 as too large", len(published.Rejected))
+	}
+	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, []int{0, 1, 2, 3, 5, 6, 7}) {
+		t.Errorf("keys %v", got)
+	}
+	found := b.read(t, "t.rejected")
+	if len(found) != 2 {
+		t.Fatalf("%d rejected records, want 2", len(found))
+	}
+	for _, r := range found {
+		if string(r.Value) != "null" && !canonical.Equal(r.Value, []byte(row)) || r.Key != nil {
+			t.Errorf("a rejected record of %d bytes with key %q is not the row", len(r.Value), r.Key)
+		}
+	}
+}
+
+// BenchmarkTransaction commits windows of 10,000 events of about 600 bytes; an operation is a window.
+func BenchmarkTransaction(b *testing.B) {
+	for _, codec := range []string{"none", "snappy", "lz4", "zstd", "gzip"} {
+		b.Run(codec, func(b *testing.B) {
+			bench := newBench(b)
+			bench.cfg.Compression = codec
+			bench.topics.Partitions = 6
+			s := bench.open(b)
+			batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
+			n := event.NewNormalizer(appKey)
+			for i := range 10_000 {
+				row := fmt.Appendf(nil, `{"set_from_name":0,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"user_%04d",`+
+					`"from_appkey":"%s","from_name":"user_%04d","from_id":"user_%04d","msg_body":{"text":"请问这个订单什么时候发货?订单号 %d","extras":{}},`+
+					`"create_time":%d,"from_type":"user","target_appkey":"%s","target_type":"single","msgid":%d,"msg_ctime":%d,"msg_level":0}`,
+					i%977, appKey, i%733, i%733, i*7919, 1553222785+i/50, appKey, int64(i)*7919*65537, 1553222785613+i*20)
+				e, rejection := n.Normalize(row)
+				if rejection != nil {
+					b.Fatal(rejection.Detail)
+				}
+				batch.Events = append(batch.Events, e)
+			}
+			for b.Loop() {
+				commit(b, s, batch)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/record")
+		})
+	}
+}
