@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -166,25 +167,20 @@ type envelope struct{ appKey, time, conversation, targetType []byte }
 
 func envelopeOf(value []byte) envelope {
 	var said envelope
-	s := scanner{json: value}
-	for ok := s.enter('{', '}'); ok; ok = s.more('}') {
-		var field *[]byte
-		switch name := s.text(); string(name) {
+	r := rawjson.Lenient()
+	r.Open(value)
+	for r.Enter('{'); r.Member(); {
+		name, text := string(r.Name()), rawjson.Unquote(r.Value())
+		switch name {
 		case "app_key":
-			field = &said.appKey
+			said.appKey = text
 		case "time":
-			field = &said.time
+			said.time = text
 		case "conversation_id":
-			field = &said.conversation
+			said.conversation = text
 		case "target_type":
-			field = &said.targetType
+			said.targetType = text
 		}
-		s.expect(':')
-		if field == nil || s.next() != '"' {
-			s.skip()
-			continue
-		}
-		*field = unescaped(s.text())
 	}
 	return said
 }
