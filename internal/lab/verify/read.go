@@ -70,15 +70,11 @@ type (
 // decided lists the partitions that hold something, with their ends at the call, once no transaction is open that began
 // before: a broker answers EndTxn before the markers are written, so what was just committed can still be invisible.
 func decided(ctx context.Context, admin *kadm.Client, names []string) (map[partition]extent, error) {
-	starts, err := lookUp(ctx, "look up the beginnings", func(ctx context.Context) (kadm.ListedOffsets, error) {
-		return admin.ListStartOffsets(ctx, names...)
-	})
+	starts, err := lookUp(ctx, "look up the beginnings", admin.ListStartOffsets, names)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := lookUp(ctx, "look up the ends", func(ctx context.Context) (kadm.ListedOffsets, error) {
-		return admin.ListEndOffsets(ctx, names...)
-	})
+	ends, err := lookUp(ctx, "look up the ends", admin.ListEndOffsets, names)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +86,7 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 	}
 	retry := patience()
 	err = retry.Do(ctx, "wait for open transactions", func(ctx context.Context) error {
-		stable, cause := lookUp(ctx, "look up the last stable offsets", func(ctx context.Context) (kadm.ListedOffsets, error) {
-			return admin.ListCommittedOffsets(ctx, names...)
-		})
+		stable, cause := lookUp(ctx, "look up the last stable offsets", admin.ListCommittedOffsets, names)
 		if cause != nil {
 			return cause
 		}
@@ -113,13 +107,16 @@ func patience() pipeline.Retry {
 	return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
 }
 
+// listing is one of the methods of [kadm.Client] that list offsets.
+type listing func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+
 // lookUp lists offsets, as often as it takes: a broker that has just started, or become a leader, cannot tell them for a
 // moment.
-func lookUp(ctx context.Context, op string, fn func(context.Context) (kadm.ListedOffsets, error)) (all map[partition]int64, err error) {
+func lookUp(ctx context.Context, op string, list listing, names []string) (all map[partition]int64, err error) {
 	retry := patience()
 	err = retry.Do(ctx, op, func(ctx context.Context) error {
 		var cause error
-		all, cause = listed(fn(ctx))
+		all, cause = listed(list(ctx, names...))
 		if said, ok := errors.AsType[*kerr.Error](cause); cause != nil && (!ok || said.Retriable) {
 			return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: cause}
 		}
@@ -191,14 +188,11 @@ func lookAt(ctx context.Context, w *witness, fetched <-chan []*kgo.Record, looke
 
 // poll fetches what the partitions hold.
 func poll(ctx context.Context, client *kgo.Client, left map[partition]extent, fetched chan<- []*kgo.Record) error {
-	from := make(map[string]map[int32]kgo.Offset)
+	var from kadm.Offsets
 	for at, e := range left {
-		if from[at.topic] == nil {
-			from[at.topic] = make(map[int32]kgo.Offset)
-		}
-		from[at.topic][at.number] = kgo.NewOffset().At(e.first)
+		from.AddOffset(at.topic, at.number, e.first, -1)
 	}
-	client.AddConsumePartitions(from)
+	client.AddConsumePartitions(from.KOffsets())
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
