@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -73,7 +74,7 @@ func (f *follower) collect(ctx context.Context) {
 // oneLine makes a text of strangers safe for a terminal and short.
 func oneLine(text string, width int) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || 0x80 <= r && r < 0xa0 || 0x202a <= r && r <= 0x202e {
+		if unicode.IsControl(r) || r == utf8.RuneError || 0x202a <= r && r <= 0x202e { // The last ones turn text around.
 			return ' '
 		}
 		return r
