@@ -39,12 +39,12 @@ func (s *Server) page(c *cursor, rows []meta) reply {
 	now := s.Now().UnixMilli()
 	if s.Drift {
 		c.seen = now
-		c.total = s.totals.of(&c.window)
+		c.total = s.history.total(&c.window)
 	}
 	// One row more than the page has room for tells whether there is a next one. If the total tells it, there is no need to
 	// look through the rest of the window.
 	want := min(int64(c.count)+1, c.total-c.given)
-	rows = s.totals.collect(slices.Grow(rows, c.count+1), &c.window, c.after, int(want))
+	rows = s.history.collect(slices.Grow(rows, c.count+1), &c.window, c.after, int(want))
 	more := len(rows) > c.count
 	rows = rows[:min(len(rows), c.count)]
 	page := reply{total: c.total, rows: rows}

@@ -13,8 +13,6 @@ import (
 type Server struct {
 	Options
 	history  *history
-	totals   *totals
-	almanac  *almanac
 	quota    quota
 	counters counters
 	scratch  sync.Pool // of *scratch
@@ -33,8 +31,6 @@ func New(o Options) (*Server, error) {
 		s.Now = time.Now
 	}
 	s.history = newHistory(&s.Options)
-	s.totals = newTotals(s.history)
-	s.almanac = newAlmanac(s.history)
 	s.quota.limits = &s.Limits
 	s.scratch.New = func() any { return new(scratch) }
 	s.zippers.New = func() any { return newZipper() }

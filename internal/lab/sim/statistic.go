@@ -43,11 +43,11 @@ func (s *Server) routeStatistic(name string) (endpoint, *apiError) {
 func (s *Server) statisticsOf(p period, seen int64) statistics {
 	const daySeconds = 24 * hourSeconds
 	if p.end-p.begin <= daySeconds {
-		return s.almanac.of(p.stretch, seen)
+		return s.history.statisticsOf(p.stretch, seen)
 	}
 	var sum statistics
 	for begin := p.begin; begin < p.end; begin += daySeconds {
-		day := s.almanac.of(stretch{begin, min(begin+daySeconds, p.end)}, seen)
+		day := s.history.statisticsOf(stretch{begin, min(begin+daySeconds, p.end)}, seen)
 		sum.add(&day)
 	}
 	return sum

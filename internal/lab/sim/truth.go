@@ -44,30 +44,11 @@ func (s *Server) Truth(r Range) iter.Seq[Row] {
 		if !ok {
 			return
 		}
-		for m := range h.between(begin.UnixMilli(), end.UnixMilli()) {
-			if h.holds(which, m) && !yield(h.row(m)) {
+		lo, hi := begin.UnixMilli(), end.UnixMilli()
+		for m := range h.rows(max(lo/1000, h.begin), 0, min(hi/1000, h.end-1)) {
+			h.date(m)
+			if m.millis >= lo && m.millis <= hi && h.holds(which, m) && !yield(h.row(m)) {
 				return
-			}
-		}
-	}
-}
-
-// between lists the rows whose msg_ctime lies in a closed interval of unix milliseconds. What it yields is overwritten by
-// the next.
-func (h *history) between(lo, hi int64) iter.Seq[*meta] {
-	return func(yield func(*meta) bool) {
-		var m meta
-		for sec := max(lo/1000, h.begin); sec <= hi/1000 && sec < h.end; sec++ {
-			n := h.count(sec)
-			if n == 0 {
-				continue
-			}
-			second := h.second(sec)
-			for i := range n {
-				m = h.meta(second, sec, i, n)
-				if m.millis >= lo && m.millis <= hi && !yield(&m) {
-					return
-				}
 			}
 		}
 	}
