@@ -1,18 +1,20 @@
 package sim
 
-import "strconv"
+import (
+	"fmt"
+	"strings"
+)
 
 // routeStatistic finds a statistic by its name.
 func (s *Server) routeStatistic(name string) (endpoint, *apiError) {
-	var write func(dst []byte, p []period, f []statistics) []byte
-	everyUnit := false
+	var entry func(p period, f *statistics) string
 	switch name {
 	case "users":
-		write = s.appendUserStatistics
+		entry = s.userStatistics
 	case "groups":
-		write = s.appendGroupStatistics
+		entry = s.groupStatistics
 	case "messages":
-		write, everyUnit = appendMessageStatistics, true
+		entry = messageStatistics
 	default:
 		return nil, noSuchPath()
 	}
@@ -24,17 +26,25 @@ func (s *Server) routeStatistic(name string) (endpoint, *apiError) {
 		if apiErr != nil {
 			return apiErr
 		}
-		periods, apiErr := s.parsePeriods(values, func(unit string) bool { return everyUnit || unit == "DAY" })
+		periods, apiErr := s.parsePeriods(values, name == "messages")
 		if apiErr != nil {
 			return apiErr
 		}
 		s.counters.statistics.Add(1)
 		seen := s.Now().Add(-s.StatisticsLag).UnixMilli()
-		all := make([]statistics, len(periods))
+		var sum statistics
+		entries := make([]string, len(periods))
 		for i, p := range periods {
-			all[i] = s.statisticsOf(p, seen)
+			f := s.statisticsOf(p, seen)
+			entries[i] = entry(p, &f)
+			sum.add(&f)
 		}
-		s.send(x, write(nil, periods, all))
+		body := "[" + strings.Join(entries, ",") + "]"
+		if name == "messages" { // Besides, the types of all periods together.
+			body = fmt.Sprintf(`{"send_msg_stat":%s,"group_msg_stat":%s,"single_msg_stat":%s}`,
+				body, sum.types(kindGroup), sum.types(kindSingle))
+		}
+		s.send(x, []byte(body))
 		return nil
 	}, nil
 }
@@ -53,73 +63,30 @@ func (s *Server) statisticsOf(p period, seen int64) statistics {
 	return sum
 }
 
-// appeared is how many of each kind appeared in a period, and how many there are at its end or now.
-func (s *Server) appeared(p period, size int) (fresh, total int64) {
-	now := s.Now().Unix()
-	last := min(p.end-1, now)
-	return int64(s.history.churn.gone(last) - s.history.churn.gone(p.begin-1)), int64(size)
+// appeared is how many of each kind appeared in a period that has begun.
+func (s *Server) appeared(p period) int {
+	churn := &s.history.churn
+	return churn.gone(min(p.end-1, s.Now().Unix())) - churn.gone(p.begin-1)
 }
 
-func (s *Server) appendUserStatistics(dst []byte, periods []period, all []statistics) []byte {
-	dst = append(dst, '[')
-	for i, p := range periods {
-		fresh, total := s.appeared(p, s.Users)
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		// Some are active without sending.
-		active := min(total, all[i].senders+all[i].senders/4)
-		dst = strconv.AppendInt(append(dst, `{"active_users":`...), active, 10)
-		dst = strconv.AppendInt(append(dst, `,"total_users":`...), total, 10)
-		dst = strconv.AppendInt(append(dst, `,"send_msg_users":`...), all[i].senders, 10)
-		dst = strconv.AppendInt(append(dst, `,"new_users":`...), fresh, 10)
-		dst = append(append(append(dst, `,"date":"`...), p.text...), `"}`...)
-	}
-	return append(dst, ']')
+func (s *Server) userStatistics(p period, f *statistics) string {
+	active := min(int64(s.Users), f.senders+f.senders/4) // Some are active without sending.
+	return fmt.Sprintf(`{"active_users":%d,"total_users":%d,"send_msg_users":%d,"new_users":%d,"date":"%s"}`,
+		active, s.Users, f.senders, s.appeared(p), p.text)
 }
 
-func (s *Server) appendGroupStatistics(dst []byte, periods []period, all []statistics) []byte {
-	dst = append(dst, '[')
-	for i, p := range periods {
-		fresh, total := s.appeared(p, s.Groups)
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(append(dst, `{"date":"`...), p.text...), '"')
-		dst = strconv.AppendInt(append(dst, `,"active_group":`...), all[i].groups, 10)
-		dst = strconv.AppendInt(append(dst, `,"total_group":`...), total, 10)
-		dst = strconv.AppendInt(append(dst, `,"new_group":`...), fresh, 10)
-		dst = append(dst, '}')
-	}
-	return append(dst, ']')
+func (s *Server) groupStatistics(p period, f *statistics) string {
+	return fmt.Sprintf(`{"date":"%s","active_group":%d,"total_group":%d,"new_group":%d}`,
+		p.text, f.groups, s.Groups, s.appeared(p))
 }
 
-// appendMessageStatistics writes the rows of each period, and the types of all of them together, as the API page has it.
-func appendMessageStatistics(dst []byte, periods []period, all []statistics) []byte {
-	var sum statistics
-	dst = append(dst, `{"send_msg_stat":[`...)
-	for i, p := range periods {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(append(append(dst, `{"time":"`...), p.text...), '"')
-		dst = strconv.AppendInt(append(dst, `,"group_send_msg":`...), all[i].of(kindGroup), 10)
-		dst = strconv.AppendInt(append(dst, `,"single_send_msg":`...), all[i].of(kindSingle), 10)
-		dst = append(dst, '}')
-		sum.add(&all[i])
-	}
-	dst = append(dst, ']')
-	for _, part := range []struct {
-		name string
-		kind kind
-	}{{"group_msg_stat", kindGroup}, {"single_msg_stat", kindSingle}} {
-		sent := &sum.sent[part.kind]
-		dst = append(append(append(dst, `,"`...), part.name...), `":{"txt_msg":`...)
-		dst = strconv.AppendInt(dst, sent[typeText], 10)
-		dst = strconv.AppendInt(append(dst, `,"image_msg":`...), sent[typeImage], 10)
-		dst = strconv.AppendInt(append(dst, `,"voice_msg":`...), sent[typeVoice], 10)
-		dst = strconv.AppendInt(append(dst, `,"other_msg":`...), sent[typeOther], 10)
-		dst = append(dst, '}')
-	}
-	return append(dst, '}')
+func messageStatistics(p period, f *statistics) string {
+	return fmt.Sprintf(`{"time":"%s","group_send_msg":%d,"single_send_msg":%d}`, p.text, f.of(kindGroup), f.of(kindSingle))
+}
+
+// types are a kind's rows by type.
+func (f *statistics) types(which kind) string {
+	sent := &f.sent[which]
+	return fmt.Sprintf(`{"txt_msg":%d,"image_msg":%d,"voice_msg":%d,"other_msg":%d}`,
+		sent[typeText], sent[typeImage], sent[typeVoice], sent[typeOther])
 }
