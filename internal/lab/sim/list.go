@@ -48,7 +48,7 @@ func (s *Server) list(l list) endpoint {
 		case countErr != nil || count < 1 || count > maxListed:
 			return parameter("count is not between 1 and 500")
 		}
-		s.counters.lists.Add(1)
+		s.counters.count(func(t *Stats) { t.Lists++ })
 		first := s.history.churn.gone(s.Now().Unix())
 		entries := make([]string, max(0, min(count, l.size-start)))
 		for i := range entries {

@@ -16,8 +16,10 @@ func (s *Server) messages(which stream) endpoint {
 		scratch, _ := s.scratch.Get().(*scratch)
 		defer s.scratch.Put(scratch)
 		page := s.page(&c, scratch.rows[:0])
-		s.counters.pages.Add(1)
-		s.counters.rows.Add(int64(len(page.rows)))
+		s.counters.count(func(t *Stats) {
+			t.Pages++
+			t.Rows += int64(len(page.rows))
+		})
 		if page.disturb(x.fault, x.hash) {
 			s.counters.fault(x.fault)
 		}

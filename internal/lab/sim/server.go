@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"compress/gzip"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -14,9 +15,9 @@ type Server struct {
 	Options
 	history  *history
 	quota    quota
-	counters counters
+	counters *counters
 	scratch  sync.Pool // of *scratch
-	zippers  sync.Pool // of *zipper
+	zippers  sync.Pool // of *gzip.Writer
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -26,14 +27,17 @@ func New(o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("simulated API: %w", err)
 	}
-	s := &Server{Options: o}
+	s := &Server{Options: o, counters: newCounters()}
 	if s.Now == nil {
 		s.Now = time.Now
 	}
 	s.history = newHistory(&s.Options)
 	s.quota.limits = &s.Limits
 	s.scratch.New = func() any { return new(scratch) }
-	s.zippers.New = func() any { return newZipper() }
+	s.zippers.New = func() any {
+		z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // The level is a valid one.
+		return z
+	}
 	return s, nil
 }
 
@@ -67,13 +71,17 @@ func (s *Server) serveStats(w http.ResponseWriter) {
 }
 
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
-	n := s.counters.requests.Add(1)
+	var n int64
+	s.counters.count(func(t *Stats) {
+		t.Requests++
+		n = t.Requests
+	})
 	if apiErr := s.admit(r); apiErr != nil {
 		s.refuse(w, apiErr)
 		return
 	}
 	if !s.quota.take(w, s.Now()) {
-		s.counters.limited.Add(1)
+		s.counters.count(func(t *Stats) { t.Limited++ })
 		limited := tooMany()
 		limited.write(w)
 		return
@@ -92,7 +100,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, e *apiError) {
-	s.counters.refuse(e.code)
+	s.counters.count(func(t *Stats) {
+		t.Refused++
+		t.Codes[e.code]++
+	})
 	e.write(w)
 }
 
@@ -123,10 +134,8 @@ func (s *Server) wait(x *exchange) bool {
 	if wait <= 0 {
 		return true
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(wait):
 		return true
 	case <-x.r.Context().Done():
 		return false

@@ -30,7 +30,7 @@ func (s *Server) routeStatistic(name string) (endpoint, *apiError) {
 		if apiErr != nil {
 			return apiErr
 		}
-		s.counters.statistics.Add(1)
+		s.counters.count(func(t *Stats) { t.Statistics++ })
 		seen := s.Now().Add(-s.StatisticsLag).UnixMilli()
 		var sum statistics
 		entries := make([]string, len(periods))

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"strconv"
@@ -86,22 +87,15 @@ func (s *Server) serveTruth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	var line []byte
 	for row := range s.Truth(Range{Begin: begin, End: end, Stream: which}) {
-		line = row.appendLine(line[:0])
-		if _, err := w.Write(line); err != nil {
+		msgid := ""
+		if row.HasMsgID {
+			msgid = fmt.Sprintf(`"msgid":%d,`, row.MsgID)
+		}
+		_, err := fmt.Fprintf(w, `{%s"target_type":"%s","time":"%s","appears":"%s","row":%s}`+"\n", msgid, row.Target,
+			row.Time.Format(time.RFC3339Nano), row.Appears.Format(time.RFC3339Nano), row.Raw)
+		if err != nil {
 			return // The client went away.
 		}
 	}
-}
-
-func (r *Row) appendLine(dst []byte) []byte {
-	dst = append(dst, '{')
-	if r.HasMsgID {
-		dst = append(strconv.AppendInt(append(dst, `"msgid":`...), r.MsgID, 10), ',')
-	}
-	dst = append(append(dst, `"target_type":"`...), r.Target...)
-	dst = r.Time.AppendFormat(append(dst, `","time":"`...), time.RFC3339Nano)
-	dst = r.Appears.AppendFormat(append(dst, `","appears":"`...), time.RFC3339Nano)
-	return append(append(append(dst, `","row":`...), r.Raw...), '}', '\n')
 }
