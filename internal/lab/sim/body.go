@@ -4,24 +4,16 @@ import "strconv"
 
 // drawType draws a msg_type: mostly text, some of each other kind, and now and then one that nobody knows.
 func drawType(d *dice) string {
-	switch w := d.below(128); {
-	case w < 84:
-		return "text"
-	case w < 98:
-		return "image"
-	case w < 105:
-		return "voice"
-	case w < 109:
-		return "file"
-	case w < 113:
-		return "video"
-	case w < 117:
-		return "location"
-	case w < 126:
-		return "custom"
-	default:
-		return "poll"
+	w := d.below(128)
+	for _, t := range [...]struct {
+		below uint64
+		name  string
+	}{{84, "text"}, {98, "image"}, {105, "voice"}, {109, "file"}, {113, "video"}, {117, "location"}, {126, "custom"}} {
+		if w < t.below {
+			return t.name
+		}
 	}
+	return "poll"
 }
 
 // appendBody writes the value of msg_body (message protocol; REPORT_API, rows).

@@ -90,10 +90,9 @@ func (s *Server) instead(x *exchange) bool {
 		}
 		x.fail(tooMany())
 	case RateLimitedBare:
-		x.w.Header().Del("X-Rate-Limit-Limit")
-		x.w.Header().Del("X-Rate-Limit-Quota")
-		x.w.Header().Del("X-Rate-Limit-Remaining")
-		x.w.Header().Del("X-Rate-Limit-Reset")
+		for _, name := range []string{"Limit", "Quota", "Remaining", "Reset"} {
+			x.w.Header().Del("X-Rate-Limit-" + name)
+		}
 		x.fail(tooMany())
 	case ServerError:
 		if x.hash&1 == 0 {

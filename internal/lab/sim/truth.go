@@ -58,8 +58,9 @@ func (s *Server) Truth(r Range) iter.Seq[Row] {
 func (h *history) row(m *meta) Row {
 	o, variant := h.oddness(m)
 	const usual = 768
+	_, target := targetIn(m, o, variant)
 	row := Row{
-		HasMsgID: o.hasMsgID(), Target: targetIn(m, o, variant), Raw: h.append(make([]byte, 0, usual), m),
+		HasMsgID: o.hasMsgID(), Target: target, Raw: h.append(make([]byte, 0, usual), m),
 		Time: time.UnixMilli(m.millis).UTC(), Appears: time.UnixMilli(h.appears(m)).UTC(),
 	}
 	if row.HasMsgID {
