@@ -3,8 +3,6 @@ package verify
 import (
 	"slices"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -48,25 +46,4 @@ func (l *Layout) events() map[string][]event.Target {
 		all[l.topic(target)] = append(all[l.topic(target)], target)
 	}
 	return all
-}
-
-func (l *Layout) contentType() string {
-	if l.ContentType == "" {
-		return "application/json"
-	}
-	return l.ContentType
-}
-
-// plain is the record of an event with its value in JSON.
-func (l *Layout) plain(r *kgo.Record) (*kgo.Record, error) {
-	if l.Decode == nil {
-		return r, nil
-	}
-	value, err := l.Decode(r.Topic, r.Value)
-	if err != nil {
-		return nil, err
-	}
-	decoded := *r
-	decoded.Value = value
-	return &decoded, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -146,53 +147,17 @@ func listed(offsets kadm.ListedOffsets, err error) (map[partition]int64, error) 
 	return all, errors.Join(errs...)
 }
 
-// readAll looks at every committed record. Looking is most of the work, so every processor does it.
+// readAll looks at every committed record of the partitions. Looking is most of the work, so every processor does it.
 func readAll(ctx context.Context, client *kgo.Client, left map[partition]extent, w *witness, found *Found) error {
-	group, ctx := errgroup.WithContext(ctx)
-	fetched := make(chan []*kgo.Record)
-	group.Go(func() error {
-		defer close(fetched)
-		return poll(ctx, client, left, fetched)
-	})
-	looked := make(chan []witnessed)
-	looking := new(errgroup.Group)
-	for range runtime.GOMAXPROCS(0) {
-		looking.Go(func() error { return lookAt(ctx, w, fetched, looked) })
-	}
-	group.Go(func() error {
-		defer close(looked)
-		return looking.Wait()
-	})
-	for part := range looked {
-		for i := range part {
-			found.take(part[i])
-		}
-	}
-	return group.Wait()
-}
-
-func lookAt(ctx context.Context, w *witness, fetched <-chan []*kgo.Record, looked chan<- []witnessed) error {
-	for records := range fetched {
-		part := make([]witnessed, len(records))
-		for i, r := range records {
-			part[i] = w.look(r)
-		}
-		select {
-		case looked <- part:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// poll fetches what the partitions hold.
-func poll(ctx context.Context, client *kgo.Client, left map[partition]extent, fetched chan<- []*kgo.Record) error {
 	var from kadm.Offsets
 	for at, e := range left {
 		from.AddOffset(at.topic, at.number, e.first, -1)
 	}
 	client.AddConsumePartitions(from.KOffsets())
+	var taking sync.Mutex // Guards found.
+	var looking errgroup.Group
+	looking.SetLimit(runtime.GOMAXPROCS(0))
+	defer func() { _ = looking.Wait() }() // It has no errors.
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -205,19 +170,21 @@ func poll(ctx context.Context, client *kgo.Client, left map[partition]extent, fe
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		var parts [][]*kgo.Record
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if part := within(left, partition{p.Topic, p.Partition}, p.Records); len(part) > 0 {
-				parts = append(parts, part)
-			}
+			records := within(left, partition{p.Topic, p.Partition}, p.Records)
+			looking.Go(func() error {
+				seen := make([]witnessed, len(records))
+				for i, r := range records {
+					seen[i] = w.look(r)
+				}
+				taking.Lock()
+				defer taking.Unlock()
+				for _, one := range seen {
+					found.take(one)
+				}
+				return nil
+			})
 		})
-		for _, part := range parts {
-			select {
-			case fetched <- part:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
 	}
 	return nil
 }

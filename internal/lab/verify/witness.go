@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -64,11 +65,15 @@ func (w *witness) look(r *kgo.Record) witnessed {
 	topic := strings.TrimPrefix(r.Topic, w.Prefix+".")
 	switch {
 	case isEvent:
-		plain, err := w.plain(r)
-		if err != nil {
-			return witnessed{lost: true, broken: fmt.Sprintf("%s: %v", place(r), err)}
+		if w.Decode != nil {
+			value, err := w.Decode(r.Topic, r.Value)
+			if err != nil {
+				return witnessed{lost: true, broken: fmt.Sprintf("%s: %v", place(r), err)}
+			}
+			decoded := *r
+			decoded.Value = value
+			r = &decoded
 		}
-		r = plain
 		seen = w.event(r, targets)
 		topic = seen.target.String()
 	case r.Topic == w.rejected:
@@ -127,7 +132,7 @@ func (w *witness) checkHeaders(r *kgo.Record, said *envelope) string {
 	}{
 		{"ce_specversion", []byte("1.0")},
 		{"ce_type", []byte("jmpub.message.v1")},
-		{"content-type", []byte(w.contentType())},
+		{"content-type", []byte(cmp.Or(w.ContentType, "application/json"))},
 		{"ce_id", r.Key},
 		{"ce_time", said.time},
 		{"ce_subject", said.conversation},
