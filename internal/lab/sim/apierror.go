@@ -30,8 +30,8 @@ func parameter(message string) *apiError {
 	return &apiError{http.StatusBadRequest, codeParameter, message}
 }
 
-func tooMany() apiError {
-	return apiError{http.StatusTooManyRequests, codeTooManyReq, "Request times of the app_key exceed the limit of current time window"}
+func tooMany() *apiError {
+	return &apiError{http.StatusTooManyRequests, codeTooManyReq, "Request times of the app_key exceed the limit of current time window"}
 }
 
 func (s *Server) expired() *apiError {

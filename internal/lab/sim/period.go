@@ -51,7 +51,7 @@ func (s *Server) parsePeriods(values map[string]string, everyUnit bool) ([]perio
 		return nil, parameter("start has not come yet")
 	case values["start"] < oldest && s.OldIsError:
 		return nil, parameter("start is before the history")
-	case name == "HOUR" && !sameDay(begin, now):
+	case name == "HOUR" && begin.Format(time.DateOnly) != now.Format(time.DateOnly):
 		return nil, parameter("hours can be asked for the present day alone")
 	case name == "HOUR" && begin.Hour()+duration > u.longest:
 		return nil, parameter("the hours lead out of the day")
@@ -69,5 +69,3 @@ func (s *Server) parsePeriods(values map[string]string, everyUnit bool) ([]perio
 	}
 	return periods, nil
 }
-
-func sameDay(a, b time.Time) bool { return a.Format(time.DateOnly) == b.Format(time.DateOnly) }

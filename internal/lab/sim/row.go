@@ -132,23 +132,15 @@ func (r *draft) appendTargetID(dst []byte) []byte {
 	return append(strconv.AppendInt(append(dst, '"'), id, 10), '"')
 }
 
-// The variants of odd rows that lack a clock.
-const (
-	lacksServerTime = 0
-	lacksSenderTime = 1
-)
-
-func (r *draft) lacks(what uint64) bool { return r.odd == oddFields && r.variant%4 == what }
-
 func (r *draft) appendCreateTime(dst []byte) []byte {
-	if r.lacks(lacksSenderTime) {
+	if r.odd == oddFields && r.variant%4 == 1 {
 		return dst
 	}
 	return strconv.AppendInt(append(dst, `,"create_time":`...), r.create, 10)
 }
 
 func (r *draft) appendServerTime(dst []byte) []byte {
-	if r.lacks(lacksServerTime) {
+	if r.odd == oddFields && r.variant%4 == 0 {
 		return dst
 	}
 	return strconv.AppendInt(append(dst, `,"msg_ctime":`...), r.millis, 10)

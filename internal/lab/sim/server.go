@@ -82,8 +82,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.quota.take(w, s.Now()) {
 		s.counters.count(func(t *Stats) { t.Limited++ })
-		limited := tooMany()
-		limited.write(w)
+		tooMany().write(w)
 		return
 	}
 	x := &exchange{w: w, r: r, fault: s.draw(n, r), hash: mix(s.Seed ^ mix(uint64(n)))}
