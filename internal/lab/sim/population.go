@@ -37,8 +37,12 @@ func appendUsername(dst []byte, i int) []byte {
 	case 23:
 		name := fmt.Sprintf("%04d.", i)
 		return append(dst, name+strings.Repeat("-", 128-len(name))...)
-	default:
-		return fmt.Appendf(dst, "user_%04d", i)
+	default: // As most are, so it is written without a format, which would be slow.
+		dst = append(dst, "user_"...)
+		for limit := 1000; limit > 1 && i < limit; limit /= 10 {
+			dst = append(dst, '0')
+		}
+		return strconv.AppendInt(dst, int64(i), 10)
 	}
 }
 
