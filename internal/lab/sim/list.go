@@ -10,31 +10,23 @@ import (
 // maxListed is how many entries a list gives at once: documented for groups (IM REST page), taken to hold for all.
 const maxListed = 500
 
-// list is one of the lists of the IM REST API.
-type list struct {
-	// member is what the entries stand under.
-	member string
-	size   int
-	entry  func(i int) string
-}
-
 // routeList finds a list by its path. The trailing slashes are as the API's page has them.
 func (s *Server) routeList(raw string) (endpoint, *apiError) {
 	switch raw {
 	case "/v1/users/":
-		return s.list(list{"users", s.Users, s.userEntry}), nil
+		return s.list("users", s.Users, s.userEntry), nil
 	case "/v1/groups/":
-		return s.list(list{"groups", s.Groups, s.groupEntry}), nil
+		return s.list("groups", s.Groups, s.groupEntry), nil
 	case "/v1/chatroom":
-		return s.list(list{"rooms", s.Rooms, s.roomEntry}), nil
+		return s.list("rooms", s.Rooms, s.roomEntry), nil
 	default:
 		return nil, noSuchPath()
 	}
 }
 
-// list is the endpoint of a list: those that exist when it is asked, the oldest first. So whoever pages through it while one
-// is deleted misses one.
-func (s *Server) list(l list) endpoint {
+// list is the endpoint of one of the lists of the IM REST API, whose entries stand under member: those that exist when it is
+// asked, the oldest first. So whoever pages through it while one is deleted misses one.
+func (s *Server) list(member string, size int, entry func(i int) string) endpoint {
 	return func(x *exchange) *apiError {
 		values, apiErr := s.parseQuery(x.r.URL.RawQuery, "start", "count")
 		if apiErr != nil {
@@ -50,12 +42,12 @@ func (s *Server) list(l list) endpoint {
 		}
 		s.counters.count(func(t *Stats) { t.Lists++ })
 		first := s.history.churn.gone(s.Now().Unix())
-		entries := make([]string, max(0, min(count, l.size-start)))
+		entries := make([]string, max(0, min(count, size-start)))
 		for i := range entries {
-			entries[i] = l.entry(first + start + i)
+			entries[i] = entry(first + start + i)
 		}
 		s.send(x, fmt.Appendf(nil, `{"total":%d,"start":%d,"count":%d,"%s":[%s]}`,
-			l.size, start, len(entries), l.member, strings.Join(entries, ",")))
+			size, start, len(entries), member, strings.Join(entries, ",")))
 		return nil
 	}
 }

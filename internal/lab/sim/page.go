@@ -18,9 +18,6 @@ func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.clock, q.clock), cmp.Compare(p.sec, q.sec), cmp.Compare(p.i, q.i))
 }
 
-// start is before all rows of a window.
-func (w *window) start() position { return position{clock: w.lo - 1, sec: w.lo / 1000, i: -1} }
-
 // collect appends the first rows of a window after a position to dst, in the order of the API, want of them at most.
 func (h *history) collect(dst []meta, w *window, after position, want int) []meta {
 	if h.Clock == SenderClock {

@@ -41,7 +41,7 @@ func (s *Server) parseMessages(r *http.Request, which stream) (cursor, *apiError
 	if w.lo, w.hi, apiErr = s.parseTimes(values, now); apiErr != nil {
 		return cursor{}, apiErr
 	}
-	return cursor{window: w, count: count, total: s.history.total(&w), after: w.start()}, nil
+	return cursor{window: w, count: count, total: s.history.total(&w), after: position{clock: w.lo - 1, sec: w.lo / 1000, i: -1}}, nil
 }
 
 // parseTimes reads the bounds of a window.

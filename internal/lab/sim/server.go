@@ -50,24 +50,20 @@ type exchange struct {
 	hash  uint64
 }
 
-// ServeHTTP answers /v2/... as the API does, /v1/... as the lists of the IM REST API, and for tests, without authentication, /sim/truth?begin=&end=[&stream=] with
-// what the history holds as JSON lines, and /sim/stats with the [Stats] as JSON. A dropped connection is a panic with
-// [http.ErrAbortHandler], as net/http wants it.
+// ServeHTTP answers /v2/... as the API does, /v1/... as the lists of the IM REST API, and for tests, without authentication,
+// /sim/truth?begin=&end=[&stream=] with what the history holds as JSON lines, and /sim/stats with the [Stats] as JSON. A
+// dropped connection is a panic with [http.ErrAbortHandler], as net/http wants it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	switch r.URL.Path {
 	case "/sim/stats":
-		s.serveStats(w)
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_ = json.NewEncoder(w).Encode(s.Stats()) //nolint:errchkjson // A client that went away is no news.
 	case "/sim/truth":
 		s.serveTruth(w, r)
 	default:
 		s.serveAPI(w, r)
 	}
-}
-
-func (s *Server) serveStats(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(s.Stats()) //nolint:errchkjson // A client that went away is no news.
 }
 
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {

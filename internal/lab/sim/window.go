@@ -12,18 +12,16 @@ type window struct {
 
 // bounds turns the two times of a request, in unix seconds, into a closed interval of milliseconds.
 func (u *Unknowns) bounds(begin, end int64) (lo, hi int64) {
-	lo, hi = begin*1000, end*1000
-	switch {
-	case u.BeginStrict && u.EndMillis:
-		lo++
-	case u.BeginStrict:
-		lo += 1000
+	unit := int64(1000) // What is compared, in milliseconds.
+	if u.EndMillis {
+		unit = 1
 	}
-	switch {
-	case u.EndStrict:
-		hi--
-	case !u.EndMillis:
-		hi += 999
+	lo, hi = begin*1000, end*1000-1
+	if u.BeginStrict {
+		lo += unit
+	}
+	if !u.EndStrict {
+		hi += unit
 	}
 	return lo, hi
 }
