@@ -89,30 +89,25 @@ func (o *Options) listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, port, err = net.SplitHostPort(inner.Addr().String())
-	if err != nil {
-		return nil, errors.Join(err, inner.Close())
-	}
-	return &listener{Listener: inner, addr: advertised(net.JoinHostPort(o.Advertise, port))}, nil
+	_, port, _ = net.SplitHostPort(inner.Addr().String()) // It is host:port, always.
+	return &listener{Listener: inner, addr: net.JoinHostPort(o.Advertise, port)}, nil
 }
 
-// listener has the address that clients are given, which kfake takes from Addr.
+// listener has the address that clients are given, and is that address: kfake takes it from Addr. Its host need not be one of
+// this machine.
 type listener struct {
 	net.Listener
-	addr net.Addr
+	addr string
 }
 
 // Addr is the advertised address.
-func (l *listener) Addr() net.Addr { return l.addr }
-
-// advertised is an address with a host name, which need not be one of this machine.
-type advertised string
+func (l *listener) Addr() net.Addr { return l }
 
 // Network is that of TCP.
-func (advertised) Network() string { return "tcp" }
+func (l *listener) Network() string { return "tcp" }
 
 // String is host:port.
-func (a advertised) String() string { return string(a) }
+func (l *listener) String() string { return l.addr }
 
 // startFault says what to do about a broker that did not start.
 func (o *Options) startFault(err error) error {
