@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -21,13 +22,7 @@ type Layout struct {
 
 // Topics are those that hold rows: that of rejected ones, and then those of events.
 func (l *Layout) Topics() []string {
-	names := []string{l.own(pipeline.TopicRejected)}
-	for target := range event.TargetCount {
-		if name := l.topic(target); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return append([]string{l.own(pipeline.TopicRejected)}, slices.Sorted(maps.Keys(l.events()))...)
 }
 
 func (l *Layout) own(t pipeline.Topic) string { return l.Prefix + "." + string(t) }
