@@ -123,10 +123,7 @@ func writeMarkers(ctx context.Context, admin *kadm.Client, open map[producer]int
 		var topics kadm.TopicsSet
 		topics.Add(who.topic, who.partition)
 		written, err := admin.WriteTxnMarkers(ctx, kadm.TxnMarkers{ProducerID: who.id, ProducerEpoch: epoch, Topics: topics})
-		if err != nil {
-			return fmt.Errorf("abort a transaction in %s/%d: %w", who.topic, who.partition, err)
-		}
-		var errs []error
+		errs := []error{err}
 		written.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { errs = append(errs, p.Err) })
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("abort a transaction in %s/%d: %w", who.topic, who.partition, err)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -56,14 +57,7 @@ func (f *follower) collect(ctx context.Context) {
 		if json.Unmarshal(r.Value, &m) != nil {
 			continue // Only shown; the summary checks every one.
 		}
-		who := m.From.Name
-		if who == "" {
-			who = m.From.ID
-		}
-		what := m.Text
-		if what == "" {
-			what = "(" + m.Type + ")"
-		}
+		who, what := cmp.Or(m.From.Name, m.From.ID), cmp.Or(m.Text, "("+m.Type+")")
 		at, _, _ := strings.Cut(strings.Replace(m.Time, "T", " ", 1), ".")
 		f.latest = append(f.latest, fmt.Sprintf("  %s  %-9s %s: %s",
 			at, strings.TrimPrefix(r.Topic, "jmessage."), oneLine(who, nameWidth), oneLine(what, textWidth)))
