@@ -104,7 +104,7 @@ type listener struct {
 func (l *listener) Addr() net.Addr { return l }
 
 // Network is that of TCP.
-func (l *listener) Network() string { return "tcp" }
+func (*listener) Network() string { return "tcp" }
 
 // String is host:port.
 func (l *listener) String() string { return l.addr }

@@ -149,7 +149,7 @@ func (h *history) countStretch(part stretch, seen int64) statistics {
 	var f statistics
 	senders, groups := make(map[int]bool), make(map[int]bool)
 	for m := range h.rows(max(part.begin, h.begin), 0, min(part.end, h.end, seen/1000)-1) {
-		if m.kind == kindRoom || h.Late > 0 && !h.appeared(m, seen) {
+		if h.date(m); m.kind == kindRoom || h.appears(m) > seen {
 			continue
 		}
 		f.sent[m.kind][h.typeOf(m)]++
@@ -162,11 +162,6 @@ func (h *history) countStretch(part stretch, seen int64) statistics {
 	}
 	f.senders, f.groups = int64(len(senders)), int64(len(groups))
 	return f
-}
-
-func (h *history) appeared(m *meta, seen int64) bool {
-	h.date(m)
-	return h.appears(m) <= seen
 }
 
 // typeOf is how statistics call a row's msg_type.
