@@ -32,7 +32,7 @@ func (d *demo) summarize(ctx context.Context, took time.Duration) (*Summary, err
 	if err != nil {
 		return nil, err
 	}
-	end := d.head.last()
+	end := *d.head.Load()
 	return &Summary{
 		Report: verify.Compare(d.truth(end), found), Seconds: took.Seconds(), PublishedTo: end, API: d.api.Stats(),
 		CaughtUp: time.Since(end) < time.Minute,
