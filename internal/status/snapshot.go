@@ -12,10 +12,9 @@ import (
 
 // Snapshot is the status at one moment. It shares nothing with the status.
 type Snapshot struct {
-	AppKey   string        `json:"app_key"`
-	Delivery string        `json:"delivery"`
-	Version  string        `json:"version"`
-	Uptime   time.Duration `json:"-"`
+	AppKey   string `json:"app_key"`
+	Delivery string `json:"delivery"`
+	Version  string `json:"version"`
 	// RowsPerSecond is the mean of the last seconds.
 	RowsPerSecond float64 `json:"rows_per_second"`
 	// Events are published events by target.
@@ -69,15 +68,12 @@ func (s *Status) Snapshot() Snapshot {
 	defer s.mu.Unlock()
 	now := s.opts.Now()
 	snap := Snapshot{
-		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version, Uptime: now.Sub(s.started),
-		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
+		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version,
+		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: maps.Clone(s.totals.requests),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 	}
 	for target, n := range s.totals.events {
 		snap.Events[event.Target(target).String()] = n
-	}
-	for class, r := range s.totals.requests {
-		snap.Requests[class] = int64(r.count) //nolint:gosec // A count.
 	}
 	for stream, state := range s.streams {
 		t := &state.totals
@@ -98,12 +94,9 @@ func (s *Status) Snapshot() Snapshot {
 	return snap
 }
 
-// sortedKeys are the keys of a counter, in a fixed order.
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
-
 func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Time) StreamSnapshot {
 	p := state.where()
-	stale := s.opts.Stale
+	stale := staleAfter
 	if stream.Kind == pipeline.StreamStatistics {
 		stale = s.opts.StatisticsStale
 		if p.headAt.IsZero() { // They come after all messages, so the first ones take a while.
@@ -113,7 +106,7 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 	snap := StreamSnapshot{
 		Stream: stream.String(), Streams: len(state.members), Read: p.read, Committed: p.committed, LagSeconds: -1,
 		UnreadSeconds: -1, BacklogEnd: p.backlog, BacklogUntil: p.backlogUntil,
-		RetentionLeftSeconds: s.left(&p, now).Seconds(),
+		RetentionLeftSeconds: p.left(now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
 		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale,
 	}
