@@ -58,8 +58,9 @@ type StreamSnapshot struct {
 	Rows                 int64   `json:"rows"`
 	Published            int64   `json:"published"`
 	Dropped              bool    `json:"dropped,omitempty"`
-	// Fresh tells that something was read or committed lately.
+	// Fresh tells that something was read or committed lately, within stale.
 	Fresh bool `json:"fresh"`
+	stale time.Duration
 }
 
 // Snapshot copies what is known now.
@@ -108,7 +109,7 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 		UnreadSeconds: -1, BacklogEnd: p.backlog, BacklogUntil: p.backlogUntil,
 		RetentionLeftSeconds: p.left(now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
-		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale,
+		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale, stale: stale,
 	}
 	if !p.read.IsZero() {
 		snap.LagSeconds = now.Sub(p.read).Seconds()
