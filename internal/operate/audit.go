@@ -95,12 +95,12 @@ type auditing struct {
 func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditOptions) (*AuditResult, error) {
 	w := newReading(cfg, log)
 	defer w.Close()
-	conn, out, err := w.openOutput(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if o.Repair {
-		if err = w.checkWrite(ctx, conn, out); err != nil {
+		if err = w.checkWrite(ctx, out); err != nil {
 			return nil, err
 		}
 	}

@@ -22,15 +22,15 @@ func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o Delet
 	w := newReading(cfg, log)
 	w.replay = o.Replay
 	defer w.Close()
-	conn, out, err := w.openOutput(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return err
 	}
-	if err = w.checkWrite(ctx, conn, out); err != nil {
+	if err = w.checkWrite(ctx, out); err != nil {
 		return err
 	}
 	absent := fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)
-	all, err := w.positionsOf(out).list(ctx)
+	all, err := w.positions(ctx, out)
 	if err != nil {
 		return err
 	}

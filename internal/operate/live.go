@@ -46,11 +46,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	if err != nil {
 		return err
 	}
-	conn, err := l.wiring.connect(ctx)
-	if err != nil {
-		return err
-	}
-	out, err := l.wiring.openSink(ctx, conn)
+	out, err := l.wiring.openOutput(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,7 +54,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	if err = greetRegistry(ctx, out.sink); err != nil {
 		return err
 	}
-	if err = l.wiring.checkRights(ctx, conn, out); err != nil {
+	if err = l.wiring.checkRights(ctx, out); err != nil {
 		return err
 	}
 	if cfg.Listen != "off" {

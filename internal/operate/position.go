@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/jmpub/jmpub/checkpoint"
-	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -20,11 +19,11 @@ import (
 func Positions(ctx context.Context, cfg *settings.Config, log *slog.Logger) ([]pipeline.Checkpoint, error) {
 	w := newReading(cfg, log)
 	defer w.Close()
-	p, err := w.openPositions(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return p.list(ctx)
+	return w.positions(ctx, out)
 }
 
 // newReading is the wiring of a command that begins at no time of its own.
@@ -34,55 +33,22 @@ func newReading(cfg *settings.Config, log *slog.Logger) *wiring {
 	return newWiring(&own, log)
 }
 
-// openOutput opens Kafka, or the files, for a command that works on what is there.
-func (w *wiring) openOutput(ctx context.Context) (*kafka.Conn, *output, error) {
-	conn, err := w.connect(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	out, err := w.openSink(ctx, conn)
-	return conn, out, err
-}
-
-// positions are one app's positions, in Kafka or in files.
-type positions struct {
-	appKey string
-	// kafka is nil where positions are in the files of a folder.
-	kafka *checkpoint.Kafka
-	files *checkpoint.Files
-	dir   string
-}
-
-func (w *wiring) openPositions(ctx context.Context) (*positions, error) {
-	_, out, err := w.openOutput(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return w.positionsOf(out), nil
-}
-
-func (w *wiring) positionsOf(out *output) *positions {
-	return &positions{appKey: w.cfg.Source.AppKey, kafka: out.kafka, files: out.files, dir: w.cfg.CheckpointDir}
-}
-
-// list reads all of them.
-func (p *positions) list(ctx context.Context) ([]pipeline.Checkpoint, error) {
-	if p.kafka != nil {
-		all, err := p.kafka.All(ctx)
+// positions are the app's positions, live ones and those of replays.
+func (w *wiring) positions(ctx context.Context, out *output) ([]pipeline.Checkpoint, error) {
+	if out.kafka != nil {
+		all, err := out.kafka.All(ctx)
 		return all, startError(err)
 	}
-	live, err := p.files.Load(ctx)
+	live, err := out.files.Load(ctx)
 	if err != nil {
 		return nil, startError(err)
 	}
 	all := slices.Collect(maps.Values(live))
-	dirs, err := filepath.Glob(filepath.Join(p.dir, replayDir("*")))
+	dirs, err := filepath.Glob(filepath.Join(w.cfg.CheckpointDir, replayDir("*")))
 	for _, dir := range dirs {
-		err = errors.Join(err, p.inReplay(dir, func(files *checkpoint.Files) error {
-			replayed, unread := files.Load(ctx)
-			all = slices.AppendSeq(all, maps.Values(replayed))
-			return unread
-		}))
+		replayed, unread := w.replayPositions(ctx, dir)
+		all = slices.AppendSeq(all, maps.Values(replayed))
+		err = errors.Join(err, unread)
 	}
 	slices.SortFunc(all, func(a, b pipeline.Checkpoint) int {
 		return cmp.Or(strings.Compare(a.Replay, b.Replay), strings.Compare(a.Stream.String(), b.Stream.String()))
@@ -90,13 +56,14 @@ func (p *positions) list(ctx context.Context) ([]pipeline.Checkpoint, error) {
 	return all, startError(err)
 }
 
-// inReplay opens the files of a replay.
-func (p *positions) inReplay(dir string, fn func(*checkpoint.Files) error) error {
-	files, err := checkpoint.OpenFiles(dir, p.appKey)
+// replayPositions are those in the folder of a replay.
+func (w *wiring) replayPositions(ctx context.Context, dir string) (map[pipeline.Stream]pipeline.Checkpoint, error) {
+	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(fn(files), files.Close())
+	positions, err := files.Load(ctx)
+	return positions, errors.Join(err, files.Close())
 }
 
 // find is the position of a stream, live or of a replay.

@@ -141,11 +141,11 @@ func (r *Replay) expand(ctx context.Context) error {
 
 // Open opens Kafka, and returns how many rows earlier runs of the replay have published. Nothing has been published yet.
 func (r *Replay) Open(ctx context.Context) (before int64, err error) {
-	conn, out, err := r.wiring.openOutput(ctx)
+	out, err := r.wiring.openOutput(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if err = r.wiring.checkRights(ctx, conn, out); err != nil {
+	if err = r.wiring.checkRights(ctx, out); err != nil {
 		return 0, err
 	}
 	if err = greetRegistry(ctx, out.sink); err != nil {

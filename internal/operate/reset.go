@@ -40,11 +40,11 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	}
 	w := newReading(cfg, log)
 	defer w.Close()
-	conn, out, err := w.openOutput(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err = w.checkWrite(ctx, conn, out); err != nil {
+	if err = w.checkWrite(ctx, out); err != nil {
 		return nil, err
 	}
 	client, err := w.openSource(ctx, cfg.Source)
@@ -65,7 +65,11 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	if err = out.topics.CheckRetention(r.cfg.Sink.RecordTime, oldest); err != nil {
 		return nil, usage.Wrap(err)
 	}
-	question, err := r.question(ctx, w.positionsOf(out))
+	positions, err := w.positions(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	question, err := r.question(ctx, positions)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -136,13 +140,9 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 }
 
 // question says what the reset brings about, as far as the position that is committed now lets it be known.
-func (r *reset) question(ctx context.Context, p *positions) (string, error) {
-	all, err := p.list(ctx)
-	if err != nil {
-		return "", err
-	}
+func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (string, error) {
 	at := pipeline.FormatTime
-	before, known := find(all, r.stream, "")
+	before, known := find(positions, r.stream, "")
 	if !known {
 		return fmt.Sprintf("%s has no position yet; it will begin at %s.", r.stream, at(r.to)), nil
 	}
