@@ -378,7 +378,7 @@ func TestThreeRepairsAtOnce(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // So that a mistake ends the test.
 			defer cancel()
 			result, err := operate.Audit(ctx, cfg, slog.New(slog.DiscardHandler), operate.AuditOptions{
-				Range: operate.Range{From: settings.Moment{At: s.begin}, To: settings.Moment{At: s.end}}, Step: time.Hour, Repair: true,
+				Range: operate.Range{Span: operate.Span{From: settings.Moment{At: s.begin}, To: settings.Moment{At: s.end}}}, Step: time.Hour, Repair: true,
 				Confirm: func(operate.AuditCost) bool { return true }, Report: meetingReport{sync.OnceFunc(meet)},
 			})
 			if err != nil {

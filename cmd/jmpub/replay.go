@@ -76,14 +76,8 @@ func (o *replayFlags) configure() (*settings.Config, error) {
 func (o *replayFlags) options(zone *time.Location) (operate.ReplayOptions, error) {
 	parsed := operate.ReplayOptions{ID: o.id}
 	var err error
-	if parsed.From, err = settings.ParseMoment("--from", o.from, zone); err != nil {
+	if parsed.Span, err = parseSpan(o.from, o.to, zone); err != nil || o.rate == "" {
 		return parsed, err
-	}
-	if parsed.To, err = settings.ParseMoment("--to", o.to, zone); err != nil {
-		return parsed, err
-	}
-	if o.rate == "" {
-		return parsed, nil
 	}
 	if parsed.Rate, err = source.ParseRate(o.rate); err != nil {
 		return parsed, usage.Errorf("--rate: %q is not a rate such as 600/m or 10/s", o.rate)

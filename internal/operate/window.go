@@ -11,20 +11,23 @@ import (
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
-// Range is a range of time of some streams.
-type Range struct {
-	From, To settings.Moment
-	// Streams are those that are looked at; none means all.
-	Streams []pipeline.Stream
-}
+// Span is a range of time.
+type Span struct{ From, To settings.Moment }
 
 // window is the range as seen from now.
-func (r *Range) window(now time.Time) (pipeline.Window, error) {
-	w := pipeline.Window{Begin: r.From.Resolve(now), End: r.To.Resolve(now)}
+func (s *Span) window(now time.Time) (pipeline.Window, error) {
+	w := pipeline.Window{Begin: s.From.Resolve(now), End: s.To.Resolve(now)}
 	if !w.Begin.Before(w.End) {
 		return w, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(w.Begin), pipeline.FormatTime(w.End))
 	}
 	return w, nil
+}
+
+// Range is a range of time of some streams.
+type Range struct {
+	Span
+	// Streams are those that are looked at; none means all.
+	Streams []pipeline.Stream
 }
 
 // expected are the streams that were asked for, or else the configured ones.
