@@ -87,7 +87,8 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 }
 
 // Sums shows what was published by hour or day, and all together.
-func (p *Printer) Sums(list []*audit.Sum, total *audit.Sum) error {
+func (p *Printer) Sums(sums *audit.Sums) error {
+	list := sums.All()
 	return show(p, list, func(w io.Writer) error {
 		table := newTable(w)
 		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
@@ -103,7 +104,8 @@ func (p *Printer) Sums(list []*audit.Sum, total *audit.Sum) error {
 			line(sum.Stream, p.short(sum.Begin)[:len("01-02 15:04")], complete, sum)
 		}
 		if len(list) > 1 {
-			line("all", "", "", total)
+			total := sums.Total()
+			line("all", "", "", &total)
 		}
 		return table.Flush()
 	})
