@@ -114,7 +114,8 @@ func newSim() *cobra.Command {
 // serve answers until the command's context is done.
 func serve(cmd *cobra.Command, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	defer context.AfterFunc(cmd.Context(), func() { _ = server.Close() })() // Nothing is in flight that would be missed.
+	stop := context.AfterFunc(cmd.Context(), func() { _ = server.Close() }) // Nothing is in flight that would be missed.
+	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
