@@ -37,15 +37,6 @@ func envName(field string) string {
 	return strings.ToUpper(b.String())
 }
 
-func isKnown(known []Setting, name string) bool {
-	for _, s := range known {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 // suggest names the setting that a misspelt one is closest to, if any is close.
 func suggest(known []Setting, name string) string {
 	best, distance := "", 4
