@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"reflect"
+	"strings"
 
 	"github.com/jmpub/jmpub/internal/secret"
 )
@@ -24,9 +25,73 @@ func (s *Settings) List() []Setting {
 		if hidden, ok := reflect.TypeAssert[secret.Secret](field); ok {
 			entry.Value = hidden.String()
 		}
-		value, set := os.LookupEnv(name)
-		entry.Set = set && value != ""
+		value, _ := os.LookupEnv(name)
+		entry.Set = value != ""
 		list = append(list, entry)
 	})
 	return list
+}
+
+// fields calls fn with each setting's name, default and text.
+func (s *Settings) fields(fn func(name, def string, field reflect.Value)) {
+	var walk func(prefix string, v reflect.Value)
+	walk = func(prefix string, v reflect.Value) {
+		for i := range v.NumField() {
+			name := prefix + "_" + envName(v.Type().Field(i).Name)
+			if v.Field(i).Kind() == reflect.Struct && v.Field(i).Type() != reflect.TypeFor[secret.Secret]() {
+				walk(name, v.Field(i))
+				continue
+			}
+			fn(name, v.Type().Field(i).Tag.Get("default"), v.Field(i))
+		}
+	}
+	walk(envPrefix, reflect.ValueOf(s).Elem())
+}
+
+// envName splits a field's name as envconfig does: SASLPasswordFile is SASL_PASSWORD_FILE.
+func envName(field string) string {
+	var b strings.Builder
+	upper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
+	for i := range len(field) {
+		begins := i > 0 && upper(field[i]) && (!upper(field[i-1]) || i+1 < len(field) && !upper(field[i+1]))
+		if begins {
+			b.WriteByte('_')
+		}
+		b.WriteByte(field[i])
+	}
+	return strings.ToUpper(b.String())
+}
+
+// suggest names the setting that a misspelt one is closest to, if any is close.
+func suggest(known []Setting, name string) string {
+	best, distance := "", 4
+	for _, s := range known {
+		if d := editDistance(s.Name, name); d < distance {
+			best, distance = s.Name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
+}
+
+// editDistance is the Levenshtein distance between two names.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
 }
