@@ -13,15 +13,12 @@ import (
 
 // Window shows a window of the ledger; the first one comes below the heading that WindowHeading shows.
 func (p *Printer) Window(l *pipeline.Ledger) error {
-	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) error {
+	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) {
 		fmt.Fprintf(w, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", streamWidth, l.Stream, p.short(l.Begin), p.short(l.End),
 			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
 		for line := range lines(append(offsets(l.Offsets), marks(l)...)) {
-			if _, err := fmt.Fprintf(w, "  %s\n", line); err != nil {
-				return err
-			}
+			fmt.Fprintf(w, "  %s\n", line)
 		}
-		return nil
 	})
 }
 
@@ -89,11 +86,10 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 // Sums shows what was published by hour or day, and all together.
 func (p *Printer) Sums(sums *audit.Sums) error {
 	list := sums.All()
-	return show(p, list, func(w io.Writer) error {
-		table := newTable(w)
-		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
+	return show(p, list, func(w io.Writer) {
+		fmt.Fprintln(w, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
 		line := func(name, begin, complete string, s *audit.Sum) {
-			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, begin, s.Windows, s.Rows,
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, begin, s.Windows, s.Rows,
 				s.Published, s.Skipped, s.Rejected, s.Late, s.Replayed, s.Requests, s.Restarts, complete)
 		}
 		for _, sum := range list {
@@ -107,19 +103,14 @@ func (p *Printer) Sums(sums *audit.Sums) error {
 			total := sums.Total()
 			line("all", "", "", &total)
 		}
-		return table.Flush()
 	})
 }
 
 // Holes shows the time in which nothing was read.
 func (p *Printer) Holes(holes []audit.Hole) error {
-	return show(p, holes, func(w io.Writer) error {
+	return show(p, holes, func(w io.Writer) {
 		for _, hole := range holes {
-			_, err := fmt.Fprintf(w, "nothing was read of %s from %s to %s\n", hole.Stream, p.local(hole.Begin), p.local(hole.End))
-			if err != nil {
-				return err
-			}
+			fmt.Fprintf(w, "nothing was read of %s from %s to %s\n", hole.Stream, p.local(hole.Begin), p.local(hole.End))
 		}
-		return nil
 	})
 }
