@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
@@ -109,17 +110,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 	if err := topics.Ensure(ctx); err != nil {
 		return err
 	}
-	oldest := w.cfg.Start.At
-	if w.cfg.Start.Back > 0 && oldest.IsZero() {
-		oldest = time.Now().Add(-w.cfg.Start.Back)
-	}
-	if oldest.IsZero() {
-		return nil
-	}
-	if err := topics.CheckRetention(w.cfg.Sink.RecordTime, oldest); err != nil {
-		return usage.Wrap(err)
-	}
-	return nil
+	return topics.CheckRetention(w.cfg.Sink.RecordTime, settings.Moment(w.cfg.Start).Resolve(time.Now()))
 }
 
 // openFiles makes the files the store.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -24,6 +25,51 @@ func Positions(ctx context.Context, cfg *settings.Config, log *slog.Logger) ([]p
 		return nil, err
 	}
 	return w.positions(ctx, out)
+}
+
+// DeleteOptions say which position is forgotten.
+type DeleteOptions struct {
+	Stream pipeline.Stream
+	// Replay is the id of the replay whose position it is; empty for the live one.
+	Replay  string
+	Confirm Confirm
+}
+
+// Delete forgets a position. It takes the place of whoever writes that position: the live run, or the replay, which ends then.
+func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o DeleteOptions) error {
+	w := newReading(cfg, log)
+	w.replay = o.Replay
+	defer w.Close()
+	out, err := w.openOutput(ctx)
+	if err != nil {
+		return err
+	}
+	if err = w.checkWrite(ctx, out); err != nil {
+		return err
+	}
+	absent := fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)
+	all, err := w.positions(ctx, out)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(cp pipeline.Checkpoint) bool { return cp.Stream == o.Stream && cp.Replay == o.Replay }) {
+		return absent
+	}
+	question := ""
+	if o.Replay == "" {
+		question = fmt.Sprintf("%s will begin at JMPUB_START again, and publish what it published since then once more.", o.Stream)
+	}
+	if !o.Confirm(question) {
+		return errNotConfirmed()
+	}
+	return startError(w.exclusive(out, "delete the position of "+o.Stream.String()).Commit(ctx,
+		func(_ context.Context, d *pipeline.Draft) error {
+			if _, there := d.Position(o.Stream); !there {
+				return absent
+			}
+			d.DeletePosition(o.Stream)
+			return nil
+		}))
 }
 
 // newReading is the wiring of a command that begins at no time of its own.
@@ -64,14 +110,4 @@ func (w *wiring) replayPositions(ctx context.Context, dir string) (map[pipeline.
 	}
 	positions, err := files.Load(ctx)
 	return positions, errors.Join(err, files.Close())
-}
-
-// find is the position of a stream, live or of a replay.
-func find(all []pipeline.Checkpoint, s pipeline.Stream, replay string) (pipeline.Checkpoint, bool) {
-	for _, cp := range all {
-		if cp.Stream == s && cp.Replay == replay {
-			return cp, true
-		}
-	}
-	return pipeline.Checkpoint{}, false
 }

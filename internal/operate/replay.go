@@ -38,8 +38,7 @@ type Replay struct {
 	source *source.Client
 	out    *output
 	line   *pipeline.Pipeline
-	// What this run of the replay commits, by one goroutine at a time.
-	windows, published, requests int64
+	result ReplayResult // Counted by one goroutine at a time.
 }
 
 // NewReplay checks what is asked for, and opens nothing yet.
@@ -183,10 +182,9 @@ func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &ReplayResult{
-		Replay: r.id, Complete: r.complete(after), ThisRun: r.published, Windows: r.windows, Requests: r.requests,
-		Seconds: time.Since(started).Seconds(), TopicPrefix: r.cfg.Topics.Prefix,
-	}
+	result := &r.result
+	result.Replay, result.TopicPrefix = r.id, r.cfg.Topics.Prefix
+	result.Complete, result.Seconds = r.complete(after), time.Since(started).Seconds()
 	for _, s := range r.cfg.Streams {
 		cp := after[s]
 		result.Published += cp.Counts.Published
@@ -210,9 +208,9 @@ func (r *Replay) complete(positions map[pipeline.Stream]pipeline.Checkpoint) boo
 func (r *Replay) observer() pipeline.Observer {
 	return func(o pipeline.Observation) {
 		if c, ok := o.(pipeline.WindowCommitted); ok {
-			r.windows++
-			r.published += c.Ledger.Published
-			r.requests += int64(c.Ledger.Requests)
+			r.result.Windows++
+			r.result.ThisRun += c.Ledger.Published
+			r.result.Requests += int64(c.Ledger.Requests)
 		}
 	}
 }

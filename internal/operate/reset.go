@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,10 +138,11 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 // question says what the reset brings about, as far as the position that is committed now lets it be known.
 func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (string, error) {
 	at := pipeline.FormatTime
-	before, known := find(positions, r.stream, "")
-	if !known {
+	live := slices.IndexFunc(positions, func(cp pipeline.Checkpoint) bool { return cp.Stream == r.stream && cp.Replay == "" })
+	if live < 0 {
 		return fmt.Sprintf("%s has no position yet; it will begin at %s.", r.stream, at(r.to)), nil
 	}
+	before := &positions[live]
 	w := pipeline.Window{Begin: r.to, End: before.End}
 	does := "are published again"
 	switch {
