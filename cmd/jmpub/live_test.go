@@ -133,11 +133,18 @@ func (c *liveRun) live() pipeline.Checkpoint {
 	return c.until("live", func() bool { return c.windows > 0 && c.at.End.After(now) && len(c.at.Backlog) == 0 })
 }
 
-// caughtUp waits until the run has begun anew since it had so many sessions, and is live then.
+// caughtUp waits until the run has begun anew since it had so many sessions, and is live then. What it has seen itself may be from
+// before the last command, which it notices a moment later; so what is committed must say the same.
 func (c *liveRun) caughtUp(sessions int) {
 	c.t.Helper()
 	now := time.Now().Add(-10 * time.Second)
-	c.until("live again", func() bool { return c.sessions > sessions && c.at.End.After(now) && len(c.at.Backlog) == 0 })
+	c.until("live again", func() bool {
+		if c.sessions <= sessions || !c.at.End.After(now) || len(c.at.Backlog) > 0 {
+			return false
+		}
+		committed, ok := c.position()
+		return ok && committed.End.After(now) && len(committed.Backlog) == 0
+	})
 }
 
 func (c *liveRun) sessionsNow() int {
