@@ -36,13 +36,13 @@ func (s *Settings) List() []Setting {
 func (s *Settings) fields(fn func(name, def string, field reflect.Value)) {
 	var walk func(prefix string, v reflect.Value)
 	walk = func(prefix string, v reflect.Value) {
-		for i := range v.NumField() {
-			name := prefix + "_" + envName(v.Type().Field(i).Name)
-			if v.Field(i).Kind() == reflect.Struct && v.Field(i).Type() != reflect.TypeFor[secret.Secret]() {
-				walk(name, v.Field(i))
-				continue
+		for field, value := range v.Fields() {
+			name := prefix + "_" + envName(field.Name)
+			if value.Kind() == reflect.Struct && field.Type != reflect.TypeFor[secret.Secret]() {
+				walk(name, value)
+			} else {
+				fn(name, field.Tag.Get("default"), value)
 			}
-			fn(name, v.Type().Field(i).Tag.Get("default"), v.Field(i))
 		}
 	}
 	walk(envPrefix, reflect.ValueOf(s).Elem())
