@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 	"time"
 
@@ -16,7 +15,7 @@ func (p *Printer) Window(l *pipeline.Ledger) error {
 	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) {
 		fmt.Fprintf(w, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", streamWidth, l.Stream, p.short(l.Begin), p.short(l.End),
 			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
-		for line := range lines(append(offsets(l.Offsets), marks(l)...)) {
+		for _, line := range lines(append(offsets(l.Offsets), marks(l)...)) {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	})
@@ -36,23 +35,17 @@ func (p *Printer) WindowHeading() error {
 }
 
 // lines puts words into lines that are no longer than a terminal is wide.
-func lines(words []string) iter.Seq[string] {
+func lines(words []string) []string {
 	const width = 96
-	return func(yield func(string) bool) {
-		line := ""
-		for _, word := range words {
-			if line != "" && len(line)+1+len(word) > width {
-				if !yield(line) {
-					return
-				}
-				line = ""
-			}
-			line = strings.TrimPrefix(line+" "+word, " ")
-		}
-		if line != "" {
-			yield(line)
+	var all []string
+	for _, word := range words {
+		if last := len(all) - 1; last >= 0 && len(all[last])+1+len(word) <= width {
+			all[last] += " " + word
+		} else {
+			all = append(all, word)
 		}
 	}
+	return all
 }
 
 // marks tells what is special about a window.
