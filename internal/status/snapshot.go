@@ -10,7 +10,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Snapshot is the status at one moment. It shares nothing with the status.
+// Snapshot is the status at one moment; it does not change.
 type Snapshot struct {
 	AppKey   string `json:"app_key"`
 	Delivery string `json:"delivery"`
@@ -72,6 +72,7 @@ func (s *Status) Snapshot() Snapshot {
 		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version,
 		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: maps.Clone(s.totals.requests),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
+		Last: s.last,
 	}
 	for target, n := range s.totals.events {
 		snap.Events[event.Target(target).String()] = n
@@ -88,10 +89,6 @@ func (s *Status) Snapshot() Snapshot {
 		snap.Streams = append(snap.Streams, s.stream(stream, state, now))
 	}
 	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
-	if s.last != nil {
-		last := *s.last
-		snap.Last = &last
-	}
 	return snap
 }
 
