@@ -27,7 +27,6 @@ const replayExamples = `  jmpub replay --from '2026-11-01 00:00:00' --to '2026-1
   jmpub replay --from 2026-11-01T00:00:00+08:00 --to 2026-11-02T00:00:00+08:00
   jmpub replay --from 36h --to 12h --id after-the-outage --stream groups/10055201 --to-topic-prefix replayed`
 
-// replayFlags are the command's flags.
 type replayFlags struct {
 	from, to, id, prefix, rate string
 	streams                    []string
@@ -72,7 +71,6 @@ func (o *replayFlags) configure() (*settings.Config, error) {
 	return s.Parse()
 }
 
-// options are what the flags say.
 func (o *replayFlags) options(zone *time.Location) (operate.ReplayOptions, error) {
 	parsed := operate.ReplayOptions{ID: o.id}
 	var err error

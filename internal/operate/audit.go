@@ -81,7 +81,6 @@ func (r *AuditResult) Complete() bool {
 	return int64(r.Missing) <= r.Repaired+r.RepairedByOthers && r.Extra <= 0 && r.Deleted == 0 && r.Holes == 0
 }
 
-// auditing is one audit.
 type auditing struct {
 	opts    *AuditOptions
 	compare *audit.Audit

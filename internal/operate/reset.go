@@ -23,7 +23,6 @@ type ResetOptions struct {
 	Confirm Confirm
 }
 
-// reset is one reset.
 type reset struct {
 	cfg    *settings.Config
 	stream pipeline.Stream
