@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/jmpub/jmpub/internal/secret"
@@ -64,16 +65,11 @@ func envName(field string) string {
 
 // suggest names the setting that a misspelt one is closest to, if any is close.
 func suggest(known []Setting, name string) string {
-	best, distance := "", 4
-	for _, s := range known {
-		if d := editDistance(s.Name, name); d < distance {
-			best, distance = s.Name, d
-		}
-	}
-	if best == "" {
+	closest := slices.MinFunc(known, func(a, b Setting) int { return editDistance(a.Name, name) - editDistance(b.Name, name) })
+	if editDistance(closest.Name, name) > 3 {
 		return ""
 	}
-	return "; did you mean " + best + "?"
+	return "; did you mean " + closest.Name + "?"
 }
 
 // editDistance is the Levenshtein distance between two names.
