@@ -95,7 +95,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	limitPublishing(cfg.Parallel)
 	ctx, screen := cmd.Context(), cmd.ErrOrStderr()
 	bar := view.NewProgress(screen, cfg.Source.TimeZone)
-	log := view.NewLogger(bar, cfg.LogLevel, bar.Form(cfg.LogFormat))
+	log := view.NewLogger(bar, cfg.LogLevel, cfg.LogFormat)
 	replay, err := operate.NewReplay(cfg, log, options, bar.Observer())
 	if err != nil {
 		return err
