@@ -1,5 +1,7 @@
 //go:build integration
 
+// Package compat shows that what jmpub writes is what Apache Kafka's own clients, and everybody's, read: each client sees the
+// same records, a key stands in the partition that the Java producer would have chosen, and each compression is understood.
 package compat_test
 
 import (
@@ -8,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/tests/compat"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
 )
@@ -17,7 +18,7 @@ import (
 // client, the console consumer that comes with Kafka, franz-go, and the CloudEvents SDK. The real command publishes several
 // histories side by side, with different settings; one of it is killed again and again.
 func TestCompatibilityOnApacheKafka(t *testing.T) {
-	java := compat.BuildJava(t)
+	java := BuildJava(t)
 	rig := soak.NewRig(t, kafkatest.Options{Env: map[string]string{
 		// A group of the newer protocol misses a member that was killed soon, as one of the classic protocol does here.
 		"KAFKA_GROUP_CONSUMER_SESSION_TIMEOUT_MS": "6000", "KAFKA_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS": "6000",

@@ -8,13 +8,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/jmpub/jmpub/internal/tests/compat"
 )
 
 // partitions expects each keyed record where the Java producer puts its key; or, by conversation, where it would put the
 // conversation id. Records of a stream's windows and days are where it would put the stream's key.
-func partitions(t *testing.T, h *history, java *compat.Java, byConversation bool) {
+func partitions(t *testing.T, h *history, java *Java, byConversation bool) {
 	t.Helper()
 	ctx := bounded(t)
 	wantEvenTopics(t, h)
