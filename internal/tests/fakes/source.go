@@ -142,9 +142,8 @@ func (f *Source) Open(_ context.Context, s pipeline.Stream, w pipeline.Window) (
 	return f.Window(s, w), nil
 }
 
-// Window are the pages of a window.
-func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
-	var rows [][]byte
+// Visible are the rows of a window that can be read now.
+func (f *Source) Visible(s pipeline.Stream, w pipeline.Window) []Row {
 	all := f.Rows
 	if f.Of != nil {
 		all = f.Of[s]
@@ -153,17 +152,28 @@ func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
 	first, _ := slices.BinarySearchFunc(all, w.Begin, func(r Row, at time.Time) int {
 		return r.At.Truncate(time.Second).Compare(at)
 	})
+	var rows []Row
 	for _, r := range all[first:] {
 		if r.At.Truncate(time.Second).After(w.End) {
 			break
 		}
 		if !r.At.Add(r.Late).After(now) {
-			rows = append(rows, r.JSON())
+			rows = append(rows, r)
 		}
 	}
+	return rows
+}
+
+// Window are the pages of a window.
+func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
+	rows := f.Visible(s, w)
 	pages := &Pages{Total: int64(len(rows))}
 	for part := range slices.Chunk(rows, f.PageSize) {
-		pages.Parts = append(pages.Parts, part)
+		page := make([][]byte, len(part))
+		for i := range part {
+			page[i] = part[i].JSON()
+		}
+		pages.Parts = append(pages.Parts, page)
 	}
 	if len(pages.Parts) == 0 {
 		pages.Parts = [][][]byte{nil}
@@ -176,7 +186,7 @@ func (f *Source) Total(_ context.Context, s pipeline.Stream, w pipeline.Window) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.totals++
-	return f.Window(s, w).Total, nil
+	return int64(len(f.Visible(s, w))), nil
 }
 
 // TotalsAsked counts the requests for one.
