@@ -463,9 +463,7 @@ func TestCoverageCannotBeRead(t *testing.T) {
 		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 		source.Span = time.Hour
 		cfg := fakes.ConfigFor(source, kafka, begin)
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		setBack(t, source, kafka, begin.Add(time.Hour))
 		failures := 0
 		kafka.Fail = func(_ context.Context, op string) error {
@@ -475,9 +473,7 @@ func TestCoverageCannotBeRead(t *testing.T) {
 			failures++
 			return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("injected")}
 		}
-		if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, cfg, 20*time.Minute)
 		published := int64(0)
 		for _, c := range kafka.Days {
 			for _, h := range c.Hours {

@@ -68,9 +68,7 @@ func TestResetOfAPositionWithABacklog(t *testing.T) {
 			}
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = true, 1
-			if err := fakes.RunFor(t, cfg, 3*time.Minute); err != nil { // The end of the backlog lies four minutes back now.
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, 3*time.Minute) // The end of the backlog lies four minutes back now.
 			backlog := kafka.Checkpoints[fakes.Messages()].Backlog
 			if len(backlog) == 0 || !backlog[0].End.After(begin.Add(time.Hour)) {
 				t.Fatalf("after three minutes the backlog is %+v", backlog)
@@ -92,9 +90,7 @@ func TestResetOfAPositionWithABacklog(t *testing.T) {
 					times[r.ID] = 0 // It was skipped.
 				}
 			}
-			if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, 20*time.Minute)
 			for _, id := range everything(kafka) {
 				times[id]--
 			}

@@ -56,9 +56,7 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			}
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.Background = []pipeline.Member{searching(w, 10*time.Minute, 30*time.Minute)}
-			if err := fakes.RunFor(t, cfg, 100*time.Minute); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, 100*time.Minute)
 			got, want := kafka.IDs(), fakes.IDsOf(rows)
 			slices.Sort(got)
 			slices.Sort(want)
@@ -193,9 +191,7 @@ func TestRepairsAtOnce(t *testing.T) {
 				repaired.Add(published)
 			})
 		}
-		if err := fakes.RunFor(t, cfg, 80*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 80*time.Minute)
 		repairs.Wait()
 		got, want := kafka.IDs(), fakes.IDsOf(rows)
 		slices.Sort(got)
@@ -217,9 +213,7 @@ func TestSearchCostsLittleWhereNothingIsLate(t *testing.T) {
 		source, kafka := w.source, w.Kafka
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.Background = []pipeline.Member{searching(w, 10*time.Minute)}
-		if err := fakes.RunFor(t, cfg, 2*time.Hour); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 2*time.Hour)
 		if n := source.TotalsAsked(); n < 50 || n > 60 {
 			t.Errorf("%d requests for totals, want one each two minutes", n)
 		}
@@ -249,13 +243,9 @@ func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
 		source.PageSize, source.Span = 500, 10*time.Minute
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.LiveFirst = true
-		if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 20*time.Minute)
 		setBack(t, source, kafka, begin.Add(90*time.Minute))
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		again := pipeline.Window{Begin: begin.Add(33 * time.Minute), End: begin.Add(71 * time.Minute)}
 		reader := &pipeline.RowReader{Source: source}
 		before, err := reader.RowsBefore(t.Context(), fakes.AppKey, messages(), again.Begin)
@@ -266,9 +256,7 @@ func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		kafka.Checkpoints[messages()] = next
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		if left := kafka.Position(messages()).Backlog; len(left) > 0 {
 			t.Fatalf("the range is not read yet: %+v", left)
 		}
@@ -322,9 +310,7 @@ func TestAuditOfAPartKnowsWhatLiesBeforeIt(t *testing.T) {
 		}
 		w := newWorld(rows...)
 		source, kafka := w.source, w.Kafka
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 2*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), 2*time.Minute)
 		time.Sleep(2 * time.Hour)
 		if _, chains := w.look(t); len(chains) != 1 || chains[0].Len() < 10 {
 			t.Fatalf("there are %d chains", len(chains))

@@ -321,6 +321,14 @@ func ConfigFor(source pipeline.Source, kafka *Kafka, begin time.Time) pipeline.C
 	}
 }
 
+// Run is [RunFor] of a pipeline that works until the time is over.
+func Run(t *testing.T, cfg pipeline.Config, d time.Duration) {
+	t.Helper()
+	if err := RunFor(t, cfg, d); err != nil {
+		t.Fatalf("run: %v", err)
+	}
+}
+
 // RunFor runs a pipeline for a while and returns what Run returned.
 func RunFor(t *testing.T, cfg pipeline.Config, d time.Duration) error {
 	t.Helper()
