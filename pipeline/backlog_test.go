@@ -101,10 +101,7 @@ func TestLiveFirstIsLiveAtOnce(t *testing.T) {
 		begin := start.Add(-6 * time.Hour)
 		rows := fakes.RowsFrom(begin, 6*3600+600)
 		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
-		source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-			time.Sleep(time.Second) // The API's rate: a window a second, 360 of them.
-			return nil, nil
-		}
+		source.Latency = time.Second // The API's rate: a window a second, 360 of them.
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.LiveFirst, cfg.Parallel = true, 1
 		fakes.Run(t, cfg, 3*time.Minute)

@@ -330,10 +330,7 @@ func TestCoverageOfARun(t *testing.T) {
 			}
 			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			source.PageSize, source.Span = 500, 17*time.Minute
-			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-				time.Sleep(time.Second)
-				return nil, nil //nolint:nilnil // Leaves the answer to the fake.
-			}
+			source.Latency = time.Second
 			kafka.Fail = nowAndThen(seed, kafka)
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = seed%2 == 0, 1

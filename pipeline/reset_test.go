@@ -62,10 +62,7 @@ func TestResetOfAPositionWithABacklog(t *testing.T) {
 			}
 			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			source.PageSize, source.Span = 500, 5*time.Minute
-			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-				time.Sleep(time.Second)
-				return nil, nil
-			}
+			source.Latency = time.Second
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = true, 1
 			fakes.Run(t, cfg, 3*time.Minute) // The end of the backlog lies four minutes back now.
@@ -148,10 +145,7 @@ func TestUncoveredRangeIsPublishedOnceMore(t *testing.T) {
 			}
 			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			source.PageSize, source.Span = 500, 5*time.Minute
-			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-				time.Sleep(time.Second)
-				return nil, nil //nolint:nilnil // Leaves the answer to the fake.
-			}
+			source.Latency = time.Second
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = seed%2 == 0, 1
 			times := make(map[int64]int)

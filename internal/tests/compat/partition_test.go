@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -75,12 +74,7 @@ func partitions(t *testing.T, h *history, java *Java, byConversation bool) {
 // wantEvenTopics expects all topics to have as many partitions as the setting says, so that one twin is enough.
 func wantEvenTopics(t *testing.T, h *history) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(h.Addrs...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	topics, err := kadm.NewClient(client).ListTopics(t.Context(), h.topics()...)
+	topics, err := h.Admin(t).ListTopics(t.Context(), h.topics()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,8 @@ type Source struct {
 	Overlap  time.Duration
 	Settle   time.Duration
 	Span     time.Duration
+	// Latency is how long an answer takes; there is one at a time.
+	Latency time.Duration
 	// OpenHook, where set, may replace the answer to the n-th window that is asked for, counted from 1.
 	OpenHook func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
 	// Of, where set, are the rows of each stream; otherwise all have Rows.
@@ -130,10 +132,13 @@ func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 }
 
 // Open answers with the rows of a window, or what the hook says.
-func (f *Source) Open(_ context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+func (f *Source) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.opens++
+	if err := pipeline.Sleep(ctx, f.Latency); err != nil {
+		return nil, err
+	}
 	if f.OpenHook != nil {
 		if pages, err := f.OpenHook(f.opens, s, w); pages != nil || err != nil {
 			return pages, err
