@@ -233,8 +233,10 @@ func (l *lab) wantValues(t *testing.T, topic string, want ...string) {
 
 // TestProtocol holds what jmpub's transactions rely on, on one broker and on three.
 func TestProtocol(t *testing.T) {
+	t.Parallel()
 	for _, brokers := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d brokers", brokers), func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, brokers)
 			t.Run("committed is seen, aborted is not", l.commitAndAbort)
 			t.Run("a second writer fences the first", l.fencing)
