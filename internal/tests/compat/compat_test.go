@@ -18,6 +18,7 @@ import (
 // client, the console consumer that comes with Kafka, franz-go, and the CloudEvents SDK. The real command publishes several
 // histories side by side, with different settings; one of it is killed again and again.
 func TestCompatibilityOnApacheKafka(t *testing.T) {
+	t.Parallel()
 	java := BuildJava(t)
 	rig := soak.NewRig(t, kafkatest.Options{Env: map[string]string{
 		// A group of the newer protocol misses a member that was killed soon, as one of the classic protocol does here.
@@ -41,30 +42,33 @@ func TestCompatibilityOnApacheKafka(t *testing.T) {
 	for _, h := range all {
 		h.start(t, rig)
 	}
-	t.Run("the Java reader is a witness", func(t *testing.T) { javaReader(t, rig.Addrs, java, "java-reader") })
-	killInTransactions(t, killed, killed.kills)
+	killInTransactions(t, killed, killed.kills) // At once: when its history is over, there is hardly a transaction any more.
 	for _, h := range all {
 		h.finish(t)
 	}
-	t.Run("every client", func(t *testing.T) { everyClient(t, killed, java) })
-	t.Run("compression", func(t *testing.T) {
-		for _, h := range all {
-			t.Run(h.name, func(t *testing.T) { t.Parallel(); compression(t, h, java) })
-		}
-	})
-	t.Run("records", func(t *testing.T) {
-		t.Run("publishing time", func(t *testing.T) { t.Parallel(); timestamps(t, killed, java, false) })
-		t.Run("event time", func(t *testing.T) { t.Parallel(); timestamps(t, byConversation, java, true) })
-		t.Run("CloudEvents", func(t *testing.T) { t.Parallel(); cloudEvents(t, killed, java) })
-	})
-	t.Run("partitions", func(t *testing.T) {
-		t.Run("by msgid", func(t *testing.T) { t.Parallel(); partitions(t, killed, java, false) })
-		t.Run("by conversation", func(t *testing.T) { t.Parallel(); partitions(t, byConversation, java, true) })
-	})
-	t.Run("group", func(t *testing.T) {
-		for _, protocol := range []string{"classic", "consumer"} {
-			t.Run(protocol, func(t *testing.T) { t.Parallel(); group(t, killed, java, protocol) })
-		}
+	t.Run("the Java reader is a witness", func(t *testing.T) { t.Parallel(); javaReader(t, rig.Addrs, java, "java-reader") })
+	t.Run("every client", func(t *testing.T) { t.Parallel(); everyClient(t, killed, java) }) // It waits for most of its time.
+	t.Run("the Java client", func(t *testing.T) {
+		t.Parallel()
+		t.Run("compression", func(t *testing.T) {
+			for _, h := range all {
+				t.Run(h.name, func(t *testing.T) { t.Parallel(); compression(t, h, java) })
+			}
+		})
+		t.Run("records", func(t *testing.T) {
+			t.Run("publishing time", func(t *testing.T) { t.Parallel(); timestamps(t, killed, java, false) })
+			t.Run("event time", func(t *testing.T) { t.Parallel(); timestamps(t, byConversation, java, true) })
+			t.Run("CloudEvents", func(t *testing.T) { t.Parallel(); cloudEvents(t, killed, java) })
+		})
+		t.Run("partitions", func(t *testing.T) {
+			t.Run("by msgid", func(t *testing.T) { t.Parallel(); partitions(t, killed, java, false) })
+			t.Run("by conversation", func(t *testing.T) { t.Parallel(); partitions(t, byConversation, java, true) })
+		})
+		t.Run("group", func(t *testing.T) {
+			for _, protocol := range []string{"classic", "consumer"} {
+				t.Run(protocol, func(t *testing.T) { t.Parallel(); group(t, killed, java, protocol) })
+			}
+		})
 	})
 }
 
