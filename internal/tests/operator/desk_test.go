@@ -71,7 +71,9 @@ func newDesk(t *testing.T, cluster *kafkatest.Cluster, binary, prefix string, mi
 	d.api, d.begin = api, o.Begin
 	d.env = map[string]string{
 		"JMPUB_APP_KEY": o.AppKey, "JMPUB_MASTER_SECRET": o.MasterSecret, "JMPUB_API_URL": server.URL + "/v2",
-		"JMPUB_API_RATE": "100000/m", "JMPUB_API_PAGE_SIZE": "100", "JMPUB_START": fmt.Sprintf("%dm", minutes+1),
+		"JMPUB_API_RATE": "100000/m", "JMPUB_API_PAGE_SIZE": "100",
+		// Before the history's begin, however long the test takes.
+		"JMPUB_START": fmt.Sprintf("%dm", minutes+60),
 		// A run that is stopped within a transaction would hold everybody up for longer.
 		"JMPUB_KAFKA_TRANSACTION_TIMEOUT": "10s",
 		"JMPUB_POLL":                      "300ms", "JMPUB_KAFKA_BROKERS": strings.Join(d.brokers, ","), "JMPUB_TOPIC_PREFIX": prefix,
