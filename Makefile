@@ -25,9 +25,10 @@ endtoend_race := TestWholeHistory|TestStreams|TestFileCheckpoints
 
 soak := ./internal/tests/soak
 protocol := TestProtocol|TestOnApacheKafka
-protocol_packages := ./checkpoint ./internal/tests/kafkatest $(endtoend)
+protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint
 kafka := $(protocol)|TestOnApicurioRegistry|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
-kafka_packages := $(protocol_packages) ./internal/registry ./internal/tests/security ./internal/tests/compat ./internal/tests/operator
+# The longest first: they are started in this order.
+kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages) ./internal/tests/security ./internal/registry
 
 .PHONY: help tools lint documents test race fuzz examples kafka oldest faults reliability soak
 

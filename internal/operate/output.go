@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
@@ -14,6 +15,7 @@ import (
 
 // output is where an app's events, ledger and positions are.
 type output struct {
+	conn     *kafka.Conn
 	topics   *sink.Topics
 	sink     *sink.Writer
 	store    pipeline.Checkpoints
@@ -60,8 +62,12 @@ func transactionalID(group, prefix, appKey, replay string) string {
 	return id
 }
 
-// openSink makes the sink, and what reads back what stands in Kafka.
-func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error) {
+// openOutput connects to Kafka, and makes the sink and what reads back what stands there.
+func (w *wiring) openOutput(ctx context.Context) (*output, error) {
+	conn, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
 	names := w.cfg.Topics
 	names.Client, names.Retry, names.Warn = conn.Client, w.retry, w.warn
 	topics, err := sink.NewTopics(names)
@@ -72,7 +78,7 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 		return nil, startError(err)
 	}
 	app, routing := w.cfg.Source.AppKey, topics.Routing()
-	out := &output{topics: topics}
+	out := &output{conn: conn, topics: topics}
 	out.archive = checkpoint.NewArchive(conn.Client, routing.Own(pipeline.TopicWindows), app,
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
@@ -104,17 +110,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 	if err := topics.Ensure(ctx); err != nil {
 		return err
 	}
-	oldest := w.cfg.Start.At
-	if w.cfg.Start.Back > 0 && oldest.IsZero() {
-		oldest = time.Now().Add(-w.cfg.Start.Back)
-	}
-	if oldest.IsZero() {
-		return nil
-	}
-	if err := topics.CheckRetention(w.cfg.Sink.RecordTime, oldest); err != nil {
-		return usage.Wrap(err)
-	}
-	return nil
+	return topics.CheckRetention(w.cfg.Sink.RecordTime, settings.Moment(w.cfg.Start).Resolve(time.Now()))
 }
 
 // openFiles makes the files the store.
@@ -138,8 +134,8 @@ func replayDir(id string) string { return "replay-" + id }
 
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.
-func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output) error {
-	if err := w.checkWrite(ctx, conn, out); err != nil {
+func (w *wiring) checkRights(ctx context.Context, out *output) error {
+	if err := w.checkWrite(ctx, out); err != nil {
 		return err
 	}
 	routing := out.topics.Routing()
@@ -154,13 +150,13 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 		read = append(read, routing.Events()...)
 		read = append(read, routing.Own(pipeline.TopicRejected), routing.Own(pipeline.TopicWindows))
 	}
-	return startError(conn.CheckRead(ctx, read))
+	return startError(out.conn.CheckRead(ctx, read))
 }
 
 // checkWrite is the part of checkRights about what is written.
-func (w *wiring) checkWrite(ctx context.Context, conn *kafka.Conn, out *output) error {
+func (w *wiring) checkWrite(ctx context.Context, out *output) error {
 	if out.kafka == nil {
 		return nil
 	}
-	return startError(conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()))
+	return startError(out.conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()))
 }

@@ -3,6 +3,8 @@ package settings
 import (
 	"os"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/jmpub/jmpub/internal/secret"
 )
@@ -24,9 +26,68 @@ func (s *Settings) List() []Setting {
 		if hidden, ok := reflect.TypeAssert[secret.Secret](field); ok {
 			entry.Value = hidden.String()
 		}
-		value, set := os.LookupEnv(name)
-		entry.Set = set && value != ""
+		value, _ := os.LookupEnv(name)
+		entry.Set = value != ""
 		list = append(list, entry)
 	})
 	return list
+}
+
+// fields calls fn with each setting's name, default and text.
+func (s *Settings) fields(fn func(name, def string, field reflect.Value)) {
+	var walk func(prefix string, v reflect.Value)
+	walk = func(prefix string, v reflect.Value) {
+		for field, value := range v.Fields() {
+			name := prefix + "_" + envName(field.Name)
+			if value.Kind() == reflect.Struct && field.Type != reflect.TypeFor[secret.Secret]() {
+				walk(name, value)
+			} else {
+				fn(name, field.Tag.Get("default"), value)
+			}
+		}
+	}
+	walk(envPrefix, reflect.ValueOf(s).Elem())
+}
+
+// envName splits a field's name as envconfig does: SASLPasswordFile is SASL_PASSWORD_FILE.
+func envName(field string) string {
+	var b strings.Builder
+	upper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
+	for i := range len(field) {
+		begins := i > 0 && upper(field[i]) && (!upper(field[i-1]) || i+1 < len(field) && !upper(field[i+1]))
+		if begins {
+			b.WriteByte('_')
+		}
+		b.WriteByte(field[i])
+	}
+	return strings.ToUpper(b.String())
+}
+
+// suggest names the setting that a misspelt one is closest to, if any is close.
+func suggest(known []Setting, name string) string {
+	closest := slices.MinFunc(known, func(a, b Setting) int { return editDistance(a.Name, name) - editDistance(b.Name, name) })
+	if editDistance(closest.Name, name) > 3 {
+		return ""
+	}
+	return "; did you mean " + closest.Name + "?"
+}
+
+// editDistance is the Levenshtein distance between two names.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
 }

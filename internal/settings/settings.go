@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/kelseyhightower/envconfig"
@@ -105,7 +106,7 @@ func Read() (*Settings, error) {
 	var errs []error
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix+"_") && !isKnown(known, name) {
+		if strings.HasPrefix(name, envPrefix+"_") && !slices.ContainsFunc(known, func(s Setting) bool { return s.Name == name }) {
 			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, suggest(known, name)))
 		}
 	}

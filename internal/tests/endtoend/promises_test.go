@@ -134,23 +134,32 @@ func TestKilledAtEachStep(t *testing.T) {
 	killAtEachStep(t, w)
 }
 
-// killAtEachStep counts a run's exchanges and cuts one run off at each.
+// killAtEachStep kills runs on a world at each of their exchanges.
 func killAtEachStep(t *testing.T, w *world) {
+	t.Helper()
+	killAtSteps(t, 1, func(name string, lost bool) *job {
+		j := w.job(name)
+		j.unchecked = !lost // Half of them are enough to see that a killed run keeps the contract.
+		return j
+	})
+}
+
+// killAtSteps counts a run's exchanges and cuts one run off at each of those that are so many apart, before and after it took place.
+func killAtSteps(t *testing.T, apart int64, made func(name string, lost bool) *job) {
 	t.Helper()
 	counter := &cut{}
 	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
-	if err := w.job("count").run(ctx, counter); err != nil || ctx.Err() != nil {
+	if err := made("count", false).run(ctx, counter); err != nil || ctx.Err() != nil {
 		t.Fatalf("a run that is not cut off: %v, %v", err, ctx.Err())
 	}
 	steps := counter.n.Load()
 	t.Logf("a run has %d exchanges", steps)
-	for n := int64(1); n <= steps; n++ {
+	for n := int64(1); n <= steps; n += apart {
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d lost %t", n, lost), func(t *testing.T) {
 				t.Parallel()
-				j := w.job(fmt.Sprintf("kill-%d-%t", n, lost))
-				j.unchecked = !lost // Half of them are enough to see that a killed run keeps the contract.
+				j := made(fmt.Sprintf("kill-%d-%t", n, lost), lost)
 				cutOff(t, j, n, lost)
 				wantWhole(t, j)
 			})

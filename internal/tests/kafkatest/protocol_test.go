@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -122,6 +123,14 @@ func (w *writer) write(t *testing.T, value string) (int64, error) {
 	return offset, err
 }
 
+// put adds the partition to the transaction and writes one record, which has to work.
+func (w *writer) put(t *testing.T, value string) {
+	t.Helper()
+	ok(t, w.add(t))
+	_, err := w.write(t, value)
+	ok(t, err)
+}
+
 func (w *writer) end(t *testing.T, commit bool) error {
 	t.Helper()
 	for {
@@ -203,27 +212,31 @@ func wantCode(t *testing.T, what string, err error, codes ...kafkago.Error) {
 	t.Errorf("%s: %v, want one of %v", what, err, codes)
 }
 
-// values are what a read_committed reader sees up to a record that is committed last.
-func (l *lab) values(t *testing.T, topic, last string) []string {
+// wantValues expects a read_committed reader to see these, the last of which is committed last.
+func (l *lab) wantValues(t *testing.T, topic string, want ...string) {
 	t.Helper()
 	r, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.Addrs...), kgo.ConsumeTopics(topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	ok(t, err)
 	defer r.Close()
-	var values []string
-	for len(values) == 0 || values[len(values)-1] != last {
+	var got []string
+	for len(got) == 0 || got[len(got)-1] != want[len(want)-1] {
 		for _, record := range r.PollFetches(t.Context()).Records() {
-			values = append(values, string(record.Value))
+			got = append(got, string(record.Value))
 		}
 		ok(t, t.Context().Err())
 	}
-	return values
+	if !slices.Equal(got, want) {
+		t.Errorf("read %q, want %q", got, want)
+	}
 }
 
 // TestProtocol holds what jmpub's transactions rely on, on one broker and on three.
 func TestProtocol(t *testing.T) {
+	t.Parallel()
 	for _, brokers := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d brokers", brokers), func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, brokers)
 			t.Run("committed is seen, aborted is not", l.commitAndAbort)
 			t.Run("a second writer fences the first", l.fencing)
@@ -237,51 +250,40 @@ func TestProtocol(t *testing.T) {
 func (l *lab) commitAndAbort(t *testing.T) {
 	w := l.writer(t)
 	for i, commit := range []bool{true, false, true} {
-		ok(t, w.add(t))
-		_, err := w.write(t, strconv.Itoa(i))
-		ok(t, err)
+		w.put(t, strconv.Itoa(i))
 		ok(t, w.end(t, commit))
 	}
-	if got := fmt.Sprint(l.values(t, w.topic, "2")); got != "[0 2]" {
-		t.Errorf("read %s, want [0 2]", got)
-	}
+	l.wantValues(t, w.topic, "0", "2")
 }
 
 func (l *lab) fencing(t *testing.T) {
 	first := l.writer(t)
-	ok(t, first.add(t))
-	_, err := first.write(t, "first")
-	ok(t, err)
+	first.put(t, "first")
 	second := &writer{Client: l.client, id: first.id, topic: first.topic}
 	ok(t, second.init(t, time.Minute, -1, -1))
 	if second.pid.ProducerID != first.pid.ProducerID || second.pid.ProducerEpoch <= first.pid.ProducerEpoch {
 		t.Errorf("the second writer has %v after %v, want a later epoch", second.pid, first.pid)
 	}
-	_, err = first.write(t, "zombie")
+	_, err := first.write(t, "zombie")
 	wantCode(t, "produce", err, kafkago.InvalidProducerEpoch)
 	wantCode(t, "add partition", first.add(t), kafkago.ProducerFenced)
 	wantCode(t, "commit", first.end(t, true), kafkago.ProducerFenced)
 	wantCode(t, "abort", first.end(t, false), kafkago.ProducerFenced)
 	wantCode(t, "renew", first.init(t, time.Minute, first.pid.ProducerID, first.pid.ProducerEpoch), kafkago.ProducerFenced)
-	ok(t, second.add(t))
-	_, err = second.write(t, "second")
-	ok(t, err)
+	second.put(t, "second")
 	ok(t, second.end(t, true))
-	if got := fmt.Sprint(l.values(t, first.topic, "second")); got != "[second]" {
-		t.Errorf("read %s, want [second]", got)
-	}
+	l.wantValues(t, first.topic, "second")
 }
 
 func (l *lab) timeout(t *testing.T) {
 	w := l.writer(t)
 	ok(t, w.init(t, time.Second, -1, -1))
 	old := w.pid
-	ok(t, w.add(t))
-	_, err := w.write(t, "late")
-	ok(t, err)
+	w.put(t, "late")
 	// The broker ends it by itself; until then adding the partition again is allowed.
 	deadline := time.Now().Add(time.Minute)
-	for err = w.add(t); err == nil && time.Now().Before(deadline); err = w.add(t) {
+	err := w.add(t)
+	for ; err == nil && time.Now().Before(deadline); err = w.add(t) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	wantCode(t, "add partition", err, kafkago.ProducerFenced)
@@ -294,20 +296,14 @@ func (l *lab) timeout(t *testing.T) {
 	} else {
 		ok(t, err)
 	}
-	ok(t, w.add(t))
-	_, err = w.write(t, "again")
-	ok(t, err)
+	w.put(t, "again")
 	ok(t, w.end(t, true))
-	if got := fmt.Sprint(l.values(t, w.topic, "again")); got != "[again]" {
-		t.Errorf("read %s, want [again]", got)
-	}
+	l.wantValues(t, w.topic, "again")
 }
 
 func (l *lab) verdict(t *testing.T) {
 	w := l.writer(t)
-	ok(t, w.add(t))
-	_, err := w.write(t, "x")
-	ok(t, err)
+	w.put(t, "x")
 	ok(t, w.end(t, true))
 	ok(t, w.end(t, true))
 	wantCode(t, "the other verdict", w.end(t, false), kafkago.InvalidTransactionState)
@@ -329,7 +325,5 @@ func (l *lab) sequences(t *testing.T) {
 	_, err = w.send(t, w.batch(t, "twice", 1))
 	ok(t, err)
 	ok(t, w.end(t, true))
-	if got := fmt.Sprint(l.values(t, w.topic, "twice")); got != "[once twice]" {
-		t.Errorf("read %s, want [once twice]", got)
-	}
+	l.wantValues(t, w.topic, "once", "twice")
 }
