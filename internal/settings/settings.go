@@ -94,8 +94,8 @@ type Settings struct {
 	LogFormat   string `split_words:"true"`
 }
 
-// Read reads the environment. A variable that begins with JMPUB_ and is no setting is an error: it is a misspelt
-// one. A setting that is set to nothing has its default.
+// Read reads the environment. A variable that begins with JMPUB_, in capitals or not, and is no setting is an error: it is a misspelt
+// one, unless Kubernetes has made it. A setting that is set to nothing has its default.
 func Read() (*Settings, error) {
 	s := &Settings{}
 	if err := envconfig.Process(envPrefix, s); err != nil {
@@ -105,7 +105,8 @@ func Read() (*Settings, error) {
 	var errs []error
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix+"_") && !isKnown(known, name) {
+		ours := strings.HasPrefix(strings.ToUpper(name), envPrefix+"_")
+		if ours && !isKnown(known, name) && !isOfService(entry) {
 			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, suggest(known, name)))
 		}
 	}
