@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
+	"io"
 	"maps"
 	"net/http/httptest"
 	"os"
@@ -176,14 +178,53 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestUnreachable expects a message that names the address, and exit code 1: it may only be too early.
+// TestUnreachable expects a message that names each address, and exit code 1: it may only be too early.
 func TestUnreachable(t *testing.T) {
-	good := working(t)
-	for name, address := range map[string]string{"nobody there": "127.0.0.1:1", "unknown host": "nowhere.invalid:9092"} {
-		got := try(t, with(good, "JMPUB_KAFKA_BROKERS", address), "run")
-		if got.code != exitFailed || !strings.Contains(got.stderr, address) || !strings.Contains(got.stderr, "JMPUB_KAFKA_BROKERS") {
-			t.Errorf("%s: exit code %d, %s", name, got.code, got.stderr)
+	got := try(t, with(working(t), "JMPUB_KAFKA_BROKERS", "127.0.0.1:1,nowhere.invalid:9092"), "run")
+	for _, want := range []string{"127.0.0.1:1", "nowhere.invalid:9092", "JMPUB_KAFKA_BROKERS"} {
+		if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+			t.Errorf("exit code %d without %s, want %d: %s", got.code, want, exitFailed, got.stderr)
 		}
+	}
+}
+
+// TestKafkaComesLate starts a run before its Kafka is there: it says which address it waits for, and then publishes.
+func TestKafkaComesLate(t *testing.T) {
+	there, err := broker.Start(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := there.Addrs()[0]
+	if err = there.Close(); err != nil {
+		t.Fatal(err)
+	}
+	setEnv(t, with(working(t), "JMPUB_KAFKA_BROKERS", address, "JMPUB_LOG_FORMAT", "text"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // So that a mistake ends the test.
+	defer cancel()
+	said, stderr := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- execute(ctx, []string{"run"}, io.Discard, stderr)
+		_ = stderr.Close() // It ends the lines below.
+	}()
+	waits, publishes := false, false
+	lines := bufio.NewScanner(said)
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.Contains(line, "level=WARN") && strings.Contains(line, "connect to Kafka at "+address) && !waits:
+			waits = true
+			if there, err = broker.Start(broker.Options{Listen: address}); err != nil {
+				t.Fatal(err)
+			}
+			defer there.Close() //nolint:errcheck // It kept nothing.
+		case strings.Contains(line, "msg=publishing"):
+			publishes = true
+			cancel()
+		}
+	}
+	if got := <-code; got != exitDone || !waits || !publishes {
+		t.Errorf("exit code %d, want 0; it told that it waits: %v; it published: %v", got, waits, publishes)
 	}
 }
 
