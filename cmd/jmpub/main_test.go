@@ -199,33 +199,84 @@ func TestKafkaComesLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	setEnv(t, with(working(t), "JMPUB_KAFKA_BROKERS", address, "JMPUB_LOG_FORMAT", "text"))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // So that a mistake ends the test.
-	defer cancel()
+	run := startRun(t)
+	run.says(t, "level=WARN", "connect to Kafka at "+address)
+	if there, err = broker.Start(broker.Options{Listen: address}); err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close() //nolint:errcheck // It kept nothing.
+	run.says(t, "msg=publishing")
+	if got := run.stop(); got != exitDone {
+		t.Errorf("exit code %d, want %d", got, exitDone)
+	}
+}
+
+// TestFencedRunWaits replaces a run that a supervisor would start again whatever its exit code. It stays, so that it does not replace its
+// successor.
+func TestFencedRunWaits(t *testing.T) {
+	setEnv(t, with(working(t), "JMPUB_WHEN_FENCED", "wait", "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
+	first := startRun(t)
+	first.says(t, "window committed")
+	second := startRun(t)
+	first.says(t, "level=ERROR", "another process has taken over")
+	second.says(t, "window committed")
+	select {
+	case code := <-first.code:
+		t.Fatalf("the first run left with exit code %d", code)
+	default:
+	}
+	if got := first.stop(); got != exitFenced {
+		t.Errorf("the first run's exit code is %d, want %d", got, exitFenced)
+	}
+	if got := second.stop(); got != exitDone {
+		t.Errorf("the second run's exit code is %d, want %d", got, exitDone)
+	}
+}
+
+// startedRun is a `jmpub run` whose log is followed.
+type startedRun struct {
+	log  chan string
+	code chan int
+	end  context.CancelFunc
+}
+
+func startRun(t *testing.T) *startedRun {
+	t.Helper()
+	run := &startedRun{log: make(chan string), code: make(chan int, 1)}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute) // So that a mistake ends the test.
+	t.Cleanup(end)
+	run.end = end
 	said, stderr := io.Pipe()
-	code := make(chan int, 1)
 	go func() {
-		code <- execute(ctx, []string{"run"}, io.Discard, stderr)
+		run.code <- execute(ctx, []string{"run"}, io.Discard, stderr)
 		_ = stderr.Close() // It ends the lines below.
 	}()
-	waits, publishes := false, false
-	lines := bufio.NewScanner(said)
-	for lines.Scan() {
-		line := lines.Text()
-		switch {
-		case strings.Contains(line, "level=WARN") && strings.Contains(line, "connect to Kafka at "+address) && !waits:
-			waits = true
-			if there, err = broker.Start(broker.Options{Listen: address}); err != nil {
-				t.Fatal(err)
+	go func() {
+		defer close(run.log)
+		for lines := bufio.NewScanner(said); lines.Scan(); {
+			select {
+			case run.log <- lines.Text():
+			case <-ctx.Done():
 			}
-			defer there.Close() //nolint:errcheck // It kept nothing.
-		case strings.Contains(line, "msg=publishing"):
-			publishes = true
-			cancel()
+		}
+	}()
+	return run
+}
+
+// says waits for a line of the log with all of the words.
+func (r *startedRun) says(t *testing.T, words ...string) {
+	t.Helper()
+	for line := range r.log {
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
+			return
 		}
 	}
-	if got := <-code; got != exitDone || !waits || !publishes {
-		t.Errorf("exit code %d, want 0; it told that it waits: %v; it published: %v", got, waits, publishes)
-	}
+	t.Fatalf("the run ended with exit code %d and did not say %q", <-r.code, words)
+}
+
+func (r *startedRun) stop() int {
+	r.end()
+	return <-r.code
 }
 
 func TestWrongUse(t *testing.T) {

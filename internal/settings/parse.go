@@ -162,6 +162,7 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 	if s.Group == "" || strings.ContainsAny(s.Group, " \t\r\n/") {
 		p.add("JMPUB_GROUP", s.Group, "a name without spaces and slashes")
 	}
+	c.WaitWhenFenced = p.oneOf("JMPUB_WHEN_FENCED", s.WhenFenced, "leave", "wait") == "wait"
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}

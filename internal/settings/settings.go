@@ -89,6 +89,7 @@ type Settings struct {
 	RecordTime  string `split_words:"true" default:"publish"`
 	Checkpoint  string `split_words:"true" default:"kafka"`
 	Group       string `split_words:"true" default:"jmpub"`
+	WhenFenced  string `split_words:"true" default:"leave"`
 	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
 	Log         string `split_words:"true" default:"info"`
 	LogFormat   string `split_words:"true"`
