@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the container image, and runs the compose file with it: start, readiness, a message that is read, a second process that takes
-# over, stop. It needs a container engine, docker-compose, curl and busybox; the images of Go and Apache Kafka are those that
+# over, stop. It needs a container engine, docker-compose, curl and a static busybox; the images of Go and Apache Kafka are those that
 # JMPUB_TEST_GO_IMAGE and JMPUB_TEST_KAFKA_IMAGE name. Without the former, one is made of this machine's Go and the modules that it has.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
