@@ -243,7 +243,7 @@ type startedRun struct {
 func startRun(t *testing.T) *startedRun {
 	t.Helper()
 	run := &startedRun{log: make(chan string), code: make(chan int, 1)}
-	ctx, end := context.WithTimeout(t.Context(), time.Minute) // So that a mistake ends the test.
+	ctx, end := context.WithTimeout(t.Context(), 2*time.Minute) // So that a mistake ends the test.
 	t.Cleanup(end)
 	run.end = end
 	said, stderr := io.Pipe()
