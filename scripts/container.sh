@@ -49,7 +49,7 @@ if [ -z "${JMPUB_TEST_GO_IMAGE-}" ]; then
   arguments+=(--build-arg GOPROXY=file:///modules --build-arg GONOSUMDB='*')
   rm -rf "$work/root" "$work/modules"
 fi
-docker build -f deploy/Dockerfile -t "$JMPUB_IMAGE" "${arguments[@]}" . >"$work/build.log" 2>&1 ||
+docker build --force-rm -f deploy/Dockerfile -t "$JMPUB_IMAGE" "${arguments[@]}" . >"$work/build.log" 2>&1 ||
   { tail -n 30 "$work/build.log"; fail "the image does not build"; }
 docker run --rm "$JMPUB_IMAGE" version
 
