@@ -7,10 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/operate"
@@ -18,35 +14,6 @@ import (
 	"github.com/jmpub/jmpub/internal/view"
 	"github.com/jmpub/jmpub/pipeline"
 )
-
-// fencing has the embedded broker refuse a writer that was replaced, as Apache Kafka does. By itself it renews the writer's
-// epoch, whoever has the transactional id, so that a run that is fenced by a command takes its place back without a word.
-func fencing(c *kfake.Cluster) {
-	type writer struct{ epoch, oldest int16 }
-	writers := make(map[string]*writer)
-	c.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		init, ok := req.(*kmsg.InitProducerIDRequest)
-		if !ok || init.TransactionalID == nil {
-			return nil, nil, false
-		}
-		w, known := writers[*init.TransactionalID]
-		if !known {
-			w = &writer{epoch: -1}
-			writers[*init.TransactionalID] = w
-		}
-		if init.ProducerID >= 0 && init.ProducerEpoch < w.oldest {
-			res, _ := init.ResponseKind().(*kmsg.InitProducerIDResponse)
-			res.ErrorCode = kerr.ProducerFenced.Code
-			return res, nil, true
-		}
-		w.epoch = max(w.epoch, init.ProducerEpoch) + 1 // A transaction that timed out has moved it too.
-		if init.ProducerID < 0 {
-			w.oldest = w.epoch
-		}
-		return nil, nil, false
-	})
-}
 
 // liveRun is a run that tells where its stream is.
 type liveRun struct {

@@ -109,7 +109,12 @@ func (l *Live) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer stop()
-		return l.wiring.runError(l.pipeline.Run(ctx))
+		err := l.pipeline.Run(ctx)
+		if l.wiring.cfg.WaitWhenFenced && pipeline.ClassOf(err) == pipeline.Fenced && ctx.Err() == nil {
+			l.wiring.log.ErrorContext(ctx, "another process has taken over; this one only waits to be ended", slog.Any("error", err))
+			<-ctx.Done()
+		}
+		return l.wiring.runError(err)
 	})
 	return group.Wait()
 }

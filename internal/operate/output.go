@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -36,12 +37,22 @@ func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
 	}
 }
 
-// connect makes the first contact with Kafka, with a deadline: later on an unreachable broker is waited for, but at the
-// start it is most likely a wrong setting.
+// connect makes the first contact with Kafka. A broker that does not answer may not be up yet, so it is waited for; for some time
+// only, for at the start it is most likely a wrong setting.
 func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := kafka.Check(check, w.cfg.Kafka); err != nil {
+	var answer error
+	err := w.retry.Do(check, "connect to Kafka", func(ctx context.Context) error {
+		answer = kafka.Check(ctx, w.cfg.Kafka)
+		return answer
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case check.Err() != nil && answer != nil:
+		return nil, fmt.Errorf("no Kafka within %s: %w", connectTimeout, answer)
+	case err != nil:
 		return nil, startError(err)
 	}
 	conn, err := kafka.Open(w.cfg.Kafka)

@@ -160,6 +160,7 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 		p.add("JMPUB_CHECKPOINT", s.Checkpoint, "kafka, or file:DIR")
 	}
 	p.want(s.Group != "" && !strings.ContainsAny(s.Group, " \t\r\n/"), "JMPUB_GROUP", s.Group, "a name without spaces and slashes")
+	c.WaitWhenFenced = p.oneOf("JMPUB_WHEN_FENCED", s.WhenFenced, "leave", "wait") == "wait"
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}

@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,8 +64,26 @@ func envName(field string) string {
 	return strings.ToUpper(b.String())
 }
 
+// isOfService tells whether a variable is one of those by which Kubernetes tells every container of a Service, one whose name begins
+// with jmpub: JMPUB_SERVICE_HOST, JMPUB_PORT_9464_TCP_ADDR. It goes by name and value, and by whether the Service's address is there.
+func isOfService(entry string) bool {
+	const address, number, url = `=[0-9a-fA-F.:]+`, `=[0-9]+`, `=(tcp|udp|sctp)://[^/]+:[0-9]+`
+	const port = `PORT_[0-9]+_(TCP|UDP|SCTP)`
+	of := regexp.MustCompile(`^(` + envPrefix + `(_[A-Z0-9_]+?)?)_(` + strings.Join([]string{
+		`SERVICE_HOST` + address, `SERVICE_PORT(_[A-Z0-9_]+)?` + number, `PORT` + url,
+		port + url, port + `_PROTO=(tcp|udp|sctp)`, port + `_PORT` + number, port + `_ADDR` + address,
+	}, "|") + `)$`).FindStringSubmatch(entry)
+	if of == nil {
+		return false
+	}
+	_, host := os.LookupEnv(of[1] + "_SERVICE_HOST")
+	_, first := os.LookupEnv(of[1] + "_SERVICE_PORT")
+	return host && first
+}
+
 // suggest names the setting that a misspelt one is closest to, if any is close.
 func suggest(known []Setting, name string) string {
+	name = strings.ToUpper(name)
 	closest := slices.MinFunc(known, func(a, b Setting) int { return editDistance(a.Name, name) - editDistance(b.Name, name) })
 	if editDistance(closest.Name, name) > 3 {
 		return ""

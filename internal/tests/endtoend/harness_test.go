@@ -17,11 +17,11 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/registry"
@@ -61,12 +61,12 @@ func newWorld(tb testing.TB, minutes int, change func(*sim.Options)) *world {
 	}
 	server := httptest.NewServer(api)
 	tb.Cleanup(server.Close)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	embedded, err := broker.Start(broker.Options{Brokers: 3})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(cluster.Close)
-	w.api, w.url, w.brokers = api, server.URL+"/v2", cluster.ListenAddrs()
+	tb.Cleanup(func() { _ = embedded.Close() }) // It kept nothing.
+	w.api, w.url, w.brokers = api, server.URL+"/v2", embedded.Addrs()
 	return w
 }
 
