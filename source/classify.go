@@ -42,12 +42,7 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	f := &failure{fault: fault, fromAPI: said.code != 0}
 	f.refused = status < http.StatusInternalServerError &&
 		(about == kindUnknown || about == kindGone || about == kindServerError)
-	// A date in the header is held against the server's clock.
-	now, err := http.ParseTime(res.Header.Get("Date"))
-	if err != nil {
-		now, _ = c.clock.now()
-	}
-	after := retryAfter(res.Header, now)
+	after := retryAfter(res.Header, c.serverNow(res.Header))
 	switch about {
 	case kindRateLimited:
 		fault.Class, f.class = pipeline.Transient, classRateLimited

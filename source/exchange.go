@@ -133,7 +133,7 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // A drained connection can be used again.
 		_ = res.Body.Close()
 	}()
-	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
+	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve, c.serverNow(res.Header)))
 	if res.StatusCode != http.StatusOK {
 		var body []byte
 		if plain, readErr := decompressed(res); readErr == nil { // What can be read of it is enough: the status says the most.
@@ -170,6 +170,15 @@ func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time
 		})
 	}
 	return date
+}
+
+// serverNow is a reply's Date, against which its own times are held; the API's clock where it has none.
+func (c *Client) serverNow(h http.Header) time.Time {
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now, _ = c.clock.now()
+	}
+	return now
 }
 
 // causeOf is the reason why ctx ended, if that is what err is about: transports differ in what they say.
