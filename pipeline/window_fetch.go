@@ -327,6 +327,9 @@ func (f *windowFetch) addPage(ctx context.Context, c *windowContent, page Page) 
 func (f *windowFetch) checkTotal(c *windowContent) error {
 	ledger := &c.rows.ledger
 	rows := c.rows.different()
+	if ledger.Total < 0 { // Nothing is announced: the window has what came.
+		ledger.Total = rows
+	}
 	if rows == ledger.Total && !c.rows.unsteady {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/secret"
@@ -28,6 +29,8 @@ type Client struct {
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
 	zone    zoneProof
+	// futile counts the shortest windows in a row whose cursors led to nothing while rows were missing.
+	futile atomic.Int32
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
 	dateless, listing sync.Once
 

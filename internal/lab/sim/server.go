@@ -17,6 +17,7 @@ type Server struct {
 	almanac  *almanac
 	quota    quota
 	counters counters
+	scrolls  scrolls
 	scratch  sync.Pool // of *scratch
 	zippers  sync.Pool // of *zipper
 }
