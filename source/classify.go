@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -39,7 +40,7 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 		about = kindOfStatus(status)
 	}
 	fault := &pipeline.Fault{Op: call.op, Err: c.saidError(status, said, body)}
-	f := &failure{fault: fault, fromAPI: said.code != 0}
+	f := &failure{fault: fault, fromAPI: isOwnCode(said.code)}
 	f.refused = status < http.StatusInternalServerError &&
 		(about == kindUnknown || about == kindGone || about == kindServerError)
 	after := retryAfter(res.Header, c.serverNow(res.Header))
@@ -67,7 +68,43 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	default:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(call, status)
 	}
+	if f.foreign = fault.Class == pipeline.Permanent && !f.fromAPI; f.foreign {
+		fault.Err = fmt.Errorf("%w: %w", ErrForeign, fault.Err)
+	}
 	return f
+}
+
+// ErrForeign is an answer that refuses a request and is not the API's own: it has none of the API's codes.
+var ErrForeign = errors.New("the answer has no code of the API, so it may be that of a gateway or a proxy")
+
+const (
+	// mostDenials is how often credentials that were good are tried again.
+	mostDenials = 5
+	// toleratedWait is the shortest wait before a refusal is tried again.
+	toleratedWait = time.Second
+)
+
+// tolerate has a refusal tried again where the API has answered before: credentials a few times, since one of several nodes may not
+// know them, and what is not the API's own for as long as the settings say.
+func (c *Client) tolerate(call *call, f *failure) {
+	if _, before := c.answered.Load(call.service); !before || f.fault.Class != pipeline.Permanent {
+		return
+	}
+	switch {
+	case f.foreign:
+		if call.foreign.IsZero() {
+			call.foreign = time.Now()
+		}
+		if time.Since(call.foreign) >= c.cfg.GiveUp {
+			return
+		}
+		f.fault.Hint += fmt.Sprintf("; given up once it has lasted for %s: JMPUB_API_GIVE_UP", c.cfg.GiveUp)
+	case f.class == classUnauthorized && call.denials < mostDenials:
+		call.denials++
+	default:
+		return
+	}
+	f.fault.Class, f.fault.After = pipeline.Transient, max(f.fault.After, toleratedWait)
 }
 
 // kindOfStatus is what a status asks for where no code says it better.

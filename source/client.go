@@ -29,6 +29,8 @@ type Client struct {
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
 	zone    zoneProof
+	// answered has the services that have answered a request as they should.
+	answered sync.Map
 	// futile counts the shortest windows in a row whose cursors led to nothing while rows were missing.
 	futile atomic.Int32
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.

@@ -92,6 +92,8 @@ type failure struct {
 	refused bool
 	// denied is set when the API knows of no such credentials.
 	denied bool
+	// foreign is set when what came may be of somebody other than the API: a gateway, a proxy.
+	foreign bool
 }
 
 // try sends a request once and reports it to the observer, unless ctx has cut the exchange off.
@@ -101,12 +103,14 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	started := time.Now()
 	arrived, failed := c.exchange(ctx, r)
 	if failed == nil {
+		c.answered.Store(call.service, true)
 		c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: classOK, Took: time.Since(started)})
 		return arrived, nil
 	}
 	if ctx.Err() != nil {
 		return arrival{}, ctx.Err()
 	}
+	c.tolerate(call, failed)
 	r.judge(failed)
 	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: failed.class, Took: time.Since(started)})
 	return arrival{}, failed.fault
@@ -126,7 +130,7 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	sent := time.Now()
 	res, err := c.cfg.Transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
 	if err != nil {
-		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork}
+		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork, foreign: true}
 	}
 	received := time.Now()
 	defer func() {

@@ -41,8 +41,12 @@ type call struct {
 	begin time.Time
 	// sizeHint is about how large the reply will be, where that is known.
 	sizeHint int
-	// tries counts how often it was sent.
-	tries int
+	// tries counts how often it was sent, denials how often the API refused its credentials.
+	tries, denials int
+	// foreign is when somebody other than the API answered it first.
+	foreign time.Time
+	// service is what the API may answer or refuse apart from the rest: each list and each kind of statistics; empty is the messages.
+	service string
 }
 
 func (c *call) common() *call { return c }

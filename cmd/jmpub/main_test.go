@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/base64"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +185,19 @@ func TestUnreachable(t *testing.T) {
 		got := try(t, with(good, "JMPUB_KAFKA_BROKERS", address), "run")
 		if got.code != exitFailed || !strings.Contains(got.stderr, address) || !strings.Contains(got.stderr, "JMPUB_KAFKA_BROKERS") {
 			t.Errorf("%s: exit code %d, %s", name, got.code, got.stderr)
+		}
+	}
+}
+
+// TestGatewayAtTheStart expects exit code 1 of an answer that is not the API's own: the next start may find the API again.
+func TestGatewayAtTheStart(t *testing.T) {
+	good := working(t)
+	for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusUnauthorized, http.StatusFound} {
+		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		got := try(t, with(good, "JMPUB_API_URL", gateway.URL+"/v2"), "run")
+		gateway.Close()
+		if got.code != exitFailed || !strings.Contains(got.stderr, strconv.Itoa(status)) {
+			t.Errorf("status %d: exit code %d, %s", status, got.code, got.stderr)
 		}
 	}
 }
