@@ -14,6 +14,7 @@ import (
 // The classes of an exchange, as metrics have them.
 const (
 	classOK           = "ok"
+	classDeviating    = "deviating"
 	classRateLimited  = "rate_limited"
 	classServerError  = "server_error"
 	classNetwork      = "network"

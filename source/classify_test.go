@@ -72,7 +72,7 @@ func TestEveryErrorHasItsClass(t *testing.T) {
 		{"connection closed", answer{abort: true}, ok, ok, classNetwork, ""},
 		{"connection closed midway", answer{body: `{"total":1,"messa`, abort: true}, ok, ok, classNetwork, ""},
 		{"unknown encoding", answer{body: "x", header: map[string]string{"Content-Encoding": "br"}}, ok, ok, classNetwork, ""},
-		{"no gzip", answer{body: "{}", header: map[string]string{"Content-Encoding": "gzip"}}, ok, ok, classNetwork, ""},
+		{"broken gzip", answer{body: "\x1f\x8b{}", header: map[string]string{"Content-Encoding": "gzip"}}, ok, ok, classNetwork, ""},
 		{"empty gzip", answer{header: map[string]string{"Content-Encoding": "gzip"}}, ok, ok, classNetwork, ""},
 		{"too slow", answer{body: pageJSON(0, ""), after: 70 * time.Second}, ok, ok, classNetwork, ""},
 	} {

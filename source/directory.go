@@ -147,7 +147,7 @@ func decodeList(body []byte, member, name string) (listPage, error) {
 	for r.Enter('{'); r.Member(); {
 		switch string(r.Name()) {
 		case "total":
-			page.total = readNumber(r, "total")
+			page.total, _ = readNumber(r, "total")
 		case member:
 			found = true
 			page.names = readEntries(r, name)

@@ -211,7 +211,7 @@ func (p *pages) follow(ctx context.Context) error {
 	if !time.Now().Before(p.expires) {
 		return p.shorten(cursorExpired(op, nil))
 	}
-	r := p.client.nextPage(p.stream, p.cursor, p.expires, op)
+	r := p.client.nextPage(p.stream, p.cursor, p.expires, p.total >= 0, op)
 	arrived, err := p.ask(ctx, r)
 	if err != nil {
 		return p.shorten(err)

@@ -58,6 +58,7 @@ func newSim() *cobra.Command {
 	f.BoolVar(&o.CursorAtEnd, "cursor-at-end", o.CursorAtEnd, "send a cursor with the last page too")
 	f.BoolVar(&o.EmptyPages, "empty-pages", o.EmptyPages, "put an empty page before each page behind the first")
 	f.BoolVar(&o.ConstantCursor, "constant-cursor", o.ConstantCursor, "give all pages of a window the same cursor")
+	f.BoolVar(&o.NoTotal, "no-total", o.NoTotal, "leave the total out of pages")
 	f.BoolVar(&o.EmptyCursor, "empty-cursor", o.EmptyCursor, "send an empty cursor where there is none")
 	f.BoolVar(&o.RoomsInMessages, "rooms-in-messages", o.RoomsInMessages, "have chatroom rows in /messages")
 	f.Float64Var(&o.Late, "late", o.Late, "fraction (0 to 1) of rows that appear late")

@@ -61,7 +61,7 @@ func (e *estimator) estimate(ctx context.Context, streams []pipeline.Stream, w p
 			if err != nil {
 				return nil, err
 			}
-			one.Rows += total
+			one.Rows += max(0, total)
 			c.Asked++
 			weeks++
 		}

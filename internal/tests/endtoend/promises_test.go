@@ -77,6 +77,10 @@ func TestUnknowns(t *testing.T) {
 		{"one cursor, empty pages, lost replies", func(o *sim.Options) {
 			o.ConstantCursor, o.EmptyPages, o.Dropped, o.DroppedMidway, o.Truncated = true, true, 0.02, 0.02, 0.02
 		}},
+		{"no total", func(o *sim.Options) { o.NoTotal = true }},
+		{"no total, one cursor, lost replies", func(o *sim.Options) {
+			o.NoTotal, o.ConstantCursor, o.Dropped, o.DroppedMidway, o.Truncated = true, true, 0.01, 0.01, 0.01
+		}},
 		{"expired cursor is 404", func(o *sim.Options) { o.ExpiredStatus, o.ExpiredCode, o.ExpiredEarly = 404, 0, 0.05 }},
 		{"expired cursor is 410", func(o *sim.Options) { o.ExpiredStatus, o.ExpiredCode, o.ExpiredEarly = 410, 899003, 0.05 }},
 		{"old times are refused", func(o *sim.Options) { o.OldIsError = true }},
