@@ -128,7 +128,7 @@ func conflictOf(row []byte, id int64) event.Rejection {
 
 // addPage takes in one page.
 func (c *rowCollector) addPage(page Page) {
-	c.unsteady = c.unsteady || c.ledger.Pages > 0 && page.Total != c.ledger.Total
+	c.unsteady = c.unsteady || c.ledger.Pages > 0 && c.ledger.Total >= 0 && page.Total != c.ledger.Total
 	c.ledger.Pages++
 	c.ledger.Total = page.Total
 	for _, row := range page.Rows {

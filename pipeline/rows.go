@@ -38,13 +38,14 @@ func (r *RowReader) Each(ctx context.Context, s Stream, w Window, fn func(row []
 				return err
 			}
 			r.Observer.Tell(WindowRestarted{s, part, err})
-			if attempts++; attempts == rowAttempts {
-				return &Fault{Class: Abort, Op: op, Err: fmt.Errorf("it had to be read anew %d times: %w", attempts, err)}
-			}
 			fault, _ := errors.AsType[*Fault](err)
-			if fault.Span > 0 && fault.Span < part.End.Sub(part.Begin) {
+			if fault.Span > 0 && fault.Span < part.End.Sub(part.Begin) && part.End.Sub(part.Begin) > time.Second {
 				span = max(fault.Span.Truncate(time.Second), time.Second)
 				part.End = part.Begin.Add(span)
+				attempts = 0 // It is another range now.
+			}
+			if attempts++; attempts == rowAttempts {
+				return &Fault{Class: Abort, Op: op, Err: fmt.Errorf("it had to be read anew %d times: %w", attempts, err)}
 			}
 			return &Fault{Class: Transient, Op: op, Err: err, After: fault.After}
 		})

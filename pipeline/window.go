@@ -40,7 +40,7 @@ type Plan struct {
 type Page struct {
 	// Rows are the messages as received, in order, each one JSON value. They stay valid for as long as they are held.
 	Rows [][]byte
-	// Total is the number of rows of the whole window, as this reply states it.
+	// Total is the number of rows of the whole window, as this reply states it; -1 where no reply has stated it.
 	Total int64
 	// Span is the window length that suits the density this reply shows.
 	Span time.Duration

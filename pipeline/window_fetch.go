@@ -125,13 +125,13 @@ func (f *windowFetch) run(ctx context.Context) {
 	err := errOtherSpan
 	for errors.Is(err, errOtherSpan) {
 		err = again.Do(ctx, "read window", func(ctx context.Context) error {
-			var err error
-			if whole, err = f.attempt(ctx); err == nil || ClassOf(err) != Restart || ctx.Err() != nil {
-				return err
+			var cause error
+			if whole, cause = f.attempt(ctx); cause == nil || ClassOf(cause) != Restart || ctx.Err() != nil {
+				return cause
 			}
-			fault, _ := errors.AsType[*Fault](err)
+			fault, _ := errors.AsType[*Fault](cause)
 			if fault.Span <= 0 {
-				return &Fault{Class: Transient, Op: "read " + f.stream.String(), Err: err, After: fault.After}
+				return &Fault{Class: Transient, Op: "read " + f.stream.String(), Err: cause, After: fault.After}
 			}
 			f.from.Span = fault.Span
 			return errOtherSpan
@@ -327,6 +327,9 @@ func (f *windowFetch) addPage(ctx context.Context, c *windowContent, page Page) 
 func (f *windowFetch) checkTotal(c *windowContent) error {
 	ledger := &c.rows.ledger
 	rows := c.rows.different()
+	if ledger.Total < 0 { // Nothing is announced: the window has what came.
+		ledger.Total = rows
+	}
 	if rows == ledger.Total && !c.rows.unsteady {
 		return nil
 	}

@@ -42,6 +42,11 @@ func kindOf(code int64) kind {
 	}[code]
 }
 
+// isOwnCode tells the API's codes from those of a gateway, which likes to repeat the status as one.
+func isOwnCode(code int64) bool {
+	return code >= 2000 && code < 3000 || code >= 898_000 && code < 900_000
+}
+
 // codeOtherApp is also what an app without a right might get.
 const codeOtherApp = 899020
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -13,6 +14,7 @@ import (
 // The classes of an exchange, as metrics have them.
 const (
 	classOK           = "ok"
+	classDeviating    = "deviating"
 	classRateLimited  = "rate_limited"
 	classServerError  = "server_error"
 	classNetwork      = "network"
@@ -39,15 +41,10 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 		about = kindOfStatus(status)
 	}
 	fault := &pipeline.Fault{Op: call.op, Err: c.saidError(status, said, body)}
-	f := &failure{fault: fault, fromAPI: said.code != 0}
+	f := &failure{fault: fault, fromAPI: isOwnCode(said.code)}
 	f.refused = status < http.StatusInternalServerError &&
 		(about == kindUnknown || about == kindGone || about == kindServerError)
-	// A date in the header is held against the server's clock.
-	now, err := http.ParseTime(res.Header.Get("Date"))
-	if err != nil {
-		now, _ = c.clock.now()
-	}
-	after := retryAfter(res.Header, now)
+	after := retryAfter(res.Header, c.serverNow(res.Header))
 	switch about {
 	case kindRateLimited:
 		fault.Class, f.class = pipeline.Transient, classRateLimited
@@ -72,7 +69,43 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	default:
 		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(call, status)
 	}
+	if f.gateway = fault.Class == pipeline.Permanent && !f.fromAPI; f.gateway {
+		fault.Err = fmt.Errorf("%w: %w", ErrGateway, fault.Err)
+	}
 	return f
+}
+
+// ErrGateway is an answer that refuses a request and is not the API's own: it has none of the API's codes.
+var ErrGateway = errors.New("the answer has no code of the API, so it may be that of a gateway or a proxy")
+
+const (
+	// mostDenials is how often credentials that were good are tried again.
+	mostDenials = 5
+	// toleratedWait is the shortest wait before a refusal is tried again.
+	toleratedWait = time.Second
+)
+
+// tolerate has a refusal tried again where the API has answered before: credentials a few times, since one of several nodes may not
+// know them, and what is not the API's own for as long as the settings say.
+func (c *Client) tolerate(call *call, f *failure) {
+	if _, before := c.answered.Load(call.service); !before || f.fault.Class != pipeline.Permanent {
+		return
+	}
+	switch {
+	case f.gateway:
+		if call.gatewaySince.IsZero() {
+			call.gatewaySince = time.Now()
+		}
+		if time.Since(call.gatewaySince) >= c.cfg.GiveUp {
+			return
+		}
+		f.fault.Hint += fmt.Sprintf("; given up once it has lasted for %s: JMPUB_API_GIVE_UP", c.cfg.GiveUp)
+	case f.class == classUnauthorized && call.denials < mostDenials:
+		call.denials++
+	default:
+		return
+	}
+	f.fault.Class, f.fault.After = pipeline.Transient, max(f.fault.After, toleratedWait)
 }
 
 // kindOfStatus is what a status asks for where no code says it better.

@@ -17,8 +17,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// TestEveryErrorHasItsClass gives each reply once, to a first request and to a cursor's. A transient one is followed by a
-// page.
+// TestEveryErrorHasItsClass gives each reply once, to the very first request and to a cursor's. A transient one is followed by a
+// page. Credentials that were good are tried again.
 func TestEveryErrorHasItsClass(t *testing.T) {
 	const ok = pipeline.Class(255) // transient: tried again, and then there is a page
 	html := "<html><head><title>error</title></head></html>"
@@ -30,14 +30,14 @@ func TestEveryErrorHasItsClass(t *testing.T) {
 		class  string
 		hint   string // part of the first request's hint
 	}{
-		{"no authentication", answer{status: 401, body: apiErrorBody(899007)}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_MASTER_SECRET"},
-		{"wrong authentication", answer{status: 400, body: apiErrorBody(899008)}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
-		{"no such app key", answer{status: 400, body: apiErrorBody(899009)}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
-		{"other app's key", answer{status: 403, body: `{"code":899020,"message":"m"}`}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
-		{"blacklisted", answer{status: 403, body: apiErrorBody(2003)}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
+		{"no authentication", answer{status: 401, body: apiErrorBody(899007)}, pipeline.Permanent, ok, classUnauthorized, "JMPUB_MASTER_SECRET"},
+		{"wrong authentication", answer{status: 400, body: apiErrorBody(899008)}, pipeline.Permanent, ok, classUnauthorized, "JMPUB_APP_KEY"},
+		{"no such app key", answer{status: 400, body: apiErrorBody(899009)}, pipeline.Permanent, ok, classUnauthorized, "JMPUB_APP_KEY"},
+		{"other app's key", answer{status: 403, body: `{"code":899020,"message":"m"}`}, pipeline.Permanent, ok, classUnauthorized, "JMPUB_APP_KEY"},
+		{"blacklisted", answer{status: 403, body: apiErrorBody(2003)}, pipeline.Permanent, ok, classUnauthorized, "JMPUB_APP_KEY"},
 		{"bare 401", answer{status: 401}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
 		{"bare 403", answer{status: 403, body: html}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
-		{"error with status 200", answer{body: apiErrorBody(899008)}, pipeline.Permanent, pipeline.Permanent, classUnauthorized, "JMPUB_APP_KEY"},
+		{"error with status 200", answer{body: apiErrorBody(899008)}, pipeline.Permanent, ok, classUnauthorized, "JMPUB_APP_KEY"},
 		{"no such user", answer{status: 400, body: apiErrorBody(899002)}, pipeline.Drop, pipeline.Restart, classRefused, ""},
 		{"no such user, as an array", answer{status: 404, body: `[{"error":{"code":899002,"message":"m"}}]`}, pipeline.Drop, pipeline.Restart, classRefused, ""},
 		{"no such group", answer{status: 403, body: apiErrorBody(899006)}, pipeline.Drop, pipeline.Restart, classRefused, ""},
@@ -72,7 +72,7 @@ func TestEveryErrorHasItsClass(t *testing.T) {
 		{"connection closed", answer{abort: true}, ok, ok, classNetwork, ""},
 		{"connection closed midway", answer{body: `{"total":1,"messa`, abort: true}, ok, ok, classNetwork, ""},
 		{"unknown encoding", answer{body: "x", header: map[string]string{"Content-Encoding": "br"}}, ok, ok, classNetwork, ""},
-		{"no gzip", answer{body: "{}", header: map[string]string{"Content-Encoding": "gzip"}}, ok, ok, classNetwork, ""},
+		{"broken gzip", answer{body: "\x1f\x8b{}", header: map[string]string{"Content-Encoding": "gzip"}}, ok, ok, classNetwork, ""},
 		{"empty gzip", answer{header: map[string]string{"Content-Encoding": "gzip"}}, ok, ok, classNetwork, ""},
 		{"too slow", answer{body: pageJSON(0, ""), after: 70 * time.Second}, ok, ok, classNetwork, ""},
 	} {

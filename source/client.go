@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/secret"
@@ -28,6 +29,12 @@ type Client struct {
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
 	zone    zoneProof
+	// deviations are those that were told of.
+	deviations sync.Map
+	// answered has the services that have answered a request as they should.
+	answered sync.Map
+	// futile counts the shortest windows in a row whose cursors led to nothing while rows were missing.
+	futile atomic.Int32
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
 	dateless, listing sync.Once
 
@@ -135,12 +142,15 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 	return now, nil
 }
 
-// Total is how many rows the API says a window holds: one request, for a single row. The window is at most
-// 7 days less a second long and lies within the history.
+// Total is how many rows the API says a window holds: one request, for a single row. It is -1 of an API that states no totals, if there
+// are rows. The window is at most 7 days less a second long and lies within the history.
 func (c *Client) Total(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
 	r := c.windowRequest(s, w, 1, "ask for the total of "+s.String()+" "+w.String())
 	if _, err := c.ask(ctx, r); err != nil {
 		return 0, err
+	}
+	if r.page.total < 0 && len(r.page.rows) > 0 {
+		return -1, nil
 	}
 	return max(r.page.total, int64(len(r.page.rows))), nil
 }

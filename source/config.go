@@ -35,6 +35,9 @@ type Config struct {
 	PageSize int
 	// Poll is the least time between two windows of a stream at the head.
 	Poll time.Duration
+	// GiveUp is for how long a request is tried again to which somebody other than the API answers, once the API has answered; 0
+	// gives up at once.
+	GiveUp time.Duration
 	// Settle is how far behind the server's clock a window ends at least.
 	Settle time.Duration
 	// Overlap is how far a window reaches back before its position, in whole seconds.
@@ -61,6 +64,7 @@ const (
 	minPoll         = 100 * time.Millisecond
 	minOverlap      = time.Second
 	longestSetting  = time.Hour // For times that are seconds in practice; more is a slip of the unit.
+	longestGiveUp   = 30 * 24 * time.Hour
 	// requestTimeout bounds one request with its whole reply.
 	requestTimeout = 60 * time.Second
 	// maxBody bounds a reply in bytes, decompressed.
@@ -93,6 +97,7 @@ func (c *Config) Validate() error {
 	check(c.PageSize >= 1 && c.PageSize <= maxPageSize,
 		"JMPUB_API_PAGE_SIZE: %d is not between 1 and %d", c.PageSize, maxPageSize)
 	within("JMPUB_POLL", c.Poll, minPoll)
+	check(c.GiveUp >= 0 && c.GiveUp <= longestGiveUp, "JMPUB_API_GIVE_UP: %s is not between 0s and %s", c.GiveUp, longestGiveUp)
 	within("JMPUB_SETTLE", c.Settle, 0)
 	check(c.Overlap >= minOverlap && c.Overlap <= longestSetting && c.Overlap%time.Second == 0,
 		"JMPUB_OVERLAP: %s is not a number of whole seconds from %s to %s: the API's bounds have whole seconds, so less "+

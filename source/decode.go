@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
 )
@@ -14,13 +15,28 @@ type reply struct {
 	total, count int64
 	cursor       string
 	rows         [][]byte
+	// known tells that it has a member that pages have.
+	known bool
+	// deviations are in what it is not as documented, although it has one meaning.
+	deviations []string
 }
+
+// The deviations.
+const (
+	deviatesMessages = "an empty page without messages"
+	deviatesNumber   = "a number in another form"
+	deviatesCount    = "a count that is not that of the messages"
+	deviatesTotal    = "a page without total"
+	deviatesBOM      = "a byte order mark"
+	deviatesStatus   = "status 204 for an empty page"
+	deviatesEncoding = "a Content-Encoding that is not that of the body"
+)
 
 var (
 	errNoMessages   = errors.New("there is no messages")
-	errNoTotal      = errors.New("there is no total")
 	errNoStatistics = errors.New("there are no statistics")
 	errNoEntries    = errors.New("there is no list")
+	errCount        = errors.New("the count is not that of the messages")
 )
 
 // isAbsent reports whether a reply lacks what was asked for; it may be an error whose status is wrong.
@@ -40,18 +56,20 @@ func decodePage(body []byte) (reply, error) {
 	}
 	d.End()
 	page := d.page
+	page.known = len(d.seen) > 0
 	switch {
 	case d.damage != nil:
 		return page, d.damage
 	case d.Err() != nil:
 		return page, d.Err()
-	case !d.seen["messages"]:
+	case page.rows == nil && page.total != 0:
 		return page, errNoMessages
 	case page.count >= 0 && page.count != int64(len(page.rows)):
-		return page, fmt.Errorf("count is %d, but there are %d messages", page.count, len(page.rows))
-	default:
-		return page, nil
+		return page, fmt.Errorf("%w: count is %d, but there are %d", errCount, page.count, len(page.rows))
+	case !d.seen["messages"]:
+		page.deviations = append(page.deviations, deviatesMessages)
 	}
+	return page, nil
 }
 
 // pageDecoder takes a page apart.
@@ -67,7 +85,7 @@ type pageDecoder struct {
 // check holds a page against what was asked for. Only a window's first page has to state the total.
 func (p *reply) check(first bool, pageSize int) error {
 	if p.total < 0 && first {
-		return errNoTotal
+		p.deviations = append(p.deviations, deviatesTotal)
 	}
 	if len(p.rows) > pageSize {
 		return fmt.Errorf("%d messages came, at most %d were asked for", len(p.rows), pageSize)
@@ -83,9 +101,9 @@ func (d *pageDecoder) readMember() {
 	}
 	switch name {
 	case "total":
-		d.page.total = readNumber(d.Reader, name)
+		d.page.total = d.readNumber(name)
 	case "count":
-		d.page.count = readNumber(d.Reader, name)
+		d.page.count = d.readNumber(name)
 	case "cursor":
 		d.page.cursor = readCursor(d.Reader)
 	case "messages":
@@ -97,15 +115,35 @@ func (d *pageDecoder) readMember() {
 	d.seen[name] = true
 }
 
-// readNumber reads a number of rows; -1 where there is none.
-func readNumber(r *rawjson.Reader, name string) int64 {
-	value := r.Value()
-	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil || n < 0 {
-		r.Fail(fmt.Errorf("%s is %s, not a number of rows", name, printable(string(value))))
-		return -1
+// readNumber reads a number of rows, and notes another form than that of digits.
+func (d *pageDecoder) readNumber(name string) int64 {
+	n, plain := readNumber(d.Reader, name)
+	if !plain {
+		d.page.deviations = append(d.page.deviations, deviatesNumber)
 	}
 	return n
+}
+
+// readNumber reads a number of rows, also one in quotes or with a fraction of zero; plain tells that it is neither. It is -1 where there
+// is none, or null.
+func readNumber(r *rawjson.Reader, name string) (n int64, plain bool) {
+	value := string(r.Value())
+	if value == "null" {
+		return -1, true
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if plain = err == nil; !plain {
+		unquoted := strings.TrimSuffix(strings.TrimPrefix(value, `"`), `"`)
+		digits, fraction, _ := strings.Cut(unquoted, ".")
+		if n, err = strconv.ParseInt(digits, 10, 64); strings.Trim(fraction, "0") != "" {
+			err = strconv.ErrSyntax
+		}
+	}
+	if err != nil || n < 0 {
+		r.Fail(fmt.Errorf("%s is %s, not a number of rows", name, printable(value)))
+		return -1, plain
+	}
+	return n, plain
 }
 
 // readCursor reads a cursor; null is none.
@@ -136,11 +174,19 @@ func (e *rowError) Error() string {
 // Unwrap gives the cause.
 func (e *rowError) Unwrap() error { return e.err }
 
-// readRows cuts out the rows; null is no rows.
+// readRows cuts out the rows; null is no rows, and so is an object without members.
 func (d *pageDecoder) readRows() {
-	if d.Kind() == 'n' {
+	switch d.Kind() {
+	case 'n':
 		d.Skip()
 		return
+	case '{':
+		for d.Enter('{'); d.Member(); {
+			d.Fail(errors.New("messages is an object, not an array"))
+		}
+		d.page.deviations = append(d.page.deviations, deviatesMessages)
+		return
+	default:
 	}
 	rows := make([][]byte, 0, min(max(d.page.count, 0), maxPageSize))
 	for d.Enter('['); d.Element(); {

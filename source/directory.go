@@ -124,7 +124,7 @@ func (l *lister) page(ctx context.Context, start int) (listPage, error) {
 	r := &extraRequest{
 		call: call{
 			op:     fmt.Sprintf("list %s from %d on", l.kind, start),
-			stream: pipeline.Stream{Kind: l.kind, Name: "*"}, endpoint: l.client.lists, path: path,
+			stream: pipeline.Stream{Kind: l.kind, Name: "*"}, endpoint: l.client.lists, path: path, service: path,
 			query:    "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(listCount),
 			handicap: extraHandicap,
 		},
@@ -147,7 +147,7 @@ func decodeList(body []byte, member, name string) (listPage, error) {
 	for r.Enter('{'); r.Member(); {
 		switch string(r.Name()) {
 		case "total":
-			page.total = readNumber(r, "total")
+			page.total, _ = readNumber(r, "total")
 		case member:
 			found = true
 			page.names = readEntries(r, name)

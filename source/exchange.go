@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -92,6 +93,8 @@ type failure struct {
 	refused bool
 	// denied is set when the API knows of no such credentials.
 	denied bool
+	// gateway is set when what came may be of somebody other than the API: a gateway, a proxy.
+	gateway bool
 }
 
 // try sends a request once and reports it to the observer, unless ctx has cut the exchange off.
@@ -101,15 +104,31 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	started := time.Now()
 	arrived, failed := c.exchange(ctx, r)
 	if failed == nil {
-		c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: classOK, Took: time.Since(started)})
+		c.answered.Store(call.service, true)
+		c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: c.noteDeviations(call), Took: time.Since(started)})
 		return arrived, nil
 	}
 	if ctx.Err() != nil {
 		return arrival{}, ctx.Err()
 	}
+	c.tolerate(call, failed)
 	r.judge(failed)
 	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: failed.class, Took: time.Since(started)})
 	return arrival{}, failed.fault
+}
+
+// noteDeviations tells once of each way in which replies are not as documented, and returns the class of the exchange.
+func (c *Client) noteDeviations(call *call) string {
+	for _, deviation := range call.deviations {
+		if _, before := c.deviations.LoadOrStore(deviation, true); !before {
+			c.cfg.Warn("a reply of the API is not as documented; such replies are taken for what they mean",
+				slog.String("deviation", deviation), slog.String("op", call.op))
+		}
+	}
+	if len(call.deviations) > 0 {
+		return classDeviating
+	}
+	return classOK
 }
 
 // exchange does one exchange.
@@ -126,17 +145,21 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 	sent := time.Now()
 	res, err := c.cfg.Transport.RoundTrip(req) // Not a client, which follows redirects: the credentials would go with it.
 	if err != nil {
-		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork}
+		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork, gateway: true}
 	}
 	received := time.Now()
+	call.deviations = nil
 	defer func() {
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // A drained connection can be used again.
 		_ = res.Body.Close()
 	}()
-	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve))
+	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve, c.serverNow(res.Header)))
+	if res.StatusCode == http.StatusNoContent && r.takeNothing() {
+		return arrival{received: received, date: c.observeDate(call, res.Header, sent, received)}, nil
+	}
 	if res.StatusCode != http.StatusOK {
 		var body []byte
-		if plain, readErr := decompressed(res); readErr == nil { // What can be read of it is enough: the status says the most.
+		if plain, readErr := call.decompressed(res); readErr == nil { // What can be read of it is enough: the status says the most.
 			body, _ = io.ReadAll(io.LimitReader(plain, maxErrorBody))
 		}
 		failed := c.statusFailure(call, res, body)
@@ -145,9 +168,13 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 		}
 		return arrival{}, failed
 	}
-	body, err := c.readBody(res, call.sizeHint)
+	body, err := c.readBody(res, call)
 	if err != nil {
 		return arrival{}, &failure{fault: bodyFault(call, causeOf(ctx, err)), class: classNetwork}
+	}
+	if text, marked := bytes.CutPrefix(body, []byte("\ufeff")); marked {
+		body = text
+		call.deviations = append(call.deviations, deviatesBOM)
 	}
 	if err := r.decode(body); err != nil {
 		return arrival{}, c.malformedFailure(call, res, body, err)
@@ -172,6 +199,15 @@ func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time
 	return date
 }
 
+// serverNow is a reply's Date, against which its own times are held; the API's clock where it has none.
+func (c *Client) serverNow(h http.Header) time.Time {
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now, _ = c.clock.now()
+	}
+	return now
+}
+
 // causeOf is the reason why ctx ended, if that is what err is about: transports differ in what they say.
 func causeOf(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -187,11 +223,12 @@ var errTooLarge = errors.New("the reply is too large")
 const maxErrorBody = 64 << 10
 
 // readBody takes in a page's body, decompressed, up to the limit. Each has memory of its own, because rows point into it.
-func (c *Client) readBody(res *http.Response, size int) ([]byte, error) {
+func (c *Client) readBody(res *http.Response, call *call) ([]byte, error) {
+	size := call.sizeHint
 	if res.Header.Get("Content-Encoding") == "" {
 		size = max(size, int(min(res.ContentLength, c.maxBody)))
 	}
-	plain, err := decompressed(res)
+	plain, err := call.decompressed(res)
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
@@ -206,20 +243,30 @@ func (c *Client) readBody(res *http.Response, size int) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// decompressed reads a reply's body as it was before it was compressed for the way.
-func decompressed(res *http.Response) (io.Reader, error) {
-	switch encoding := strings.ToLower(res.Header.Get("Content-Encoding")); encoding {
-	case "", "identity":
-		return res.Body, nil
-	case "gzip", "x-gzip":
-		plain, err := gzip.NewReader(res.Body)
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF // An empty body is no gzip.
-		}
+// decompressed reads a reply's body as it was before it was compressed for the way. What its header says of that may be wrong.
+func (c *call) decompressed(res *http.Response) (io.Reader, error) {
+	body := bufio.NewReader(res.Body)
+	begin, peekErr := body.Peek(2)
+	zipped := bytes.Equal(begin, []byte{0x1f, 0x8b})
+	encoding := strings.ToLower(res.Header.Get("Content-Encoding"))
+	saysPlain, saysZipped := encoding == "" || encoding == "identity", encoding == "gzip" || encoding == "x-gzip"
+	if len(begin) > 0 && (zipped && !saysZipped || !zipped && !saysPlain) {
+		c.deviations = append(c.deviations, deviatesEncoding)
+	}
+	switch {
+	case zipped:
+		plain, err := gzip.NewReader(body)
 		if err != nil {
 			return nil, fmt.Errorf("decompress: %w", err)
 		}
 		return plain, nil
+	case saysZipped && len(begin) == 0:
+		if errors.Is(peekErr, io.EOF) {
+			peekErr = io.ErrUnexpectedEOF // An empty body is no gzip.
+		}
+		return nil, fmt.Errorf("decompress: %w", peekErr)
+	case saysPlain, saysZipped, bytes.HasPrefix(begin, []byte("{")), bytes.HasPrefix(begin, []byte("[")):
+		return body, nil
 	default:
 		return nil, fmt.Errorf("the reply is encoded as %s, which was not asked for", printable(encoding))
 	}

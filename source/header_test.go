@@ -20,7 +20,19 @@ func TestRetryAfter(t *testing.T) {
 		{"date", http.Header{"Retry-After": {"Tue, 24 Nov 2026 10:00:41 GMT"}}, 41 * time.Second},
 		{"date of the past", http.Header{"Retry-After": {"Tue, 24 Nov 2026 09:00:00 GMT"}}, 0},
 		{"both", http.Header{"X-Rate-Limit-Reset": {"3"}, "Retry-After": {"5"}}, 5 * time.Second},
-		{"unix time", http.Header{"X-Rate-Limit-Reset": {"1795514400"}}, maxPause},
+		{"unix time", http.Header{"X-Rate-Limit-Reset": {"1795514437"}}, 37 * time.Second},
+		{"unix time with a fraction", http.Header{"X-Rate-Limit-Reset": {"1795514437.5"}}, 37500 * time.Millisecond},
+		{"unix time in milliseconds", http.Header{"X-Rate-Limit-Reset": {"1795514437500"}}, 37500 * time.Millisecond},
+		{"unix time in nanoseconds", http.Header{"X-Rate-Limit-Reset": {"1795514437500000000"}}, 37500 * time.Millisecond},
+		{"unix time of the past", http.Header{"X-Rate-Limit-Reset": {"1795514399"}}, 0},
+		{"unix time to retry at", http.Header{"Retry-After": {"1795514437"}}, 37 * time.Second},
+		{"milliseconds to retry at", http.Header{"Retry-After": {"1795514437000"}}, 37 * time.Second},
+		{"date of the reset", http.Header{"X-Rate-Limit-Reset": {"Tue, 24 Nov 2026 10:00:41 GMT"}}, 41 * time.Second},
+		{"reset in RFC 3339", http.Header{"X-Rate-Limit-Reset": {"2026-11-24T18:00:41+08:00"}}, 41 * time.Second},
+		{"reset of another clock", http.Header{"X-Rate-Limit-Reset": {"1795543200"}}, 0},
+		{"reset in milliseconds", http.Header{"X-Rate-Limit-Reset": {"37000"}}, 37 * time.Second},
+		{"reset without end", http.Header{"X-Rate-Limit-Reset": {"Inf"}}, 0},
+		{"more than an hour", http.Header{"Retry-After": {"7200"}}, maxPause},
 		{"far date", http.Header{"Retry-After": {"Wed, 24 Nov 2100 10:00:41 GMT"}}, maxPause},
 		{"negative", http.Header{"Retry-After": {"-1"}}, 0},
 		{"no number", http.Header{"Retry-After": {"NaN"}, "X-Rate-Limit-Reset": {"soon"}}, 0},
@@ -32,6 +44,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestExhausted(t *testing.T) {
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	for _, test := range []struct {
 		name string
 		h    http.Header
@@ -44,8 +57,9 @@ func TestExhausted(t *testing.T) {
 		{"no reset", http.Header{"X-Rate-Limit-Remaining": {"0"}}, 0},
 		{"no number", http.Header{"X-Rate-Limit-Remaining": {"none"}, "X-Rate-Limit-Reset": {"9"}}, 0},
 		{"reset alone", http.Header{"X-Rate-Limit-Reset": {"9"}}, 0},
+		{"unix time", http.Header{"X-Rate-Limit-Remaining": {"0"}, "X-Rate-Limit-Reset": {"1795514409"}}, 9 * time.Second},
 	} {
-		if got := exhausted(test.h, 0); got != test.want {
+		if got := exhausted(test.h, 0, now); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
@@ -69,7 +83,8 @@ func FuzzRateHeaders(f *testing.F) {
 	f.Add("-1", "Inf")
 	f.Fuzz(func(t *testing.T, remaining, reset string) {
 		h := http.Header{"X-Rate-Limit-Remaining": {remaining}, "X-Rate-Limit-Reset": {reset}}
-		if got := exhausted(h, 0); got < 0 || got > maxPause {
+		now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+		if got := exhausted(h, 0, now); got < 0 || got > maxPause {
 			t.Errorf("exhausted(%q, %q) = %v", remaining, reset, got)
 		}
 	})
@@ -91,7 +106,7 @@ func TestReserveIsLeftToOthers(t *testing.T) {
 		for _, name := range []string{"X-Rate-Limit-Limit", "X-Rate-Limit-Quota"} {
 			h := http.Header{"X-Rate-Limit-Remaining": {test.remaining}, "X-Rate-Limit-Reset": {"30"}}
 			h.Set(name, test.limit)
-			if got := exhausted(h, test.reserve); got != test.want {
+			if got := exhausted(h, test.reserve, time.Now()); got != test.want {
 				t.Errorf("%v with a reserve of %v: %v, want %v", h, test.reserve, got, test.want)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"time"
 
@@ -12,48 +13,59 @@ import (
 
 // Open asks for the window's first page; see [pipeline.Source].
 func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-	p := &pages{client: c, stream: s, window: w, seen: make(map[string]struct{})}
+	p := &pages{client: c, stream: s, window: w, total: -1, seen: make(map[uint64]struct{}), hash: maphash.MakeSeed()}
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	page := r.page
-	if c.planner.tooDense(w, page.total) {
-		return nil, &pipeline.Fault{
-			Class: pipeline.Restart, Op: r.op, Span: c.suggest(s, w, page.total),
-			Err: fmt.Errorf("%d rows are too many for one window", page.total),
-		}
+	if c.planner.tooDense(w, r.page.total) {
+		return nil, p.tooDense(r.page.total)
 	}
-	if err := p.accept(page, arrived); err != nil {
+	if err := p.accept(r.page, arrived); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// pages are the replies of one window.
+// pages are the replies of one window. They go on while there is a cursor and rows are missing or new ones come. What is new is
+// judged by the rows and not by the cursor, which may be the same for all pages of a window.
 type pages struct {
 	client   *Client
 	stream   pipeline.Stream
 	window   pipeline.Window
 	requests int
-	// ready is a page that came and was not given out yet.
+	// ready is a page that came and was not given out yet; came counts the replies.
 	ready *pipeline.Page
-	given int
-	// rows is what came so far; total is what the last page that stated it said.
-	rows, total int64
+	came  int
+	// seen are hashes of the rows that came so far; idle counts the replies in a row that brought no other ones.
+	seen map[uint64]struct{}
+	hash maphash.Seed
+	idle int
+	// total is what the last page that stated it said, -1 if none did.
+	total int64
 	// bytes is the size of the last page.
 	bytes int
 	// cursor leads to the next page until expires; empty after the last one.
 	cursor  string
 	expires time.Time
-	seen    map[string]struct{}
 }
 
+const (
+	// mostIdle is how many replies in a row may bring nothing new beside a cursor.
+	mostIdle = 8
+	// mostPages bounds the replies of a window, whatever they say.
+	mostPages = 100_000
+	// futileWindows is after how many of the shortest windows in a row whose cursors led to nothing shorter ones are not asked for:
+	// the total is wrong, and not the way of asking.
+	futileWindows = 10
+)
+
 var (
-	errCursorTwice = errors.New("the same cursor came twice")
-	errEndless     = errors.New("far more rows came than were announced")
-	errUnsettled   = errors.New("by the API's clock the window had not settled when it was asked for")
+	errIdle      = fmt.Errorf("%d replies in a row brought no new rows, although there is a cursor", mostIdle)
+	errEndless   = errors.New("far more rows came than were announced")
+	errUnsettled = errors.New("by the API's clock the window had not settled when it was asked for")
+	errUnchecked = errors.New("a page was asked for twice, and there is no total that would show whether one was passed over")
 )
 
 func (p *pages) op(page int) string {
@@ -61,7 +73,7 @@ func (p *pages) op(page int) string {
 }
 
 func (p *pages) restart(err error) error {
-	return &pipeline.Fault{Class: pipeline.Restart, Op: p.op(p.given + 1), Err: err}
+	return &pipeline.Fault{Class: pipeline.Restart, Op: p.op(p.came + 1), Err: err}
 }
 
 // ask sends a request for a page of this window, and holds the reply's clock against the window: rows of its last seconds
@@ -83,32 +95,87 @@ func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	return arrived, nil
 }
 
-// accept makes a reply the next page to give out.
+// accept takes in a reply, and makes it the next page to give out unless it is an empty one behind the first.
 func (p *pages) accept(page reply, arrived arrival) error {
-	if page.total >= 0 {
-		p.total = page.total
-	}
-	p.rows += int64(len(page.rows))
+	p.came++
 	p.bytes = arrived.bytes
-	p.ready = &pipeline.Page{
-		Rows: page.rows, Total: p.total,
-		Span: p.client.suggest(p.stream, p.window, p.total),
-	}
-	if p.cursor = page.cursor; len(page.rows) == 0 {
-		p.cursor = "" // Some servers give a cursor with the last rows, and others with none.
-	}
-	if p.cursor == "" {
-		return nil
-	}
-	if _, twice := p.seen[p.cursor]; twice {
-		return p.restart(errCursorTwice)
-	}
-	// A total may be wrong, and rows may come twice, but a chain of cursors must end.
-	if p.rows > 2*p.total+int64(targetPages*maxPageSize) {
-		return p.restart(errEndless)
-	}
-	p.seen[p.cursor] = struct{}{}
+	p.cursor = page.cursor
 	p.expires = arrived.received.Add(cursorLife - cursorMargin)
+	before := p.rows()
+	p.note(page.rows)
+	if p.idle++; p.rows() > before {
+		p.idle = 0
+	}
+	if first := p.came == 1; first || len(page.rows) > 0 {
+		// An empty page says nothing of the window: behind the last one, its total may well be 0.
+		if page.total >= 0 || first {
+			p.total = page.total
+		}
+		p.ready = &pipeline.Page{
+			Rows: page.rows, Total: p.total, Span: p.client.suggest(p.stream, p.window, p.estimate()),
+		}
+	}
+	complete := p.total >= 0 && p.rows() >= p.total
+	switch {
+	case p.cursor == "":
+	case complete && p.idle > 0:
+		p.cursor = "" // Some servers give a cursor with the last rows, and others with none.
+	case p.total < 0 && p.client.planner.tooDense(p.window, p.rows()):
+		return p.tooDense(p.rows())
+	case p.idle >= mostIdle && p.total < 0:
+		p.cursor = "" // Nothing says that there is more.
+	case p.idle >= mostIdle:
+		return p.giveUp(errIdle)
+	case p.came >= mostPages || p.total >= 0 && p.rows() > 2*p.total+int64(targetPages*maxPageSize):
+		return p.giveUp(errEndless)
+	}
+	if complete {
+		p.client.futile.Store(0)
+	}
+	return nil
+}
+
+// rows is how many different rows came.
+func (p *pages) rows() int64 { return int64(len(p.seen)) }
+
+// note takes in the rows of a page.
+func (p *pages) note(rows [][]byte) {
+	for _, row := range rows {
+		p.seen[maphash.Bytes(p.hash, row)] = struct{}{}
+	}
+}
+
+// estimate is how many rows the window has, as far as is known. Where no total is stated and a cursor shows that there are more, its
+// length is taken to suit.
+func (p *pages) estimate() int64 {
+	switch {
+	case p.total >= 0:
+		return p.total
+	case p.cursor != "":
+		return max(p.rows(), p.client.planner.target)
+	default:
+		return p.rows()
+	}
+}
+
+func (p *pages) tooDense(rows int64) error {
+	return &pipeline.Fault{
+		Class: pipeline.Restart, Op: p.op(max(1, p.came)), Span: p.client.suggest(p.stream, p.window, rows),
+		Err: fmt.Errorf("%d rows are too many for one window", rows),
+	}
+}
+
+// giveUp asks for a shorter window where cursors lead on without an end. Where there is none, the cursor is given up, and whoever
+// holds the rows against the total decides.
+func (p *pages) giveUp(err error) error {
+	span := p.client.planner.half(p.window, p.rows(), max(p.total, p.rows()+1))
+	if span > 0 && p.client.futile.Load() < futileWindows {
+		return &pipeline.Fault{Class: pipeline.Restart, Op: p.op(p.came), Err: err, Span: span}
+	}
+	if span == 0 {
+		p.client.futile.Add(1)
+	}
+	p.cursor = ""
 	return nil
 }
 
@@ -122,7 +189,7 @@ const (
 
 // Next gives the pages one after another; see [pipeline.Pages].
 func (p *pages) Next(ctx context.Context) (pipeline.Page, error) {
-	if p.ready == nil {
+	for p.ready == nil {
 		if p.cursor == "" {
 			return pipeline.Page{}, io.EOF
 		}
@@ -132,7 +199,6 @@ func (p *pages) Next(ctx context.Context) (pipeline.Page, error) {
 	}
 	page := *p.ready
 	p.ready = nil
-	p.given++
 	return page, nil
 }
 
@@ -141,22 +207,19 @@ func (p *pages) follow(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	op := p.op(p.given + 1)
+	op := p.op(p.came + 1)
 	if !time.Now().Before(p.expires) {
 		return p.shorten(cursorExpired(op, nil))
 	}
-	r := p.client.nextPage(p.stream, p.cursor, p.expires, op)
+	r := p.client.nextPage(p.stream, p.cursor, p.expires, p.total >= 0, op)
 	arrived, err := p.ask(ctx, r)
 	if err != nil {
 		return p.shorten(err)
 	}
-	page := r.page
-	if len(page.rows) == 0 {
-		// A page behind the last one ends the window and says nothing of it: its total may well be 0.
-		p.cursor = ""
-		return io.EOF
+	if r.tries > 1 && p.total < 0 {
+		return p.shorten(p.restart(errUnchecked))
 	}
-	return p.accept(page, arrived)
+	return p.accept(r.page, arrived)
 }
 
 // shorten makes a cursor's end also the end of the window's length: what could not be read to the end in the life of its
@@ -164,7 +227,11 @@ func (p *pages) follow(ctx context.Context) error {
 func (p *pages) shorten(err error) error {
 	fault, ok := errors.AsType[*pipeline.Fault](err)
 	if ok && fault.Class == pipeline.Restart && !errors.Is(err, errUnsettled) {
-		fault.Span = p.client.planner.half(p.window, p.rows, p.total)
+		total := p.total
+		if total < 0 { // The cursor says that there is more.
+			total = p.rows() + 1
+		}
+		fault.Span = p.client.planner.half(p.window, p.rows(), total)
 	}
 	return err
 }

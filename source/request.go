@@ -22,6 +22,8 @@ type request interface {
 	common() *call
 	// decode reads a reply of status 200 and keeps what it says.
 	decode(body []byte) error
+	// takeNothing takes in a reply of status 204, if it means something.
+	takeNothing() bool
 	// judge says what a failure means for what the request is for, by changing it.
 	judge(f *failure)
 }
@@ -41,8 +43,14 @@ type call struct {
 	begin time.Time
 	// sizeHint is about how large the reply will be, where that is known.
 	sizeHint int
-	// tries counts how often it was sent.
-	tries int
+	// tries counts how often it was sent, denials how often the API refused its credentials.
+	tries, denials int
+	// deviations are in what its last reply was not as documented.
+	deviations []string
+	// gatewaySince is when somebody other than the API answered it first.
+	gatewaySince time.Time
+	// service is what the API may answer or refuse apart from the rest: each list and each kind of statistics; empty is the messages.
+	service string
 }
 
 func (c *call) common() *call { return c }
@@ -81,13 +89,16 @@ func (e *endpoint) networkHint() string {
 type pageRequest struct {
 	call
 
-	// first is set where the reply has to state the total.
-	first    bool
-	pageSize int
-	page     reply
+	// first is set where the reply has to state the total, checked where another one has.
+	first, checked bool
+	// asked is how many rows it asks for, pageSize how many may come.
+	asked, pageSize int
+	page            reply
 	// damage is a hash of the damaged rows of the last reply, damaged how many replies in a row had the same.
 	damage  uint64
 	damaged int
+	// contentless counts the replies that had no content.
+	contentless int
 }
 
 func (c *Client) rowsRequest(s pipeline.Stream, op, query string) *pageRequest {
@@ -97,7 +108,7 @@ func (c *Client) rowsRequest(s pipeline.Stream, op, query string) *pageRequest {
 	}
 	return &pageRequest{
 		call:     call{op: op, stream: s, endpoint: c.report, path: path(s), query: query, handicap: h},
-		pageSize: c.cfg.PageSize,
+		pageSize: c.cfg.PageSize, asked: c.cfg.PageSize,
 	}
 }
 
@@ -106,7 +117,7 @@ func (c *Client) windowRequest(s pipeline.Stream, w pipeline.Window, count int, 
 	r := c.rowsRequest(s, op, "count="+strconv.Itoa(count)+
 		"&begin_time="+escape(w.Begin.In(c.cfg.TimeZone).Format(timeForm))+
 		"&end_time="+escape(w.End.In(c.cfg.TimeZone).Format(timeForm)))
-	r.first = true
+	r.first, r.asked = true, count
 	return r
 }
 
@@ -121,9 +132,9 @@ func (c *Client) firstPage(s pipeline.Stream, w pipeline.Window, op string) *pag
 }
 
 // nextPage asks for the page behind a cursor, for as long as the cursor lives.
-func (c *Client) nextPage(s pipeline.Stream, cursor string, expires time.Time, op string) *pageRequest {
+func (c *Client) nextPage(s pipeline.Stream, cursor string, expires time.Time, checked bool, op string) *pageRequest {
 	r := c.rowsRequest(s, op, "cursor="+escape(cursor))
-	r.latest = expires
+	r.latest, r.checked = expires, checked
 	return r
 }
 
@@ -156,14 +167,37 @@ func cursorExpired(op string, cause error) *pipeline.Fault {
 // decode reads a page.
 func (r *pageRequest) decode(body []byte) error {
 	page, err := decodePage(body)
-	if err != nil && r.isDamagedAgain(body) {
+	switch {
+	case err == nil:
+	case errors.Is(err, errCount) && (page.count == int64(r.asked) || page.count == page.total):
+		page.deviations = append(page.deviations, deviatesCount)
+		err = nil
+	case errors.Is(err, errNoMessages) && r.checked && page.known && page.count <= 0:
+		// The total that is known shows whether rows are missing.
+		page.deviations = append(page.deviations, deviatesMessages)
+		err = nil
+	case r.isDamagedAgain(body):
 		page, err = decodeDamaged(body)
 	}
 	if err == nil {
 		err = page.check(r.first, r.pageSize)
 	}
 	r.page = page
+	r.deviations = append(r.deviations, page.deviations...)
 	return err
+}
+
+// takeNothing takes a reply without content for an empty page, and reports whether it may: behind a first page only where there is a
+// total that shows whether rows are missing, and only when the same came as often as damage has to.
+func (r *pageRequest) takeNothing() bool {
+	if r.contentless++; r.contentless <= damagedAfter || !r.first && !r.checked {
+		return false
+	}
+	if r.page = (reply{total: -1}); r.first {
+		r.page.total = 0
+	}
+	r.deviations = append(r.deviations, deviatesStatus)
+	return true
 }
 
 // damagedAfter is the number of replies to one request with the same damage after which a page is taken although rows in it
@@ -206,6 +240,8 @@ type extraRequest struct {
 const unknownAfter = 8
 
 func (r *extraRequest) decode(body []byte) error { return r.read(body) }
+
+func (*extraRequest) takeNothing() bool { return false }
 
 // judge turns an error that would end the run into one that ends what the request is for. Wrong credentials are everybody's.
 func (r *extraRequest) judge(f *failure) {

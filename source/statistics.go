@@ -38,6 +38,7 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 	d := statisticsDecoder{zone: c.cfg.TimeZone, first: first, asked: n}
 	r := &extraRequest{call: call{
 		op: "get " + s.String() + " of " + first.String(), stream: s, endpoint: c.report, path: "/statistic/" + s.Name,
+		service:  s.String(),
 		query:    "time_unit=" + strings.ToUpper(string(first.Unit)) + "&start=" + escape(first.String()) + "&duration=" + strconv.Itoa(n),
 		handicap: extraHandicap,
 	}}

@@ -123,7 +123,7 @@ func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.
 		switch {
 		case err != nil:
 			return nil, err
-		case total > 0:
+		case total != 0:
 			part.Begin = middle
 		default:
 			part.End = middle

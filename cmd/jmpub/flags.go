@@ -23,7 +23,9 @@ func configure(cmd *cobra.Command) (*settings.Config, *slog.Logger, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return cfg, view.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat), nil
+	log := view.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
+	view.TakeLibraryLogs(log)
+	return cfg, log, nil
 }
 
 // rangeFlags are the flags of commands that look at a range of time.

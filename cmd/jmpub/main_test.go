@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"io"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -277,6 +279,19 @@ func (r *startedRun) says(t *testing.T, words ...string) {
 func (r *startedRun) stop() int {
 	r.end()
 	return <-r.code
+}
+
+// TestGatewayAtTheStart expects exit code 1 of an answer that is not the API's own: the next start may find the API again.
+func TestGatewayAtTheStart(t *testing.T) {
+	good := working(t)
+	for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusUnauthorized, http.StatusFound} {
+		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		got := try(t, with(good, "JMPUB_API_URL", gateway.URL+"/v2"), "run")
+		gateway.Close()
+		if got.code != exitFailed || !strings.Contains(got.stderr, strconv.Itoa(status)) {
+			t.Errorf("status %d: exit code %d, %s", status, got.code, got.stderr)
+		}
+	}
 }
 
 func TestWrongUse(t *testing.T) {

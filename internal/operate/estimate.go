@@ -57,7 +57,7 @@ func estimate(
 			if err != nil {
 				return nil, err
 			}
-			one.Rows += total
+			one.Rows += max(0, total)
 			c.Asked++
 			weeks++
 		}

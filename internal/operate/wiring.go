@@ -168,8 +168,12 @@ func (w *wiring) runError(err error) error {
 	return startError(err)
 }
 
-// startError makes a mistake of the settings out of what waiting cannot change.
+// startError makes a mistake of the settings out of what waiting cannot change. An answer that is not the API's own may be another
+// one at the next start.
 func startError(err error) error {
+	if errors.Is(err, source.ErrGateway) {
+		return err
+	}
 	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {
 		return usage.Wrap(err)
 	}

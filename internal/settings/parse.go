@@ -40,6 +40,7 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 		BaseURL:  p.baseURL("JMPUB_API_URL", s.API.URL),
 		TimeZone: p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone),
 		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
+		GiveUp:   p.duration("JMPUB_API_GIVE_UP", s.API.GiveUp),
 		Poll:     p.duration("JMPUB_POLL", s.Poll),
 		Settle:   p.duration("JMPUB_SETTLE", s.Settle),
 		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),

@@ -34,6 +34,7 @@ type Settings struct {
 		Rate     string `split_words:"true" default:"600/m"`
 		PageSize string `split_words:"true" default:"1000"`
 		Parallel string `split_words:"true" default:"4"`
+		GiveUp   string `split_words:"true" default:"30m"`
 	}
 	// IM is the API that lists users, groups and chat rooms.
 	IM struct {

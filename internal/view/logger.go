@@ -1,9 +1,11 @@
 package view
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -24,4 +26,22 @@ func NewLogger(w io.Writer, level slog.Level, form string) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// TakeLibraryLogs sends what libraries write to the standard logger to log instead, where net/http, for one, would print rows that came
+// behind the end of a reply. What they quote is left out.
+func TakeLibraryLogs(log *slog.Logger) {
+	slog.SetLogLoggerLevel(slog.LevelWarn)
+	slog.SetDefault(slog.New(libraryLog{log.Handler()}))
+}
+
+// libraryLog passes on what libraries report, without content.
+type libraryLog struct{ slog.Handler }
+
+// Handle cuts a report off where it begins to quote.
+func (l libraryLog) Handle(ctx context.Context, r slog.Record) error {
+	report, _, _ := strings.Cut(r.Message, `"`)
+	own := slog.NewRecord(r.Time, r.Level, "a library reported something", r.PC)
+	own.AddAttrs(slog.String("report", report))
+	return l.Handler.Handle(ctx, own)
 }

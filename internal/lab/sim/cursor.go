@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"sync"
 )
 
 // cursor is where a page begins. It holds all that is needed, so the server keeps nothing; its signature is made with the
@@ -17,6 +18,10 @@ type cursor struct {
 	given  int64 // rows so far
 	after  position
 	issued int64 // unix milliseconds
+	// empty is how many empty pages come before it.
+	empty int
+	// scroll is its text where that stays the same.
+	scroll string
 }
 
 // signatureSize is the length of a cursor's signature in bytes; the first of it disguise the rest.
@@ -25,7 +30,7 @@ const signatureSize = 12
 func (c *cursor) numbers() []int64 {
 	return []int64{
 		int64(c.stream.kind), int64(c.stream.idx), c.lo, c.hi, c.seen, int64(c.count), c.total, c.given,
-		c.after.clock, c.after.sec, int64(c.after.i), c.issued,
+		c.after.clock, c.after.sec, int64(c.after.i), c.issued, int64(c.empty),
 	}
 }
 
@@ -81,10 +86,41 @@ func (s *Server) open(text string, which stream) (cursor, *apiError) {
 		return cursor{}, s.expired()
 	}
 	c.lo, c.hi, c.seen, c.count, c.total, c.given = v[2], v[3], v[4], int(v[5]), v[6], v[7]
-	c.after, c.issued = position{v[8], v[9], int(v[10])}, v[11]
+	c.after, c.issued, c.empty = position{v[8], v[9], int(v[10])}, v[11], int(v[12])
+	if s.ConstantCursor {
+		if next, ok := s.scrolls.get(text); ok {
+			c = next
+		}
+		c.scroll = text
+	}
 	if s.Now().UnixMilli()-c.issued > s.CursorTTL.Milliseconds() {
 		s.counters.count(func(t *Stats) { t.Expired++ })
 		return cursor{}, s.expired()
 	}
 	return c, nil
+}
+
+// scrolls are how far each constant cursor has moved on. Safe for concurrent use; the zero value is ready.
+type scrolls struct {
+	mu   sync.Mutex
+	next map[string]cursor
+}
+
+// maxScrolls bounds what is kept; when there are more, all are forgotten, and begin anew where they are asked for.
+const maxScrolls = 10_000
+
+func (s *scrolls) get(text string) (cursor, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.next[text]
+	return c, ok
+}
+
+func (s *scrolls) set(text string, next cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil || len(s.next) >= maxScrolls {
+		s.next = make(map[string]cursor)
+	}
+	s.next[text] = next
 }

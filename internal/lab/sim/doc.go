@@ -8,7 +8,8 @@
 //	outline -> bytes                          append
 //
 // A page is found from its cursor, which holds the window and the last row given, signed; so the server keeps nothing
-// between requests but counters and bounded memories of totals. [Server.Truth] lists what the history holds,
+// between requests but counters, bounded memories of totals, and the places of cursors that are to stay the same.
+// [Server.Truth] lists what the history holds,
 // independent of bounds, faults and late rows, so that any test can compare.
 //
 // Statistics are counted from the same history. Users, groups and rooms may come and go ([Options.ChurnEvery]); the lists of

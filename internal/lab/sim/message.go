@@ -46,16 +46,29 @@ func (s *Server) page(c *cursor, rows []meta) reply {
 	// One row more than the page has room for tells whether there is a next one. If the total tells it, there is no need to
 	// look through the rest of the window.
 	want := min(int64(c.count)+1, c.total-c.given)
+	if c.empty > 0 {
+		want = 0
+	}
 	rows = s.history.collect(slices.Grow(rows, c.count+1), &c.window, c.after, int(want))
 	more := len(rows) > c.count
 	rows = rows[:min(len(rows), c.count)]
 	page := reply{total: c.total, rows: rows}
-	if more || s.CursorAtEnd && len(rows) > 0 {
-		next := *c
-		next.given += int64(len(rows))
+	if !more && c.empty == 0 && !s.ConstantCursor && (!s.CursorAtEnd || len(rows) == 0) {
+		return page
+	}
+	next := *c
+	next.given += int64(len(rows))
+	if len(rows) > 0 {
 		next.after = rows[len(rows)-1].position(s.history)
-		next.issued = now
+	}
+	next.issued, next.empty = now, 0
+	if s.EmptyPages && more {
+		next.empty = 1
+	}
+	if page.cursor = c.scroll; c.scroll == "" {
 		page.cursor = s.text(&next)
+	} else {
+		s.scrolls.set(c.scroll, next)
 	}
 	return page
 }

@@ -63,6 +63,13 @@ type Unknowns struct {
 	Clock Clock
 	// CursorAtEnd gives a cursor with the last page too, also with an only one; asked for, it answers an empty page.
 	CursorAtEnd bool
+	// EmptyPages puts an empty page, with a cursor, before each page behind the first.
+	EmptyPages bool
+	// ConstantCursor gives all pages of a window the same cursor, and one with the last page too, as a scroll of Elasticsearch does: each
+	// request moves it on, also one whose reply gets lost.
+	ConstantCursor bool
+	// NoTotal leaves the total out.
+	NoTotal bool
 	// EmptyCursor writes "cursor":"" where there is none, instead of leaving it out.
 	EmptyCursor bool
 	// Late is the fraction of rows (0 to 1) that appear later than they were sent: between LateFrom and LateBy later, evenly

@@ -48,11 +48,14 @@ func (d *dice) shuffle(rows []meta) {
 
 // appendReply writes a page as the API does. count is the number of rows in it.
 func (s *Server) appendReply(dst []byte, p *reply) []byte {
-	dst = strconv.AppendInt(append(dst, `{"total":`...), p.total, 10)
-	if p.cursor != "" || s.EmptyCursor {
-		dst = append(append(append(dst, `,"cursor":"`...), p.cursor...), '"')
+	dst = append(dst, '{')
+	if !s.NoTotal {
+		dst = append(strconv.AppendInt(append(dst, `"total":`...), p.total, 10), ',')
 	}
-	dst = strconv.AppendInt(append(dst, `,"count":`...), int64(len(p.rows)), 10)
+	if p.cursor != "" || s.EmptyCursor {
+		dst = append(append(append(dst, `"cursor":"`...), p.cursor...), `",`...)
+	}
+	dst = strconv.AppendInt(append(dst, `"count":`...), int64(len(p.rows)), 10)
 	dst = append(dst, `,"messages":[`...)
 	for i := range p.rows {
 		if i > 0 {

@@ -16,6 +16,7 @@ type Server struct {
 	history  *history
 	quota    quota
 	counters *counters
+	scrolls  scrolls
 	scratch  sync.Pool // of *scratch
 	zippers  sync.Pool // of *gzip.Writer
 }

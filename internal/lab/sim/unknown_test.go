@@ -128,3 +128,34 @@ func TestZone(t *testing.T) {
 		t.Error("the same local times in two zones are one window")
 	}
 }
+
+// TestCursorsThatDoNotDoWhatOneExpects follows cursors that stay the same, and those that lead to empty pages, and finds every row.
+func TestCursorsThatDoNotDoWhatOneExpects(t *testing.T) {
+	t.Parallel()
+	begin, end := now.Add(-10*time.Minute), now.Add(-time.Minute)
+	for name, change := range map[string]func(*sim.Options){
+		"constant":              func(o *sim.Options) { o.ConstantCursor = true },
+		"empty pages":           func(o *sim.Options) { o.EmptyPages = true },
+		"constant, empty pages": func(o *sim.Options) { o.ConstantCursor, o.EmptyPages = true, true },
+	} {
+		s := newSim(t, func(o *sim.Options) { o.Rate = 1; change(o) })
+		var rows []string
+		cursors, empty := make(map[string]bool), 0
+		want := truth(s, begin, end.Add(999*time.Millisecond), "")
+		for query := window(s, begin, end, 100); query != "" && len(rows) < len(want); {
+			_, r := ask(t, s, "/v2/messages?"+query)
+			rows = append(rows, r.rows()...)
+			if len(r.Messages) == 0 {
+				empty++
+			}
+			query = r.next()
+			cursors[query] = true
+		}
+		if !slices.Equal(rows, want) {
+			t.Errorf("%s: %d rows, want %d", name, len(rows), len(want))
+		}
+		if (len(cursors) == 1) != s.ConstantCursor || (empty > 0) != s.EmptyPages {
+			t.Errorf("%s: %d cursors, %d empty pages", name, len(cursors), empty)
+		}
+	}
+}

@@ -73,6 +73,15 @@ func TestUnknowns(t *testing.T) {
 		{"sender's clock", func(o *sim.Options) { o.Clock = sim.SenderClock }},
 		{"sender's clock, bounds strict", func(o *sim.Options) { o.Clock, o.BeginStrict, o.EndStrict = sim.SenderClock, true, true }},
 		{"cursor with the last page", func(o *sim.Options) { o.CursorAtEnd = true }},
+		{"empty pages in between", func(o *sim.Options) { o.EmptyPages = true }},
+		{"one cursor for all pages", func(o *sim.Options) { o.ConstantCursor = true }},
+		{"one cursor, empty pages, lost replies", func(o *sim.Options) {
+			o.ConstantCursor, o.EmptyPages, o.Dropped, o.DroppedMidway, o.Truncated = true, true, 0.02, 0.02, 0.02
+		}},
+		{"no total", func(o *sim.Options) { o.NoTotal = true }},
+		{"no total, one cursor, lost replies", func(o *sim.Options) {
+			o.NoTotal, o.ConstantCursor, o.Dropped, o.DroppedMidway, o.Truncated = true, true, 0.01, 0.01, 0.01
+		}},
 		{"expired cursor is 404", func(o *sim.Options) { o.ExpiredStatus, o.ExpiredCode, o.ExpiredEarly = 404, 0, 0.05 }},
 		{"expired cursor is 410", func(o *sim.Options) { o.ExpiredStatus, o.ExpiredCode, o.ExpiredEarly = 410, 899003, 0.05 }},
 		{"old times are refused", func(o *sim.Options) { o.OldIsError = true }},

@@ -66,6 +66,7 @@ func unlike(dice Dice, o *sim.Options) {
 	rate := func(most float64) float64 { return most * dice.Float64() }
 	o.Seed, o.Rate, o.OddRows = dice.Uint64(), 20+rate(200), rate(0.05)
 	o.BeginStrict, o.EndStrict, o.EndMillis, o.CursorAtEnd, o.EmptyCursor = coin(), coin(), coin(), coin(), coin()
+	o.EmptyPages, o.ConstantCursor = coin(), coin()
 	o.OldIsError, o.QuotaHeader, o.NoRateHeaders, o.RetryAfter, o.Gzip = coin(), coin(), coin(), coin(), coin()
 	if dice.IntN(4) == 0 {
 		o.Clock, o.End = sim.SenderClock, time.Now() // A sender's clock that is slow makes a live row late.
