@@ -34,8 +34,8 @@ func Observers(all ...Observer) Observer {
 // Observation is something that happened: one of the types below.
 type Observation interface{ observation() }
 
-// RequestAnswered is an HTTP request to the API: its class ("ok", "deviating" for one that was taken although it is not as documented, "rate_limited", "server_error", "network", "unauthorized",
-// "refused", "malformed") and how long the reply took.
+// RequestAnswered is an HTTP request to the API: how long the reply took, and its class: "ok", "deviating" (taken although it is not
+// as documented), "rate_limited", "server_error", "network", "unauthorized", "refused" or "malformed".
 type RequestAnswered struct {
 	Stream Stream
 	Class  string
