@@ -123,6 +123,11 @@ func (p *Pipeline) load(ctx context.Context) error {
 			}
 		}
 	}
+	if p.cfg.Replay == "" {
+		if err := p.compare(ctx, loaded); err != nil {
+			return err
+		}
+	}
 	p.streams.load(loaded)
 	return nil
 }

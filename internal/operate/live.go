@@ -74,9 +74,13 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	}
 	c := l.wiring.pipelineConfig(client, out)
 	c.Members, c.Background = l.wiring.members(client), l.wiring.background(client, out)
+	c.Evidence = out.evidence
 	l.pipeline, err = pipeline.New(c)
 	return err
 }
+
+// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published. It is called before Run.
+func (l *Live) AcceptLostCheckpoints() { l.pipeline.AcceptLost() }
 
 // Close lets go of what is held.
 func (l *Live) Close() {

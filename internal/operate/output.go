@@ -20,6 +20,7 @@ type output struct {
 	claims   pipeline.Claims
 	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
+	evidence *checkpoint.Evidence
 	// transactionalID is empty where delivery is at least once.
 	transactionalID string
 	// kafka and files are the store, whichever it is.
@@ -77,6 +78,9 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
+	out.evidence = &checkpoint.Evidence{
+		Archive: out.archive, Coverage: out.coverage, Followed: w.cfg.Follows, AtLeastOnce: !w.cfg.ExactlyOnce(),
+	}
 	cfg := w.cfg.Sink
 	cfg.ReplayID = w.replay
 	if w.cfg.ExactlyOnce() { // A replay is a writer of its own.
@@ -144,15 +148,15 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 	}
 	routing := out.topics.Routing()
 	var read []string
-	if w.replay == "" { // A replay leaves the coverage as it is.
-		read = append(read, routing.Own(pipeline.TopicCoverage))
+	if w.replay == "" { // A replay leaves the coverage as it is, and its positions are held against nothing.
+		read = append(read, routing.Own(pipeline.TopicCoverage), routing.Own(pipeline.TopicWindows))
 	}
 	if out.kafka != nil {
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}
 	if len(w.cfg.Recheck) > 0 { // What was published is read back to find which rows came late.
 		read = append(read, routing.Events()...)
-		read = append(read, routing.Own(pipeline.TopicRejected), routing.Own(pipeline.TopicWindows))
+		read = append(read, routing.Own(pipeline.TopicRejected))
 	}
 	return startError(conn.CheckRead(ctx, read))
 }

@@ -65,15 +65,19 @@ func (w *wiring) positionsOf(out *output) *positions {
 	return &positions{appKey: w.cfg.Source.AppKey, kafka: out.kafka, files: out.files, dir: w.cfg.CheckpointDir}
 }
 
-// list reads all of them.
+// list reads all of them, but for those that are forgotten.
 func (p *positions) list(ctx context.Context) ([]pipeline.Checkpoint, error) {
+	all, err := p.readAll(ctx)
+	return slices.DeleteFunc(all, func(cp pipeline.Checkpoint) bool { return cp.Forgotten }), startError(err)
+}
+
+func (p *positions) readAll(ctx context.Context) ([]pipeline.Checkpoint, error) {
 	if p.kafka != nil {
-		all, err := p.kafka.All(ctx)
-		return all, startError(err)
+		return p.kafka.All(ctx)
 	}
 	live, err := p.files.Load(ctx)
 	if err != nil {
-		return nil, startError(err)
+		return nil, err
 	}
 	all := slices.Collect(maps.Values(live))
 	dirs, err := filepath.Glob(filepath.Join(p.dir, replayDir("*")))
@@ -87,7 +91,7 @@ func (p *positions) list(ctx context.Context) ([]pipeline.Checkpoint, error) {
 	slices.SortFunc(all, func(a, b pipeline.Checkpoint) int {
 		return cmp.Or(strings.Compare(a.Replay, b.Replay), strings.Compare(a.Stream.String(), b.Stream.String()))
 	})
-	return all, startError(err)
+	return all, err
 }
 
 // inReplay opens the files of a replay.
