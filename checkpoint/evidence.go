@@ -98,15 +98,15 @@ func (e *Evidence) gone(ctx context.Context, positions map[pipeline.Stream]pipel
 			return nil, err
 		}
 		err = e.Coverage.log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
-			s, err := pipeline.ParseStream(string(e.Archive.streamOf(r.Key)))
-			if _, known := positions[s]; err != nil || known || r.Value == nil || !e.Followed(s) {
+			s, other := pipeline.ParseStream(string(e.Archive.streamOf(r.Key)))
+			if _, known := positions[s]; other != nil || known || r.Value == nil || !e.Followed(s) {
 				return nil //nolint:nilerr // It is no stream of this app.
 			}
-			day, err := DecodeCoverage(r.Value, r.Where())
+			day, damage := DecodeCoverage(r.Value, r.Where())
 			if n := len(day.Read); n > 0 && day.Read[n-1].End.After(published[s]) {
 				published[s] = day.Read[n-1].End
 			}
-			return err
+			return damage
 		})
 		if err != nil {
 			return nil, err
