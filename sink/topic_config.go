@@ -55,7 +55,11 @@ func (t *Topics) readConfigs(ctx context.Context, found layout) error {
 	for _, name := range names {
 		resources = append(resources, kafkago.DescribeConfigRequestResource{
 			ResourceType: kafkago.ResourceTypeTopic, ResourceName: name,
-			ConfigNames: []string{"max.message.bytes", "cleanup.policy", "retention.ms"},
+			ConfigNames: []string{
+				"max.message.bytes", "cleanup.policy", "retention.ms",
+				// The last one stands for both of the others in releases before 4.0.
+				"message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "message.timestamp.difference.max.ms",
+			},
 		})
 	}
 	const op = "read the topics' configuration"
@@ -87,6 +91,7 @@ func (t *Topics) readConfigs(ctx context.Context, found layout) error {
 
 func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found layout) error {
 	known := found[r.ResourceName]
+	known.after = longest // A broker without the setting has no bound.
 	for _, entry := range r.ConfigEntries {
 		switch entry.ConfigName {
 		case "max.message.bytes":
@@ -94,8 +99,20 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 				known.maxBytes = n
 			}
 		case "retention.ms":
-			if n, err := strconv.ParseInt(entry.ConfigValue, 10, 64); err == nil {
-				known.retention = time.Duration(min(n, int64(1<<62/time.Millisecond))) * time.Millisecond
+			if d, ok := milliseconds(entry.ConfigValue); ok {
+				known.retention = d
+			}
+		case "message.timestamp.before.max.ms":
+			if d, ok := milliseconds(entry.ConfigValue); ok {
+				known.before = min(known.before, d)
+			}
+		case "message.timestamp.after.max.ms":
+			if d, ok := milliseconds(entry.ConfigValue); ok {
+				known.after = min(known.after, d)
+			}
+		case "message.timestamp.difference.max.ms":
+			if d, ok := milliseconds(entry.ConfigValue); ok {
+				known.before, known.after = min(known.before, d), min(known.after, d)
 			}
 		case "cleanup.policy":
 			if err := t.checkCleanup(r.ResourceName, entry.ConfigValue); err != nil {
@@ -105,6 +122,20 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 	}
 	found[r.ResourceName] = known
 	return nil
+}
+
+// milliseconds reads a setting, as long as a duration can be at most.
+func milliseconds(value string) (time.Duration, bool) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	return time.Duration(min(n, int64(longest/time.Millisecond))) * time.Millisecond, err == nil
+}
+
+// takes tells whether a record may have a time. A tenth of each bound is left to clocks that differ, and to the time that passes
+// until the record is written.
+func (t *topic) takes(at, now time.Time) bool {
+	const share = 10
+	d := at.Sub(now)
+	return d <= t.after-t.after/share && -d <= t.before-t.before/share
 }
 
 // checkCleanup refuses a topic that would lose what jmpub relies on, and warns of others that lose something.
