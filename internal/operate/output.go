@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -40,8 +41,12 @@ func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
 func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := kafka.Check(check, w.cfg.Kafka); err != nil {
+	partly, err := kafka.Check(check, w.cfg.Kafka)
+	if err != nil {
 		return nil, startError(err)
+	}
+	if partly != nil {
+		w.warn("some brokers cannot be reached", slog.Any("error", partly))
 	}
 	conn, err := kafka.Open(w.cfg.Kafka)
 	if err != nil {
