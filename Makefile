@@ -25,11 +25,12 @@ endtoend_race := TestWholeHistory|TestStreams|TestFileCheckpoints
 
 soak := ./internal/tests/soak
 protocol := TestProtocol|TestOnApacheKafka
-protocol_packages := ./checkpoint ./internal/tests/kafkatest $(endtoend)
+protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint
 kafka := $(protocol)|TestOnApicurioRegistry|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
-kafka_packages := $(protocol_packages) ./internal/registry ./internal/tests/security ./internal/tests/compat ./internal/tests/operator
+# The longest first: they are started in this order.
+kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages) ./internal/tests/security ./internal/registry
 
-.PHONY: help tools lint documents test race fuzz examples kafka oldest faults reliability soak
+.PHONY: help tools lint documents test race fuzz examples container kafka oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -67,6 +68,9 @@ fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 
 examples: ## the examples, each by itself and on Apache Kafka
 	examples/test.sh
+
+container: ## the container image, and the compose file with it
+	scripts/container.sh
 
 kafka: ## the protocol, the pipeline, registries, clients, security, rights and operators on Apache Kafka
 	scripts/kafka.sh '$(kafka)' $(kafka_packages) -- -p 2 -parallel 5 -timeout 25m

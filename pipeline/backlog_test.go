@@ -101,15 +101,10 @@ func TestLiveFirstIsLiveAtOnce(t *testing.T) {
 		begin := start.Add(-6 * time.Hour)
 		rows := fakes.RowsFrom(begin, 6*3600+600)
 		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
-		source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-			time.Sleep(time.Second) // The API's rate: a window a second, 360 of them.
-			return nil, nil
-		}
+		source.Latency = time.Second // The API's rate: a window a second, 360 of them.
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.LiveFirst, cfg.Parallel = true, 1
-		if err := fakes.RunFor(t, cfg, 3*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 3*time.Minute)
 		cp := kafka.Checkpoints[fakes.Messages()]
 		if len(cp.Backlog) == 0 || time.Since(cp.End) > 30*time.Second {
 			t.Fatalf("after three minutes the position is %v, the backlog %+v", cp.End, cp.Backlog)
@@ -120,9 +115,7 @@ func TestLiveFirstIsLiveAtOnce(t *testing.T) {
 		// In order from now on: what is behind is finished all the same, and the switch loses nothing.
 		source.OpenHook = nil
 		cfg.LiveFirst = false
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		want := fakes.IDsOf(rows)
 		slices.Sort(want)
 		if got := everything(kafka); !slices.Equal(got, want) {
@@ -143,9 +136,7 @@ func TestAnOutageIsCaughtUpBehindTheHead(t *testing.T) {
 		for _, phase := range []struct{ runs, rests time.Duration }{
 			{20 * time.Minute, 2 * time.Hour}, {70 * time.Second, time.Hour}, {6 * time.Minute, 0}, {time.Hour, 3 * time.Hour}, {time.Hour, 0},
 		} {
-			if err := fakes.RunFor(t, cfg, phase.runs); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, phase.runs)
 			time.Sleep(phase.rests)
 		}
 		want := fakes.IDsOf(rows)

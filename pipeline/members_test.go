@@ -189,12 +189,8 @@ func TestRemovedWhileItsWindowIsCommitted(t *testing.T) {
 		cfg := fakes.ConfigFor(source, kafka.Kafka, begin)
 		cfg.Sink, cfg.Streams = kafka, []pipeline.Stream{user("vip")}
 		discover(&cfg, []pipeline.StreamKind{pipeline.StreamUsers}, app, time.Minute)
-		if err := fakes.RunFor(t, cfg, 70*time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		if err := fakes.RunFor(t, cfg, 5*time.Minute); err != nil { // A process that finds both positions.
-			t.Fatal(err)
-		}
+		fakes.Run(t, cfg, 70*time.Minute)
+		fakes.Run(t, cfg, 5*time.Minute) // A process that finds both positions.
 		got := kafka.IDs()
 		slices.Sort(got)
 		if want := slices.Concat(fakes.IDsOf(source.Of[user("ann")]), fakes.IDsOf(source.Of[user("vip")])); !slices.Equal(got, want) {
@@ -248,9 +244,7 @@ func TestManyStreamsDoNotHoldUpTheMessages(t *testing.T) {
 			}
 		}
 		discover(&cfg, []pipeline.StreamKind{pipeline.StreamChatrooms}, app, time.Minute)
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		// A request takes a second, four at a time: 50 s for all rooms; the messages come every two or three seconds.
 		for s, times := range asked {
 			n := len(times)

@@ -62,15 +62,10 @@ func TestResetOfAPositionWithABacklog(t *testing.T) {
 			}
 			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			source.PageSize, source.Span = 500, 5*time.Minute
-			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-				time.Sleep(time.Second)
-				return nil, nil
-			}
+			source.Latency = time.Second
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = true, 1
-			if err := fakes.RunFor(t, cfg, 3*time.Minute); err != nil { // The end of the backlog lies four minutes back now.
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, 3*time.Minute) // The end of the backlog lies four minutes back now.
 			backlog := kafka.Checkpoints[fakes.Messages()].Backlog
 			if len(backlog) == 0 || !backlog[0].End.After(begin.Add(time.Hour)) {
 				t.Fatalf("after three minutes the backlog is %+v", backlog)
@@ -92,9 +87,7 @@ func TestResetOfAPositionWithABacklog(t *testing.T) {
 					times[r.ID] = 0 // It was skipped.
 				}
 			}
-			if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, 20*time.Minute)
 			for _, id := range everything(kafka) {
 				times[id]--
 			}
@@ -152,10 +145,7 @@ func TestUncoveredRangeIsPublishedOnceMore(t *testing.T) {
 			}
 			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			source.PageSize, source.Span = 500, 5*time.Minute
-			source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
-				time.Sleep(time.Second)
-				return nil, nil //nolint:nilnil // Leaves the answer to the fake.
-			}
+			source.Latency = time.Second
 			cfg := fakes.ConfigFor(source, kafka, begin)
 			cfg.LiveFirst, cfg.Parallel = seed%2 == 0, 1
 			times := make(map[int64]int)

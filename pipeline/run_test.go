@@ -20,9 +20,7 @@ func TestRunPublishesEachRowOnceInOrder(t *testing.T) {
 		begin := time.Now().UTC().Add(-10 * time.Minute)
 		rows := fakes.RowsFrom(begin, 700) // The last hundred lie in the future and are read live.
 		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 3*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 3*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		counts := kafka.Checkpoints[fakes.Messages()].Counts
 		if counts.Published != int64(len(rows)) || counts.Windows != int64(len(kafka.Ledger)) {
@@ -82,9 +80,7 @@ func TestWindowIsReadAgainWhenRowsDoNotAddUp(t *testing.T) {
 			return pages, nil
 		}
 		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if first := kafka.Ledger[0]; first.Restarts != 2 || first.Mismatch || first.Rows != 30 {
 			t.Errorf("first window: %+v, want 2 restarts and no mismatch", first)
@@ -110,9 +106,7 @@ func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
 				return pages, nil
 			}
 			kafka := fakes.NewKafka()
-			if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 10*time.Minute); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, fakes.ConfigFor(source, kafka, begin), 10*time.Minute)
 			kafka.WantIDs(t, fakes.IDsOf(rows))
 			var longest time.Duration
 			for i, n := range kafka.Notices {
@@ -143,9 +137,7 @@ func TestRepeatedRowsBesidesAllOthersAreDropped(t *testing.T) {
 			return pages, nil
 		}
 		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if first := kafka.Ledger[0]; first.Restarts != 0 || first.Repeated != 3 {
 			t.Errorf("first window: %+v, want 3 repeated rows and no restart", first)
@@ -182,9 +174,7 @@ func TestLargeWindowIsStreamed(t *testing.T) {
 		}
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.WindowBytes = 1 << 20
-		if err := fakes.RunFor(t, cfg, time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if aborts != 1 {
 			t.Errorf("%d aborted transactions, want 1", aborts)
@@ -214,9 +204,7 @@ func TestStreamsShareTransactions(t *testing.T) {
 			return nil
 		}
 		kafka.Fail = busy
-		if err := fakes.RunFor(t, cfg, 2*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 2*time.Minute)
 		if got, want := len(kafka.IDs()), 20*1000; got != want {
 			t.Errorf("%d events, want %d", got, want)
 		}
@@ -236,9 +224,7 @@ func TestIdleStreamCommitsSeldom(t *testing.T) {
 				head = read.End
 			}
 		}
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		if got := kafka.Transactions; got < 15 || got > 22 {
 			t.Errorf("%d transactions in ten idle minutes, want about 20", got)
 		}
@@ -253,9 +239,7 @@ func TestGapIsPublishedAndCounted(t *testing.T) {
 		begin := time.Now().UTC().Add(-time.Hour).Truncate(time.Second)
 		kafka := fakes.NewKafka()
 		source := &gapSource{Source: fakes.NewSource(fakes.RowsFrom(begin, 100)...), from: begin}
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin.Add(-time.Hour)), time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin.Add(-time.Hour)), time.Minute)
 		if len(kafka.Notices) != 1 || kafka.Notices[0].Kind != pipeline.NoticeGap || !kafka.Notices[0].End.Equal(begin) {
 			t.Errorf("notices %+v, want one gap up to %s", kafka.Notices, begin)
 		}
@@ -371,9 +355,7 @@ func TestDroppedStreamLeavesTheOthers(t *testing.T) {
 				dropped = append(dropped, d.Stream)
 			}
 		}
-		if err := fakes.RunFor(t, cfg, time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if !slices.Equal(dropped, []pipeline.Stream{gone}) {
 			t.Errorf("dropped %v, want %v", dropped, gone)
@@ -411,9 +393,7 @@ func TestRejectedRowIsPublishedOnce(t *testing.T) {
 		rows[20].Raw = `{"no":"id"}`
 		rows[59].Raw = `null` // Near the head, so that several windows bring it.
 		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute)
 		kafka.WantIDs(t, slices.Concat(fakes.IDsOf(rows[:20]), fakes.IDsOf(rows[21:59])))
 		if len(kafka.Rejected) != 2 {
 			t.Errorf("%d rejected rows, want 2", len(kafka.Rejected))
@@ -440,9 +420,7 @@ func TestTwoLiesDoNotMakeATruth(t *testing.T) {
 			return pages, nil
 		}
 		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		if first := kafka.Ledger[0]; first.Restarts != 8 || first.Mismatch {
 			t.Errorf("first window: %+v, want 8 restarts and no mismatch", first)
@@ -475,9 +453,7 @@ func TestRowThatLacksTheClockOfTheAPIIsPublishedOnce(t *testing.T) {
 			}
 		}
 		kafka := fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 2*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
 }

@@ -30,9 +30,7 @@ func TestStartStaysWhereItWasUntilSomethingIsCommitted(t *testing.T) {
 			}
 			cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, time.Time{})
 			cfg.LiveFirst = liveFirst
-			if err := fakes.RunFor(t, cfg, 5*time.Minute); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			fakes.Run(t, cfg, 5*time.Minute)
 			kafka.WantIDs(t, fakes.IDsOf(rows))
 		})
 	}
@@ -58,9 +56,7 @@ func TestForgottenPositionBeginsAtTheStartAnew(t *testing.T) {
 		}
 		cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, time.Time{})
 		cfg.Start.Back = time.Minute
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		again := 0
 		for _, l := range kafka.Ledger {
 			if !l.Started.Before(deleted) && l.Begin.Before(deleted.Add(-70*time.Second)) {

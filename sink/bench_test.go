@@ -47,7 +47,7 @@ func newBench(tb testing.TB) *bench {
 			Retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond},
 		},
 		cfg: sink.WriterConfig{
-			TransactionalID: "jmpub-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+			TransactionalID: "jmpub-0", Compression: "snappy", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
 		},
 	}
 }

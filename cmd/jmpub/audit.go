@@ -34,7 +34,6 @@ const auditExamples = `  jmpub audit --from 7d
   jmpub audit --from 60d --step 7d --no-statistics
   jmpub audit --from '2026-11-01 00:00:00' --to '2026-11-02 00:00:00' --repair`
 
-// auditFlags are the command's flags.
 type auditFlags struct {
 	span                      rangeFlags
 	step                      string
@@ -65,7 +64,7 @@ func (a *auditFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	limitReading()
+	limitMemory(ledgerMemory)
 	report := &view.AuditReport{
 		Printer: &view.Printer{Out: cmd.OutOrStdout(), JSON: a.span.asJSON, Zone: cfg.Source.TimeZone},
 		Notes:   cmd.ErrOrStderr(),

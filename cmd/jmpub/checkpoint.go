@@ -37,56 +37,39 @@ func newCheckpoint() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(newCheckpointList(), newCheckpointGet(), newCheckpointReset(), newCheckpointDelete())
-	return cmd
-}
-
-func newCheckpointList() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
+	cmd.AddCommand(showPositions(&cobra.Command{
 		Use: "list", Short: "List the app's positions, those of replays too", Args: noArgs,
 		Example: "  jmpub checkpoint list\n  jmpub checkpoint list --json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := readPositions(cmd)
-			if err != nil {
-				return err
-			}
-			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON}
-			return show.Positions(all, time.Now())
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
-	return cmd
-}
-
-func newCheckpointGet() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
+	}), showPositions(&cobra.Command{
 		Use: "get STREAM", Short: "Show one stream's positions", Args: oneStream,
 		Example: "  jmpub checkpoint get messages",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := readPositions(cmd)
-			if err != nil {
-				return err
-			}
-			own := slices.DeleteFunc(all, func(cp pipeline.Checkpoint) bool { return cp.Stream.String() != args[0] })
-			if len(own) == 0 {
-				return fmt.Errorf("%s has no position yet: it begins at JMPUB_START", args[0])
-			}
-			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON}
-			return show.Positions(own, time.Now())
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
+	}), newCheckpointReset(), newCheckpointDelete())
 	return cmd
 }
 
-func readPositions(cmd *cobra.Command) ([]pipeline.Checkpoint, error) {
-	cfg, log, err := configure(cmd)
-	if err != nil {
-		return nil, err
+// showPositions has a command show all positions, or those of the stream that its argument names.
+func showPositions(cmd *cobra.Command) *cobra.Command {
+	var asJSON bool
+	cmd.RunE = func(cmd *cobra.Command, stream []string) error {
+		cfg, log, err := configure(cmd)
+		if err != nil {
+			return err
+		}
+		positions, err := operate.Positions(cmd.Context(), cfg, log)
+		if err != nil {
+			return err
+		}
+		if len(stream) > 0 {
+			positions = slices.DeleteFunc(positions, func(cp pipeline.Checkpoint) bool { return cp.Stream.String() != stream[0] })
+			if len(positions) == 0 {
+				return fmt.Errorf("%s has no position yet: it begins at JMPUB_START", stream[0])
+			}
+		}
+		show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON}
+		return show.Positions(positions, time.Now())
 	}
-	return operate.Positions(cmd.Context(), cfg, log)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
+	return cmd
 }
 
 func newCheckpointReset() *cobra.Command {

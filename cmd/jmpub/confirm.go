@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,11 +25,7 @@ func confirmation(cmd *cobra.Command, yes bool) operate.Confirm {
 // confirmed asks on a terminal, and elsewhere reads an answer that somebody piped in.
 func confirmed(cmd *cobra.Command) bool {
 	fmt.Fprint(cmd.ErrOrStderr(), "Go on? [y/N] ")
-	in := cmd.InOrStdin()
-	if in == nil {
-		in = os.Stdin
-	}
-	line, err := bufio.NewReader(in).ReadString('\n')
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +29,7 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Show all of it at work, in one process", Long: demoHelp, Example: demoExamples, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Reset(syscall.SIGPIPE) // It is there to be watched, and ends when nobody does.
 			o.Version = buildVersion()
 			out, screen := cmd.OutOrStdout(), cmd.OutOrStdout()
 			if asJSON {

@@ -80,3 +80,43 @@ func TestResetOfAFile(t *testing.T) {
 		t.Error("the position is there still")
 	}
 }
+
+// TestCommandsOnFilesBesideARun looks at positions in files, at the ledger and at what is missing while the run holds its lock, and
+// has a range published again.
+func TestCommandsOnFilesBesideARun(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_CHECKPOINT"] = "file:" + filepath.Join(t.TempDir(), "positions")
+	run := s.startLive()
+	before := run.live()
+	from, to := s.begin.Add(3*time.Minute), s.begin.Add(6*time.Minute)
+	for _, args := range [][]string{
+		{"checkpoint", "list"},
+		{"checkpoint", "get", "messages"},
+		{"windows", "--from", s.begin.Format(time.RFC3339)},
+		{"audit", "--from", s.begin.Format(time.RFC3339), "--to", s.end.Format(time.RFC3339), "--no-statistics"},
+	} {
+		if out := try(t, s.env, args...); out.code != exitDone || out.stdout == "" {
+			t.Errorf("%v: exit code %d: %s%s", args, out.code, out.stdout, out.stderr)
+		}
+	}
+	if n := run.sessionsNow(); n != 1 {
+		t.Errorf("the run was interrupted %d times by who only looks", n-1)
+	}
+	next, err := s.reset(s.config(), from, to, func() {})
+	if err != nil || next.End.Before(before.End) {
+		t.Fatalf("reset: %v; the position is %+v, it was %+v", err, next, before)
+	}
+	run.caughtUp(1)
+	last := run.stop()
+	s.wantTimes(func(second time.Time) (due, more int) {
+		due = 1 + within(second, from, to)
+		switch {
+		case second.Before(before.End):
+			return due, 0
+		case second.Before(last.End):
+			return due, 1 // What was on its way when the reset took the writer's place comes again: delivery is at least once.
+		default:
+			return 0, 2
+		}
+	})
+}

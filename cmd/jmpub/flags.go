@@ -52,9 +52,15 @@ func (r *rangeFlags) parse(zone *time.Location) (operate.Range, error) {
 		parsed.Streams = append(parsed.Streams, s)
 	}
 	var err error
-	if parsed.From, err = settings.ParseMoment("--from", r.from, zone); err != nil {
-		return parsed, err
-	}
-	parsed.To, err = settings.ParseMoment("--to", r.to, zone)
+	parsed.Span, err = parseSpan(r.from, r.to, zone)
 	return parsed, err
+}
+
+// parseSpan is what the flags --from and --to name, in a time zone.
+func parseSpan(from, to string, zone *time.Location) (span operate.Span, err error) {
+	if span.From, err = settings.ParseMoment("--from", from, zone); err != nil {
+		return span, err
+	}
+	span.To, err = settings.ParseMoment("--to", to, zone)
+	return span, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,6 +25,8 @@ const (
 	exitFenced      = 3
 	exitIncomplete  = 4
 	exitInterrupted = 130
+	// exitBrokenOutput is a shell's word for what SIGPIPE has ended.
+	exitBrokenOutput = 141
 )
 
 func main() {
@@ -34,6 +37,7 @@ func main() {
 func run() int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // A log or a screen that is gone ends no run; writing there fails instead.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -54,6 +58,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
+	if isBrokenOutput(err) {
+		return exitBrokenOutput
+	}
 	if !errors.Is(err, errReported) {
 		fmt.Fprintf(stderr, "jmpub: %v\n", err)
 	}
@@ -69,6 +76,12 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	default:
 		return exitFailed
 	}
+}
+
+// isBrokenOutput tells that whoever read the command's output, `head` perhaps, has read enough.
+func isBrokenOutput(err error) bool {
+	failed, ok := errors.AsType[*fs.PathError](err)
+	return ok && failed.Path == os.Stdout.Name() && errors.Is(failed, syscall.EPIPE)
 }
 
 // errReported is returned by commands that have already shown what is wrong, as their result.

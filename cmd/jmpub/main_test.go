@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
+	"io"
 	"maps"
 	"net/http/httptest"
 	"os"
@@ -176,15 +178,105 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestUnreachable expects a message that names the address, and exit code 1: it may only be too early.
+// TestUnreachable expects a message that names each address, and exit code 1: it may only be too early.
 func TestUnreachable(t *testing.T) {
-	good := working(t)
-	for name, address := range map[string]string{"nobody there": "127.0.0.1:1", "unknown host": "nowhere.invalid:9092"} {
-		got := try(t, with(good, "JMPUB_KAFKA_BROKERS", address), "run")
-		if got.code != exitFailed || !strings.Contains(got.stderr, address) || !strings.Contains(got.stderr, "JMPUB_KAFKA_BROKERS") {
-			t.Errorf("%s: exit code %d, %s", name, got.code, got.stderr)
+	got := try(t, with(working(t), "JMPUB_KAFKA_BROKERS", "127.0.0.1:1,nowhere.invalid:9092"), "run")
+	for _, want := range []string{"127.0.0.1:1", "nowhere.invalid:9092", "JMPUB_KAFKA_BROKERS"} {
+		if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+			t.Errorf("exit code %d without %s, want %d: %s", got.code, want, exitFailed, got.stderr)
 		}
 	}
+}
+
+// TestKafkaComesLate starts a run before its Kafka is there: it says which address it waits for, and then publishes.
+func TestKafkaComesLate(t *testing.T) {
+	there, err := broker.Start(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := there.Addrs()[0]
+	if err = there.Close(); err != nil {
+		t.Fatal(err)
+	}
+	setEnv(t, with(working(t), "JMPUB_KAFKA_BROKERS", address, "JMPUB_LOG_FORMAT", "text"))
+	run := startRun(t)
+	run.says(t, "level=WARN", "connect to Kafka at "+address)
+	if there, err = broker.Start(broker.Options{Listen: address}); err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close() //nolint:errcheck // It kept nothing.
+	run.says(t, "msg=publishing")
+	if got := run.stop(); got != exitDone {
+		t.Errorf("exit code %d, want %d", got, exitDone)
+	}
+}
+
+// TestFencedRunWaits replaces a run that a supervisor would start again whatever its exit code. It stays, so that it does not replace its
+// successor.
+func TestFencedRunWaits(t *testing.T) {
+	setEnv(t, with(working(t), "JMPUB_WHEN_FENCED", "wait", "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
+	first := startRun(t)
+	first.says(t, "window committed")
+	second := startRun(t)
+	first.says(t, "level=ERROR", "another process has taken over")
+	second.says(t, "window committed")
+	select {
+	case code := <-first.code:
+		t.Fatalf("the first run left with exit code %d", code)
+	default:
+	}
+	if got := first.stop(); got != exitFenced {
+		t.Errorf("the first run's exit code is %d, want %d", got, exitFenced)
+	}
+	if got := second.stop(); got != exitDone {
+		t.Errorf("the second run's exit code is %d, want %d", got, exitDone)
+	}
+}
+
+// startedRun is a `jmpub run` whose log is followed.
+type startedRun struct {
+	log  chan string
+	code chan int
+	end  context.CancelFunc
+}
+
+func startRun(t *testing.T) *startedRun {
+	t.Helper()
+	run := &startedRun{log: make(chan string), code: make(chan int, 1)}
+	ctx, end := context.WithTimeout(t.Context(), 2*time.Minute) // So that a mistake ends the test.
+	t.Cleanup(end)
+	run.end = end
+	said, stderr := io.Pipe()
+	go func() {
+		run.code <- execute(ctx, []string{"run"}, io.Discard, stderr)
+		_ = stderr.Close() // It ends the lines below.
+	}()
+	go func() {
+		defer close(run.log)
+		for lines := bufio.NewScanner(said); lines.Scan(); {
+			select {
+			case run.log <- lines.Text():
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return run
+}
+
+// says waits for a line of the log with all of the words.
+func (r *startedRun) says(t *testing.T, words ...string) {
+	t.Helper()
+	for line := range r.log {
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
+			return
+		}
+	}
+	t.Fatalf("the run ended with exit code %d and did not say %q", <-r.code, words)
+}
+
+func (r *startedRun) stop() int {
+	r.end()
+	return <-r.code
 }
 
 func TestWrongUse(t *testing.T) {

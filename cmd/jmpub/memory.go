@@ -10,13 +10,11 @@ import (
 const (
 	softMemory     = 64 << 20
 	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
-	ledgerMemory   = 80 << 20
+	ledgerMemory   = 80 << 20 // For a command that reads the ledger.
 )
 
-// limitPublishing sets the limit for a command that publishes, limitReading for one that reads the ledger.
+// limitPublishing sets the limit for a command that publishes.
 func limitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
-
-func limitReading() { limitMemory(ledgerMemory) }
 
 // limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
 func limitMemory(bytes int64) {

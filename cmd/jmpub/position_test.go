@@ -67,10 +67,7 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	brokers, err := broker.Start(broker.Options{Control: func(c *kfake.Cluster) {
-		s.cluster = c
-		fencing(c)
-	}})
+	brokers, err := broker.Start(broker.Options{Control: func(c *kfake.Cluster) { s.cluster = c }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,6 @@ const replayExamples = `  jmpub replay --from '2026-11-01 00:00:00' --to '2026-1
   jmpub replay --from 2026-11-01T00:00:00+08:00 --to 2026-11-02T00:00:00+08:00
   jmpub replay --from 36h --to 12h --id after-the-outage --stream groups/10055201 --to-topic-prefix replayed`
 
-// replayFlags are the command's flags.
 type replayFlags struct {
 	from, to, id, prefix, rate string
 	streams                    []string
@@ -72,18 +71,11 @@ func (o *replayFlags) configure() (*settings.Config, error) {
 	return s.Parse()
 }
 
-// options are what the flags say.
 func (o *replayFlags) options(zone *time.Location) (operate.ReplayOptions, error) {
 	parsed := operate.ReplayOptions{ID: o.id}
 	var err error
-	if parsed.From, err = settings.ParseMoment("--from", o.from, zone); err != nil {
+	if parsed.Span, err = parseSpan(o.from, o.to, zone); err != nil || o.rate == "" {
 		return parsed, err
-	}
-	if parsed.To, err = settings.ParseMoment("--to", o.to, zone); err != nil {
-		return parsed, err
-	}
-	if o.rate == "" {
-		return parsed, nil
 	}
 	if parsed.Rate, err = source.ParseRate(o.rate); err != nil {
 		return parsed, usage.Errorf("--rate: %q is not a rate such as 600/m or 10/s", o.rate)
@@ -103,7 +95,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	limitPublishing(cfg.Parallel)
 	ctx, screen := cmd.Context(), cmd.ErrOrStderr()
 	bar := view.NewProgress(screen, cfg.Source.TimeZone)
-	log := view.NewLogger(bar, cfg.LogLevel, bar.Form(cfg.LogFormat))
+	log := view.NewLogger(bar, cfg.LogLevel, cfg.LogFormat)
 	replay, err := operate.NewReplay(cfg, log, options, bar.Observer())
 	if err != nil {
 		return err

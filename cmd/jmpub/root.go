@@ -16,7 +16,7 @@ Kafka topic per target_type, exactly once, from a checkpointed end_time.
 Settings are environment variables (JMPUB_...); ` + "`jmpub config`" + ` shows them all with their values.
 
 Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 another process took over, 4 data
-incomplete (audit), 130 interrupted.`
+incomplete (audit), 130 interrupted, 141 nobody reads the output.`
 
 const rootExamples = `  # See it work: simulated API, embedded broker and pipeline in one process, no settings.
   jmpub demo

@@ -1,6 +1,12 @@
 package main
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/operate"
@@ -36,6 +42,8 @@ func newRun() *cobra.Command {
 				return err
 			}
 			limitPublishing(cfg.Parallel)
+			stop := outliveTerminal(cmd.Context(), log)
+			defer stop()
 			o.Version = buildVersion()
 			return operate.Run(cmd.Context(), cfg, log, o)
 		},
@@ -43,4 +51,24 @@ func newRun() *cobra.Command {
 	cmd.Flags().BoolVar(&o.AcceptLostCheckpoints, "accept-lost-checkpoints", false,
 		"go on although checkpoints are lost or older than what was published: what lies between comes again")
 	return cmd
+}
+
+// outliveTerminal has SIGHUP end nothing, until the function that it returns is called: a supervisor takes a process that SIGHUP has
+// ended for one that has ended well.
+func outliveTerminal(ctx context.Context, log *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ctx, stop = context.WithCancel(ctx)
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+				log.WarnContext(ctx, "SIGHUP changes nothing; SIGTERM ends the run")
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return stop
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -113,16 +114,10 @@ func newSim() *cobra.Command {
 // serve answers until the command's context is done.
 func serve(cmd *cobra.Command, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		<-cmd.Context().Done()
-		_ = server.Close() // Nothing is in flight that would be missed.
-	}()
-	err := server.Serve(listener)
-	if errors.Is(err, http.ErrServerClosed) {
-		<-stopped
-		return nil
+	stop := context.AfterFunc(cmd.Context(), func() { _ = server.Close() }) // Nothing is in flight that would be missed.
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	return err
+	return nil
 }

@@ -39,24 +39,18 @@ func newWindows() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			limitReading()
+			limitMemory(ledgerMemory)
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
 			var holes []audit.Hole
 			if every > 0 {
 				var sums *audit.Sums
-				if sums, holes, err = operate.SumWindows(cmd.Context(), cfg, log, span, every); err != nil {
-					return err
+				if sums, holes, err = operate.SumWindows(cmd.Context(), cfg, log, span, every); err == nil {
+					err = show.Sums(sums)
 				}
-				total := sums.Total()
-				if err = show.Sums(sums.All(), &total); err != nil {
-					return err
-				}
-				return show.Holes(holes)
+			} else if err = show.WindowHeading(); err == nil {
+				holes, err = operate.ReadWindows(cmd.Context(), cfg, log, span, show.Window)
 			}
-			if err = show.WindowHeading(); err != nil {
-				return err
-			}
-			if holes, err = operate.ReadWindows(cmd.Context(), cfg, log, span, show.Window); err != nil {
+			if err != nil {
 				return err
 			}
 			return show.Holes(holes)

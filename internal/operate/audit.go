@@ -81,7 +81,6 @@ func (r *AuditResult) Complete() bool {
 	return int64(r.Missing) <= r.Repaired+r.RepairedByOthers && r.Extra <= 0 && r.Deleted == 0 && r.Holes == 0
 }
 
-// auditing is one audit.
 type auditing struct {
 	opts    *AuditOptions
 	compare *audit.Audit
@@ -95,12 +94,12 @@ type auditing struct {
 func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditOptions) (*AuditResult, error) {
 	w := newReading(cfg, log)
 	defer w.Close()
-	conn, out, err := w.openOutput(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if o.Repair {
-		if err = w.checkWrite(ctx, conn, out); err != nil {
+		if err = w.checkWrite(ctx, out); err != nil {
 			return nil, err
 		}
 	}

@@ -37,16 +37,12 @@ func (c *Cost) Took() time.Duration {
 	return time.Duration(c.Seconds * float64(time.Second)).Round(time.Second)
 }
 
-// estimator foretells what reading takes, by the API's totals.
-type estimator struct {
-	cfg    *settings.Config
-	totals audit.Totals
-}
-
-// estimate asks for the totals of a range, a request for each week and stream.
-func (e *estimator) estimate(ctx context.Context, streams []pipeline.Stream, w pipeline.Window) (*Cost, error) {
-	c := &Cost{From: w.Begin, To: w.End, Rate: e.cfg.Source.Rate}
-	page := int64(e.cfg.Source.PageSize)
+// estimate foretells what reading a range takes. It asks for the totals, a request for each week and stream.
+func estimate(
+	ctx context.Context, cfg *settings.Config, totals audit.Totals, streams []pipeline.Stream, w pipeline.Window,
+) (*Cost, error) {
+	c := &Cost{From: w.Begin, To: w.End, Rate: cfg.Source.Rate}
+	page := int64(cfg.Source.PageSize)
 	const pages = 10 // A window has about so many.
 	started := time.Now()
 	for _, s := range streams {
@@ -57,7 +53,7 @@ func (e *estimator) estimate(ctx context.Context, streams []pipeline.Stream, w p
 			if !end.Before(w.End) {
 				end = w.End
 			}
-			total, err := e.totals.Total(ctx, s, pipeline.Window{Begin: begin, End: end})
+			total, err := totals.Total(ctx, s, pipeline.Window{Begin: begin, End: end})
 			if err != nil {
 				return nil, err
 			}
@@ -74,7 +70,7 @@ func (e *estimator) estimate(ctx context.Context, streams []pipeline.Stream, w p
 	}
 	// The rate is one limit; what the API takes for a reply, as this estimate saw it, is the other.
 	byRate := c.Rate.Per.Seconds() / float64(c.Rate.Requests)
-	byReply := time.Since(started).Seconds() / float64(max(1, c.Asked)) / float64(e.cfg.Parallel)
+	byReply := time.Since(started).Seconds() / float64(max(1, c.Asked)) / float64(cfg.Parallel)
 	c.Seconds = float64(c.Requests) * max(byRate, byReply)
 	return c, nil
 }

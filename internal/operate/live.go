@@ -46,11 +46,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	if err != nil {
 		return err
 	}
-	conn, err := l.wiring.connect(ctx)
-	if err != nil {
-		return err
-	}
-	out, err := l.wiring.openSink(ctx, conn)
+	out, err := l.wiring.openOutput(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,7 +54,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	if err = greetRegistry(ctx, out.sink); err != nil {
 		return err
 	}
-	if err = l.wiring.checkRights(ctx, conn, out); err != nil {
+	if err = l.wiring.checkRights(ctx, out); err != nil {
 		return err
 	}
 	if cfg.Listen != "off" {
@@ -117,7 +113,12 @@ func (l *Live) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer stop()
-		return l.wiring.runError(l.pipeline.Run(ctx))
+		err := l.pipeline.Run(ctx)
+		if l.wiring.cfg.WaitWhenFenced && pipeline.ClassOf(err) == pipeline.Fenced && ctx.Err() == nil {
+			l.wiring.log.ErrorContext(ctx, "another process has taken over; this one only waits to be ended", slog.Any("error", err))
+			<-ctx.Done()
+		}
+		return l.wiring.runError(err)
 	})
 	return group.Wait()
 }
@@ -145,4 +146,47 @@ func watchRetention(ctx context.Context, s *status.Status, log *slog.Logger) {
 				slog.String("hint", "raise JMPUB_API_RATE if the app's quota allows it, or see what holds the run up"))
 		}
 	}
+}
+
+// RunOptions are what is decided anew with each start.
+type RunOptions struct {
+	Version string
+	// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published.
+	AcceptLostCheckpoints bool
+}
+
+// Run publishes one app's streams until ctx is done, and says in the log what it does. It is no error to be stopped before
+// anything was read.
+func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) error {
+	live, err := NewLive(ctx, cfg, log, o.Version)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		log.InfoContext(ctx, "stopped before anything was read")
+		return nil
+	case err != nil:
+		return err
+	}
+	defer live.Close()
+	if o.AcceptLostCheckpoints {
+		live.AcceptLostCheckpoints()
+		log.WarnContext(ctx, "checkpoints that are lost are accepted", slog.String("hint", "leave --accept-lost-checkpoints out of the next start"))
+	}
+	attrs := []slog.Attr{
+		slog.String("version", o.Version), slog.String("app_key", cfg.Source.AppKey),
+		slog.Any("streams", cfg.Selected()), slog.String("delivery", cfg.Delivery()),
+		slog.String("api", cfg.Source.BaseURL), slog.Any("brokers", cfg.Kafka.Brokers),
+	}
+	if url := live.StatusURL(); url != "" {
+		attrs = append(attrs, slog.String("status", url))
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "publishing", attrs...)
+	if cfg.StreamsOverlap() {
+		log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
+			"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")
+	}
+	if err := live.Run(ctx); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "stopped")
+	return nil
 }

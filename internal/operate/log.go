@@ -14,7 +14,7 @@ type throttle struct {
 	every time.Duration
 
 	mu   sync.Mutex // Guards last.
-	last map[string]*throttled
+	last map[string]throttled
 }
 
 type throttled struct {
@@ -26,25 +26,18 @@ type throttled struct {
 func (t *throttle) allow(kind string) (ok bool, suppressed int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.last == nil {
-		t.last = make(map[string]*throttled)
-	}
-	state := t.last[kind]
-	if state == nil {
-		const kinds = 1000 // The kinds are few; if they are not, the oldest count is of no use.
-		if len(t.last) >= kinds {
-			clear(t.last)
-		}
-		t.last[kind] = &throttled{at: time.Now()}
-		return true, 0
-	}
-	if time.Since(state.at) < t.every {
+	state, known := t.last[kind]
+	if known && time.Since(state.at) < t.every {
 		state.suppressed++
+		t.last[kind] = state
 		return false, 0
 	}
-	suppressed = state.suppressed
-	*state = throttled{at: time.Now()}
-	return true, suppressed
+	const kinds = 1000 // The kinds are few; if they are not, the oldest count is of no use.
+	if !known && len(t.last) >= kinds {
+		clear(t.last)
+	}
+	t.last[kind] = throttled{at: time.Now()}
+	return true, state.suppressed
 }
 
 const (
@@ -57,7 +50,7 @@ const (
 
 // logObserver logs what an operator must know, once each; what comes often is left to the metrics.
 func logObserver(log *slog.Logger) pipeline.Observer {
-	trouble := &throttle{every: logEvery}
+	trouble := &throttle{every: logEvery, last: make(map[string]throttled)}
 	return func(o pipeline.Observation) {
 		switch o := o.(type) {
 		case pipeline.RetryScheduled:

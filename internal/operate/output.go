@@ -2,12 +2,14 @@ package operate
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
@@ -15,6 +17,7 @@ import (
 
 // output is where an app's events, ledger and positions are.
 type output struct {
+	conn     *kafka.Conn
 	topics   *sink.Topics
 	sink     *sink.Writer
 	store    pipeline.Checkpoints
@@ -36,13 +39,22 @@ func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
 	}
 }
 
-// connect makes the first contact with Kafka, with a deadline: later on an unreachable broker is waited for, but at the
-// start it is most likely a wrong setting.
+// connect makes the first contact with Kafka. A broker that does not answer may not be up yet, so it is waited for; for some time
+// only, for at the start it is most likely a wrong setting.
 func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	partly, err := kafka.Check(check, w.cfg.Kafka)
-	if err != nil {
+	var partly, answer error
+	err := w.retry.Do(check, "connect to Kafka", func(ctx context.Context) error {
+		partly, answer = kafka.Check(ctx, w.cfg.Kafka)
+		return answer
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case check.Err() != nil && answer != nil:
+		return nil, fmt.Errorf("no Kafka within %s: %w", connectTimeout, answer)
+	case err != nil:
 		return nil, startError(err)
 	}
 	if partly != nil {
@@ -66,8 +78,12 @@ func transactionalID(group, prefix, appKey, replay string) string {
 	return id
 }
 
-// openSink makes the sink, and what reads back what stands in Kafka.
-func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error) {
+// openOutput connects to Kafka, and makes the sink and what reads back what stands there.
+func (w *wiring) openOutput(ctx context.Context) (*output, error) {
+	conn, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
 	names := w.cfg.Topics
 	names.Client, names.Retry, names.Warn = conn.Client, w.retry, w.warn
 	topics, err := sink.NewTopics(names)
@@ -78,7 +94,7 @@ func (w *wiring) openSink(ctx context.Context, conn *kafka.Conn) (*output, error
 		return nil, startError(err)
 	}
 	app, routing := w.cfg.Source.AppKey, topics.Routing()
-	out := &output{topics: topics}
+	out := &output{conn: conn, topics: topics}
 	out.archive = checkpoint.NewArchive(conn.Client, routing.Own(pipeline.TopicWindows), app,
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
@@ -113,17 +129,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 	if err := topics.Ensure(ctx); err != nil {
 		return err
 	}
-	oldest := w.cfg.Start.At
-	if w.cfg.Start.Back > 0 && oldest.IsZero() {
-		oldest = time.Now().Add(-w.cfg.Start.Back)
-	}
-	if oldest.IsZero() {
-		return nil
-	}
-	if err := topics.CheckRetention(w.cfg.Sink.RecordTime, oldest); err != nil {
-		return usage.Wrap(err)
-	}
-	return nil
+	return topics.CheckRetention(w.cfg.Sink.RecordTime, settings.Moment(w.cfg.Start).Resolve(time.Now()))
 }
 
 // openFiles makes the files the store.
@@ -147,8 +153,8 @@ func replayDir(id string) string { return "replay-" + id }
 
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.
-func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output) error {
-	if err := w.checkWrite(ctx, conn, out); err != nil {
+func (w *wiring) checkRights(ctx context.Context, out *output) error {
+	if err := w.checkWrite(ctx, out); err != nil {
 		return err
 	}
 	routing := out.topics.Routing()
@@ -163,13 +169,13 @@ func (w *wiring) checkRights(ctx context.Context, conn *kafka.Conn, out *output)
 		read = append(read, routing.Events()...)
 		read = append(read, routing.Own(pipeline.TopicRejected))
 	}
-	return startError(conn.CheckRead(ctx, read))
+	return startError(out.conn.CheckRead(ctx, read))
 }
 
 // checkWrite is the part of checkRights about what is written.
-func (w *wiring) checkWrite(ctx context.Context, conn *kafka.Conn, out *output) error {
+func (w *wiring) checkWrite(ctx context.Context, out *output) error {
 	if out.kafka == nil {
 		return nil
 	}
-	return startError(conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()))
+	return startError(out.conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/jmpub/jmpub/checkpoint"
-	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -20,11 +20,56 @@ import (
 func Positions(ctx context.Context, cfg *settings.Config, log *slog.Logger) ([]pipeline.Checkpoint, error) {
 	w := newReading(cfg, log)
 	defer w.Close()
-	p, err := w.openPositions(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return p.list(ctx)
+	return w.positions(ctx, out)
+}
+
+// DeleteOptions say which position is forgotten.
+type DeleteOptions struct {
+	Stream pipeline.Stream
+	// Replay is the id of the replay whose position it is; empty for the live one.
+	Replay  string
+	Confirm Confirm
+}
+
+// Delete forgets a position. It takes the place of whoever writes that position: the live run, or the replay, which ends then.
+func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o DeleteOptions) error {
+	w := newReading(cfg, log)
+	w.replay = o.Replay
+	defer w.Close()
+	out, err := w.openOutput(ctx)
+	if err != nil {
+		return err
+	}
+	if err = w.checkWrite(ctx, out); err != nil {
+		return err
+	}
+	absent := fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)
+	all, err := w.positions(ctx, out)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(cp pipeline.Checkpoint) bool { return cp.Stream == o.Stream && cp.Replay == o.Replay }) {
+		return absent
+	}
+	question := ""
+	if o.Replay == "" {
+		question = fmt.Sprintf("%s will begin at JMPUB_START again, and publish what it published since then once more.", o.Stream)
+	}
+	if !o.Confirm(question) {
+		return errNotConfirmed()
+	}
+	return startError(w.exclusive(out, "delete the position of "+o.Stream.String()).Commit(ctx,
+		func(_ context.Context, d *pipeline.Draft) error {
+			if _, there := d.Position(o.Stream); !there {
+				return absent
+			}
+			d.DeletePosition(o.Stream)
+			return nil
+		}))
 }
 
 // newReading is the wiring of a command that begins at no time of its own.
@@ -34,59 +79,26 @@ func newReading(cfg *settings.Config, log *slog.Logger) *wiring {
 	return newWiring(&own, log)
 }
 
-// openOutput opens Kafka, or the files, for a command that works on what is there.
-func (w *wiring) openOutput(ctx context.Context) (*kafka.Conn, *output, error) {
-	conn, err := w.connect(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	out, err := w.openSink(ctx, conn)
-	return conn, out, err
-}
-
-// positions are one app's positions, in Kafka or in files.
-type positions struct {
-	appKey string
-	// kafka is nil where positions are in the files of a folder.
-	kafka *checkpoint.Kafka
-	files *checkpoint.Files
-	dir   string
-}
-
-func (w *wiring) openPositions(ctx context.Context) (*positions, error) {
-	_, out, err := w.openOutput(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return w.positionsOf(out), nil
-}
-
-func (w *wiring) positionsOf(out *output) *positions {
-	return &positions{appKey: w.cfg.Source.AppKey, kafka: out.kafka, files: out.files, dir: w.cfg.CheckpointDir}
-}
-
-// list reads all of them, but for those that are forgotten.
-func (p *positions) list(ctx context.Context) ([]pipeline.Checkpoint, error) {
-	all, err := p.readAll(ctx)
+// positions are the app's positions, live ones and those of replays, but for those that are forgotten.
+func (w *wiring) positions(ctx context.Context, out *output) ([]pipeline.Checkpoint, error) {
+	all, err := w.readPositions(ctx, out)
 	return slices.DeleteFunc(all, func(cp pipeline.Checkpoint) bool { return cp.Forgotten }), startError(err)
 }
 
-func (p *positions) readAll(ctx context.Context) ([]pipeline.Checkpoint, error) {
-	if p.kafka != nil {
-		return p.kafka.All(ctx)
+func (w *wiring) readPositions(ctx context.Context, out *output) ([]pipeline.Checkpoint, error) {
+	if out.kafka != nil {
+		return out.kafka.All(ctx)
 	}
-	live, err := p.files.Load(ctx)
+	live, err := out.files.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	all := slices.Collect(maps.Values(live))
-	dirs, err := filepath.Glob(filepath.Join(p.dir, replayDir("*")))
+	dirs, err := filepath.Glob(filepath.Join(w.cfg.CheckpointDir, replayDir("*")))
 	for _, dir := range dirs {
-		err = errors.Join(err, p.inReplay(dir, func(files *checkpoint.Files) error {
-			replayed, unread := files.Load(ctx)
-			all = slices.AppendSeq(all, maps.Values(replayed))
-			return unread
-		}))
+		replayed, unread := w.replayPositions(ctx, dir)
+		all = slices.AppendSeq(all, maps.Values(replayed))
+		err = errors.Join(err, unread)
 	}
 	slices.SortFunc(all, func(a, b pipeline.Checkpoint) int {
 		return cmp.Or(strings.Compare(a.Replay, b.Replay), strings.Compare(a.Stream.String(), b.Stream.String()))
@@ -94,21 +106,12 @@ func (p *positions) readAll(ctx context.Context) ([]pipeline.Checkpoint, error) 
 	return all, err
 }
 
-// inReplay opens the files of a replay.
-func (p *positions) inReplay(dir string, fn func(*checkpoint.Files) error) error {
-	files, err := checkpoint.OpenFiles(dir, p.appKey)
+// replayPositions are those in the folder of a replay.
+func (w *wiring) replayPositions(ctx context.Context, dir string) (map[pipeline.Stream]pipeline.Checkpoint, error) {
+	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(fn(files), files.Close())
-}
-
-// find is the position of a stream, live or of a replay.
-func find(all []pipeline.Checkpoint, s pipeline.Stream, replay string) (pipeline.Checkpoint, bool) {
-	for _, cp := range all {
-		if cp.Stream == s && cp.Replay == replay {
-			return cp, true
-		}
-	}
-	return pipeline.Checkpoint{}, false
+	positions, err := files.Load(ctx)
+	return positions, errors.Join(err, files.Close())
 }

@@ -22,7 +22,7 @@ const liveShare = 0.2
 
 // ReplayOptions say what is published again. The streams are those of the configuration.
 type ReplayOptions struct {
-	From, To settings.Moment
+	Span
 	// ID names the replay; the default is made of range, streams and topics.
 	ID string
 	// Rate limits the requests; the default is half of the configured rate.
@@ -33,13 +33,12 @@ type ReplayOptions struct {
 type Replay struct {
 	cfg    *settings.Config // A copy, with what the options change.
 	id     string
-	until  time.Time
+	window pipeline.Window
 	wiring *wiring
 	source *source.Client
 	out    *output
 	line   *pipeline.Pipeline
-	// What this run of the replay commits, by one goroutine at a time.
-	windows, published, requests int64
+	result ReplayResult // Counted by one goroutine at a time.
 }
 
 // NewReplay checks what is asked for, and opens nothing yet.
@@ -71,18 +70,20 @@ func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observer
 }
 
 func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
-	from, until := o.From.Resolve(now), o.To.Resolve(now)
-	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle)
-	switch {
-	case !from.Before(until):
-		return usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(from), pipeline.FormatTime(until))
-	case until.After(newest):
-		return usage.Errorf("--to %s is not over yet; the latest is %s", pipeline.FormatTime(until),
-			pipeline.FormatTime(newest.Truncate(time.Second)))
-	case from.Before(oldest):
-		return usage.Errorf("--from %s is before what the API still holds; the oldest is %s", pipeline.FormatTime(from), pipeline.FormatTime(oldest))
+	var err error
+	if r.window, err = o.window(now); err != nil {
+		return err
 	}
-	r.cfg.Start, r.until = pipeline.Start{At: from}, until
+	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle)
+	if r.window.End.After(newest) {
+		return usage.Errorf("--to %s is not over yet; the latest is %s", pipeline.FormatTime(r.window.End),
+			pipeline.FormatTime(newest.Truncate(time.Second)))
+	}
+	if r.window.Begin.Before(oldest) {
+		return usage.Errorf("--from %s is before what the API still holds; the oldest is %s",
+			pipeline.FormatTime(r.window.Begin), pipeline.FormatTime(oldest))
+	}
+	r.cfg.Start = pipeline.Start{At: r.window.Begin}
 	return nil
 }
 
@@ -90,16 +91,14 @@ func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
 func (r *Replay) defaultID() string {
 	what := sha256.Sum256([]byte(strings.Join(r.cfg.Selected(), ",") + "\n" + r.cfg.Topics.Prefix))
 	const form, short = "20060102T150405Z", 3
-	return r.cfg.Start.At.UTC().Format(form) + "-" + r.until.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
+	return r.window.Begin.UTC().Format(form) + "-" + r.window.End.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
 }
 
 // ID names the replay.
 func (r *Replay) ID() string { return r.id }
 
 // Window is the range that is published again.
-func (r *Replay) Window() pipeline.Window {
-	return pipeline.Window{Begin: r.cfg.Start.At, End: r.until}
-}
+func (r *Replay) Window() pipeline.Window { return r.window }
 
 // Close lets go of what is held.
 func (r *Replay) Close() { r.wiring.Close() }
@@ -113,8 +112,7 @@ func (r *Replay) Estimate(ctx context.Context) (*Cost, error) {
 	if err = r.expand(ctx); err != nil {
 		return nil, startError(err)
 	}
-	e := &estimator{cfg: r.cfg, totals: r.source}
-	cost, err := e.estimate(ctx, r.cfg.Streams, r.Window())
+	cost, err := estimate(ctx, r.cfg, r.source, r.cfg.Streams, r.window)
 	return cost, startError(err)
 }
 
@@ -141,11 +139,11 @@ func (r *Replay) expand(ctx context.Context) error {
 
 // Open opens Kafka, and returns how many rows earlier runs of the replay have published. Nothing has been published yet.
 func (r *Replay) Open(ctx context.Context) (before int64, err error) {
-	conn, out, err := r.wiring.openOutput(ctx)
+	out, err := r.wiring.openOutput(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if err = r.wiring.checkRights(ctx, conn, out); err != nil {
+	if err = r.wiring.checkRights(ctx, out); err != nil {
 		return 0, err
 	}
 	if err = greetRegistry(ctx, out.sink); err != nil {
@@ -168,7 +166,7 @@ func (r *Replay) Open(ctx context.Context) (before int64, err error) {
 		}
 	}
 	c := r.wiring.pipelineConfig(r.source, out)
-	c.Until, c.Replay = r.until, r.id
+	c.Until, c.Replay = r.window.End, r.id
 	r.out = out
 	r.line, err = pipeline.New(c)
 	return before, err
@@ -184,10 +182,9 @@ func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &ReplayResult{
-		Replay: r.id, Complete: r.complete(after), ThisRun: r.published, Windows: r.windows, Requests: r.requests,
-		Seconds: time.Since(started).Seconds(), TopicPrefix: r.cfg.Topics.Prefix,
-	}
+	result := &r.result
+	result.Replay, result.TopicPrefix = r.id, r.cfg.Topics.Prefix
+	result.Complete, result.Seconds = r.complete(after), time.Since(started).Seconds()
 	for _, s := range r.cfg.Streams {
 		cp := after[s]
 		result.Published += cp.Counts.Published
@@ -200,7 +197,7 @@ func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 // complete tells whether the replay has come to its end.
 func (r *Replay) complete(positions map[pipeline.Stream]pipeline.Checkpoint) bool {
 	for _, s := range r.cfg.Streams {
-		if positions[s].End.Before(r.until) {
+		if positions[s].End.Before(r.window.End) {
 			return false
 		}
 	}
@@ -211,9 +208,9 @@ func (r *Replay) complete(positions map[pipeline.Stream]pipeline.Checkpoint) boo
 func (r *Replay) observer() pipeline.Observer {
 	return func(o pipeline.Observation) {
 		if c, ok := o.(pipeline.WindowCommitted); ok {
-			r.windows++
-			r.published += c.Ledger.Published
-			r.requests += int64(c.Ledger.Requests)
+			r.result.Windows++
+			r.result.ThisRun += c.Ledger.Published
+			r.result.Requests += int64(c.Ledger.Requests)
 		}
 	}
 }

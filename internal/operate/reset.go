@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,6 @@ type ResetOptions struct {
 	Confirm Confirm
 }
 
-// reset is one reset.
 type reset struct {
 	cfg    *settings.Config
 	stream pipeline.Stream
@@ -30,8 +30,9 @@ type reset struct {
 	rows   *pipeline.RowReader
 	// evidence knows the stream's newest ledger record where the position is lost.
 	evidence pipeline.Evidence
-	// from is zero where the live position itself is set.
-	from, to time.Time
+	// begin and to are the range that is published again; both are the new position where that itself is set.
+	begin, to time.Time
+	isRange   bool
 }
 
 // Reset sets a stream's live position, or has a range published again, and returns the position that the stream has then.
@@ -42,11 +43,11 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	}
 	w := newReading(cfg, log)
 	defer w.Close()
-	conn, out, err := w.openOutput(ctx)
+	out, err := w.openOutput(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err = w.checkWrite(ctx, conn, out); err != nil {
+	if err = w.checkWrite(ctx, out); err != nil {
 		return nil, err
 	}
 	client, err := w.openSource(ctx, cfg.Source)
@@ -61,14 +62,14 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	if err = r.setRange(ctx, &o); err != nil {
 		return nil, err
 	}
-	oldest := r.to
-	if !r.from.IsZero() {
-		oldest = r.from
-	}
-	if err = out.topics.CheckRetention(r.cfg.Sink.RecordTime, oldest); err != nil {
+	if err = out.topics.CheckRetention(r.cfg.Sink.RecordTime, r.begin); err != nil {
 		return nil, usage.Wrap(err)
 	}
-	question, err := r.question(ctx, w.positionsOf(out))
+	positions, err := w.positions(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	question, err := r.question(ctx, positions)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -93,6 +94,7 @@ func (r *reset) setRange(ctx context.Context, o *ResetOptions) error {
 		return startError(err)
 	}
 	r.to = o.To.Resolve(now)
+	r.begin, r.isRange = r.to, o.From != nil
 	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle).Truncate(time.Second)
 	within := func(flag string, t time.Time) error {
 		if t.Before(oldest) || t.After(newest) {
@@ -101,23 +103,20 @@ func (r *reset) setRange(ctx context.Context, o *ResetOptions) error {
 		}
 		return nil
 	}
-	if err = within("--to", r.to); err != nil || o.From == nil {
+	if err = within("--to", r.to); err != nil || !r.isRange {
 		return err
 	}
-	r.from = o.From.Resolve(now)
-	if !r.from.Before(r.to) {
-		return usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(r.from), pipeline.FormatTime(r.to))
+	w, err := (&Span{From: *o.From, To: o.To}).window(now)
+	if err != nil {
+		return err
 	}
-	return within("--from", r.from)
+	r.begin = w.Begin
+	return within("--from", r.begin)
 }
 
 // apply is the position after the reset; before is the one that is committed now.
 func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bool) (pipeline.Checkpoint, error) {
-	begin := r.to
-	if !r.from.IsZero() {
-		begin = r.from
-	}
-	justBefore, err := r.rows.RowsBefore(ctx, r.cfg.Source.AppKey, r.stream, begin)
+	justBefore, err := r.rows.RowsBefore(ctx, r.cfg.Source.AppKey, r.stream, r.begin)
 	if err != nil {
 		return pipeline.Checkpoint{}, err
 	}
@@ -127,7 +126,7 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 		return next, err
 	}
 	next.Sequence = max(next.Sequence, newest[r.stream])
-	if !r.from.IsZero() {
+	if r.isRange {
 		if !known {
 			return next, usage.Errorf("%s has no position yet, so nothing of it is published that could be published again", r.stream)
 		}
@@ -135,7 +134,7 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 		if err != nil {
 			return next, err
 		}
-		if next, err = before.Uncover(pipeline.Window{Begin: r.from, End: r.to}, justBefore, upTo); err != nil {
+		if next, err = before.Uncover(pipeline.Window{Begin: r.begin, End: r.to}, justBefore, upTo); err != nil {
 			return next, usage.Wrap(err)
 		}
 	}
@@ -144,21 +143,18 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 }
 
 // question says what the reset brings about, as far as the position that is committed now lets it be known.
-func (r *reset) question(ctx context.Context, p *positions) (string, error) {
-	all, err := p.list(ctx)
-	if err != nil {
-		return "", err
-	}
+func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (string, error) {
 	at := pipeline.FormatTime
-	before, known := find(all, r.stream, "")
-	if !known {
+	live := slices.IndexFunc(positions, func(cp pipeline.Checkpoint) bool { return cp.Stream == r.stream && cp.Replay == "" })
+	if live < 0 {
 		return fmt.Sprintf("%s has no position yet; it will begin at %s.", r.stream, at(r.to)), nil
 	}
+	before := &positions[live]
 	w := pipeline.Window{Begin: r.to, End: before.End}
 	does := "are published again"
 	switch {
-	case !r.from.IsZero():
-		w = pipeline.Window{Begin: r.from, End: r.to}
+	case r.isRange:
+		w = pipeline.Window{Begin: r.begin, End: r.to}
 		does = "are published again where they were published before; the position stays"
 	case r.to.After(before.End):
 		w = pipeline.Window{Begin: before.End, End: r.to}
@@ -169,8 +165,7 @@ func (r *reset) question(ctx context.Context, p *positions) (string, error) {
 	if !w.Begin.Before(w.End) {
 		return fmt.Sprintf("%s stands at %s already; nothing changes.", r.stream, at(r.to)), nil
 	}
-	e := &estimator{cfg: r.cfg, totals: r.source}
-	cost, err := e.estimate(ctx, []pipeline.Stream{r.stream}, w)
+	cost, err := estimate(ctx, r.cfg, r.source, []pipeline.Stream{r.stream}, w)
 	if err != nil {
 		return "", err
 	}
@@ -180,7 +175,7 @@ func (r *reset) question(ctx context.Context, p *positions) (string, error) {
 		cost.Requests, cost.Took())
 	for _, b := range before.Backlog {
 		switch {
-		case !r.from.IsZero() || !b.Until.After(r.to):
+		case r.isRange || !b.Until.After(r.to):
 			fmt.Fprintf(&text, "\nBehind the position, %s to %s stays to be published once.", at(b.End), at(b.Until))
 		case b.End.Before(r.to):
 			fmt.Fprintf(&text, "\nBehind the position, %s to %s stays to be published once.", at(b.End), at(r.to))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/settings"
@@ -66,11 +67,10 @@ func (a *dayAudit) plan(holes []audit.Hole, w pipeline.Window, now time.Time) {
 	}
 	day := pipeline.PeriodOf(pipeline.Day, w.Begin.Add(24*time.Hour-time.Second).In(now.Location()))
 	for ; !day.End().After(w.End) && !day.End().After(now); day = day.Add(1) {
-		whole := true
-		for _, hole := range holes {
-			whole = whole && (hole.Stream != string(pipeline.StreamMessages) || !hole.Begin.Before(day.End()) || !hole.End.After(day.Begin))
-		}
-		if whole {
+		within := pipeline.Window{Begin: day.Begin, End: day.End()}
+		if !slices.ContainsFunc(holes, func(h audit.Hole) bool {
+			return h.Stream == string(pipeline.StreamMessages) && overlap(h.Window, within)
+		}) {
 			a.days = append(a.days, day)
 		}
 	}

@@ -11,20 +11,23 @@ import (
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
-// Range is a range of time of some streams.
-type Range struct {
-	From, To settings.Moment
-	// Streams are those that are looked at; none means all.
-	Streams []pipeline.Stream
-}
+// Span is a range of time.
+type Span struct{ From, To settings.Moment }
 
 // window is the range as seen from now.
-func (r *Range) window(now time.Time) (pipeline.Window, error) {
-	w := pipeline.Window{Begin: r.From.Resolve(now), End: r.To.Resolve(now)}
+func (s *Span) window(now time.Time) (pipeline.Window, error) {
+	w := pipeline.Window{Begin: s.From.Resolve(now), End: s.To.Resolve(now)}
 	if !w.Begin.Before(w.End) {
 		return w, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(w.Begin), pipeline.FormatTime(w.End))
 	}
 	return w, nil
+}
+
+// Range is a range of time of some streams.
+type Range struct {
+	Span
+	// Streams are those that are looked at; none means all.
+	Streams []pipeline.Stream
 }
 
 // expected are the streams that were asked for, or else the configured ones.
@@ -38,13 +41,7 @@ func (r *Range) expected(cfg *settings.Config) []pipeline.Stream {
 // ReadWindows calls fn with the ledger record of each committed window that has time in common with a range, in the order of the
 // ledger, and returns the time that none of them covers. What fn is given is valid during the call.
 func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range, fn func(*pipeline.Ledger) error) ([]audit.Hole, error) {
-	wiring := newReading(cfg, log)
-	defer wiring.Close()
-	_, out, err := wiring.openOutput(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return readWindows(ctx, cfg, out, r, fn)
+	return readWindows(ctx, cfg, log, r, fn, func(*output) error { return nil })
 }
 
 // SumWindows sums up the same windows by a duration that divides a day, in the app's time zone, and tells of which hours or days all
@@ -52,21 +49,22 @@ func ReadWindows(ctx context.Context, cfg *settings.Config, log *slog.Logger, r 
 func SumWindows(
 	ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range, every time.Duration,
 ) (*audit.Sums, []audit.Hole, error) {
-	wiring := newReading(cfg, log)
-	defer wiring.Close()
-	_, out, err := wiring.openOutput(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
 	sums := audit.NewSums(every, cfg.Source.TimeZone)
-	holes, err := readWindows(ctx, cfg, out, r, func(l *pipeline.Ledger) error { sums.Add(l); return nil })
-	if err != nil {
-		return nil, nil, err
-	}
-	return sums, holes, sums.Complete(ctx, out.coverage)
+	add := func(l *pipeline.Ledger) error { sums.Add(l); return nil }
+	holes, err := readWindows(ctx, cfg, log, r, add, func(out *output) error { return sums.Complete(ctx, out.coverage) })
+	return sums, holes, err
 }
 
-func readWindows(ctx context.Context, cfg *settings.Config, out *output, r Range, fn func(*pipeline.Ledger) error) ([]audit.Hole, error) {
+// readWindows calls fn with each window, and then finish.
+func readWindows(
+	ctx context.Context, cfg *settings.Config, log *slog.Logger, r Range, fn func(*pipeline.Ledger) error, finish func(*output) error,
+) ([]audit.Hole, error) {
+	wiring := newReading(cfg, log)
+	defer wiring.Close()
+	out, err := wiring.openOutput(ctx)
+	if err != nil {
+		return nil, err
+	}
 	w, err := r.window(time.Now())
 	if err != nil {
 		return nil, err
@@ -79,5 +77,5 @@ func readWindows(ctx context.Context, cfg *settings.Config, out *output, r Range
 	if err != nil {
 		return nil, err
 	}
-	return coverage.Holes(r.expected(cfg), audit.Settled(w, time.Now())), nil
+	return coverage.Holes(r.expected(cfg), audit.Settled(w, time.Now())), finish(out)
 }

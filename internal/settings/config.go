@@ -36,8 +36,11 @@ type Config struct {
 	// RetentionWarn is how near the end of the API's history unread time may come before a warning.
 	RetentionWarn time.Duration
 	// Parallel is how many windows are fetched at the same time.
-	Parallel  int
-	Group     string
+	Parallel int
+	Group    string
+	// WaitWhenFenced keeps a run that another process has replaced until it is ended.
+	WaitWhenFenced bool
+
 	Listen    string
 	LogLevel  slog.Level
 	LogFormat string

@@ -46,14 +46,12 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 	}
 	c.Recheck = p.durations("JMPUB_RECHECK", s.Recheck)
 	c.LiveFirst = p.oneOf("JMPUB_CATCHUP", s.Catchup, "ordered", "live-first") == "live-first"
-	if c.RetentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn); c.RetentionWarn > pipeline.History {
-		p.add("JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
-	}
+	c.RetentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn)
+	p.want(c.RetentionWarn <= pipeline.History, "JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
 	c.Parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
 	var err error
-	if c.Source.Rate, err = source.ParseRate(s.API.Rate); err != nil {
-		p.add("JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")
-	}
+	c.Source.Rate, err = source.ParseRate(s.API.Rate)
+	p.want(err == nil, "JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")
 	s.parseStreams(p, c)
 	if s.Start == "now" {
 		return
@@ -75,7 +73,9 @@ func (s *Settings) parseStreams(p *parser, c *Config) {
 			"not documented, so with other streams it would publish rows twice; name messages alone, or streams of users, " +
 			"groups and chat rooms. For both, run two jmpub, each with its own JMPUB_GROUP")
 	}
-	c.Units = p.units("JMPUB_STATISTICS_UNITS", s.Statistics.Units)
+	if c.Units, err = pipeline.ParseUnits(s.Statistics.Units); err != nil {
+		p.addf("JMPUB_STATISTICS_UNITS: %w", err)
+	}
 	const often, seldom = time.Minute, 24 * time.Hour // The lists and statistics do not change faster, and hours are kept for a day.
 	c.StatisticsEvery = p.between("JMPUB_STATISTICS_EVERY", s.Statistics.Every, often, seldom)
 	c.DiscoveryEvery = p.between("JMPUB_DISCOVERY_EVERY", s.Discovery.Every, often, seldom)
@@ -159,9 +159,8 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 	case s.Checkpoint != "kafka":
 		p.add("JMPUB_CHECKPOINT", s.Checkpoint, "kafka, or file:DIR")
 	}
-	if s.Group == "" || strings.ContainsAny(s.Group, " \t\r\n/") {
-		p.add("JMPUB_GROUP", s.Group, "a name without spaces and slashes")
-	}
+	p.want(s.Group != "" && !strings.ContainsAny(s.Group, " \t\r\n/"), "JMPUB_GROUP", s.Group, "a name without spaces and slashes")
+	c.WaitWhenFenced = p.oneOf("JMPUB_WHEN_FENCED", s.WhenFenced, "leave", "wait") == "wait"
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}

@@ -18,9 +18,14 @@ import (
 // what stands there.
 type parser struct{ errs []error }
 
-func (p *parser) add(name, text, want string) {
-	p.errs = append(p.errs, fmt.Errorf("%s: %q is not %s", name, text, want))
+// want keeps a mistake, unless the text is what is wanted.
+func (p *parser) want(ok bool, name, text, what string) {
+	if !ok {
+		p.add(name, text, what)
+	}
 }
+
+func (p *parser) add(name, text, want string) { p.addf("%s: %q is not %s", name, text, want) }
 
 func (p *parser) addf(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format, args...))
@@ -35,44 +40,30 @@ func (p *parser) err() error {
 
 func (p *parser) duration(name, text string) time.Duration {
 	d, err := ParseDuration(text)
-	if err != nil || d < 0 {
-		p.add(name, text, "a duration such as 2s, 10m or 7d")
-	}
+	p.want(err == nil && d >= 0, name, text, "a duration such as 2s, 10m or 7d")
 	return d
 }
 
 // between is a duration within bounds.
 func (p *parser) between(name, text string, shortest, longest time.Duration) time.Duration {
 	d, err := ParseDuration(text)
-	if err != nil || d < shortest || d > longest {
-		p.add(name, text, fmt.Sprintf("a duration from %s to %s", shortest, longest))
-	}
+	p.want(err == nil && d >= shortest && d <= longest, name, text, fmt.Sprintf("a duration from %s to %s", shortest, longest))
 	return d
-}
-
-// units is a comma-separated list of what statistics are summed up by.
-func (p *parser) units(name, text string) []pipeline.Unit {
-	units, err := pipeline.ParseUnits(text)
-	if err != nil {
-		p.addf("%s: %w", name, err)
-	}
-	return units
 }
 
 // durations is a comma-separated list of durations of a minute and more; off is none.
 func (p *parser) durations(name, text string) []time.Duration {
-	var all []time.Duration
 	if strings.EqualFold(text, "off") {
 		return nil
 	}
+	var all []time.Duration
+	valid := true
 	for item := range strings.SplitSeq(text, ",") {
 		d, err := ParseDuration(strings.TrimSpace(item))
-		if err != nil || d < time.Minute || d > pipeline.History {
-			p.add(name, text, "durations from 1m to 60d such as 10m,24h, or off")
-			return nil
-		}
+		valid = valid && err == nil && d >= time.Minute && d <= pipeline.History
 		all = append(all, d)
 	}
+	p.want(valid, name, text, "durations from 1m to 60d such as 10m,24h, or off")
 	return all
 }
 
@@ -82,26 +73,21 @@ func (p *parser) durationOrBroker(name, text string) time.Duration {
 		return -1
 	}
 	d, err := ParseDuration(text)
-	if err != nil || d <= 0 {
-		p.add(name, text, "a duration such as 7d, or -1 for the broker's default")
-	}
+	p.want(err == nil && d > 0, name, text, "a duration such as 7d, or -1 for the broker's default")
 	return d
 }
 
 func (p *parser) integer(name, text string, lowest, highest int) int {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < lowest || n > highest {
-		p.add(name, text, fmt.Sprintf("a number from %d to %d", lowest, highest))
-	}
+	p.want(err == nil && n >= lowest && n <= highest, name, text, fmt.Sprintf("a number from %d to %d", lowest, highest))
 	return n
 }
 
 // integerOrBroker is a number from 1 up, or -1 where the broker's default holds.
 func (p *parser) integerOrBroker(name, text string, highest int) int {
 	n, err := strconv.Atoi(text)
-	if err != nil || n != -1 && (n < 1 || n > highest) {
-		p.add(name, text, fmt.Sprintf("a number from 1 to %d, or -1 for the broker's default", highest))
-	}
+	p.want(err == nil && (n == -1 || n >= 1 && n <= highest), name, text,
+		fmt.Sprintf("a number from 1 to %d, or -1 for the broker's default", highest))
 	return n
 }
 
@@ -165,27 +151,22 @@ func (p *parser) address(name, text, example, credentials string) string {
 func (p *parser) hostPorts(name, text string) []string {
 	var list []string
 	for item := range strings.SplitSeq(text, ",") {
-		item = strings.TrimSpace(item)
-		if item == "" {
-			continue
+		if item = strings.TrimSpace(item); item != "" {
+			p.hostPort(name, item)
+			list = append(list, item)
 		}
-		p.hostPort(name, item)
-		list = append(list, item)
 	}
 	return list
 }
 
 func (p *parser) hostPort(name, text string) {
 	_, port, err := net.SplitHostPort(text)
-	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 0 || n > 65535 {
-		p.add(name, text, "host:port")
-	}
+	n, portErr := strconv.Atoi(port)
+	p.want(err == nil && portErr == nil && n >= 0 && n <= 65535, name, text, "host:port")
 }
 
 func (p *parser) logLevel(name, text string) slog.Level {
 	var level slog.Level
-	if level.UnmarshalText([]byte(text)) != nil {
-		p.add(name, text, "one of debug, info, warn, error")
-	}
+	p.want(level.UnmarshalText([]byte(text)) == nil, name, text, "one of debug, info, warn, error")
 	return level
 }

@@ -3,6 +3,9 @@ package settings
 import (
 	"os"
 	"reflect"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jmpub/jmpub/internal/secret"
 )
@@ -24,9 +27,86 @@ func (s *Settings) List() []Setting {
 		if hidden, ok := reflect.TypeAssert[secret.Secret](field); ok {
 			entry.Value = hidden.String()
 		}
-		value, set := os.LookupEnv(name)
-		entry.Set = set && value != ""
+		value, _ := os.LookupEnv(name)
+		entry.Set = value != ""
 		list = append(list, entry)
 	})
 	return list
+}
+
+// fields calls fn with each setting's name, default and text.
+func (s *Settings) fields(fn func(name, def string, field reflect.Value)) {
+	var walk func(prefix string, v reflect.Value)
+	walk = func(prefix string, v reflect.Value) {
+		for field, value := range v.Fields() {
+			name := prefix + "_" + envName(field.Name)
+			if value.Kind() == reflect.Struct && field.Type != reflect.TypeFor[secret.Secret]() {
+				walk(name, value)
+			} else {
+				fn(name, field.Tag.Get("default"), value)
+			}
+		}
+	}
+	walk(envPrefix, reflect.ValueOf(s).Elem())
+}
+
+// envName splits a field's name as envconfig does: SASLPasswordFile is SASL_PASSWORD_FILE.
+func envName(field string) string {
+	var b strings.Builder
+	upper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
+	for i := range len(field) {
+		begins := i > 0 && upper(field[i]) && (!upper(field[i-1]) || i+1 < len(field) && !upper(field[i+1]))
+		if begins {
+			b.WriteByte('_')
+		}
+		b.WriteByte(field[i])
+	}
+	return strings.ToUpper(b.String())
+}
+
+// isOfService tells whether a variable is one of those by which Kubernetes tells every container of a Service, one whose name begins
+// with jmpub: JMPUB_SERVICE_HOST, JMPUB_PORT_9464_TCP_ADDR. It goes by name and value, and by whether the Service's address is there.
+func isOfService(entry string) bool {
+	const address, number, url = `=[0-9a-fA-F.:]+`, `=[0-9]+`, `=(tcp|udp|sctp)://[^/]+:[0-9]+`
+	const port = `PORT_[0-9]+_(TCP|UDP|SCTP)`
+	of := regexp.MustCompile(`^(` + envPrefix + `(_[A-Z0-9_]+?)?)_(` + strings.Join([]string{
+		`SERVICE_HOST` + address, `SERVICE_PORT(_[A-Z0-9_]+)?` + number, `PORT` + url,
+		port + url, port + `_PROTO=(tcp|udp|sctp)`, port + `_PORT` + number, port + `_ADDR` + address,
+	}, "|") + `)$`).FindStringSubmatch(entry)
+	if of == nil {
+		return false
+	}
+	_, host := os.LookupEnv(of[1] + "_SERVICE_HOST")
+	_, first := os.LookupEnv(of[1] + "_SERVICE_PORT")
+	return host && first
+}
+
+// suggest names the setting that a misspelt one is closest to, if any is close.
+func suggest(known []Setting, name string) string {
+	name = strings.ToUpper(name)
+	closest := slices.MinFunc(known, func(a, b Setting) int { return editDistance(a.Name, name) - editDistance(b.Name, name) })
+	if editDistance(closest.Name, name) > 3 {
+		return ""
+	}
+	return "; did you mean " + closest.Name + "?"
+}
+
+// editDistance is the Levenshtein distance between two names.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/kelseyhightower/envconfig"
@@ -89,13 +90,14 @@ type Settings struct {
 	RecordTime  string `split_words:"true" default:"publish"`
 	Checkpoint  string `split_words:"true" default:"kafka"`
 	Group       string `split_words:"true" default:"jmpub"`
+	WhenFenced  string `split_words:"true" default:"leave"`
 	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
 	Log         string `split_words:"true" default:"info"`
 	LogFormat   string `split_words:"true"`
 }
 
-// Read reads the environment. A variable that begins with JMPUB_ and is no setting is an error: it is a misspelt
-// one. A setting that is set to nothing has its default.
+// Read reads the environment. A variable that begins with JMPUB_, in capitals or not, and is no setting is an error: it is a misspelt
+// one, unless Kubernetes has made it. A setting that is set to nothing has its default.
 func Read() (*Settings, error) {
 	s := &Settings{}
 	if err := envconfig.Process(envPrefix, s); err != nil {
@@ -105,7 +107,8 @@ func Read() (*Settings, error) {
 	var errs []error
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix+"_") && !isKnown(known, name) {
+		ours := strings.HasPrefix(strings.ToUpper(name), envPrefix+"_")
+		if ours && !slices.ContainsFunc(known, func(s Setting) bool { return s.Name == name }) && !isOfService(entry) {
 			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, suggest(known, name)))
 		}
 	}

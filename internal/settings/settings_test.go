@@ -2,6 +2,7 @@ package settings
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/kelseyhightower/envconfig"
@@ -31,5 +32,40 @@ func TestSettingNames(t *testing.T) {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is missing among %v", want, names)
 		}
+	}
+}
+
+// TestVariablesOfServices expects Read to leave alone what Kubernetes puts into every container of a namespace that has a Service whose
+// name begins with jmpub, and to refuse what only looks like it.
+func TestVariablesOfServices(t *testing.T) {
+	services := map[string]string{
+		"JMPUB_SERVICE_HOST": "10.96.12.7", "JMPUB_SERVICE_PORT": "9464", "JMPUB_SERVICE_PORT_HTTP_METRICS": "9464",
+		"JMPUB_PORT": "tcp://10.96.12.7:9464", "JMPUB_PORT_9464_TCP": "tcp://10.96.12.7:9464", "JMPUB_PORT_9464_TCP_PROTO": "tcp",
+		"JMPUB_PORT_9464_TCP_PORT": "9464", "JMPUB_PORT_9464_TCP_ADDR": "10.96.12.7",
+		"JMPUB_KAFKA_SERVICE_HOST": "fd00::1", "JMPUB_KAFKA_SERVICE_PORT": "9092", "JMPUB_KAFKA_PORT": "udp://[fd00::1]:9092",
+		"JMPUB_KAFKA_PORT_9092_UDP": "udp://[fd00::1]:9092", "JMPUB_KAFKA_PORT_9092_UDP_ADDR": "fd00::1",
+	}
+	for name, value := range services {
+		t.Setenv(name, value)
+	}
+	if _, err := Read(); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ value, want string }{
+		"JMPUB_PORT":                 {"9464", "JMPUB_PORT is no setting"},
+		"JMPUB_KAFKA_SERVICE_HOST":   {"kafka-1", "JMPUB_KAFKA_SERVICE_HOST is no setting"},
+		"JMPUB_API_SERVICE_HOST":     {"10.0.0.1", "JMPUB_API_SERVICE_HOST is no setting"},
+		"JMPUB_LISTEN_PORT_9464_TCP": {"tcp://10.0.0.1:9464", "JMPUB_LISTEN_PORT_9464_TCP is no setting"},
+		"JMPUB_SERVICE_PORTS":        {"9464", "JMPUB_SERVICE_PORTS is no setting"},
+		"JMPUB_KAFKA_BROKER":         {"kafka:9092", "did you mean JMPUB_KAFKA_BROKERS?"},
+		"jmpub_start":                {"7d", "jmpub_start is no setting of jmpub; did you mean JMPUB_START?"},
+		"Jmpub_Kafka_Broker":         {"kafka:9092", "did you mean JMPUB_KAFKA_BROKERS?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, c.value)
+			if _, err := Read(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s=%s: %v, want %q", name, c.value, err, c.want)
+			}
+		})
 	}
 }

@@ -40,11 +40,6 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// timeForms are the forms in which people give a time in the app's zone.
-func timeForms() []string {
-	return []string{time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly}
-}
-
 const timeForm = "a time such as 2026-11-01T10:00:00+08:00, 2026-11-01 10:00:00 (in the app's time zone), " +
 	"or a duration back such as 36h or 7d"
 
@@ -56,7 +51,7 @@ func parseTime(text string, zone *time.Location) (at time.Time, back time.Durati
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t.UTC(), 0, nil
 	}
-	for _, form := range timeForms() {
+	for _, form := range []string{time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly} {
 		if t, err := time.ParseInLocation(form, text, zone); err == nil {
 			return t.UTC(), 0, nil
 		}

@@ -57,8 +57,12 @@ func TestStatisticsAreReadSeldom(t *testing.T) {
 	s := status.New(status.Options{Streams: []pipeline.Stream{stream}, StatisticsStale: time.Hour, Now: func() time.Time { return now }})
 	expect := func(want int) {
 		t.Helper()
-		if code, body := get(t, s.Handler(), "/readyz"); code != want {
+		code, body := get(t, s.Handler(), "/readyz")
+		if code != want {
 			t.Errorf("%v: %d, want %d: %s", now, code, want, body)
+		}
+		if why := "nothing was read of statistics/users in the last 1h0m0s"; strings.Contains(body, why) != (want != http.StatusOK) {
+			t.Errorf("%v: %d must say %q only where it is why: %s", now, code, why, body)
 		}
 	}
 	expect(http.StatusOK)

@@ -35,18 +35,16 @@ func (s *streamState) where() position {
 		return s.position
 	}
 	var oldest position
+	var headAt time.Time
 	for _, p := range s.members {
-		headAt := oldest.headAt
 		if oldest.unread().IsZero() || p.unread().Before(oldest.unread()) {
 			oldest = *p
 		}
-		if headAt.After(oldest.headAt) {
-			oldest.headAt = headAt
-		}
-		if p.headAt.After(oldest.headAt) {
-			oldest.headAt = p.headAt
+		if p.headAt.After(headAt) {
+			headAt = p.headAt
 		}
 	}
+	oldest.headAt = headAt
 	return oldest
 }
 
@@ -59,11 +57,11 @@ func (p *position) move(cp *pipeline.Checkpoint) {
 }
 
 // left is how long until the oldest second not yet read leaves the API's history.
-func (s *Status) left(p *position, now time.Time) time.Duration {
+func (p *position) left(now time.Time) time.Duration {
 	if unread := p.unread(); !unread.IsZero() {
-		return max(0, s.opts.Retention-now.Sub(unread))
+		return max(0, pipeline.History-now.Sub(unread))
 	}
-	return s.opts.Retention
+	return pipeline.History
 }
 
 // Leaving says, for each stream with unread time that soon leaves the API's history, how soon that is.
@@ -74,7 +72,7 @@ func (s *Status) Leaving() []string {
 	var all []string
 	for stream, state := range s.streams {
 		p := state.where()
-		if left := s.left(&p, now); !state.dropped && left < s.opts.Warn {
+		if left := p.left(now); !state.dropped && left < s.opts.Warn {
 			all = append(all, fmt.Sprintf("%s is published up to %s; what follows begins to leave the API's history in %s", stream,
 				p.unread().UTC().Format(time.RFC3339), left.Round(time.Minute)))
 		}

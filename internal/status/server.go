@@ -41,7 +41,7 @@ func (s *Status) ready(w http.ResponseWriter, _ *http.Request) {
 	for _, stream := range body.Streams {
 		if !stream.Fresh && !stream.Dropped {
 			body.Ready, code = false, http.StatusServiceUnavailable
-			body.Why = fmt.Sprintf("nothing was read of %s in the last %s", stream.Stream, s.opts.Stale)
+			body.Why = fmt.Sprintf("nothing was read of %s in the last %s", stream.Stream, stream.stale)
 			break
 		}
 	}

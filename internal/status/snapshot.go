@@ -10,12 +10,11 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Snapshot is the status at one moment. It shares nothing with the status.
+// Snapshot is the status at one moment; it does not change.
 type Snapshot struct {
-	AppKey   string        `json:"app_key"`
-	Delivery string        `json:"delivery"`
-	Version  string        `json:"version"`
-	Uptime   time.Duration `json:"-"`
+	AppKey   string `json:"app_key"`
+	Delivery string `json:"delivery"`
+	Version  string `json:"version"`
 	// RowsPerSecond is the mean of the last seconds.
 	RowsPerSecond float64 `json:"rows_per_second"`
 	// Events are published events by target.
@@ -59,8 +58,9 @@ type StreamSnapshot struct {
 	Rows                 int64   `json:"rows"`
 	Published            int64   `json:"published"`
 	Dropped              bool    `json:"dropped,omitempty"`
-	// Fresh tells that something was read or committed lately.
+	// Fresh tells that something was read or committed lately, within stale.
 	Fresh bool `json:"fresh"`
+	stale time.Duration
 }
 
 // Snapshot copies what is known now.
@@ -69,15 +69,13 @@ func (s *Status) Snapshot() Snapshot {
 	defer s.mu.Unlock()
 	now := s.opts.Now()
 	snap := Snapshot{
-		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version, Uptime: now.Sub(s.started),
-		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
+		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version,
+		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: maps.Clone(s.totals.requests),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
+		Last: s.last,
 	}
 	for target, n := range s.totals.events {
 		snap.Events[event.Target(target).String()] = n
-	}
-	for class, r := range s.totals.requests {
-		snap.Requests[class] = int64(r.count) //nolint:gosec // A count.
 	}
 	for stream, state := range s.streams {
 		t := &state.totals
@@ -91,19 +89,12 @@ func (s *Status) Snapshot() Snapshot {
 		snap.Streams = append(snap.Streams, s.stream(stream, state, now))
 	}
 	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
-	if s.last != nil {
-		last := *s.last
-		snap.Last = &last
-	}
 	return snap
 }
 
-// sortedKeys are the keys of a counter, in a fixed order.
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
-
 func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Time) StreamSnapshot {
 	p := state.where()
-	stale := s.opts.Stale
+	stale := staleAfter
 	if stream.Kind == pipeline.StreamStatistics {
 		stale = s.opts.StatisticsStale
 		if p.headAt.IsZero() { // They come after all messages, so the first ones take a while.
@@ -113,9 +104,9 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 	snap := StreamSnapshot{
 		Stream: stream.String(), Streams: len(state.members), Read: p.read, Committed: p.committed, LagSeconds: -1,
 		UnreadSeconds: -1, BacklogEnd: p.backlog, BacklogUntil: p.backlogUntil,
-		RetentionLeftSeconds: s.left(&p, now).Seconds(),
+		RetentionLeftSeconds: p.left(now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped,
-		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale,
+		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale, stale: stale,
 	}
 	if !p.read.IsZero() {
 		snap.LagSeconds = now.Sub(p.read).Seconds()

@@ -3,9 +3,12 @@
 package status
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -20,28 +23,23 @@ type Options struct {
 	// Discover are the kinds of which the lists' streams are read. They may be many, so they are shown as one, users/*.
 	Discover []pipeline.StreamKind
 	Version  string
-	// Retention is how far back the API's history reaches; default 60 days.
-	Retention time.Duration
 	// Warn is how near the end of the API's history unread time may come before a warning is given; default 7 days.
 	Warn time.Duration
-	// Stale is how long nothing may have been read before readiness is lost; default 5 minutes.
-	Stale time.Duration
-	// StatisticsStale is the same for statistics, which are read seldom; default 30 minutes.
+	// StatisticsStale is how long no statistics, which are read seldom, may have been read before readiness is lost; default 30
+	// minutes.
 	StatisticsStale time.Duration
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 }
 
-const (
-	defaultWarn  = 7 * 24 * time.Hour
-	defaultStale = 5 * time.Minute
-
-	defaultStatisticsStale = 30 * time.Minute
-)
+// staleAfter is how long nothing may have been read of messages before readiness is lost.
+const staleAfter = 5 * time.Minute
 
 // Status keeps the counters. Safe for concurrent use.
 type Status struct {
 	opts Options
+	// durations are those of the requests to the API.
+	durations *prometheus.HistogramVec
 
 	mu      sync.Mutex // Guards everything below.
 	started time.Time
@@ -75,7 +73,7 @@ type streamTotals struct {
 type totals struct {
 	events   [event.TargetCount]int64
 	rejected map[event.Reason]int64
-	requests map[string]requestTotals
+	requests map[string]int64
 	retries  int64
 	restarts map[pipeline.Class]int64
 	sessions int64
@@ -83,39 +81,23 @@ type totals struct {
 	late     int64
 }
 
-// requestTotals are the requests of one class; buckets are cumulative as Prometheus wants them.
-type requestTotals struct {
-	count   uint64
-	seconds float64
-	buckets [len(requestBounds)]uint64
-}
-
-// requestBounds are the upper bounds of the request durations' buckets, in seconds.
-var requestBounds = [...]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60} //nolint:gochecknoglobals // A constant.
-
 // New makes an empty status.
 func New(o Options) *Status {
-	if o.Retention <= 0 {
-		o.Retention = pipeline.History
-	}
-	if o.Warn <= 0 {
-		o.Warn = defaultWarn
-	}
-	if o.Stale <= 0 {
-		o.Stale = defaultStale
-	}
-	if o.StatisticsStale <= 0 {
-		o.StatisticsStale = defaultStatisticsStale
-	}
+	o.Warn = cmp.Or(o.Warn, 7*24*time.Hour)
+	o.StatisticsStale = cmp.Or(o.StatisticsStale, 30*time.Minute)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &Status{
 		opts: o, started: o.Now(), streams: make(map[pipeline.Stream]*streamState),
 		totals: totals{
-			rejected: make(map[event.Reason]int64), requests: make(map[string]requestTotals),
+			rejected: make(map[event.Reason]int64), requests: make(map[string]int64),
 			restarts: make(map[pipeline.Class]int64), notices: make(map[pipeline.NoticeKind]int64),
 		},
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "jmpub_request_duration_seconds", Help: "Duration of requests to the API, by class.",
+			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"class"}),
 	}
 	for _, stream := range o.Streams {
 		s.streams[stream] = &streamState{}
@@ -139,7 +121,8 @@ func (s *Status) Observer() pipeline.Observer {
 func (s *Status) observe(o pipeline.Observation) {
 	switch o := o.(type) {
 	case pipeline.RequestAnswered:
-		s.request(o.Class, o.Took)
+		s.totals.requests[o.Class]++
+		s.durations.WithLabelValues(o.Class).Observe(o.Took.Seconds())
 	case pipeline.RetryScheduled:
 		s.totals.retries++
 		s.trouble(o.Err)
@@ -230,18 +213,6 @@ func (s *Status) trouble(err error) {
 	}
 }
 
-func (s *Status) request(class string, took time.Duration) {
-	r := s.totals.requests[class]
-	r.count++
-	r.seconds += took.Seconds()
-	for i, bound := range requestBounds {
-		if took.Seconds() <= bound {
-			r.buckets[i]++
-		}
-	}
-	s.totals.requests[class] = r
-}
-
 func (s *Status) committed(c *pipeline.WindowCommitted) {
 	ledger := c.Ledger
 	state, p := s.at(ledger.Stream), s.place(ledger.Stream)
@@ -254,20 +225,14 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	t.repeated += ledger.Repeated
 	t.rejected += ledger.Rejected
 	t.windows++
-	s.totals.late += lateRows(ledger)
+	if ledger.Late {
+		s.totals.late += ledger.Published + ledger.Rejected
+	}
 	for target, n := range c.Events {
 		s.totals.events[target] += int64(n)
 	}
 	s.rate.add(s.opts.Now(), ledger.Rows)
 	s.last = ledger
-}
-
-// lateRows are the rows that a window of late rows published.
-func lateRows(l *pipeline.Ledger) int64 {
-	if !l.Late {
-		return 0
-	}
-	return l.Published + l.Rejected
 }
 
 // rate is the rows of the last seconds.

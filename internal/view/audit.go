@@ -29,12 +29,8 @@ func (r *AuditReport) Note(text string) { fmt.Fprintln(r.Notes, text) }
 
 // Difference implements [operate.AuditReport].
 func (r *AuditReport) Difference(d *audit.Difference) error {
-	return show(r.Printer, []*audit.Difference{d}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s, %s to %s: the API has %d rows, %d are known\n", d.Stream,
-			r.local(d.Begin), r.local(d.End), d.Total, d.Known)
-		if err != nil {
-			return err
-		}
+	return show(r.Printer, []*audit.Difference{d}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s, %s to %s: the API has %d rows, %d are known\n", d.Stream, r.local(d.Begin), r.local(d.End), d.Total, d.Known)
 		for _, m := range d.Missing {
 			fmt.Fprintln(w, "  missing:", r.missing(m))
 		}
@@ -44,7 +40,6 @@ func (r *AuditReport) Difference(d *audit.Difference) error {
 		for _, id := range d.Gone {
 			fmt.Fprintf(w, "  published, and gone from the API: msgid %d\n", id)
 		}
-		return nil
 	})
 }
 
@@ -68,38 +63,39 @@ jmpub counts each message once, by the server's clock.
 
 // Statistics implements [operate.AuditReport].
 func (r *AuditReport) Statistics(days []operate.DayCounts) error {
-	return show(r.Printer, days, func(w io.Writer) error {
-		if len(days) == 0 {
-			return nil
-		}
-		table := newTable(w)
-		fmt.Fprintln(table, "STATISTICS OF\tSINGLE\tPUBLISHED\tGROUP\tPUBLISHED\t")
+	if len(days) == 0 {
+		return nil
+	}
+	err := show(r.Printer, days, func(w io.Writer) {
+		fmt.Fprintln(w, "STATISTICS OF\tSINGLE\tPUBLISHED\tGROUP\tPUBLISHED\t")
 		for i := range days {
 			d := &days[i]
 			mark := ""
 			if d.Differ() {
 				mark = "differs"
 			}
-			fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n", d.Day, d.Single, d.SinglePublished, d.Group, d.GroupPublished, mark)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", d.Day, d.Single, d.SinglePublished, d.Group, d.GroupPublished, mark)
 		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
-		_, err := fmt.Fprint(r.Notes, statisticsLimits)
-		return err
 	})
+	if err != nil || r.JSON {
+		return err
+	}
+	_, err = fmt.Fprint(r.Notes, statisticsLimits)
+	return err
 }
 
 // Result shows the end of the audit.
 func (r *AuditReport) Result(result *operate.AuditResult) error {
-	return show(r.Printer, []*operate.AuditResult{result}, func(w io.Writer) error {
+	return show(r.Printer, []*operate.AuditResult{result}, func(w io.Writer) {
 		others := ""
 		if result.RepairedByOthers > 0 {
 			others = fmt.Sprintf(" and %d by others meanwhile", result.RepairedByOthers)
 		}
-		_, err := fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired%s, %s not read\n",
-			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired, others,
-			counted(result.Holes, "stretch", "stretches"))
-		return err
+		stretches := "stretches"
+		if result.Holes == 1 {
+			stretches = "stretch"
+		}
+		fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired%s, %d %s not read\n",
+			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired, others, result.Holes, stretches)
 	})
 }

@@ -8,8 +8,11 @@ import (
 	"golang.org/x/term"
 )
 
-// isTerminal tells whether what is written to w is seen by a person.
+// isTerminal tells whether what is written to w, or above the bar that it is, is seen by a person.
 func isTerminal(w io.Writer) bool {
+	if bar, ok := w.(*Progress); ok {
+		w = bar.screen
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

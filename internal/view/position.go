@@ -43,21 +43,17 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 	for i := range all {
 		list[i] = newPosition(&all[i], now)
 	}
-	return show(p, list, func(w io.Writer) error {
+	return show(p, list, func(w io.Writer) {
 		if len(all) == 0 {
-			_, err := fmt.Fprintln(w, "no positions yet: every stream begins at JMPUB_START")
-			return err
+			fmt.Fprintln(w, "no positions yet: every stream begins at JMPUB_START")
+			return
 		}
-		table := newTable(w)
-		fmt.Fprintln(table, "STREAM\tEND_TIME\tLAG\tPUBLISHED\tREJECTED\tWINDOWS\tSAVED\tREPLAY")
+		fmt.Fprintln(w, "STREAM\tEND_TIME\tLAG\tPUBLISHED\tREJECTED\tWINDOWS\tSAVED\tREPLAY")
 		for i := range all {
 			cp := &all[i]
-			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s ago\t%s\n", cp.Stream, pipeline.FormatTime(cp.End),
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s ago\t%s\n", cp.Stream, pipeline.FormatTime(cp.End),
 				now.Sub(cp.End).Round(time.Second), cp.Counts.Published, cp.Counts.Rejected, cp.Counts.Windows,
 				now.Sub(cp.SavedAt).Round(time.Second), cp.Replay)
-		}
-		if err := table.Flush(); err != nil {
-			return err
 		}
 		for i := range all {
 			for _, b := range all[i].Backlog {
@@ -65,6 +61,5 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 					pipeline.FormatTime(b.End), pipeline.FormatTime(b.Until))
 			}
 		}
-		return nil
 	})
 }

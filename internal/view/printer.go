@@ -2,8 +2,8 @@
 package view
 
 import (
+	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
@@ -19,9 +19,9 @@ type Printer struct {
 }
 
 // show prints results, each as a JSON object on a line, or all of them as a text.
-func show[T any](p *Printer, results []T, text func(io.Writer) error) error {
+func show[T any](p *Printer, results []T, text func(io.Writer)) error {
 	if !p.JSON {
-		return text(p.Out)
+		return p.text(text)
 	}
 	lines := json.NewEncoder(p.Out)
 	for i := range results {
@@ -33,27 +33,26 @@ func show[T any](p *Printer, results []T, text func(io.Writer) error) error {
 }
 
 // Document prints one result as an indented JSON document, or as a text.
-func (p *Printer) Document(result any, text func(io.Writer) error) error {
+func (p *Printer) Document(result any, text func(io.Writer)) error {
 	if !p.JSON {
-		return text(p.Out)
+		return p.text(text)
 	}
 	out := json.NewEncoder(p.Out)
 	out.SetIndent("", "  ")
 	return out.Encode(result)
 }
 
-// newTable aligns columns that are parted by tabs.
-func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+// text prints a text at once. Lines that have tabs in them become tables.
+func (p *Printer) text(text func(io.Writer)) error {
+	var aligned bytes.Buffer
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	text(table)
+	_ = table.Flush() // A buffer takes everything.
+	_, err := aligned.WriteTo(p.Out)
+	return err
+}
 
 func (p *Printer) local(t time.Time) string { return t.In(p.Zone).Format(time.DateTime) }
 
 // short leaves the year out.
 func (p *Printer) short(t time.Time) string { return p.local(t)[len("2006-"):] }
-
-// counted is a number with its noun.
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

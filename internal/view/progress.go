@@ -61,14 +61,6 @@ func (p *Progress) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// Form is that of log lines: what is set, or else the one for the screen.
-func (p *Progress) Form(set string) string {
-	if set == "" && isTerminal(p.screen) {
-		return "text"
-	}
-	return set
-}
-
 // Observer moves the bar on.
 func (p *Progress) Observer() pipeline.Observer {
 	return func(o pipeline.Observation) {

@@ -9,15 +9,13 @@ import (
 
 // Settings shows every setting.
 func (p *Printer) Settings(list []settings.Setting) error {
-	return p.Document(list, func(w io.Writer) error {
-		table := newTable(w)
+	return p.Document(list, func(w io.Writer) {
 		for _, s := range list {
 			from := "default"
 			if s.Set {
 				from = "set"
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, from, s.Value)
+			fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, from, s.Value)
 		}
-		return table.Flush()
 	})
 }

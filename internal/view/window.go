@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 	"time"
 
@@ -13,15 +12,12 @@ import (
 
 // Window shows a window of the ledger; the first one comes below the heading that WindowHeading shows.
 func (p *Printer) Window(l *pipeline.Ledger) error {
-	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) error {
+	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) {
 		fmt.Fprintf(w, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", streamWidth, l.Stream, p.short(l.Begin), p.short(l.End),
 			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
-		for line := range lines(append(offsets(l.Offsets), marks(l)...)) {
-			if _, err := fmt.Fprintf(w, "  %s\n", line); err != nil {
-				return err
-			}
+		for _, line := range lines(append(offsets(l.Offsets), marks(l)...)) {
+			fmt.Fprintf(w, "  %s\n", line)
 		}
-		return nil
 	})
 }
 
@@ -39,23 +35,17 @@ func (p *Printer) WindowHeading() error {
 }
 
 // lines puts words into lines that are no longer than a terminal is wide.
-func lines(words []string) iter.Seq[string] {
+func lines(words []string) []string {
 	const width = 96
-	return func(yield func(string) bool) {
-		line := ""
-		for _, word := range words {
-			if line != "" && len(line)+1+len(word) > width {
-				if !yield(line) {
-					return
-				}
-				line = ""
-			}
-			line = strings.TrimPrefix(line+" "+word, " ")
-		}
-		if line != "" {
-			yield(line)
+	var all []string
+	for _, word := range words {
+		if last := len(all) - 1; last >= 0 && len(all[last])+1+len(word) <= width {
+			all[last] += " " + word
+		} else {
+			all = append(all, word)
 		}
 	}
+	return all
 }
 
 // marks tells what is special about a window.
@@ -87,12 +77,12 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 }
 
 // Sums shows what was published by hour or day, and all together.
-func (p *Printer) Sums(list []*audit.Sum, total *audit.Sum) error {
-	return show(p, list, func(w io.Writer) error {
-		table := newTable(w)
-		fmt.Fprintln(table, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
+func (p *Printer) Sums(sums *audit.Sums) error {
+	list := sums.All()
+	return show(p, list, func(w io.Writer) {
+		fmt.Fprintln(w, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
 		line := func(name, begin, complete string, s *audit.Sum) {
-			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, begin, s.Windows, s.Rows,
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, begin, s.Windows, s.Rows,
 				s.Published, s.Skipped, s.Rejected, s.Late, s.Replayed, s.Requests, s.Restarts, complete)
 		}
 		for _, sum := range list {
@@ -103,21 +93,17 @@ func (p *Printer) Sums(list []*audit.Sum, total *audit.Sum) error {
 			line(sum.Stream, p.short(sum.Begin)[:len("01-02 15:04")], complete, sum)
 		}
 		if len(list) > 1 {
-			line("all", "", "", total)
+			total := sums.Total()
+			line("all", "", "", &total)
 		}
-		return table.Flush()
 	})
 }
 
 // Holes shows the time in which nothing was read.
 func (p *Printer) Holes(holes []audit.Hole) error {
-	return show(p, holes, func(w io.Writer) error {
+	return show(p, holes, func(w io.Writer) {
 		for _, hole := range holes {
-			_, err := fmt.Fprintf(w, "nothing was read of %s from %s to %s\n", hole.Stream, p.local(hole.Begin), p.local(hole.End))
-			if err != nil {
-				return err
-			}
+			fmt.Fprintf(w, "nothing was read of %s from %s to %s\n", hole.Stream, p.local(hole.Begin), p.local(hole.End))
 		}
-		return nil
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/fakes"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/audit"
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -42,28 +43,28 @@ func TestAuditFindsWhatIsLate(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC()
-			rows := rowsFrom(begin, 1200)
-			late := []int64{rows[3].id, rows[300].id, rows[301].id, rows[777].id, rows[1100].id}
+			rows := fakes.RowsFrom(begin, 1200)
+			late := []int64{rows[3].ID, rows[300].ID, rows[301].ID, rows[777].ID, rows[1100].ID}
 			for i := range rows {
-				if slices.Contains(late, rows[i].id) {
-					rows[i].late = time.Hour
+				if slices.Contains(late, rows[i].ID) {
+					rows[i].Late = time.Hour
 				}
 			}
 			// A row without a msgid is late too.
-			rows[500].raw, rows[500].late = `{"no_msgid":500}`, time.Hour
+			rows[500].Raw, rows[500].Late = `{"no_msgid":500}`, time.Hour
 			w := newWorld(rows...)
 			time.Sleep(20 * time.Minute)
 			for at := time.Duration(0); at < 20*time.Minute; at += time.Minute {
-				w.read(messages(), begin.Add(at), begin.Add(at+time.Minute))
+				w.read(t, messages(), begin.Add(at), begin.Add(at+time.Minute))
 			}
 			if again {
-				w.read(messages(), begin.Add(250*time.Second), begin.Add(400*time.Second))
+				w.read(t, messages(), begin.Add(250*time.Second), begin.Add(400*time.Second))
 			}
 			if found := w.differences(t); len(found) > 0 {
 				t.Errorf("before rows appear: %+v", found[0])
 			}
 			time.Sleep(time.Hour)
-			requests := w.requests
+			requests := w.source.TotalsAsked()
 			found := w.differences(t)
 			want := append(slices.Clone(late), 0)
 			got := missingIDs(found)
@@ -72,7 +73,7 @@ func TestAuditFindsWhatIsLate(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("missing %v, want %v", got, want)
 			}
-			if n := w.requests - requests; n > 6*20 {
+			if n := w.source.TotalsAsked() - requests; n > 6*20 {
 				t.Errorf("%d requests for totals", n)
 			}
 			for _, d := range found {
@@ -80,13 +81,13 @@ func TestAuditFindsWhatIsLate(t *testing.T) {
 			}
 			twice := make(map[int64]int)
 			for i := 250; again && i <= 400; i++ {
-				if rows[i].late == 0 && i > 250 {
-					twice[rows[i].id] = 2
+				if rows[i].Late == 0 && i > 250 {
+					twice[rows[i].ID] = 2
 				}
 			}
 			w.wantOnce(t, twice)
-			if len(w.topics["x.rejected"]) != 1 || len(w.notices) != len(found) {
-				t.Errorf("%d rejected rows, %d notices for %d differences", len(w.topics["x.rejected"]), len(w.notices), len(found))
+			if len(w.Rejected) != 1 || len(w.Notices) != len(found) {
+				t.Errorf("%d rejected rows, %d notices for %d differences", len(w.Rejected), len(w.Notices), len(found))
 			}
 			if found = w.differences(t); len(found) > 0 {
 				t.Errorf("after the repair: %+v", found[0])
@@ -100,13 +101,13 @@ func TestAuditFindsWhatIsLate(t *testing.T) {
 func TestLateRowsArePublishedOnceByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC()
-		rows := rowsFrom(begin, 300)
-		rows[100].late, rows[101].late = time.Hour, time.Hour
-		rows[110].raw, rows[110].late = `{"no_msgid":1}`, time.Hour
+		rows := fakes.RowsFrom(begin, 300)
+		rows[100].Late, rows[101].Late = time.Hour, time.Hour
+		rows[110].Raw, rows[110].Late = `{"no_msgid":1}`, time.Hour
 		w := newWorld(rows...)
 		time.Sleep(5 * time.Minute)
-		w.read(messages(), begin, begin.Add(150*time.Second))
-		w.read(messages(), begin.Add(150*time.Second), begin.Add(299*time.Second))
+		w.read(t, messages(), begin, begin.Add(150*time.Second))
+		w.read(t, messages(), begin.Add(150*time.Second), begin.Add(299*time.Second))
 		time.Sleep(time.Hour)
 		first, second, third := w.differences(t), w.differences(t), w.differences(t)
 		if len(first) != 1 || len(second) != 1 || len(third) != 1 || len(first[0].Missing) != 3 {
@@ -119,12 +120,12 @@ func TestLateRowsArePublishedOnceByAll(t *testing.T) {
 		if n := repair(t, w, second[0]); n != 0 {
 			t.Errorf("the second one publishes %d rows", n)
 		}
-		w.read(messages(), begin.Add(60*time.Second), begin.Add(150*time.Second))
+		w.read(t, messages(), begin.Add(60*time.Second), begin.Add(150*time.Second))
 		if n := repair(t, w, third[0]); n != 0 {
 			t.Errorf("the third one publishes %d rows", n)
 		}
-		if len(w.notices) != 1 || w.published()[rows[100].id] != 2 { // Once by the repair, once by the reset.
-			t.Errorf("%d notices, and a late row is published %d times", len(w.notices), w.published()[rows[100].id])
+		if len(w.Notices) != 1 || w.published()[rows[100].ID] != 2 { // Once by the repair, once by the reset.
+			t.Errorf("%d notices, and a late row is published %d times", len(w.Notices), w.published()[rows[100].ID])
 		}
 	})
 }
@@ -133,19 +134,19 @@ func TestLateRowsArePublishedOnceByAll(t *testing.T) {
 func TestRunPublishesSomeMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC()
-		rows := rowsFrom(begin, 200)
-		rows[50].late, rows[150].late = time.Hour, time.Hour
+		rows := fakes.RowsFrom(begin, 200)
+		rows[50].Late, rows[150].Late = time.Hour, time.Hour
 		w := newWorld(rows...)
 		time.Sleep(5 * time.Minute)
-		w.read(messages(), begin, begin.Add(199*time.Second))
+		w.read(t, messages(), begin, begin.Add(199*time.Second))
 		time.Sleep(time.Hour)
 		found := w.differences(t)
-		w.read(messages(), begin.Add(120*time.Second), begin.Add(199*time.Second))
+		w.read(t, messages(), begin.Add(120*time.Second), begin.Add(199*time.Second))
 		if len(found) != 1 || repair(t, w, found[0]) != 1 {
 			t.Fatalf("differences %+v", found)
 		}
-		if times := w.published(); times[rows[50].id] != 1 || times[rows[150].id] != 1 {
-			t.Errorf("published %d and %d times", times[rows[50].id], times[rows[150].id])
+		if times := w.published(); times[rows[50].ID] != 1 || times[rows[150].ID] != 1 {
+			t.Errorf("published %d and %d times", times[rows[50].ID], times[rows[150].ID])
 		}
 	})
 }
@@ -154,19 +155,19 @@ func TestRunPublishesSomeMeanwhile(t *testing.T) {
 func TestGoneAndDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC()
-		rows := rowsFrom(begin, 100)
+		rows := fakes.RowsFrom(begin, 100)
 		w := newWorld(rows...)
 		time.Sleep(5 * time.Minute)
-		w.read(messages(), begin, begin.Add(99*time.Second))
-		w.rows[messages()] = slices.Delete(slices.Clone(rows), 40, 42)
+		w.read(t, messages(), begin, begin.Add(99*time.Second))
+		w.source.Of[messages()] = slices.Delete(slices.Clone(rows), 40, 42)
 		found := w.differences(t)
-		want := []int64{rows[40].id, rows[41].id}
+		want := []int64{rows[40].ID, rows[41].ID}
 		slices.Sort(want)
 		if len(found) != 1 || found[0].Extra != 2 || !slices.Equal(found[0].Gone, want) || found[0].Repairable() {
 			t.Errorf("gone from the API: %+v, want %v", found, want)
 		}
-		w.deleted["x.group"] = true
-		w.rows[messages()] = append(slices.Clone(rows), row{id: 999_999, at: begin.Add(50 * time.Second)})
+		w.deleted = true
+		w.source.Of[messages()] = slices.Insert(slices.Clone(rows), 51, fakes.Row{ID: 999_999, At: begin.Add(50 * time.Second)})
 		found = w.differences(t)
 		if len(found) != 1 || found[0].Deleted != 100 || found[0].Repairable() || len(found[0].Missing) > 0 {
 			t.Errorf("deleted from Kafka: %+v", found)
@@ -179,21 +180,21 @@ func TestGoneAndDeleted(t *testing.T) {
 func TestRangesAreReadAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC()
-		rows := rowsFrom(begin, 600)
+		rows := fakes.RowsFrom(begin, 600)
 		w := newWorld(rows...)
 		time.Sleep(time.Hour)
 		restarts := 0
-		reader := &pipeline.RowReader{Source: w, Observer: func(o pipeline.Observation) {
+		reader := &pipeline.RowReader{Source: w.source, Observer: func(o pipeline.Observation) {
 			if _, restarted := o.(pipeline.WindowRestarted); restarted {
 				restarts++
 			}
 		}}
 		all := pipeline.Window{Begin: begin, End: begin.Add(599 * time.Second)}
 		n := 0
-		w.open = func(_ pipeline.Stream, in pipeline.Window) (pipeline.Pages, error) {
+		w.source.OpenHook = func(_ int, _ pipeline.Stream, in pipeline.Window) (pipeline.Pages, error) {
 			switch n++; {
 			case n%3 == 1: // The cursor expires behind the first page.
-				return &onePage{err: &pipeline.Fault{Class: pipeline.Restart, Op: "read", Err: errors.New("expired")}}, nil
+				return &fakes.Pages{Parts: [][][]byte{nil}, Err: &pipeline.Fault{Class: pipeline.Restart, Op: "read", Err: errors.New("expired")}}, nil
 			case in.End.Sub(in.Begin) > 2*time.Minute:
 				return nil, &pipeline.Fault{Class: pipeline.Restart, Op: "read", Err: errors.New("too long"), Span: in.End.Sub(in.Begin) / 2}
 			default:
@@ -205,7 +206,7 @@ func TestRangesAreReadAnew(t *testing.T) {
 		if err != nil || len(ids) != len(rows) || restarts == 0 {
 			t.Errorf("%d rows, %v, %d restarts", len(ids), err, restarts)
 		}
-		w.open = func(pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
+		w.source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
 			return nil, &pipeline.Fault{Class: pipeline.Restart, Op: "read", Err: errors.New("expired")}
 		}
 		restarts = 0
@@ -219,24 +220,24 @@ func TestRangesAreReadAnew(t *testing.T) {
 func TestDailyCounts(t *testing.T) {
 	zone := time.FixedZone("CST", 8*3600)
 	for name, topics := range map[string]map[string][]int{
-		"a topic a target": {"x.group": {1}},
-		"one topic":        {"x.group": {0, 1, 2, 3}},
+		"a topic a target": {"group": {1}},
+		"one topic":        {"group": {0, 1, 2, 3}},
 		"another name":     {},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			midnight := time.Date(2000, 1, 2, 0, 0, 0, 0, zone).UTC()
 			time.Sleep(time.Until(midnight.Add(48 * time.Hour)))
-			var rows []row
+			var rows []fakes.Row
 			for i := range 3 * 24 * 6 {
-				rows = append(rows, row{id: int64(i + 1), at: midnight.Add(-24*time.Hour + time.Duration(i)*10*time.Minute)})
+				rows = append(rows, fakes.Row{ID: int64(i + 1), At: midnight.Add(-24*time.Hour + time.Duration(i)*10*time.Minute)})
 			}
-			rows[200].late = 5 * 24 * time.Hour
+			rows[200].Late = 5 * 24 * time.Hour
 			w := newWorld(rows...)
 			for h := -24; h < 48; h += 5 {
-				w.read(messages(), midnight.Add(time.Duration(h)*time.Hour), midnight.Add(time.Duration(h+5)*time.Hour))
+				w.read(t, messages(), midnight.Add(time.Duration(h)*time.Hour), midnight.Add(time.Duration(h+5)*time.Hour))
 			}
 			// A range is read again: what was published twice counts once.
-			w.read(messages(), midnight.Add(7*time.Hour), midnight.Add(19*time.Hour))
+			w.read(t, messages(), midnight.Add(7*time.Hour), midnight.Add(19*time.Hour))
 			time.Sleep(5 * 24 * time.Hour)
 			for _, d := range w.differences(t) {
 				repair(t, w, d)
@@ -245,7 +246,7 @@ func TestDailyCounts(t *testing.T) {
 			if _, err := w.Ledger(t.Context(), audit.Query{}, func(l *pipeline.Ledger, at audit.Place) error { lineage.Add(l, at); return nil }); err != nil {
 				t.Fatal(err)
 			}
-			counter := audit.DailyCounter{Archive: w, Topics: routing(topics), Rejected: "x.rejected", Decode: audit.DecodeJSON}
+			counter := audit.DailyCounter{Archive: w, Topics: routing(topics), Rejected: fakes.TopicRejected, Decode: audit.DecodeJSON}
 			day := pipeline.PeriodOf(pipeline.Day, midnight.In(zone))
 			counts, err := counter.Count(t.Context(), &lineage, messages(), []pipeline.Period{day, day.Add(1)})
 			if err != nil || len(counts) != 2 {
@@ -286,7 +287,7 @@ func TestEachWithin(t *testing.T) {
 		w := newWorld()
 		time.Sleep(10 * time.Minute)
 		for i := range 10 {
-			w.read(messages(), begin.Add(time.Duration(i)*time.Minute), begin.Add(time.Duration(i+1)*time.Minute))
+			w.read(t, messages(), begin.Add(time.Duration(i)*time.Minute), begin.Add(time.Duration(i+1)*time.Minute))
 		}
 		var ends []time.Duration
 		in := pipeline.Window{Begin: begin.Add(2 * time.Minute), End: begin.Add(4 * time.Minute)}

@@ -16,73 +16,17 @@ import (
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
-// archive reads a fake Kafka back, whose ledger has one partition.
-type archive struct{ *fakes.Kafka }
-
-func (a archive) ledger() []pipeline.Ledger {
-	a.Mu.Lock()
-	defer a.Mu.Unlock()
-	return slices.Clone(a.Kafka.Ledger)
-}
-
-func (a archive) Ledger(_ context.Context, q audit.Query, fn func(*pipeline.Ledger, audit.Place) error) (audit.Frontier, error) {
-	ledger := a.ledger()
-	for i := range ledger {
-		if ledger[i].Started.Before(q.Since.Add(-time.Hour)) {
-			continue
-		}
-		if err := fn(&ledger[i], audit.Place{Offset: int64(i)}); err != nil {
-			return nil, err
-		}
-	}
-	return audit.Frontier{0: int64(len(ledger))}, nil
-}
-
-func (a archive) Newer(_ context.Context, s pipeline.Stream, behind audit.Frontier, fn func(*pipeline.Ledger, audit.Place) error) error {
-	ledger := a.ledger()
-	for i := behind[0]; i < int64(len(ledger)); i++ {
-		if ledger[i].Stream == s {
-			if err := fn(&ledger[i], audit.Place{Offset: i}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (a archive) At(_ context.Context, p audit.Place) (*pipeline.Ledger, error) {
-	return &a.ledger()[p.Offset], nil
-}
-
-func (a archive) Records(_ context.Context, ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
-	return a.EventsAt(ranges, fn)
-}
-
-// chains reads the whole ledger, and returns an audit of it.
-func (a archive) chains(t *testing.T, source *fakes.Source) (*audit.Audit, []audit.Chain) {
-	t.Helper()
-	var lineage audit.Lineage
-	frontier, err := a.Ledger(t.Context(), audit.Query{}, func(l *pipeline.Ledger, p audit.Place) error {
-		lineage.Add(l, p)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &audit.Audit{
-		AppKey: fakes.AppKey, Rows: &pipeline.RowReader{Source: source}, Totals: source, Archive: a, Frontier: frontier,
-	}, lineage.Chains(all)
-}
-
-func searching(source *fakes.Source, kafka *fakes.Kafka, delays ...time.Duration) *audit.LateRows {
+// searching is a search for late rows in a world.
+func searching(w *world, delays ...time.Duration) *audit.LateRows {
 	return &audit.LateRows{
-		AppKey: fakes.AppKey, Source: source, Rows: &pipeline.RowReader{Source: source}, Totals: source, Archive: archive{kafka},
-		Delays: delays, Now: time.Now,
+		AppKey: appKey, Source: w.source, Rows: &pipeline.RowReader{Source: w.source}, Totals: w.source, Archive: w, Delays: delays,
+		Now: time.Now,
 	}
 }
 
 // TestLateRowsArePublishedOnce lets rows appear after their time was read, some sooner, some later, while
-// sessions fail now and then.
+// sessions fail now and then. Where none fails, the checkpoint says up to where windows were asked, and what was asked is not read
+// again.
 func TestLateRowsArePublishedOnce(t *testing.T) {
 	for _, failing := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -100,7 +44,8 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 				}
 				late++
 			}
-			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			w := newWorld(rows...)
+			source, kafka := w.source, w.Kafka
 			if failing {
 				kafka.Fail = func(_ context.Context, op string) error {
 					if dice.IntN(200) > 0 || op == "open" || op == "load" {
@@ -110,10 +55,8 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 				}
 			}
 			cfg := fakes.ConfigFor(source, kafka, begin)
-			cfg.Background = []pipeline.Member{searching(source, kafka, 10*time.Minute, 30*time.Minute)}
-			if err := fakes.RunFor(t, cfg, 100*time.Minute); err != nil {
-				t.Fatalf("run: %v", err)
-			}
+			cfg.Background = []pipeline.Member{searching(w, 10*time.Minute, 30*time.Minute)}
+			fakes.Run(t, cfg, 100*time.Minute)
 			got, want := kafka.IDs(), fakes.IDsOf(rows)
 			slices.Sort(got)
 			slices.Sort(want)
@@ -140,6 +83,26 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 			// Steps of 2 and of 6 minutes, and a few halvings for each late row.
 			if limit := 50 + 17 + late*40; source.TotalsAsked() > limit {
 				t.Errorf("failing %t: %d requests for totals, want at most %d", failing, source.TotalsAsked(), limit)
+			}
+			if failing {
+				return
+			}
+			if len(kafka.Notices) != late {
+				t.Errorf("%d notices, want %d", len(kafka.Notices), late)
+			}
+			marks := kafka.Position(messages()).Rechecked
+			for _, mark := range marks {
+				if behind := time.Since(mark.End); behind < mark.After || behind > mark.After+mark.After/5+4*time.Minute {
+					t.Errorf("after %v windows were asked up to %v ago", mark.After, behind)
+				}
+			}
+			if len(marks) != 2 {
+				t.Errorf("marks %v", marks)
+			}
+			for _, q := range w.asked[len(w.asked)-3:] {
+				if time.Since(q.Since) > time.Hour {
+					t.Errorf("the ledger is read from %v ago on", time.Since(q.Since))
+				}
 			}
 		})
 	}
@@ -180,11 +143,12 @@ func TestRepairsAtOnce(t *testing.T) {
 				rows[i].Late = 20 * time.Minute
 			}
 		}
-		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		w := newWorld(rows...)
+		source, kafka := w.source, w.Kafka
 		writer := kafka.NewWriter()
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.Sink, cfg.Checkpoints = slow{writer}, writer.Store()
-		search := searching(source, kafka, 30*time.Minute)
+		search := searching(w, 30*time.Minute)
 		cfg.Background = []pipeline.Member{search}
 		// The run searches in its round of the 36th minute what has ended by the sixth, and in the later ones what came after that. The
 		// audits have looked before; they publish at the moment of that round.
@@ -193,7 +157,7 @@ func TestRepairsAtOnce(t *testing.T) {
 		for range 3 {
 			repairs.Go(func() {
 				time.Sleep(35 * time.Minute)
-				a, chains := archive{kafka}.chains(t, source)
+				a, chains := w.look(t)
 				var found []*audit.Difference
 				for i := range chains {
 					if err := a.Check(context.WithoutCancel(t.Context()), &chains[i], func(d *audit.Difference) error {
@@ -213,7 +177,7 @@ func TestRepairsAtOnce(t *testing.T) {
 				err := command.Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, draft *pipeline.Draft) error {
 					published = 0
 					for _, d := range found {
-						n, err := d.Publish(ctx, archive{kafka}, draft, time.Now())
+						n, err := d.Publish(ctx, w, draft, time.Now())
 						if err != nil {
 							return err
 						}
@@ -227,9 +191,7 @@ func TestRepairsAtOnce(t *testing.T) {
 				repaired.Add(published)
 			})
 		}
-		if err := fakes.RunFor(t, cfg, 80*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 80*time.Minute)
 		repairs.Wait()
 		got, want := kafka.IDs(), fakes.IDsOf(rows)
 		slices.Sort(got)
@@ -247,12 +209,11 @@ func TestRepairsAtOnce(t *testing.T) {
 func TestSearchCostsLittleWhereNothingIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC()
-		source, kafka := fakes.NewSource(fakes.RowsFrom(begin, 2*3600)...), fakes.NewKafka()
+		w := newWorld(fakes.RowsFrom(begin, 2*3600)...)
+		source, kafka := w.source, w.Kafka
 		cfg := fakes.ConfigFor(source, kafka, begin)
-		cfg.Background = []pipeline.Member{searching(source, kafka, 10*time.Minute)}
-		if err := fakes.RunFor(t, cfg, 2*time.Hour); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		cfg.Background = []pipeline.Member{searching(w, 10*time.Minute)}
+		fakes.Run(t, cfg, 2*time.Hour)
 		if n := source.TotalsAsked(); n < 50 || n > 60 {
 			t.Errorf("%d requests for totals, want one each two minutes", n)
 		}
@@ -277,17 +238,14 @@ func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
 		begin := time.Now().UTC().Add(-3 * time.Hour)
 		rows := fakes.RowsFrom(begin, 3*3600+300)
 		rows[5000].Late = 24 * time.Hour
-		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		w := newWorld(rows...)
+		source, kafka := w.source, w.Kafka
 		source.PageSize, source.Span = 500, 10*time.Minute
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.LiveFirst = true
-		if err := fakes.RunFor(t, cfg, 20*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 20*time.Minute)
 		setBack(t, source, kafka, begin.Add(90*time.Minute))
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		again := pipeline.Window{Begin: begin.Add(33 * time.Minute), End: begin.Add(71 * time.Minute)}
 		reader := &pipeline.RowReader{Source: source}
 		before, err := reader.RowsBefore(t.Context(), fakes.AppKey, messages(), again.Begin)
@@ -298,14 +256,12 @@ func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		kafka.Checkpoints[messages()] = next
-		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		fakes.Run(t, cfg, 10*time.Minute)
 		if left := kafka.Position(messages()).Backlog; len(left) > 0 {
 			t.Fatalf("the range is not read yet: %+v", left)
 		}
 		compare := func() (missing []int64) {
-			a, chains := archive{kafka}.chains(t, source)
+			a, chains := w.look(t)
 			a.Step = time.Hour
 			for _, c := range chains {
 				err := a.Check(t.Context(), &c, func(d *audit.Difference) error {
@@ -315,9 +271,8 @@ func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
 					for _, m := range d.Missing {
 						missing = append(missing, m.MsgID)
 					}
-					e := pipeline.Exclusive{Command: "test", Sink: kafka, Checkpoints: &fakes.Store{Kafka: kafka}, Claims: kafka}
-					return e.Commit(t.Context(), func(ctx context.Context, draft *pipeline.Draft) error {
-						_, err := d.Publish(ctx, archive{kafka}, draft, time.Now())
+					return w.Commit(t.Context(), func(ctx context.Context, draft *pipeline.Draft) error {
+						_, err := d.Publish(ctx, w, draft, time.Now())
 						return err
 					})
 				})
@@ -353,16 +308,15 @@ func TestAuditOfAPartKnowsWhatLiesBeforeIt(t *testing.T) {
 				late = append(late, rows[i].ID)
 			}
 		}
-		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
-		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 2*time.Minute); err != nil {
-			t.Fatalf("run: %v", err)
-		}
+		w := newWorld(rows...)
+		source, kafka := w.source, w.Kafka
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), 2*time.Minute)
 		time.Sleep(2 * time.Hour)
-		if _, chains := (archive{kafka}).chains(t, source); len(chains) != 1 || chains[0].Len() < 10 {
+		if _, chains := w.look(t); len(chains) != 1 || chains[0].Len() < 10 {
 			t.Fatalf("there are %d chains", len(chains))
 		}
 		for i, first := range kafka.Ledger {
-			a, _ := archive{kafka}.chains(t, source)
+			a, _ := w.look(t)
 			var lineage audit.Lineage
 			for j := range kafka.Ledger {
 				lineage.Add(&kafka.Ledger[j], audit.Place{Offset: int64(j)})

@@ -86,9 +86,7 @@ func TestStatisticsFollowWhatChanges(t *testing.T) {
 		kafka := fakes.NewKafka()
 		begin := time.Now().In(zone())
 		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("messages"), Zone: zone(), Source: source}
-		if err := fakes.RunFor(t, alone(kafka, cfg), 77*time.Hour+570*time.Second); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, alone(kafka, cfg), 77*time.Hour+570*time.Second)
 		now := time.Now().In(zone())
 		last := latest(t, kafka)
 		expect := func(p pipeline.Period, at time.Time) {
@@ -146,9 +144,7 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 		source := &fakeStatistics{zone: time.UTC} // In a bubble it is midnight, 2000-01-01.
 		kafka := fakes.NewKafka()
 		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: time.UTC, Source: source, Every: time.Hour, Recent: 2}
-		if err := fakes.RunFor(t, alone(kafka, cfg), 90*time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, alone(kafka, cfg), 90*time.Minute)
 		if want := []string{"1999-11-03 60", "1999-12-30 3"}; !slices.Equal(source.asked, want) {
 			t.Errorf("asked %q, want %q", source.asked, want)
 		}
@@ -157,9 +153,7 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 		}
 		time.Sleep(5*24*time.Hour - 90*time.Minute)
 		source.asked = nil
-		if err := fakes.RunFor(t, alone(kafka, cfg), 10*time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, alone(kafka, cfg), 10*time.Minute)
 		// Last read on the first, so from two days before it on.
 		if want := []string{"1999-12-30 8"}; !slices.Equal(source.asked, want) {
 			t.Errorf("behind a pause asked %q, want %q", source.asked, want)
@@ -167,9 +161,7 @@ func TestStatisticsAskForTheRecent(t *testing.T) {
 		source.asked = nil
 		before := kafka.Transactions
 		source.at(pipeline.Period{Unit: pipeline.Day}, time.Now())
-		if err := fakes.RunFor(t, alone(kafka, cfg), 20*time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, alone(kafka, cfg), 20*time.Minute)
 		if len(source.asked) != 0 || kafka.Transactions != before {
 			t.Errorf("asked %q at once after a restart, want the interval to last", source.asked)
 		}
@@ -184,13 +176,9 @@ func TestStatisticsOfAnotherUnit(t *testing.T) {
 		cfg := statistics.Config{
 			AppKey: fakes.AppKey, Stream: statisticsOf("messages"), Zone: time.UTC, Source: source, Units: []pipeline.Unit{pipeline.Month}, Every: time.Hour,
 		}
-		if err := fakes.RunFor(t, alone(kafka, cfg), time.Minute); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, alone(kafka, cfg), time.Minute)
 		cfg.Units = append(cfg.Units, pipeline.Day)
-		if err := fakes.RunFor(t, alone(kafka, cfg), time.Hour); err != nil {
-			t.Fatal(err)
-		}
+		fakes.Run(t, alone(kafka, cfg), time.Hour)
 		if want := []string{"1999-12 2", "1999-12 2", "1999-11-03 60"}; !slices.Equal(source.asked, want) {
 			t.Errorf("asked %q, want %q", source.asked, want)
 		}

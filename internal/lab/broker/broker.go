@@ -18,6 +18,7 @@ import (
 // Broker is a running cluster. Safe for concurrent use.
 type Broker struct {
 	cluster *kfake.Cluster
+	fence   *fence
 	log     *journal
 	addrs   []string
 	// dir is the data folder, and lock what keeps others out of it; both are zero in memory.
@@ -60,6 +61,10 @@ func Start(o Options) (*Broker, error) {
 	if o.Control != nil {
 		o.Control(cluster)
 	}
+	if b.fence, err = raiseFence(cluster, o.host); err != nil {
+		cluster.Close()
+		return nil, errors.Join(err, b.leave())
+	}
 	return b, nil
 }
 
@@ -69,6 +74,7 @@ func (b *Broker) Addrs() []string { return b.addrs }
 // Close stops the broker and lets go of its folder. It returns what the broker could not write there. Connections end at
 // once; it may be called twice.
 func (b *Broker) Close() error {
+	b.fence.lower()
 	b.cluster.Close()
 	return errors.Join(b.log.failure(), b.leave())
 }

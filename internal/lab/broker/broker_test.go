@@ -287,3 +287,48 @@ func TestAutoCreate(t *testing.T) {
 		closed(t, w)
 	}
 }
+
+// take asks for the transactional id, as a new writer does, or as one that has an epoch and renews it.
+func take(t *testing.T, b *broker.Broker, was kafkago.ProducerSession) (kafkago.ProducerSession, error) {
+	t.Helper()
+	transport := &kafkago.Transport{} // No connection is left from a broker that is gone.
+	defer transport.CloseIdleConnections()
+	one := &kafkago.Client{Addr: kafkago.TCP(b.Addrs()...), Transport: transport}
+	res, err := one.InitProducerID(t.Context(), &kafkago.InitProducerIDRequest{
+		TransactionalID: "jmpub", TransactionTimeoutMs: 60_000, ProducerID: was.ProducerID, ProducerEpoch: was.ProducerEpoch,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *res.Producer, res.Error
+}
+
+// TestReplacedWriter expects of a writer that was replaced, however often it had renewed its epoch before and whatever became of the
+// broker since then, that it cannot take its place back, and of the one that replaced it that it can go on.
+func TestReplacedWriter(t *testing.T) {
+	o := broker.Options{Listen: listen(freePorts(t)), DataDir: t.TempDir()}
+	b := start(t, o)
+	none := kafkago.ProducerSession{ProducerID: -1, ProducerEpoch: -1}
+	want := func(what string, was kafkago.ProducerSession, refusal error) kafkago.ProducerSession {
+		t.Helper()
+		is, err := take(t, b, was)
+		if !errors.Is(err, refusal) {
+			t.Fatalf("%s: %v, want %v", what, err, refusal)
+		}
+		return is
+	}
+	replaced := want("the first writer", none, nil)
+	for range 3 {
+		replaced = want("the first writer renews", replaced, nil)
+	}
+	current := want("the second writer", none, nil)
+	want("the first writer takes its place back", replaced, kafkago.ProducerFenced)
+	current = want("the second writer renews", current, nil)
+	want("the first writer takes its place back", replaced, kafkago.ProducerFenced)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, o)
+	want("the first writer takes its place back after a restart", replaced, kafkago.ProducerFenced)
+	want("the second writer renews after a restart", current, nil)
+}

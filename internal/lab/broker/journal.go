@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,10 +23,7 @@ type journal struct {
 var _ kfake.Logger = (*journal)(nil)
 
 func newJournal(log *slog.Logger) *journal {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &journal{log: log}
+	return &journal{log: cmp.Or(log, slog.New(slog.DiscardHandler))}
 }
 
 // Logf takes what happens in the broker.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,24 +41,11 @@ type Options struct {
 	port int
 }
 
-// The defaults of Options.
-const (
-	defaultBrokers    = 1
-	defaultListen     = "127.0.0.1:0"
-	defaultPartitions = 6
-)
-
 // complete checks the options and fills in the defaults.
 func (o *Options) complete() error {
-	if o.Brokers == 0 {
-		o.Brokers = defaultBrokers
-	}
-	if o.Listen == "" {
-		o.Listen = defaultListen
-	}
-	if o.Partitions == 0 {
-		o.Partitions = defaultPartitions
-	}
+	o.Brokers = cmp.Or(o.Brokers, 1)
+	o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
+	o.Partitions = cmp.Or(o.Partitions, 6)
 	var errs []error
 	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil {
@@ -65,9 +53,7 @@ func (o *Options) complete() error {
 	} else if o.port, err = strconv.Atoi(port); err != nil || o.port < 0 || o.port+o.Brokers-1 > 65535 {
 		errs = append(errs, fmt.Errorf("port %q: want 1 to 65535 for each of %d nodes, or 0 for free ones", port, o.Brokers))
 	}
-	if o.host = host; o.Advertise == "" {
-		o.Advertise = host
-	}
+	o.host, o.Advertise = host, cmp.Or(o.Advertise, host)
 	if o.Brokers < 1 || o.Brokers > 100 {
 		errs = append(errs, fmt.Errorf("%d nodes: want 1 to 100", o.Brokers))
 	}
@@ -103,30 +89,25 @@ func (o *Options) listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, port, err = net.SplitHostPort(inner.Addr().String())
-	if err != nil {
-		return nil, errors.Join(err, inner.Close())
-	}
-	return &listener{Listener: inner, addr: advertised(net.JoinHostPort(o.Advertise, port))}, nil
+	_, port, _ = net.SplitHostPort(inner.Addr().String()) // It is host:port, always.
+	return &listener{Listener: inner, addr: net.JoinHostPort(o.Advertise, port)}, nil
 }
 
-// listener has the address that clients are given, which kfake takes from Addr.
+// listener has the address that clients are given, and is that address: kfake takes it from Addr. Its host need not be one of
+// this machine.
 type listener struct {
 	net.Listener
-	addr net.Addr
+	addr string
 }
 
 // Addr is the advertised address.
-func (l *listener) Addr() net.Addr { return l.addr }
-
-// advertised is an address with a host name, which need not be one of this machine.
-type advertised string
+func (l *listener) Addr() net.Addr { return l }
 
 // Network is that of TCP.
-func (advertised) Network() string { return "tcp" }
+func (*listener) Network() string { return "tcp" }
 
 // String is host:port.
-func (a advertised) String() string { return string(a) }
+func (l *listener) String() string { return l.addr }
 
 // startFault says what to do about a broker that did not start.
 func (o *Options) startFault(err error) error {

@@ -91,14 +91,19 @@ func endTransactions(ctx context.Context, client *kgo.Client) error {
 	})
 	client.AddConsumePartitions(from.KOffsets())
 	left := len(from.Sorted())
-	open := make(map[producer]int16)
+	open := make(map[producer]int16) // The producers' epochs.
 	for left > 0 {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			follow(open, r)
+			switch who := (producer{r.Topic, r.Partition, r.ProducerID}); {
+			case r.Attrs.IsControl():
+				delete(open, who)
+			case r.Attrs.IsTransactional():
+				open[who] = r.ProducerEpoch
+			}
 			if end, ok := ends.Lookup(r.Topic, r.Partition); ok && r.Offset == end.Offset-1 {
 				left--
 			}
@@ -107,26 +112,12 @@ func endTransactions(ctx context.Context, client *kgo.Client) error {
 	return writeMarkers(ctx, admin, open)
 }
 
-// follow notes what a record tells of its producer's transaction. open maps to the producer's epoch.
-func follow(open map[producer]int16, r *kgo.Record) {
-	who := producer{r.Topic, r.Partition, r.ProducerID}
-	switch {
-	case r.Attrs.IsControl():
-		delete(open, who)
-	case r.Attrs.IsTransactional():
-		open[who] = r.ProducerEpoch
-	}
-}
-
 func writeMarkers(ctx context.Context, admin *kadm.Client, open map[producer]int16) error {
 	for who, epoch := range open {
 		var topics kadm.TopicsSet
 		topics.Add(who.topic, who.partition)
 		written, err := admin.WriteTxnMarkers(ctx, kadm.TxnMarkers{ProducerID: who.id, ProducerEpoch: epoch, Topics: topics})
-		if err != nil {
-			return fmt.Errorf("abort a transaction in %s/%d: %w", who.topic, who.partition, err)
-		}
-		var errs []error
+		errs := []error{err}
 		written.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { errs = append(errs, p.Err) })
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("abort a transaction in %s/%d: %w", who.topic, who.partition, err)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
@@ -65,30 +66,9 @@ type demo struct {
 	live   *operate.Live
 	prefix string
 	begin  time.Time
-	head   head
 	close  []func()
-}
-
-// head keeps how far the streams are read.
-type head struct {
-	mu  sync.Mutex // Guards end.
-	end time.Time
-}
-
-func (h *head) observe(o pipeline.Observation) {
-	read, ok := o.(pipeline.HeadRead)
-	if !ok {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.end = read.End
-}
-
-func (h *head) last() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.end
+	// head is how far the streams are read.
+	head atomic.Pointer[time.Time]
 }
 
 // Run shows a demo on a screen, then reads all topics back and compares them with what the API held. Where the context ends
@@ -98,6 +78,7 @@ func Run(ctx context.Context, o Options, screen io.Writer) (*Summary, error) {
 		return nil, err
 	}
 	d := &demo{opts: &o, screen: screen}
+	d.head.Store(new(time.Time))
 	defer d.Close()
 	if err := d.start(ctx); err != nil {
 		return nil, err
@@ -142,12 +123,18 @@ func (d *demo) start(ctx context.Context) error {
 	d.prefix = cfg.Topics.Prefix
 	fmt.Fprintf(d.screen, "simulated API at %s, embedded brokers at %s\n", s.API.URL, s.Kafka.Brokers)
 	quiet := slog.New(slog.DiscardHandler)
-	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, d.head.observe); err != nil {
+	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, d.observe); err != nil {
 		return err
 	}
 	d.close = append(d.close, d.live.Close)
 	fmt.Fprintf(d.screen, "status page at %s, delivery: %s\n\n", d.live.StatusURL(), cfg.Delivery())
 	return nil
+}
+
+func (d *demo) observe(o pipeline.Observation) {
+	if read, ok := o.(pipeline.HeadRead); ok {
+		d.head.Store(&read.End)
+	}
 }
 
 // serveAPI starts the simulated API and returns its address.
@@ -183,29 +170,14 @@ func (d *demo) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- d.live.Run(running) }()
-	var over <-chan time.Time
 	if d.opts.Length > 0 {
-		timer := time.NewTimer(d.opts.Length)
-		defer timer.Stop()
-		over = timer.C
+		defer time.AfterFunc(d.opts.Length, stop).Stop()
 	}
-	showing := make(chan struct{})
-	go func() {
-		defer close(showing)
-		d.show(running, follow)
-	}()
-	select {
-	case err = <-done:
-		stop()
-	case <-over:
-		stop()
-		err = <-done
-	case <-ctx.Done():
-		err = <-done
-	}
-	<-showing
+	var showing sync.WaitGroup
+	showing.Go(func() { d.show(running, follow) })
+	err = d.live.Run(running)
+	stop()
+	showing.Wait()
 	return err
 }
 

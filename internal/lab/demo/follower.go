@@ -1,11 +1,13 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -55,14 +57,7 @@ func (f *follower) collect(ctx context.Context) {
 		if json.Unmarshal(r.Value, &m) != nil {
 			continue // Only shown; the summary checks every one.
 		}
-		who := m.From.Name
-		if who == "" {
-			who = m.From.ID
-		}
-		what := m.Text
-		if what == "" {
-			what = "(" + m.Type + ")"
-		}
+		who, what := cmp.Or(m.From.Name, m.From.ID), cmp.Or(m.Text, "("+m.Type+")")
 		at, _, _ := strings.Cut(strings.Replace(m.Time, "T", " ", 1), ".")
 		f.latest = append(f.latest, fmt.Sprintf("  %s  %-9s %s: %s",
 			at, strings.TrimPrefix(r.Topic, "jmessage."), oneLine(who, nameWidth), oneLine(what, textWidth)))
@@ -73,7 +68,7 @@ func (f *follower) collect(ctx context.Context) {
 // oneLine makes a text of strangers safe for a terminal and short.
 func oneLine(text string, width int) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || 0x80 <= r && r < 0xa0 || 0x202a <= r && r <= 0x202e {
+		if unicode.IsControl(r) || r == utf8.RuneError || 0x202a <= r && r <= 0x202e { // The last ones turn text around.
 			return ' '
 		}
 		return r

@@ -32,7 +32,7 @@ func (d *demo) summarize(ctx context.Context, took time.Duration) (*Summary, err
 	if err != nil {
 		return nil, err
 	}
-	end := d.head.last()
+	end := *d.head.Load()
 	return &Summary{
 		Report: verify.Compare(d.truth(end), found), Seconds: took.Seconds(), PublishedTo: end, API: d.api.Stats(),
 		CaughtUp: time.Since(end) < time.Minute,
@@ -54,7 +54,7 @@ func (d *demo) truth(head time.Time) iter.Seq[verify.TruthRow] {
 }
 
 // WriteText writes the summary for people.
-func (s *Summary) WriteText(w io.Writer) error {
+func (s *Summary) WriteText(w io.Writer) {
 	faults := int64(0)
 	for _, n := range s.API.Faults {
 		faults += n
@@ -63,7 +63,6 @@ func (s *Summary) WriteText(w io.Writer) error {
 	if !s.OK() {
 		verdict = "NOT as it should be"
 	}
-	_, err := fmt.Fprintf(w, "the API answered %d requests, %d of them with a fault, and was read up to %s\n%s\n%s\n",
+	fmt.Fprintf(w, "the API answered %d requests, %d of them with a fault, and was read up to %s\n%s\n%s\n",
 		s.API.Requests, faults, s.PublishedTo.Format(time.RFC3339), s.String(), verdict)
-	return err
 }

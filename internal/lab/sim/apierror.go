@@ -1,8 +1,8 @@
 package sim
 
 import (
+	"fmt"
 	"net/http"
-	"strconv"
 )
 
 // apiError is an error reply.
@@ -30,8 +30,8 @@ func parameter(message string) *apiError {
 	return &apiError{http.StatusBadRequest, codeParameter, message}
 }
 
-func tooMany() apiError {
-	return apiError{http.StatusTooManyRequests, codeTooManyReq, "Request times of the app_key exceed the limit of current time window"}
+func tooMany() *apiError {
+	return &apiError{http.StatusTooManyRequests, codeTooManyReq, "Request times of the app_key exceed the limit of current time window"}
 }
 
 func (s *Server) expired() *apiError {
@@ -40,9 +40,7 @@ func (s *Server) expired() *apiError {
 
 // write answers a request with the error.
 func (e *apiError) write(w http.ResponseWriter) {
-	body := strconv.AppendInt([]byte(`{"error":{"code":`), int64(e.code), 10)
-	body = strconv.AppendQuoteToASCII(append(body, `,"message":`...), e.message)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(e.status)
-	_, _ = w.Write(append(body, "}}"...)) // A client that went away is no news.
+	fmt.Fprintf(w, `{"error":{"code":%d,"message":%+q}}`, e.code, e.message) // A client that went away is no news.
 }

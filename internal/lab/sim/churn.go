@@ -39,8 +39,3 @@ func (c *churn) born(i, n int) int64 {
 
 // firstBorn is when the first of each kind appeared, 2014-06-05 00:00:00 UTC.
 const firstBorn = 1401926400
-
-// exists tells that a stream's user, group or room is there in a second.
-func (h *history) exists(s stream, sec int64) bool {
-	return s.kind == streamMessages || s.idx >= h.churn.gone(sec)
-}

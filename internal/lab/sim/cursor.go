@@ -83,7 +83,7 @@ func (s *Server) open(text string, which stream) (cursor, *apiError) {
 	c.lo, c.hi, c.seen, c.count, c.total, c.given = v[2], v[3], v[4], int(v[5]), v[6], v[7]
 	c.after, c.issued = position{v[8], v[9], int(v[10])}, v[11]
 	if s.Now().UnixMilli()-c.issued > s.CursorTTL.Milliseconds() {
-		s.counters.expired.Add(1)
+		s.counters.count(func(t *Stats) { t.Expired++ })
 		return cursor{}, s.expired()
 	}
 	return c, nil

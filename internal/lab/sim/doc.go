@@ -4,11 +4,11 @@
 // sixty days and many millions of rows needs no memory, and the same options give the same bytes:
 //
 //	(seed, second) -> number of rows          count
-//	(seed, second, index) -> a row's outline  meta: who, to whom, when
+//	(seed, second, index) -> a row's outline  rows: who, to whom; date: when
 //	outline -> bytes                          append
 //
 // A page is found from its cursor, which holds the window and the last row given, signed; so the server keeps nothing
-// between requests but counters and a bounded cache of hourly totals. [Server.Truth] lists what the history holds,
+// between requests but counters and bounded memories of totals. [Server.Truth] lists what the history holds,
 // independent of bounds, faults and late rows, so that any test can compare.
 //
 // Statistics are counted from the same history. Users, groups and rooms may come and go ([Options.ChurnEvery]); the lists of

@@ -37,30 +37,24 @@ const (
 	ExpiredEarly Fault = "expired_early"
 )
 
-// faultRate is how often a fault happens.
-type faultRate struct {
-	fault Fault
-	part  float64
-}
-
-func (f *Faults) rates() [16]faultRate {
-	return [...]faultRate{
-		{RateLimited, f.RateLimited},
-		{RateLimitedBare, f.RateLimitedBare},
-		{ServerError, f.ServerError},
-		{HTMLError, f.HTMLError},
-		{HTMLPage, f.HTMLPage},
-		{Truncated, f.Truncated},
-		{Malformed, f.Malformed},
-		{Dropped, f.Dropped},
-		{DroppedHeaders, f.DroppedHeaders},
-		{DroppedMidway, f.DroppedMidway},
-		{Repeated, f.Repeated},
-		{Displaced, f.Displaced},
-		{Shuffled, f.Shuffled},
-		{WrongTotal, f.WrongTotal},
-		{Slow, f.Slow},
-		{ExpiredEarly, f.ExpiredEarly},
+func (f *Faults) rates() []part {
+	return []part{
+		{string(RateLimited), f.RateLimited},
+		{string(RateLimitedBare), f.RateLimitedBare},
+		{string(ServerError), f.ServerError},
+		{string(HTMLError), f.HTMLError},
+		{string(HTMLPage), f.HTMLPage},
+		{string(Truncated), f.Truncated},
+		{string(Malformed), f.Malformed},
+		{string(Dropped), f.Dropped},
+		{string(DroppedHeaders), f.DroppedHeaders},
+		{string(DroppedMidway), f.DroppedMidway},
+		{string(Repeated), f.Repeated},
+		{string(Displaced), f.Displaced},
+		{string(Shuffled), f.Shuffled},
+		{string(WrongTotal), f.WrongTotal},
+		{string(Slow), f.Slow},
+		{string(ExpiredEarly), f.ExpiredEarly},
 	}
 }
 
@@ -71,10 +65,10 @@ func (s *Server) draw(n int64, r *http.Request) Fault {
 	}
 	u := unit(mix(s.Seed ^ mix(uint64(n)^saltFault)))
 	for _, f := range s.rates() {
-		if u < f.part {
-			return f.fault
+		if u < f.value {
+			return Fault(f.name)
 		}
-		u -= f.part
+		u -= f.value
 	}
 	return ""
 }
@@ -88,19 +82,18 @@ func (s *Server) instead(x *exchange) bool {
 		if s.RetryAfter {
 			x.w.Header().Set("Retry-After", strconv.Itoa(reset))
 		}
-		x.fail(tooMany())
+		tooMany().write(x.w)
 	case RateLimitedBare:
-		x.w.Header().Del("X-Rate-Limit-Limit")
-		x.w.Header().Del("X-Rate-Limit-Quota")
-		x.w.Header().Del("X-Rate-Limit-Remaining")
-		x.w.Header().Del("X-Rate-Limit-Reset")
-		x.fail(tooMany())
-	case ServerError:
-		if x.hash&1 == 0 {
-			x.fail(apiError{http.StatusInternalServerError, codeInternal, "internal server error"})
-		} else {
-			x.fail(apiError{http.StatusServiceUnavailable, codeTimeOut, "response time out"})
+		for _, name := range []string{"Limit", "Quota", "Remaining", "Reset"} {
+			x.w.Header().Del("X-Rate-Limit-" + name)
 		}
+		tooMany().write(x.w)
+	case ServerError:
+		e := apiError{http.StatusInternalServerError, codeInternal, "internal server error"}
+		if x.hash&1 != 0 {
+			e = apiError{http.StatusServiceUnavailable, codeTimeOut, "response time out"}
+		}
+		e.write(x.w)
 	case HTMLError:
 		x.html(http.StatusBadGateway)
 	case HTMLPage:
@@ -114,8 +107,6 @@ func (s *Server) instead(x *exchange) bool {
 	s.counters.fault(x.fault)
 	return true
 }
-
-func (x *exchange) fail(e apiError) { e.write(x.w) }
 
 func (x *exchange) html(status int) {
 	const page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n" +

@@ -1,11 +1,12 @@
 package sim
 
 import (
+	"iter"
 	"math/bits"
 	"time"
 )
 
-// history is what happened, as a function of the options. It is never changed, so it is safe for concurrent use.
+// history is what happened, as a function of the options, and some results of that function. Safe for concurrent use.
 type history struct {
 	*Options
 	phrases phrases
@@ -16,10 +17,16 @@ type history struct {
 	shape []float64
 	shift int64
 	churn churn
+
+	hours     *memo[streamHour, int64] // totals
+	stretches *memo[stretch, statistics]
 }
 
 func newHistory(o *Options) *history {
-	h := &history{Options: o, phrases: newPhrases(), end: 1 << 40, burst: -1, churn: newChurn(o)}
+	h := &history{
+		Options: o, phrases: newPhrases(), end: 1 << 40, burst: -1, churn: newChurn(o),
+		hours: newMemo[streamHour, int64](maxHours), stretches: newMemo[stretch, statistics](maxStretches),
+	}
 	if !o.Begin.IsZero() {
 		h.begin = o.Begin.Unix()
 	}
@@ -105,33 +112,41 @@ type meta struct {
 	millis int64
 	// sender is what create_time shows, in milliseconds; set where the history is sorted by it.
 	sender   int64
-	i        int // its index within its second
+	i, of    int // its index within its second, and how many rows that has
 	from, to int // indices of the population
 	kind     kind
 }
 
-// second draws what the rows of a second have in common.
-func (h *history) second(sec int64) uint64 { return mix(h.Seed ^ mix(uint64(sec))) }
-
-// meta makes the i-th of n rows of a second.
-func (h *history) meta(second uint64, sec int64, i, n int) meta {
-	m := meta{sec: sec, i: i}
-	h.cast(&m, second)
-	h.date(&m, n)
-	return m
+// rows lists who sent what to whom in a closed range of seconds, in the first one from an index on; date sets their clocks.
+// What it yields is overwritten by the next.
+func (h *history) rows(first int64, index int, last int64) iter.Seq[*meta] {
+	return func(yield func(*meta) bool) {
+		var m meta
+		begin := index
+		for sec := first; sec <= last; sec++ {
+			second, n := mix(h.Seed^mix(uint64(sec))), h.count(sec)
+			for i := begin; i < n; i++ {
+				m = meta{sec: sec, i: i, of: n, hash: mix(second + uint64(i)*saltRow)}
+				h.cast(&m)
+				if !yield(&m) {
+					return
+				}
+			}
+			begin = 0
+		}
+	}
 }
 
-// date gives a row, one of n of its second, its clocks. The millis of a second's rows ascend with their index.
-func (h *history) date(m *meta, n int) {
-	m.millis = m.sec*1000 + spread(mix(m.hash), m.i, n)
+// date gives a row its clocks. The millis of a second's rows ascend with their index.
+func (h *history) date(m *meta) {
+	m.millis = m.sec*1000 + spread(mix(m.hash), m.i, m.of)
 	if h.Clock == SenderClock {
 		m.sender, _ = m.senderClock()
 	}
 }
 
-// cast draws who sent a row of a second to whom.
-func (h *history) cast(m *meta, second uint64) {
-	m.hash = mix(second + uint64(m.i)*saltRow)
+// cast draws who sent a row to whom.
+func (h *history) cast(m *meta) {
 	gone := h.churn.gone(m.sec)
 	m.from = pick(m.hash>>8, h.Users)
 	switch w := m.hash & 0xff; {
@@ -206,6 +221,14 @@ func (h *history) msgid(sec int64, i int) int64 {
 		x += 1 << 60
 	}
 	return int64(x) + 1<<32
+}
+
+// latest is how much later than its msg_ctime a row can appear, in milliseconds.
+func (h *history) latest() int64 {
+	if h.Late <= 0 {
+		return 0
+	}
+	return h.LateBy.Milliseconds()
 }
 
 // appears is when a row can be read, in unix milliseconds.

@@ -1,38 +1,32 @@
 package sim
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // maxListed is how many entries a list gives at once: documented for groups (IM REST page), taken to hold for all.
 const maxListed = 500
 
-// list is one of the lists of the IM REST API.
-type list struct {
-	// member is what the entries stand under.
-	member string
-	size   int
-	entry  func(dst []byte, i int) []byte
-}
-
 // routeList finds a list by its path. The trailing slashes are as the API's page has them.
 func (s *Server) routeList(raw string) (endpoint, *apiError) {
 	switch raw {
 	case "/v1/users/":
-		return s.list(list{"users", s.Users, s.appendUserEntry}), nil
+		return s.list("users", s.Users, s.userEntry), nil
 	case "/v1/groups/":
-		return s.list(list{"groups", s.Groups, s.appendGroupEntry}), nil
+		return s.list("groups", s.Groups, s.groupEntry), nil
 	case "/v1/chatroom":
-		return s.list(list{"rooms", s.Rooms, s.appendRoomEntry}), nil
+		return s.list("rooms", s.Rooms, s.roomEntry), nil
 	default:
 		return nil, noSuchPath()
 	}
 }
 
-// list is the endpoint of a list: those that exist when it is asked, the oldest first. So whoever pages through it while one
-// is deleted misses one.
-func (s *Server) list(l list) endpoint {
+// list is the endpoint of one of the lists of the IM REST API, whose entries stand under member: those that exist when it is
+// asked, the oldest first. So whoever pages through it while one is deleted misses one.
+func (s *Server) list(member string, size int, entry func(i int) string) endpoint {
 	return func(x *exchange) *apiError {
 		values, apiErr := s.parseQuery(x.r.URL.RawQuery, "start", "count")
 		if apiErr != nil {
@@ -46,20 +40,14 @@ func (s *Server) list(l list) endpoint {
 		case countErr != nil || count < 1 || count > maxListed:
 			return parameter("count is not between 1 and 500")
 		}
-		s.counters.lists.Add(1)
+		s.counters.count(func(t *Stats) { t.Lists++ })
 		first := s.history.churn.gone(s.Now().Unix())
-		count = max(0, min(count, l.size-start))
-		dst := strconv.AppendInt([]byte(`{"total":`), int64(l.size), 10)
-		dst = strconv.AppendInt(append(dst, `,"start":`...), int64(start), 10)
-		dst = strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)
-		dst = append(append(append(dst, `,"`...), l.member...), `":[`...)
-		for i := range count {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = l.entry(dst, first+start+i)
+		entries := make([]string, max(0, min(count, size-start)))
+		for i := range entries {
+			entries[i] = entry(first + start + i)
 		}
-		s.send(x, append(dst, "]}"...))
+		s.send(x, fmt.Appendf(nil, `{"total":%d,"start":%d,"count":%d,"%s":[%s]}`,
+			size, start, len(entries), member, strings.Join(entries, ",")))
 		return nil
 	}
 }
@@ -73,37 +61,30 @@ func parseCount(text string) (int, error) {
 	return n, err
 }
 
-// appendTimes writes mtime and ctime, the ends of most entries.
-func (s *Server) appendTimes(dst []byte, born int64) []byte {
-	at := time.Unix(born, 0).In(s.Zone).Format(time.DateTime)
-	dst = append(append(dst, `,"mtime":"`...), at...)
-	return append(append(append(dst, `","ctime":"`...), at...), `"}`...)
+// born is when the i-th of a population of n appeared, in local time.
+func (s *Server) born(i, n int) string {
+	return time.Unix(s.history.churn.born(i, n), 0).In(s.Zone).Format(time.DateTime)
 }
 
-func (s *Server) appendUserEntry(dst []byte, i int) []byte {
-	dst = appendUsername(append(dst, `{"username":"`...), i)
-	dst = append(dst, '"')
+func (s *Server) userEntry(i int) string {
+	nickname := ""
 	if i%3 != 0 { // A field that is empty is left out (IM REST page, user information).
-		dst = append(append(append(dst, `,"nickname":"`...), s.history.phrases.fromNames[i%len(s.history.phrases.fromNames)]...), '"')
+		names := s.history.phrases.fromNames
+		nickname = `,"nickname":"` + names[i%len(names)] + `"`
 	}
-	return s.appendTimes(dst, s.history.churn.born(i, s.Users))
+	return fmt.Sprintf(`{"username":"%s"%s,"mtime":"%[3]s","ctime":"%[3]s"}`, Username(i), nickname, s.born(i, s.Users))
 }
 
-func (s *Server) appendGroupEntry(dst []byte, i int) []byte {
+func (s *Server) groupEntry(i int) string {
 	if s.BareGroups {
-		return strconv.AppendInt(dst, firstGroup+int64(i), 10)
+		return GroupID(i)
 	}
-	dst = strconv.AppendInt(append(dst, `{"gid":`...), firstGroup+int64(i), 10)
-	dst = append(dst, `,"name":"jpush","desc":"push","appkey":"`...)
-	dst = append(append(dst, s.AppKey...), `","MaxMemberCount":500`...)
-	return s.appendTimes(dst, s.history.churn.born(i, s.Groups))
+	return fmt.Sprintf(`{"gid":%s,"name":"jpush","desc":"push","appkey":"%s","MaxMemberCount":500,"mtime":"%[3]s","ctime":"%[3]s"}`,
+		GroupID(i), s.AppKey, s.born(i, s.Groups))
 }
 
-func (s *Server) appendRoomEntry(dst []byte, i int) []byte {
-	dst = strconv.AppendInt(append(dst, `{"id":`...), firstRoom+int64(i), 10)
-	dst = appendUsername(append(dst, `,"owner_username":"`...), s.history.churn.gone(s.Now().Unix()))
-	dst = append(append(dst, `","max_member_count":10000,"appkey":"`...), s.AppKey...)
-	dst = append(dst, `","name":"test","description":"","total_member_count":2,"ctime":"`...)
-	at := time.Unix(s.history.churn.born(i, s.Rooms), 0).In(s.Zone).Format(time.DateTime)
-	return append(append(dst, at...), `"}`...)
+func (s *Server) roomEntry(i int) string {
+	return fmt.Sprintf(`{"id":%s,"owner_username":"%s","max_member_count":10000,"appkey":"%s",`+
+		`"name":"test","description":"","total_member_count":2,"ctime":"%s"}`,
+		RoomID(i), Username(s.history.churn.gone(s.Now().Unix())), s.AppKey, s.born(i, s.Rooms))
 }

@@ -16,8 +16,10 @@ func (s *Server) messages(which stream) endpoint {
 		scratch, _ := s.scratch.Get().(*scratch)
 		defer s.scratch.Put(scratch)
 		page := s.page(&c, scratch.rows[:0])
-		s.counters.pages.Add(1)
-		s.counters.rows.Add(int64(len(page.rows)))
+		s.counters.count(func(t *Stats) {
+			t.Pages++
+			t.Rows += int64(len(page.rows))
+		})
 		if page.disturb(x.fault, x.hash) {
 			s.counters.fault(x.fault)
 		}
@@ -39,12 +41,12 @@ func (s *Server) page(c *cursor, rows []meta) reply {
 	now := s.Now().UnixMilli()
 	if s.Drift {
 		c.seen = now
-		c.total = s.totals.of(&c.window)
+		c.total = s.history.total(&c.window)
 	}
 	// One row more than the page has room for tells whether there is a next one. If the total tells it, there is no need to
 	// look through the rest of the window.
 	want := min(int64(c.count)+1, c.total-c.given)
-	rows = s.totals.collect(slices.Grow(rows, c.count+1), &c.window, c.after, int(want))
+	rows = s.history.collect(slices.Grow(rows, c.count+1), &c.window, c.after, int(want))
 	more := len(rows) > c.count
 	rows = rows[:min(len(rows), c.count)]
 	page := reply{total: c.total, rows: rows}

@@ -33,32 +33,26 @@ func (o odd) hasMsgID() bool { return o != oddNull && o != oddNoID }
 
 // appendNoID writes what is no event. Each holds its id somewhere, so that it is unlike any other.
 func appendNoID(dst []byte, id int64, variant uint64) []byte {
-	const variants = 9
-	before, after := "", ""
-	switch variant % variants {
-	case 0: // A number.
-	case 1:
-		before, after = "[", "]"
-	case 2:
-		before, after = `"`, `"`
-	case 3:
-		before, after = `{"msgid":"`, `","target_type":"single"}`
-	case 4:
-		before, after = `{"msg_ctime":`, `,"target_type":"group"}`
-	case 5: // More than 64 bits.
-		before, after = `{"msgid":`, `99999999999,"target_type":"single"}`
-	case 6:
-		before, after = `{"msgid":`, `.5,"target_type":"chatroom"}`
-	case 7:
-		before, after = `{"msgid":null,"from_id":"`, `"}`
-	case 8:
-		before, after = `{"msgid":{"id":`, `},"target_type":"single"}`
+	around := [...][2]string{
+		{}, // A number.
+		{"[", "]"},
+		{`"`, `"`},
+		{`{"msgid":"`, `","target_type":"single"}`},
+		{`{"msg_ctime":`, `,"target_type":"group"}`},
+		{`{"msgid":`, `99999999999,"target_type":"single"}`}, // More than 64 bits.
+		{`{"msgid":`, `.5,"target_type":"chatroom"}`},
+		{`{"msgid":null,"from_id":"`, `"}`},
+		{`{"msgid":{"id":`, `},"target_type":"single"}`},
 	}
-	return append(strconv.AppendInt(append(dst, before...), id, 10), after...)
+	text := around[variant%uint64(len(around))]
+	return append(strconv.AppendInt(append(dst, text[0]...), id, 10), text[1]...)
 }
 
-// oddTargetOf draws a target_type in JSON, empty where the row has none, and what the truth says it is.
-func oddTargetOf(variant uint64) (value, truth string) {
+// targetIn is the target_type in JSON, empty where the row has none, and as the truth has it: empty where it is no string.
+func targetIn(m *meta, o odd, variant uint64) (value, truth string) {
+	if o != oddTarget {
+		return `"` + m.kind.String() + `"`, m.kind.String()
+	}
 	switch variant % 4 {
 	case 0:
 		return "", ""
@@ -73,22 +67,10 @@ func oddTargetOf(variant uint64) (value, truth string) {
 
 // appendTargetType writes target_type, if the row has one. A comma goes before.
 func appendTargetType(dst []byte, m *meta, o odd, variant uint64) []byte {
-	if o == oddTarget {
-		if value, _ := oddTargetOf(variant); value != "" {
-			return append(append(dst, `,"target_type":`...), value...)
-		}
-		return dst
+	if value, _ := targetIn(m, o, variant); value != "" {
+		dst = append(append(dst, `,"target_type":`...), value...)
 	}
-	return append(append(append(dst, `,"target_type":"`...), m.kind.String()...), '"')
-}
-
-// targetIn is the target_type as the truth has it; empty where there is none that is a string.
-func targetIn(m *meta, o odd, variant uint64) string {
-	if o == oddTarget {
-		_, truth := oddTargetOf(variant)
-		return truth
-	}
-	return m.kind.String()
+	return dst
 }
 
 // String is the target_type.

@@ -4,39 +4,20 @@ import "time"
 
 // timeUnit is a time_unit of the statistics.
 type timeUnit struct {
-	name, form string
+	form string
 	// longest is the most that duration may be (API page, statistics).
 	longest int
-	// begin is when the unit that holds a time began; next is when the one after it begins.
-	begin, next func(t time.Time) time.Time
+	// Together they are the unit's length.
+	months, days int
+	hours        time.Duration
 }
 
-// findUnit reads a time_unit. It is in upper case, as the API page writes it.
-func findUnit(name string) (timeUnit, bool) {
-	date := func(t time.Time, month time.Month, day, hour int) time.Time {
-		return time.Date(t.Year(), month, day, hour, 0, 0, 0, t.Location())
-	}
-	switch name {
-	case "HOUR":
-		return timeUnit{
-			name, "2006-01-02 15", 24,
-			func(t time.Time) time.Time { return date(t, t.Month(), t.Day(), t.Hour()) },
-			func(t time.Time) time.Time { return t.Add(time.Hour) },
-		}, true
-	case "DAY":
-		return timeUnit{
-			name, time.DateOnly, 60,
-			func(t time.Time) time.Time { return date(t, t.Month(), t.Day(), 0) },
-			func(t time.Time) time.Time { return t.AddDate(0, 0, 1) },
-		}, true
-	case "MONTH":
-		return timeUnit{
-			name, "2006-01", 2,
-			func(t time.Time) time.Time { return date(t, t.Month(), 1, 0) },
-			func(t time.Time) time.Time { return t.AddDate(0, 1, 0) },
-		}, true
-	default:
-		return timeUnit{}, false
+// timeUnits are in upper case, as the API page writes them.
+func timeUnits() map[string]timeUnit {
+	return map[string]timeUnit{
+		"HOUR":  {form: "2006-01-02 15", longest: 24, hours: time.Hour},
+		"DAY":   {form: time.DateOnly, longest: 60, days: 1},
+		"MONTH": {form: "2006-01", longest: 2, months: 1},
 	}
 }
 
@@ -49,13 +30,14 @@ type period struct {
 
 // parsePeriods reads time_unit, start and duration. Periods that have not begun, and those that ended before the history,
 // are not among the result.
-func (s *Server) parsePeriods(values map[string]string, allowed func(unit string) bool) ([]period, *apiError) {
-	u, known := findUnit(values["time_unit"])
-	if !known || !allowed(u.name) {
+func (s *Server) parsePeriods(values map[string]string, everyUnit bool) ([]period, *apiError) {
+	name := values["time_unit"]
+	u, known := timeUnits()[name]
+	if !known || name != "DAY" && !everyUnit {
 		return nil, parameter("time_unit is none of those that this path has")
 	}
-	begin, err := time.ParseInLocation(u.form, values["start"], s.Zone)
-	if err != nil || begin.Format(u.form) != values["start"] {
+	begin, err := s.parseTime(u.form, values["start"])
+	if err != nil {
 		return nil, parameter("start is not " + u.form + " in form")
 	}
 	duration, err := parseCount(values["duration"])
@@ -63,15 +45,15 @@ func (s *Server) parsePeriods(values map[string]string, allowed func(unit string
 		return nil, parameter("duration is not a number that time_unit allows")
 	}
 	now := s.Now().In(s.Zone)
-	oldest := u.begin(now.Add(-s.History))
+	oldest := now.Add(-s.History).Format(u.form)
 	switch {
 	case begin.After(now):
 		return nil, parameter("start has not come yet")
-	case begin.Before(oldest) && s.OldIsError:
+	case values["start"] < oldest && s.OldIsError:
 		return nil, parameter("start is before the history")
-	case u.name == "HOUR" && !sameDay(begin, now):
+	case name == "HOUR" && begin.Format(time.DateOnly) != now.Format(time.DateOnly):
 		return nil, parameter("hours can be asked for the present day alone")
-	case u.name == "HOUR" && begin.Hour()+duration > u.longest:
+	case name == "HOUR" && begin.Hour()+duration > u.longest:
 		return nil, parameter("the hours lead out of the day")
 	}
 	if s.ExtraPeriod {
@@ -79,13 +61,11 @@ func (s *Server) parsePeriods(values map[string]string, allowed func(unit string
 	}
 	var periods []period
 	for range duration {
-		next := u.next(begin)
-		if !begin.Before(oldest) && !begin.After(now) {
-			periods = append(periods, period{stretch{begin.Unix(), next.Unix()}, begin.Format(u.form)})
+		next := begin.AddDate(0, u.months, u.days).Add(u.hours)
+		if text := begin.Format(u.form); text >= oldest && !begin.After(now) {
+			periods = append(periods, period{stretch{begin.Unix(), next.Unix()}, text})
 		}
 		begin = next
 	}
 	return periods, nil
 }
-
-func sameDay(a, b time.Time) bool { return a.Format(time.DateOnly) == b.Format(time.DateOnly) }

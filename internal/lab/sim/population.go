@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -26,30 +27,23 @@ func RoomID(i int) string { return strconv.Itoa(firstRoom + i) }
 func appendUsername(dst []byte, i int) []byte {
 	switch i % 29 {
 	case 3:
-		return appendIndex(append(dst, "用户"...), i)
+		return fmt.Appendf(dst, "用户%04d", i)
 	case 5:
-		return appendIndex(append(dst, "a,b,"...), i)
+		return fmt.Appendf(dst, "a,b,%04d", i)
 	case 11:
-		return append(appendIndex(append(dst, "user "...), i), "/%2F"...)
+		return fmt.Appendf(dst, "user %04d/%%2F", i)
 	case 17:
-		return append(appendIndex(append(dst, "a+b&c="...), i), "?#"...)
+		return fmt.Appendf(dst, "a+b&c=%04d?#", i)
 	case 23:
-		begin := len(dst)
-		dst = append(appendIndex(dst, i), '.')
-		for len(dst)-begin < 128 {
-			dst = append(dst, '-')
+		name := fmt.Sprintf("%04d.", i)
+		return append(dst, name+strings.Repeat("-", 128-len(name))...)
+	default: // As most are, so it is written without a format, which would be slow.
+		dst = append(dst, "user_"...)
+		for limit := 1000; limit > 1 && i < limit; limit /= 10 {
+			dst = append(dst, '0')
 		}
-		return dst
-	default:
-		return appendIndex(append(dst, "user_"...), i)
+		return strconv.AppendInt(dst, int64(i), 10)
 	}
-}
-
-func appendIndex(dst []byte, i int) []byte {
-	for limit := 1000; limit > 1 && i < limit; limit /= 10 {
-		dst = append(dst, '0')
-	}
-	return strconv.AppendInt(dst, int64(i), 10)
 }
 
 // userIndex finds a user by name, of n users.

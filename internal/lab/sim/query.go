@@ -32,8 +32,8 @@ func (s *Server) parseMessages(r *http.Request, which stream) (cursor, *apiError
 			return cursor{}, parameter(name + " is missing")
 		}
 	}
-	count, err := strconv.Atoi(values["count"])
-	if err != nil || count < 1 || count > maxCount || strconv.Itoa(count) != values["count"] {
+	count, err := parseCount(values["count"])
+	if err != nil || count < 1 || count > maxCount {
 		return cursor{}, parameter("count is not between 1 and 1000")
 	}
 	now := s.Now()
@@ -41,13 +41,13 @@ func (s *Server) parseMessages(r *http.Request, which stream) (cursor, *apiError
 	if w.lo, w.hi, apiErr = s.parseTimes(values, now); apiErr != nil {
 		return cursor{}, apiErr
 	}
-	return cursor{window: w, count: count, total: s.totals.of(&w), after: w.start()}, nil
+	return cursor{window: w, count: count, total: s.history.total(&w), after: position{clock: w.lo - 1, sec: w.lo / 1000, i: -1}}, nil
 }
 
 // parseTimes reads the bounds of a window.
 func (s *Server) parseTimes(values map[string]string, now time.Time) (lo, hi int64, apiErr *apiError) {
-	begin, beginErr := s.parseTime(values["begin_time"])
-	end, endErr := s.parseTime(values["end_time"])
+	begin, beginErr := s.parseTime(time.DateTime, values["begin_time"])
+	end, endErr := s.parseTime(time.DateTime, values["end_time"])
 	switch {
 	case beginErr != nil || endErr != nil:
 		return 0, 0, parameter("a time is not yyyy-MM-dd HH:mm:ss")
@@ -66,10 +66,11 @@ func (s *Server) parseTimes(values map[string]string, now time.Time) (lo, hi int
 	return max(lo, 0), hi, nil // Nothing happened before 1970.
 }
 
-func (s *Server) parseTime(text string) (time.Time, error) {
-	t, err := time.ParseInLocation(time.DateTime, text, s.Zone)
-	if err == nil && t.Format(time.DateTime) != text { // Parse takes fractions of a second, too.
-		return t, strconv.ErrSyntax
+// parseTime reads a local time that is written exactly in a form.
+func (s *Server) parseTime(form, text string) (time.Time, error) {
+	t, err := time.ParseInLocation(form, text, s.Zone)
+	if err == nil && t.Format(form) != text { // Parse takes fractions of a second, too.
+		err = strconv.ErrSyntax
 	}
 	return t, err
 }

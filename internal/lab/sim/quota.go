@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"sync"
@@ -45,14 +46,11 @@ func (q *quota) take(w http.ResponseWriter, now time.Time) bool {
 // tell writes the headers: the quota, what is left of it, and the seconds until it is whole again (as in the sibling
 // product; unknown for the report host).
 func (q *quota) tell(w http.ResponseWriter, left int, reset int64) {
-	name, limit := "X-Rate-Limit-Limit", q.limits.PerMinute
+	name := "X-Rate-Limit-Limit"
 	if q.limits.QuotaHeader {
 		name = "X-Rate-Limit-Quota"
 	}
-	if limit == 0 {
-		limit = headerWithoutLimit
-	}
-	w.Header().Set(name, strconv.Itoa(limit))
+	w.Header().Set(name, strconv.Itoa(cmp.Or(q.limits.PerMinute, headerWithoutLimit)))
 	w.Header().Set("X-Rate-Limit-Remaining", strconv.Itoa(left))
 	w.Header().Set("X-Rate-Limit-Reset", strconv.FormatInt(reset, 10))
 }

@@ -50,7 +50,7 @@ func (s *Server) route(u *url.URL) (endpoint, *apiError) {
 // routeMember finds the messages of a user, group or room that exists now.
 func (s *Server) routeMember(kind, name string) (endpoint, *apiError) {
 	which, known := s.history.parseStream(kind + "/" + name)
-	if known && which.kind != streamMessages && s.history.exists(which, s.Now().Unix()) {
+	if known && which.kind != streamMessages && which.idx >= s.history.churn.gone(s.Now().Unix()) {
 		return s.messages(which), nil
 	}
 	switch kind {

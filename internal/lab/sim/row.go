@@ -1,6 +1,10 @@
 package sim
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // draft is a row as it is written.
 type draft struct {
@@ -99,21 +103,18 @@ func (h *history) appendUser(dst []byte, r *draft) []byte {
 func (h *history) appendAdmin(dst []byte, r *draft) []byte {
 	dst = append(dst, '{')
 	if !r.d.oneIn(4) {
-		dst = strconv.AppendInt(append(dst, `"sui_mtime":`...), r.create-int64(r.d.below(60)), 10)
-		dst = append(dst, ',')
+		dst = fmt.Appendf(dst, `"sui_mtime":%d,`, r.create-int64(r.d.below(60)))
 	}
-	dst = append(append(dst, `"version":1,"msg_type":"`...), r.msgType...)
-	dst = strconv.AppendInt(append(dst, `","msgid":`...), h.msgid(r.sec, r.i), 10)
-	dst = append(append(dst, `,"from_platform":"`...), r.platform...)
-	dst = r.appendTargetID(append(dst, `","target_id":`...))
+	dst = fmt.Appendf(dst, `"version":1,"msg_type":"%s","msgid":%d,"from_platform":"%s","target_id":`,
+		r.msgType, h.msgid(r.sec, r.i), r.platform)
+	dst = r.appendTargetID(dst)
 	dst = appendTargetType(dst, r.meta, r.odd, r.variant)
 	dst = append(dst, `,"from_type":"admin"`...)
 	dst = r.appendServerTime(dst)
 	dst = h.appendBody(append(dst, `,"msg_body":`...), r)
 	dst = r.appendRare(dst)
 	dst = r.appendCreateTime(dst)
-	dst = append(append(dst, `,"from_appkey":"`...), h.AppKey...)
-	dst = append(append(append(dst, `","from_id":"`...), h.phrases.admin...), '"')
+	dst = fmt.Appendf(dst, `,"from_appkey":"%s","from_id":"%s"`, h.AppKey, h.phrases.admin)
 	return r.appendEnd(dst)
 }
 
@@ -132,23 +133,15 @@ func (r *draft) appendTargetID(dst []byte) []byte {
 	return append(strconv.AppendInt(append(dst, '"'), id, 10), '"')
 }
 
-// The variants of odd rows that lack a clock.
-const (
-	lacksServerTime = 0
-	lacksSenderTime = 1
-)
-
-func (r *draft) lacks(what uint64) bool { return r.odd == oddFields && r.variant%4 == what }
-
 func (r *draft) appendCreateTime(dst []byte) []byte {
-	if r.lacks(lacksSenderTime) {
+	if r.odd == oddFields && r.variant%4 == 1 {
 		return dst
 	}
 	return strconv.AppendInt(append(dst, `,"create_time":`...), r.create, 10)
 }
 
 func (r *draft) appendServerTime(dst []byte) []byte {
-	if r.lacks(lacksServerTime) {
+	if r.odd == oddFields && r.variant%4 == 0 {
 		return dst
 	}
 	return strconv.AppendInt(append(dst, `,"msg_ctime":`...), r.millis, 10)
@@ -157,14 +150,11 @@ func (r *draft) appendServerTime(dst []byte) []byte {
 // appendRare writes the fields that only some rows have.
 func (r *draft) appendRare(dst []byte) []byte {
 	if r.kind == kindGroup && r.d.oneIn(8) {
-		dst = append(dst, `,"at_list":[`...)
-		for n := r.d.below(3); n > 0; n-- {
-			dst = append(appendUsername(append(dst, '"'), int(r.d.below(64))), '"', ',')
+		at := make([]string, r.d.below(3))
+		for i := range at {
+			at[i] = `"` + Username(int(r.d.below(64))) + `"`
 		}
-		if dst[len(dst)-1] == ',' {
-			dst = dst[:len(dst)-1]
-		}
-		dst = append(dst, ']')
+		dst = fmt.Appendf(dst, `,"at_list":[%s]`, strings.Join(at, ","))
 	}
 	if r.d.oneIn(16) {
 		dst = append(dst, `,"no_offline":false,"no_notification":true`...)

@@ -15,9 +15,13 @@ func (s *Server) send(x *exchange, body []byte) {
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	const worthwhile = 1024
 	if s.Gzip && len(body) >= worthwhile && acceptsGzip(x.r.Header) {
-		z, _ := s.zippers.Get().(*zipper)
+		z, _ := s.zippers.Get().(*gzip.Writer)
 		defer s.zippers.Put(z)
-		body = z.zip(body)
+		var out bytes.Buffer
+		z.Reset(&out)
+		_, _ = z.Write(body) // To memory.
+		_ = z.Close()
+		body = out.Bytes()
 		header.Set("Content-Encoding", "gzip")
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -38,25 +42,4 @@ func acceptsGzip(h http.Header) bool {
 		}
 	}
 	return false
-}
-
-// zipper compresses with memory of its own.
-type zipper struct {
-	out bytes.Buffer
-	z   *gzip.Writer
-}
-
-func newZipper() *zipper {
-	z := new(zipper)
-	z.z, _ = gzip.NewWriterLevel(&z.out, gzip.BestSpeed) // The level is a valid one.
-	return z
-}
-
-// zip returns what the text compresses to, in memory that the next call uses again.
-func (z *zipper) zip(text []byte) []byte {
-	z.out.Reset()
-	z.z.Reset(&z.out)
-	_, _ = z.z.Write(text) // To memory.
-	_ = z.z.Close()
-	return z.out.Bytes()
 }

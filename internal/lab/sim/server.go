@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"compress/gzip"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -13,12 +14,10 @@ import (
 type Server struct {
 	Options
 	history  *history
-	totals   *totals
-	almanac  *almanac
 	quota    quota
-	counters counters
+	counters *counters
 	scratch  sync.Pool // of *scratch
-	zippers  sync.Pool // of *zipper
+	zippers  sync.Pool // of *gzip.Writer
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -28,16 +27,17 @@ func New(o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("simulated API: %w", err)
 	}
-	s := &Server{Options: o}
+	s := &Server{Options: o, counters: newCounters()}
 	if s.Now == nil {
 		s.Now = time.Now
 	}
 	s.history = newHistory(&s.Options)
-	s.totals = newTotals(s.history)
-	s.almanac = newAlmanac(s.history)
 	s.quota.limits = &s.Limits
 	s.scratch.New = func() any { return new(scratch) }
-	s.zippers.New = func() any { return newZipper() }
+	s.zippers.New = func() any {
+		z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // The level is a valid one.
+		return z
+	}
 	return s, nil
 }
 
@@ -50,14 +50,15 @@ type exchange struct {
 	hash  uint64
 }
 
-// ServeHTTP answers /v2/... as the API does, /v1/... as the lists of the IM REST API, and for tests, without authentication, /sim/truth?begin=&end=[&stream=] with
-// what the history holds as JSON lines, and /sim/stats with the [Stats] as JSON. A dropped connection is a panic with
-// [http.ErrAbortHandler], as net/http wants it.
+// ServeHTTP answers /v2/... as the API does, /v1/... as the lists of the IM REST API, and for tests, without authentication,
+// /sim/truth?begin=&end=[&stream=] with what the history holds as JSON lines, and /sim/stats with the [Stats] as JSON. A
+// dropped connection is a panic with [http.ErrAbortHandler], as net/http wants it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	switch r.URL.Path {
 	case "/sim/stats":
-		s.serveStats(w)
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		_ = json.NewEncoder(w).Encode(s.Stats()) //nolint:errchkjson // A client that went away is no news.
 	case "/sim/truth":
 		s.serveTruth(w, r)
 	default:
@@ -65,21 +66,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) serveStats(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(s.Stats()) //nolint:errchkjson // A client that went away is no news.
-}
-
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
-	n := s.counters.requests.Add(1)
+	var n int64
+	s.counters.count(func(t *Stats) {
+		t.Requests++
+		n = t.Requests
+	})
 	if apiErr := s.admit(r); apiErr != nil {
 		s.refuse(w, apiErr)
 		return
 	}
 	if !s.quota.take(w, s.Now()) {
-		s.counters.limited.Add(1)
-		limited := tooMany()
-		limited.write(w)
+		s.counters.count(func(t *Stats) { t.Limited++ })
+		tooMany().write(w)
 		return
 	}
 	x := &exchange{w: w, r: r, fault: s.draw(n, r), hash: mix(s.Seed ^ mix(uint64(n)))}
@@ -96,7 +95,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, e *apiError) {
-	s.counters.refuse(e.code)
+	s.counters.count(func(t *Stats) {
+		t.Refused++
+		t.Codes[e.code]++
+	})
 	e.write(w)
 }
 
@@ -127,10 +129,8 @@ func (s *Server) wait(x *exchange) bool {
 	if wait <= 0 {
 		return true
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(wait):
 		return true
 	case <-x.r.Context().Done():
 		return false

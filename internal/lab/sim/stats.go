@@ -3,7 +3,6 @@ package sim
 import (
 	"maps"
 	"sync"
-	"sync/atomic"
 )
 
 // Stats are counts since the start.
@@ -27,48 +26,29 @@ type Stats struct {
 	Faults map[Fault]int64 `json:"faults"`
 }
 
-// counters count what happens. Safe for concurrent use; the zero value is ready.
+// counters count what happens. Safe for concurrent use.
 type counters struct {
-	requests, pages, rows, limited, expired, statistics, lists atomic.Int64
-
-	mu     sync.Mutex
-	codes  map[int]int64
-	faults map[Fault]int64
+	mu    sync.Mutex
+	stats Stats
 }
 
-func (t *counters) refuse(code int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.codes == nil {
-		t.codes = make(map[int]int64)
-	}
-	t.codes[code]++
+func newCounters() *counters {
+	return &counters{stats: Stats{Codes: make(map[int]int64), Faults: make(map[Fault]int64)}}
 }
 
-func (t *counters) fault(f Fault) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.faults == nil {
-		t.faults = make(map[Fault]int64)
-	}
-	t.faults[f]++
+func (c *counters) count(change func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.stats)
 }
+
+func (c *counters) fault(f Fault) { c.count(func(s *Stats) { s.Faults[f]++ }) }
 
 // Stats returns the counts so far; the maps are the caller's, and never nil.
-func (s *Server) Stats() Stats {
-	t := &s.counters
-	stats := Stats{
-		Requests: t.requests.Load(), Pages: t.pages.Load(), Rows: t.rows.Load(),
-		Limited: t.limited.Load(), Expired: t.expired.Load(),
-		Statistics: t.statistics.Load(), Lists: t.lists.Load(),
-		Codes: make(map[int]int64), Faults: make(map[Fault]int64),
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	maps.Copy(stats.Codes, t.codes)
-	maps.Copy(stats.Faults, t.faults)
-	for _, n := range stats.Codes {
-		stats.Refused += n
-	}
-	return stats
+func (s *Server) Stats() (now Stats) {
+	s.counters.count(func(stats *Stats) {
+		now = *stats
+		now.Codes, now.Faults = maps.Clone(stats.Codes), maps.Clone(stats.Faults)
+	})
+	return now
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"strconv"
@@ -44,30 +45,11 @@ func (s *Server) Truth(r Range) iter.Seq[Row] {
 		if !ok {
 			return
 		}
-		for m := range h.between(begin.UnixMilli(), end.UnixMilli()) {
-			if h.holds(which, m) && !yield(h.row(m)) {
+		lo, hi := begin.UnixMilli(), end.UnixMilli()
+		for m := range h.rows(max(lo/1000, h.begin), 0, min(hi/1000, h.end-1)) {
+			h.date(m)
+			if m.millis >= lo && m.millis <= hi && h.holds(which, m) && !yield(h.row(m)) {
 				return
-			}
-		}
-	}
-}
-
-// between lists the rows whose msg_ctime lies in a closed interval of unix milliseconds. What it yields is overwritten by
-// the next.
-func (h *history) between(lo, hi int64) iter.Seq[*meta] {
-	return func(yield func(*meta) bool) {
-		var m meta
-		for sec := max(lo/1000, h.begin); sec <= hi/1000 && sec < h.end; sec++ {
-			n := h.count(sec)
-			if n == 0 {
-				continue
-			}
-			second := h.second(sec)
-			for i := range n {
-				m = h.meta(second, sec, i, n)
-				if m.millis >= lo && m.millis <= hi && !yield(&m) {
-					return
-				}
 			}
 		}
 	}
@@ -76,8 +58,9 @@ func (h *history) between(lo, hi int64) iter.Seq[*meta] {
 func (h *history) row(m *meta) Row {
 	o, variant := h.oddness(m)
 	const usual = 768
+	_, target := targetIn(m, o, variant)
 	row := Row{
-		HasMsgID: o.hasMsgID(), Target: targetIn(m, o, variant), Raw: h.append(make([]byte, 0, usual), m),
+		HasMsgID: o.hasMsgID(), Target: target, Raw: h.append(make([]byte, 0, usual), m),
 		Time: time.UnixMilli(m.millis).UTC(), Appears: time.UnixMilli(h.appears(m)).UTC(),
 	}
 	if row.HasMsgID {
@@ -105,22 +88,15 @@ func (s *Server) serveTruth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	var line []byte
 	for row := range s.Truth(Range{Begin: begin, End: end, Stream: which}) {
-		line = row.appendLine(line[:0])
-		if _, err := w.Write(line); err != nil {
+		msgid := ""
+		if row.HasMsgID {
+			msgid = fmt.Sprintf(`"msgid":%d,`, row.MsgID)
+		}
+		_, err := fmt.Fprintf(w, `{%s"target_type":"%s","time":"%s","appears":"%s","row":%s}`+"\n", msgid, row.Target,
+			row.Time.Format(time.RFC3339Nano), row.Appears.Format(time.RFC3339Nano), row.Raw)
+		if err != nil {
 			return // The client went away.
 		}
 	}
-}
-
-func (r *Row) appendLine(dst []byte) []byte {
-	dst = append(dst, '{')
-	if r.HasMsgID {
-		dst = append(strconv.AppendInt(append(dst, `"msgid":`...), r.MsgID, 10), ',')
-	}
-	dst = append(append(dst, `"target_type":"`...), r.Target...)
-	dst = r.Time.AppendFormat(append(dst, `","time":"`...), time.RFC3339Nano)
-	dst = r.Appears.AppendFormat(append(dst, `","appears":"`...), time.RFC3339Nano)
-	return append(append(append(dst, `","row":`...), r.Raw...), '}', '\n')
 }

@@ -86,11 +86,7 @@ func (u *Unknowns) validate(m *mistakes) {
 }
 
 func (f *Faults) validate(m *mistakes) {
-	var parts []part
-	for _, r := range f.rates() {
-		parts = append(parts, part{string(r.fault), r.part})
-	}
-	m.parts(parts)
+	m.parts(f.rates())
 	m.notNegative("SlowBy", f.SlowBy)
 	m.check(!(f.Slow > 0) || f.SlowBy > 0, "Slow needs SlowBy, the time that slow replies take")
 }

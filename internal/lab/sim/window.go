@@ -12,18 +12,16 @@ type window struct {
 
 // bounds turns the two times of a request, in unix seconds, into a closed interval of milliseconds.
 func (u *Unknowns) bounds(begin, end int64) (lo, hi int64) {
-	lo, hi = begin*1000, end*1000
-	switch {
-	case u.BeginStrict && u.EndMillis:
-		lo++
-	case u.BeginStrict:
-		lo += 1000
+	unit := int64(1000) // What is compared, in milliseconds.
+	if u.EndMillis {
+		unit = 1
 	}
-	switch {
-	case u.EndStrict:
-		hi--
-	case !u.EndMillis:
-		hi += 999
+	lo, hi = begin*1000, end*1000-1
+	if u.BeginStrict {
+		lo += unit
+	}
+	if !u.EndStrict {
+		hi += unit
 	}
 	return lo, hi
 }
@@ -36,17 +34,14 @@ func (h *history) clockOf(m *meta) int64 {
 	return m.millis
 }
 
-// among makes the i-th of n rows of a second, and tells whether it is within a window's bounds, of its stream, and visible
-// to it. If not, the row may be incomplete.
-func (h *history) among(w *window, second uint64, sec int64, i, n int) (meta, bool) {
-	m := meta{sec: sec, i: i}
-	h.cast(&m, second)
-	if !h.holds(w.stream, &m) {
-		return m, false
+// shows tells whether a row is of a window's stream, within its bounds, and visible to it. If so, the row has its clocks.
+func (h *history) shows(w *window, m *meta) bool {
+	if !h.holds(w.stream, m) {
+		return false
 	}
-	h.date(&m, n)
-	clock := h.clockOf(&m)
-	return m, clock >= w.lo && clock <= w.hi && h.appears(&m) <= w.seen
+	h.date(m)
+	clock := h.clockOf(m)
+	return clock >= w.lo && clock <= w.hi && h.appears(m) <= w.seen
 }
 
 // reach is the range of seconds of msg_ctime in which a window's rows can be: closed, and empty where last < first.
@@ -62,10 +57,7 @@ func (h *history) reach(w *window) (first, last int64) {
 // always will be.
 func (h *history) settled(w *window, hour int64) bool {
 	begin, end := hour*hourMillis, (hour+1)*hourMillis
-	wait := int64(0)
-	if h.Late > 0 {
-		wait += h.LateBy.Milliseconds()
-	}
+	wait := h.latest()
 	if h.Clock == SenderClock {
 		wait += senderBehind * 1000
 	}

@@ -67,7 +67,6 @@ func (r *Report) note(count *int, format string, args ...any) {
 // streams overlap. What was found is used up by it.
 func Compare(truth iter.Seq[TruthRow], found *Found) Report {
 	report := Report{Altered: found.Broken, Invalid: found.Invalid, Examples: found.Examples}
-	rejected := make(map[uint64]expectation)
 	for row := range truth {
 		if !row.Optional {
 			report.Rows++
@@ -75,29 +74,11 @@ func Compare(truth iter.Seq[TruthRow], found *Found) Report {
 		if row.HasMsgID {
 			report.event(&row, found)
 		} else {
-			hash := found.hash.bytes(row.Row)
-			e := rejected[hash]
-			e.add(row.Optional)
-			if e.due > found.rejected[hash] {
-				report.note(&report.Missing, "the row %s is not in rejected", shorten(row.Row))
-			}
-			rejected[hash] = e
+			report.rejected(&row, found)
 		}
 	}
 	report.leftover(found)
-	report.leftoverRejected(found, rejected)
 	return report
-}
-
-// expectation is how often a row has to be there, and may be there besides.
-type expectation struct{ due, allowed int }
-
-func (e *expectation) add(optional bool) {
-	if optional {
-		e.allowed++
-	} else {
-		e.due++
-	}
 }
 
 func (r *Report) event(row *TruthRow, found *Found) {
@@ -114,12 +95,7 @@ func (r *Report) event(row *TruthRow, found *Found) {
 			r.note(&r.Altered, "msgid %d differs from its row %s", row.MsgID, shorten(row.Row))
 		}
 	}
-	if row.Optional {
-		s.allowed = increased(s.allowed)
-	} else {
-		s.due = increased(s.due)
-	}
-	if s.due > s.there {
+	if s.expect(row); s.due > s.there {
 		r.note(&r.Missing, "msgid %d is there %d times only", row.MsgID, s.there)
 	}
 	found.events[row.MsgID] = s
@@ -128,39 +104,45 @@ func (r *Report) event(row *TruthRow, found *Found) {
 // absent notes a row that is in no event topic.
 func (r *Report) absent(row *TruthRow, found *Found) {
 	hash := found.hash.bytes(row.Row)
-	switch {
-	case found.rejected[hash] > 0:
-		found.rejected[hash]--
+	switch c := found.rejected[hash]; {
+	case c.there > 0:
+		c.there--
+		found.rejected[hash] = c
 		r.note(&r.Misrouted, "msgid %d is in rejected, not in %s", row.MsgID, targetOf(row.Target))
 	case !row.Optional:
 		r.note(&r.Missing, "msgid %d is missing: %s", row.MsgID, shorten(row.Row))
 	}
 }
 
-// leftover notes events that the truth does not account for.
+func (r *Report) rejected(row *TruthRow, found *Found) {
+	hash := found.hash.bytes(row.Row)
+	c := found.rejected[hash]
+	if c.expect(row); c.due > c.there {
+		r.note(&r.Missing, "the row %s is not in rejected", shorten(row.Row))
+	}
+	found.rejected[hash] = c
+}
+
+// leftover notes what the truth does not account for.
 func (r *Report) leftover(found *Found) {
 	for id, s := range found.events {
-		switch expected := int(s.due) + int(s.allowed); {
+		switch expected := s.due + s.allowed; {
 		case expected == 0:
 			for range s.there {
 				r.note(&r.Unknown, "msgid %d in %s belongs to no row", id, s.target)
 			}
-		case int(s.there) > expected:
+		case s.there > expected:
 			r.note(&r.Duplicated, "msgid %d is there %d times, not %d", id, s.there, expected)
 		}
 	}
-}
-
-func (r *Report) leftoverRejected(found *Found, expected map[uint64]expectation) {
-	for hash, there := range found.rejected {
-		e, known := expected[hash]
-		switch most := e.due + e.allowed; {
-		case !known:
-			for range there {
+	for hash, c := range found.rejected {
+		switch expected := c.due + c.allowed; {
+		case expected == 0:
+			for range c.there {
 				r.note(&r.Unknown, "a rejected row belongs to no row: %s", found.texts[hash])
 			}
-		case there > most:
-			r.note(&r.Duplicated, "a rejected row is there %d times, not %d: %s", there, most, found.texts[hash])
+		case c.there > expected:
+			r.note(&r.Duplicated, "a rejected row is there %d times, not %d: %s", c.there, expected, found.texts[hash])
 		}
 	}
 }

@@ -19,19 +19,29 @@ type Found struct {
 	// events has an entry for each msgid, about 40 bytes.
 	events map[int64]sighting
 	// rejected counts rejected rows by the hash of their bytes.
-	rejected map[uint64]int
+	rejected map[uint64]counts
 	// texts shows rejected rows, for examples.
 	texts map[uint64]string
 	hash  hasher
+}
+
+// counts are how often something is there, has to be there, and may be there besides; Compare fills in the latter two.
+type counts struct{ there, due, allowed uint32 }
+
+func (c *counts) expect(row *TruthRow) {
+	if row.Optional {
+		c.allowed++
+	} else {
+		c.due++
+	}
 }
 
 // sighting is what is known of the records of one msgid.
 type sighting struct {
 	// row is the hash of the row that the first of them was made of.
 	row uint64
-	// there counts the records; due and allowed are filled in by Compare: how many there have to be, and may be besides.
-	there, due, allowed uint16
-	target              event.Target
+	counts
+	target event.Target
 	// elsewhere and otherwise tell that another of them is in another topic, or was made of another row.
 	elsewhere, otherwise bool
 }
@@ -42,7 +52,7 @@ const (
 )
 
 func newFound() *Found {
-	return &Found{events: make(map[int64]sighting), rejected: make(map[uint64]int), texts: make(map[uint64]string), hash: newHasher()}
+	return &Found{events: make(map[int64]sighting), rejected: make(map[uint64]counts), texts: make(map[uint64]string), hash: newHasher()}
 }
 
 // take adds a record.
@@ -64,7 +74,9 @@ func (f *Found) take(w witnessed) {
 	case w.lost:
 		return
 	case w.rejected:
-		f.rejected[w.row]++
+		c := f.rejected[w.row]
+		c.there++
+		f.rejected[w.row] = c
 		if f.texts[w.row] = w.text; len(f.texts) > maxTexts {
 			delete(f.texts, w.row)
 		}
@@ -76,12 +88,9 @@ func (f *Found) take(w witnessed) {
 	}
 	s.elsewhere = s.elsewhere || s.target != w.target
 	s.otherwise = s.otherwise || s.row != w.row
-	s.there = increased(s.there)
+	s.there++
 	f.events[w.id] = s
 }
-
-// increased stays at the largest number.
-func increased(n uint16) uint16 { return max(n, n+1) }
 
 func example(all []string, format string, args ...any) []string {
 	if len(all) >= maxExamples {

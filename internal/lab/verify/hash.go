@@ -1,16 +1,16 @@
 package verify
 
 import (
-	"bytes"
 	"hash/maphash"
 	"math/bits"
+
+	"github.com/jmpub/jmpub/internal/rawjson"
 )
 
 // hasher hashes rows so that those which mean the same, in the sense of internal/tests/canonical, have the same hash: whatever
-// their whitespace, the order of their members, and how their strings are escaped. It does not sort and does not allocate,
-// which is why it does not hash a canonical form; and it is a second opinion. (Only two members of one name
-// whose order was changed are taken for the same.) Hashes of one hasher, and of
-// its copies, can be compared. Safe for concurrent use.
+// their whitespace, the order of their members, and how their strings are escaped. It does not sort, and it is a second
+// opinion: that is why it does not hash a canonical form. (Only two members of one name whose order was changed are taken for
+// the same.) Hashes of one hasher, and of its copies, can be compared. Safe for concurrent use.
 type hasher struct{ seed maphash.Seed }
 
 func newHasher() hasher { return hasher{maphash.MakeSeed()} }
@@ -20,9 +20,10 @@ func (h hasher) bytes(text []byte) uint64 { return maphash.Bytes(h.seed, text) }
 
 // row is the hash of a JSON value; one that is broken is compared as it is.
 func (h hasher) row(value []byte) uint64 {
-	s := scanner{json: value}
-	sum := h.value(&s)
-	if s.space(); s.broken || s.at != len(value) {
+	r := rawjson.Lenient()
+	r.Open(value)
+	sum := h.value(r)
+	if r.End(); r.Err() != nil {
 		return h.bytes(value)
 	}
 	return sum
@@ -37,40 +38,35 @@ const (
 	kindScalar
 )
 
-func (h hasher) value(s *scanner) uint64 {
-	switch s.next() {
+func (h hasher) value(r *rawjson.Reader) uint64 {
+	switch r.Kind() {
 	case '{':
 		// Members are added up, so their order does not matter.
 		sum := uint64(kindObject)
-		for ok := s.enter('{', '}'); ok; ok = s.more('}') {
-			name := h.text(s.text())
-			s.expect(':')
-			sum += mix(name, h.value(s))
+		for r.Enter('{'); r.Member(); {
+			name := h.text(r.QuotedName())
+			sum += mix(name, h.value(r))
 		}
 		return mix(sum, kindObject)
 	case '[':
 		sum := uint64(kindArray)
-		for ok := s.enter('[', ']'); ok; ok = s.more(']') {
-			sum = mix(sum, h.value(s))
+		for r.Enter('['); r.Element(); {
+			sum = mix(sum, h.value(r))
 		}
 		return mix(sum, kindArray)
 	case '"':
-		return h.text(s.text())
+		return h.text(r.Value())
 	default:
-		return mix(h.bytes(s.scalar()), kindScalar)
+		return mix(h.bytes(r.Value()), kindScalar)
 	}
 }
 
-// text is the hash of a JSON string without its quotes. One that is no text (an escaped lone surrogate) equals only itself.
-func (h hasher) text(escaped []byte) uint64 {
-	if bytes.IndexByte(escaped, '\\') < 0 {
-		return mix(h.bytes(escaped), kindText)
+// text is the hash of a JSON string. One that is no text (an escaped lone surrogate) equals only itself.
+func (h hasher) text(quoted []byte) uint64 {
+	if text := rawjson.Unquote(quoted); text != nil {
+		return mix(h.bytes(text), kindText)
 	}
-	text := unescaped(escaped)
-	if text == nil {
-		return mix(h.bytes(escaped), kindRaw)
-	}
-	return mix(h.bytes(text), kindText)
+	return mix(h.bytes(quoted), kindRaw)
 }
 
 // mix makes one hash of two, in this order.

@@ -1,9 +1,8 @@
 package verify
 
 import (
+	"maps"
 	"slices"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -23,13 +22,7 @@ type Layout struct {
 
 // Topics are those that hold rows: that of rejected ones, and then those of events.
 func (l *Layout) Topics() []string {
-	names := []string{l.own(pipeline.TopicRejected)}
-	for target := range event.TargetCount {
-		if name := l.topic(target); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return append([]string{l.own(pipeline.TopicRejected)}, slices.Sorted(maps.Keys(l.events()))...)
 }
 
 func (l *Layout) own(t pipeline.Topic) string { return l.Prefix + "." + string(t) }
@@ -48,25 +41,4 @@ func (l *Layout) events() map[string][]event.Target {
 		all[l.topic(target)] = append(all[l.topic(target)], target)
 	}
 	return all
-}
-
-func (l *Layout) contentType() string {
-	if l.ContentType == "" {
-		return "application/json"
-	}
-	return l.ContentType
-}
-
-// plain is the record of an event with its value in JSON.
-func (l *Layout) plain(r *kgo.Record) (*kgo.Record, error) {
-	if l.Decode == nil {
-		return r, nil
-	}
-	value, err := l.Decode(r.Topic, r.Value)
-	if err != nil {
-		return nil, err
-	}
-	decoded := *r
-	decoded.Value = value
-	return &decoded, nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -51,6 +53,23 @@ func (l *Layout) Read(ctx context.Context, brokers []string, checks ...Check) (*
 	return found, nil
 }
 
+// Topics are those that [Read] reads without checks: that of rejected rows, and then those of events.
+func Topics(prefix string) []string { return (&Layout{Prefix: prefix}).Topics() }
+
+// Collect is [Read] by another client: it takes the records that one has read of [Topics], without markers and aborted ones,
+// and ends at the first error.
+func Collect(prefix string, records iter.Seq2[*kgo.Record, error]) (*Found, error) {
+	found := newFound()
+	w := newWitness(&Layout{Prefix: prefix}, found.hash, nil)
+	for r, err := range records {
+		if err != nil {
+			return nil, fmt.Errorf("verify: %w", err)
+		}
+		found.take(w.look(r))
+	}
+	return found, nil
+}
+
 // The bounds of a fetch. A reply has room for all partitions of one broker, so that it is never that bound which ends it:
 // the embedded broker then leaves out the list of aborted transactions.
 const (
@@ -70,15 +89,11 @@ type (
 // decided lists the partitions that hold something, with their ends at the call, once no transaction is open that began
 // before: a broker answers EndTxn before the markers are written, so what was just committed can still be invisible.
 func decided(ctx context.Context, admin *kadm.Client, names []string) (map[partition]extent, error) {
-	starts, err := lookUp(ctx, "look up the beginnings", func(ctx context.Context) (kadm.ListedOffsets, error) {
-		return admin.ListStartOffsets(ctx, names...)
-	})
+	starts, err := lookUp(ctx, "look up the beginnings", admin.ListStartOffsets, names)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := lookUp(ctx, "look up the ends", func(ctx context.Context) (kadm.ListedOffsets, error) {
-		return admin.ListEndOffsets(ctx, names...)
-	})
+	ends, err := lookUp(ctx, "look up the ends", admin.ListEndOffsets, names)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +105,7 @@ func decided(ctx context.Context, admin *kadm.Client, names []string) (map[parti
 	}
 	retry := patience()
 	err = retry.Do(ctx, "wait for open transactions", func(ctx context.Context) error {
-		stable, cause := lookUp(ctx, "look up the last stable offsets", func(ctx context.Context) (kadm.ListedOffsets, error) {
-			return admin.ListCommittedOffsets(ctx, names...)
-		})
+		stable, cause := lookUp(ctx, "look up the last stable offsets", admin.ListCommittedOffsets, names)
 		if cause != nil {
 			return cause
 		}
@@ -113,13 +126,16 @@ func patience() pipeline.Retry {
 	return pipeline.Retry{Initial: 20 * time.Millisecond, Max: time.Second}
 }
 
+// listing is one of the methods of [kadm.Client] that list offsets.
+type listing func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+
 // lookUp lists offsets, as often as it takes: a broker that has just started, or become a leader, cannot tell them for a
 // moment.
-func lookUp(ctx context.Context, op string, fn func(context.Context) (kadm.ListedOffsets, error)) (all map[partition]int64, err error) {
+func lookUp(ctx context.Context, op string, list listing, names []string) (all map[partition]int64, err error) {
 	retry := patience()
 	err = retry.Do(ctx, op, func(ctx context.Context) error {
 		var cause error
-		all, cause = listed(fn(ctx))
+		all, cause = listed(list(ctx, names...))
 		if said, ok := errors.AsType[*kerr.Error](cause); cause != nil && (!ok || said.Retriable) {
 			return &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: cause}
 		}
@@ -149,56 +165,17 @@ func listed(offsets kadm.ListedOffsets, err error) (map[partition]int64, error) 
 	return all, errors.Join(errs...)
 }
 
-// readAll looks at every committed record. Looking is most of the work, so every processor does it.
+// readAll looks at every committed record of the partitions. Looking is most of the work, so every processor does it.
 func readAll(ctx context.Context, client *kgo.Client, left map[partition]extent, w *witness, found *Found) error {
-	group, ctx := errgroup.WithContext(ctx)
-	fetched := make(chan []*kgo.Record)
-	group.Go(func() error {
-		defer close(fetched)
-		return poll(ctx, client, left, fetched)
-	})
-	looked := make(chan []witnessed)
-	looking := new(errgroup.Group)
-	for range runtime.GOMAXPROCS(0) {
-		looking.Go(func() error { return lookAt(ctx, w, fetched, looked) })
-	}
-	group.Go(func() error {
-		defer close(looked)
-		return looking.Wait()
-	})
-	for part := range looked {
-		for i := range part {
-			found.take(part[i])
-		}
-	}
-	return group.Wait()
-}
-
-func lookAt(ctx context.Context, w *witness, fetched <-chan []*kgo.Record, looked chan<- []witnessed) error {
-	for records := range fetched {
-		part := make([]witnessed, len(records))
-		for i, r := range records {
-			part[i] = w.look(r)
-		}
-		select {
-		case looked <- part:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// poll fetches what the partitions hold.
-func poll(ctx context.Context, client *kgo.Client, left map[partition]extent, fetched chan<- []*kgo.Record) error {
-	from := make(map[string]map[int32]kgo.Offset)
+	var from kadm.Offsets
 	for at, e := range left {
-		if from[at.topic] == nil {
-			from[at.topic] = make(map[int32]kgo.Offset)
-		}
-		from[at.topic][at.number] = kgo.NewOffset().At(e.first)
+		from.AddOffset(at.topic, at.number, e.first, -1)
 	}
-	client.AddConsumePartitions(from)
+	client.AddConsumePartitions(from.KOffsets())
+	var taking sync.Mutex // Guards found.
+	var looking errgroup.Group
+	looking.SetLimit(runtime.GOMAXPROCS(0))
+	defer func() { _ = looking.Wait() }() // It has no errors.
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -211,19 +188,21 @@ func poll(ctx context.Context, client *kgo.Client, left map[partition]extent, fe
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		var parts [][]*kgo.Record
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if part := within(left, partition{p.Topic, p.Partition}, p.Records); len(part) > 0 {
-				parts = append(parts, part)
-			}
+			records := within(left, partition{p.Topic, p.Partition}, p.Records)
+			looking.Go(func() error {
+				seen := make([]witnessed, len(records))
+				for i, r := range records {
+					seen[i] = w.look(r)
+				}
+				taking.Lock()
+				defer taking.Unlock()
+				for _, one := range seen {
+					found.take(one)
+				}
+				return nil
+			})
 		})
-		for _, part := range parts {
-			select {
-			case fetched <- part:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/jmpub/jmpub/internal/rawjson"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -63,11 +65,15 @@ func (w *witness) look(r *kgo.Record) witnessed {
 	topic := strings.TrimPrefix(r.Topic, w.Prefix+".")
 	switch {
 	case isEvent:
-		plain, err := w.plain(r)
-		if err != nil {
-			return witnessed{lost: true, broken: fmt.Sprintf("%s: %v", place(r), err)}
+		if w.Decode != nil {
+			value, err := w.Decode(r.Topic, r.Value)
+			if err != nil {
+				return witnessed{lost: true, broken: fmt.Sprintf("%s: %v", place(r), err)}
+			}
+			decoded := *r
+			decoded.Value = value
+			r = &decoded
 		}
-		r = plain
 		seen = w.event(r, targets)
 		topic = seen.target.String()
 	case r.Topic == w.rejected:
@@ -116,46 +122,29 @@ const source = "urn:jmessage:app:"
 
 // checkHeaders says which header contradicts the key, the value or the contract; empty if none does.
 func (w *witness) checkHeaders(r *kgo.Record, said *envelope) string {
-	var headers struct{ specversion, id, source, kind, time, subject, contentType, stream []byte }
-	for i := range r.Headers {
-		switch value := r.Headers[i].Value; r.Headers[i].Key {
-		case "ce_specversion":
-			headers.specversion = value
-		case "ce_id":
-			headers.id = value
-		case "ce_source":
-			headers.source = value
-		case "ce_type":
-			headers.kind = value
-		case "ce_time":
-			headers.time = value
-		case "ce_subject":
-			headers.subject = value
-		case "content-type":
-			headers.contentType = value
-		case "jmpub_stream":
-			headers.stream = value
-		}
+	headers := make(map[string][]byte, len(r.Headers))
+	for _, h := range r.Headers {
+		headers[h.Key] = h.Value
 	}
 	for _, h := range []struct {
-		name      string
-		got, want []byte
+		name string
+		want []byte
 	}{
-		{"ce_specversion", headers.specversion, []byte("1.0")},
-		{"ce_type", headers.kind, []byte("jmpub.message.v1")},
-		{"content-type", headers.contentType, []byte(w.contentType())},
-		{"ce_id", headers.id, r.Key},
-		{"ce_time", headers.time, said.time},
-		{"ce_subject", headers.subject, said.conversation},
+		{"ce_specversion", []byte("1.0")},
+		{"ce_type", []byte("jmpub.message.v1")},
+		{"content-type", []byte(cmp.Or(w.ContentType, "application/json"))},
+		{"ce_id", r.Key},
+		{"ce_time", said.time},
+		{"ce_subject", said.conversation},
 	} {
-		if !bytes.Equal(h.got, h.want) {
-			return fmt.Sprintf("%s is %q, not %q", h.name, h.got, h.want)
+		if got := headers[h.name]; !bytes.Equal(got, h.want) {
+			return fmt.Sprintf("%s is %q, not %q", h.name, got, h.want)
 		}
 	}
-	if name, ok := bytes.CutPrefix(headers.source, []byte(source)); !ok || !bytes.Equal(name, said.appKey) {
-		return fmt.Sprintf("ce_source is %q, but the app is %q", headers.source, said.appKey)
+	if name, ok := bytes.CutPrefix(headers["ce_source"], []byte(source)); !ok || !bytes.Equal(name, said.appKey) {
+		return fmt.Sprintf("ce_source is %q, but the app is %q", headers["ce_source"], said.appKey)
 	}
-	if _, err := pipeline.ParseStream(string(headers.stream)); err != nil {
+	if _, err := pipeline.ParseStream(string(headers["jmpub_stream"])); err != nil {
 		return fmt.Sprintf("jmpub_stream: %v", err)
 	}
 	return ""
@@ -166,25 +155,20 @@ type envelope struct{ appKey, time, conversation, targetType []byte }
 
 func envelopeOf(value []byte) envelope {
 	var said envelope
-	s := scanner{json: value}
-	for ok := s.enter('{', '}'); ok; ok = s.more('}') {
-		var field *[]byte
-		switch name := s.text(); string(name) {
+	r := rawjson.Lenient()
+	r.Open(value)
+	for r.Enter('{'); r.Member(); {
+		name, text := string(r.Name()), rawjson.Unquote(r.Value())
+		switch name {
 		case "app_key":
-			field = &said.appKey
+			said.appKey = text
 		case "time":
-			field = &said.time
+			said.time = text
 		case "conversation_id":
-			field = &said.conversation
+			said.conversation = text
 		case "target_type":
-			field = &said.targetType
+			said.targetType = text
 		}
-		s.expect(':')
-		if field == nil || s.next() != '"' {
-			s.skip()
-			continue
-		}
-		*field = unescaped(s.text())
 	}
 	return said
 }

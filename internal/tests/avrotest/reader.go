@@ -50,14 +50,7 @@ func (r *Reader) Decode(topic string, value []byte) ([]byte, error) {
 	if subject := topic + "-value"; !slices.Contains(c.subjects, subject) {
 		return nil, fmt.Errorf("the schema is that of %q, not of %s", c.subjects, subject)
 	}
-	native, rest, err := c.NativeFromBinary(value[header:])
-	if err != nil {
-		return nil, err
-	}
-	if len(rest) > 0 {
-		return nil, fmt.Errorf("%d bytes are left over", len(rest))
-	}
-	return eventOf(native)
+	return decode(c.Codec, value[header:])
 }
 
 // codec asks the registry for what stands under an id.
@@ -109,6 +102,10 @@ func Decode(schema string, record []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decode(codec, record)
+}
+
+func decode(codec *goavro.Codec, record []byte) ([]byte, error) {
 	native, rest, err := codec.NativeFromBinary(record)
 	if err != nil {
 		return nil, err

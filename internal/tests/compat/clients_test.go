@@ -19,8 +19,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/jmpub/jmpub/internal/tests/compat"
 )
 
 // seen is what every client shows of a record.
@@ -52,7 +50,7 @@ func byPlace(a, b seen) int {
 }
 
 // everyClient reads all topics of a history by four clients, which must see the same.
-func everyClient(t *testing.T, h *history, java *compat.Java) {
+func everyClient(t *testing.T, h *history, java *Java) {
 	t.Helper()
 	ctx := bounded(t)
 	clients := []struct {
@@ -95,7 +93,7 @@ func everyClient(t *testing.T, h *history, java *compat.Java) {
 }
 
 // wantAborted expects transactions to have been aborted that held events.
-func wantAborted(t *testing.T, h *history, java *compat.Java, committed int) {
+func wantAborted(t *testing.T, h *history, java *Java, committed int) {
 	t.Helper()
 	written, err := javaClient(bounded(t), java.UncommittedReader(), h.Addrs, h.topics())
 	if err != nil || len(written) <= committed {
@@ -126,7 +124,7 @@ func wantSame(t *testing.T, nameA, nameB string, a, b []seen) {
 	}
 }
 
-func javaClient(ctx context.Context, reader *compat.JavaReader, brokers, topics []string) ([]seen, error) {
+func javaClient(ctx context.Context, reader *JavaReader, brokers, topics []string) ([]seen, error) {
 	var list []seen
 	for r, err := range reader.Records(ctx, brokers, topics...) {
 		if err != nil {

@@ -1,5 +1,7 @@
 //go:build integration
 
+// Package compat shows that what jmpub writes is what Apache Kafka's own clients, and everybody's, read: each client sees the
+// same records, a key stands in the partition that the Java producer would have chosen, and each compression is understood.
 package compat_test
 
 import (
@@ -8,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/tests/compat"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
 )
@@ -17,7 +18,8 @@ import (
 // client, the console consumer that comes with Kafka, franz-go, and the CloudEvents SDK. The real command publishes several
 // histories side by side, with different settings; one of it is killed again and again.
 func TestCompatibilityOnApacheKafka(t *testing.T) {
-	java := compat.BuildJava(t)
+	t.Parallel()
+	java := BuildJava(t)
 	rig := soak.NewRig(t, kafkatest.Options{Env: map[string]string{
 		// A group of the newer protocol misses a member that was killed soon, as one of the classic protocol does here.
 		"KAFKA_GROUP_CONSUMER_SESSION_TIMEOUT_MS": "6000", "KAFKA_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS": "6000",
@@ -40,30 +42,33 @@ func TestCompatibilityOnApacheKafka(t *testing.T) {
 	for _, h := range all {
 		h.start(t, rig)
 	}
-	t.Run("the Java reader is a witness", func(t *testing.T) { javaReader(t, rig.Addrs, java, "java-reader") })
-	killInTransactions(t, killed, killed.kills)
+	killInTransactions(t, killed, killed.kills) // At once: when its history is over, there is hardly a transaction any more.
 	for _, h := range all {
 		h.finish(t)
 	}
-	t.Run("every client", func(t *testing.T) { everyClient(t, killed, java) })
-	t.Run("compression", func(t *testing.T) {
-		for _, h := range all {
-			t.Run(h.name, func(t *testing.T) { t.Parallel(); compression(t, h, java) })
-		}
-	})
-	t.Run("records", func(t *testing.T) {
-		t.Run("publishing time", func(t *testing.T) { t.Parallel(); timestamps(t, killed, java, false) })
-		t.Run("event time", func(t *testing.T) { t.Parallel(); timestamps(t, byConversation, java, true) })
-		t.Run("CloudEvents", func(t *testing.T) { t.Parallel(); cloudEvents(t, killed, java) })
-	})
-	t.Run("partitions", func(t *testing.T) {
-		t.Run("by msgid", func(t *testing.T) { t.Parallel(); partitions(t, killed, java, false) })
-		t.Run("by conversation", func(t *testing.T) { t.Parallel(); partitions(t, byConversation, java, true) })
-	})
-	t.Run("group", func(t *testing.T) {
-		for _, protocol := range []string{"classic", "consumer"} {
-			t.Run(protocol, func(t *testing.T) { t.Parallel(); group(t, killed, java, protocol) })
-		}
+	t.Run("the Java reader is a witness", func(t *testing.T) { t.Parallel(); javaReader(t, rig.Addrs, java, "java-reader") })
+	t.Run("every client", func(t *testing.T) { t.Parallel(); everyClient(t, killed, java) }) // It waits for most of its time.
+	t.Run("the Java client", func(t *testing.T) {
+		t.Parallel()
+		t.Run("compression", func(t *testing.T) {
+			for _, h := range all {
+				t.Run(h.name, func(t *testing.T) { t.Parallel(); compression(t, h, java) })
+			}
+		})
+		t.Run("records", func(t *testing.T) {
+			t.Run("publishing time", func(t *testing.T) { t.Parallel(); timestamps(t, killed, java, false) })
+			t.Run("event time", func(t *testing.T) { t.Parallel(); timestamps(t, byConversation, java, true) })
+			t.Run("CloudEvents", func(t *testing.T) { t.Parallel(); cloudEvents(t, killed, java) })
+		})
+		t.Run("partitions", func(t *testing.T) {
+			t.Run("by msgid", func(t *testing.T) { t.Parallel(); partitions(t, killed, java, false) })
+			t.Run("by conversation", func(t *testing.T) { t.Parallel(); partitions(t, byConversation, java, true) })
+		})
+		t.Run("group", func(t *testing.T) {
+			for _, protocol := range []string{"classic", "consumer"} {
+				t.Run(protocol, func(t *testing.T) { t.Parallel(); group(t, killed, java, protocol) })
+			}
+		})
 	})
 }
 

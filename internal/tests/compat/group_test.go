@@ -10,36 +10,35 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/internal/lab/verify"
-	"github.com/jmpub/jmpub/internal/tests/compat"
 )
 
 // group reads a history by a consumer group that commits its offsets, while its members come and go: the first is killed,
 // the second shares with a third and leaves. The group must see each row once.
-func group(t *testing.T, h *history, java *compat.Java, protocol string) {
+func group(t *testing.T, h *history, java *Java, protocol string) {
 	t.Helper()
 	ctx := bounded(t)
 	topics := verify.Topics(h.prefix)
 	g := &members{ctx: ctx, java: java, h: h, protocol: protocol}
 
 	first := g.join(t, topics)
-	byFirst := first.until(t, func(compat.Step) bool { return len(first.records) >= 1000 })
+	byFirst := first.until(t, func(Step) bool { return len(first.records) >= 1000 })
 	if err := first.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	second := g.join(t, topics)
-	alone := second.until(t, func(compat.Step) bool { return len(second.records) >= 1000 })
+	alone := second.until(t, func(Step) bool { return len(second.records) >= 1000 })
 	third := g.join(t, topics)
-	third.until(t, func(compat.Step) bool { return true })
-	done := make(chan compat.Step)
+	third.until(t, func(Step) bool { return true })
+	done := make(chan Step)
 	go func() {
 		defer close(done)
-		shared := second.until(t, func(s compat.Step) bool { return s.Assigned > 0 && s.Assigned < alone.Assigned })
+		shared := second.until(t, func(s Step) bool { return s.Assigned > 0 && s.Assigned < alone.Assigned })
 		if err := second.Leave(); err != nil {
 			t.Error(err)
 		}
 		done <- shared
 	}()
-	last := third.until(t, func(s compat.Step) bool { return s.End && s.Assigned == alone.Assigned })
+	last := third.until(t, func(s Step) bool { return s.End && s.Assigned == alone.Assigned })
 	shared := <-done
 	t.Logf("read by the first member %d, which had %d partitions; second %d, %d, then %d partitions; third %d, %d partitions",
 		len(first.records), byFirst.Assigned, len(second.records), alone.Assigned, shared.Assigned, len(third.records), last.Assigned)
@@ -72,14 +71,14 @@ func group(t *testing.T, h *history, java *compat.Java, protocol string) {
 // members are those of one group.
 type members struct {
 	ctx      context.Context //nolint:containedctx // It bounds the group's life.
-	java     *compat.Java
+	java     *Java
 	h        *history
 	protocol string
 }
 
 // member is one of a group, with what it has read.
 type member struct {
-	*compat.JavaMember
+	*JavaMember
 
 	records []*kgo.Record
 }
@@ -95,7 +94,7 @@ func (g *members) join(t *testing.T, topics []string) *member {
 }
 
 // until lets the member read on until a step is as it should be, or something breaks.
-func (m *member) until(t *testing.T, enough func(compat.Step) bool) compat.Step {
+func (m *member) until(t *testing.T, enough func(Step) bool) Step {
 	t.Helper()
 	for {
 		records, step, err := m.Step()

@@ -6,15 +6,12 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/jmpub/jmpub/internal/tests/compat"
 )
 
 // partitions expects each keyed record where the Java producer puts its key; or, by conversation, where it would put the
 // conversation id. Records of a stream's windows and days are where it would put the stream's key.
-func partitions(t *testing.T, h *history, java *compat.Java, byConversation bool) {
+func partitions(t *testing.T, h *history, java *Java, byConversation bool) {
 	t.Helper()
 	ctx := bounded(t)
 	wantEvenTopics(t, h)
@@ -77,12 +74,7 @@ func partitions(t *testing.T, h *history, java *compat.Java, byConversation bool
 // wantEvenTopics expects all topics to have as many partitions as the setting says, so that one twin is enough.
 func wantEvenTopics(t *testing.T, h *history) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(h.Addrs...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	topics, err := kadm.NewClient(client).ListTopics(t.Context(), h.topics()...)
+	topics, err := h.Admin(t).ListTopics(t.Context(), h.topics()...)
 	if err != nil {
 		t.Fatal(err)
 	}

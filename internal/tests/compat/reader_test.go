@@ -12,13 +12,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/jmpub/jmpub/internal/tests/compat"
 )
 
 // javaReader shows that a witness tells committed from aborted records, waits for a transaction that is open, and says so
 // when it cannot read.
-func javaReader(t *testing.T, brokers []string, java *compat.Java, topic string) {
+func javaReader(t *testing.T, brokers []string, java *Java, topic string) {
 	t.Helper()
 	writer, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.TransactionalID(topic), kgo.ProducerLinger(0))
 	if err != nil {

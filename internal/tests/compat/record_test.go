@@ -10,8 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/jmpub/jmpub/internal/tests/compat"
 )
 
 // The codecs as a record batch has them (Kafka documentation, message format, attributes).
@@ -24,7 +22,7 @@ const (
 )
 
 // compression expects each batch to be compressed as the setting says, and the Java client to find the whole history.
-func compression(t *testing.T, h *history, java *compat.Java) {
+func compression(t *testing.T, h *history, java *Java) {
 	t.Helper()
 	wrong := &complaints{t: t}
 	defer wrong.end()
@@ -59,7 +57,7 @@ func eventOf(t *testing.T, value []byte) event {
 }
 
 // timestamps expects each event's timestamp to be when it was published, or when its message was sent.
-func timestamps(t *testing.T, h *history, java *compat.Java, ofEvent bool) {
+func timestamps(t *testing.T, h *history, java *Java, ofEvent bool) {
 	t.Helper()
 	wrong := &complaints{t: t}
 	defer wrong.end()
@@ -84,7 +82,7 @@ func timestamps(t *testing.T, h *history, java *compat.Java, ofEvent bool) {
 
 // cloudEvents expects the CloudEvents SDK to see the attributes that the event has, and each header to be text that stands
 // there once.
-func cloudEvents(t *testing.T, h *history, java *compat.Java) {
+func cloudEvents(t *testing.T, h *history, java *Java) {
 	t.Helper()
 	wrong := &complaints{t: t}
 	defer wrong.end()

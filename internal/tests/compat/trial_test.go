@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
@@ -67,12 +66,7 @@ func killInTransactions(t *testing.T, h *history, n int) {
 	t.Helper()
 	h.Brokers[0].Delay(t, 60*time.Millisecond) // So that transactions last.
 	defer h.Brokers[0].Heal(t)
-	client, err := kgo.NewClient(kgo.SeedBrokers(h.Addrs...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	admin := kadm.NewClient(client)
+	admin := h.Admin(t)
 	deadline := time.Now().Add(soak.Patience)
 	for done := 0; done < n; {
 		if time.Now().After(deadline) || !h.Process.Running() {

@@ -45,24 +45,10 @@ func TestKilledInAvro(t *testing.T) {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
 	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
-	made := func(name string) *job {
+	const apart = 10 // Each exchange is tried in TestKilledAtEachStep.
+	killAtSteps(t, apart, func(name string, _ bool) *job {
 		j := w.job(name)
 		j.template, j.registry = "{prefix}.all", fake.URL()
 		return j
-	}
-	counter := &cut{}
-	if err := made("count").run(t.Context(), counter); err != nil {
-		t.Fatal(err)
-	}
-	const every = 10 // Each exchange is tried in TestKilledAtEachStep.
-	for n := int64(1); n <= counter.n.Load(); n += every {
-		for _, lost := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d lost %t", n, lost), func(t *testing.T) {
-				t.Parallel()
-				j := made(fmt.Sprintf("kill-%d-%t", n, lost))
-				cutOff(t, j, n, lost)
-				wantWhole(t, j)
-			})
-		}
-	}
+	})
 }

@@ -17,11 +17,11 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/registry"
@@ -30,6 +30,7 @@ import (
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/discovery"
+	"github.com/jmpub/jmpub/pipeline/statistics"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
 )
@@ -60,12 +61,12 @@ func newWorld(tb testing.TB, minutes int, change func(*sim.Options)) *world {
 	}
 	server := httptest.NewServer(api)
 	tb.Cleanup(server.Close)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	embedded, err := broker.Start(broker.Options{Brokers: 3})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(cluster.Close)
-	w.api, w.url, w.brokers = api, server.URL+"/v2", cluster.ListenAddrs()
+	tb.Cleanup(func() { _ = embedded.Close() }) // It kept nothing.
+	w.api, w.url, w.brokers = api, server.URL+"/v2", embedded.Addrs()
 	return w
 }
 
@@ -76,7 +77,9 @@ type job struct {
 	streams []pipeline.Stream
 	// discover are the kinds of which the streams are found by the lists; of streams, only the others are named then.
 	discover []pipeline.StreamKind
-	dir      string // file checkpoints
+	// statistics are those that are published.
+	statistics []pipeline.Stream
+	dir        string // file checkpoints
 	// liveFirst follows the head and reads the history behind it.
 	liveFirst bool
 	// change adapts the source's settings.
@@ -139,21 +142,19 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 		return err
 	}
 	topics, err := sink.NewTopics(sink.TopicsConfig{
-		Client: client, Prefix: j.prefix, Template: j.template, AppKey: j.api.AppKey, Retry: retry,
+		Client: client, Prefix: j.prefix, Template: j.template, AppKey: j.api.AppKey, Statistics: j.statistics, Retry: retry,
 		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
 	})
 	if err != nil {
 		return err
 	}
+	// Lz4 would take 4 MiB for each batch under the race detector.
 	sinkCfg := sink.WriterConfig{
-		TransactionalID: j.prefix + "-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+		TransactionalID: j.prefix + "-0", Compression: "snappy", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
 	}
 	if j.registry != "" {
 		sinkCfg.Format = sink.FormatAvro
-		sinkCfg.Schemas, err = registry.New(registry.Config{
-			URL: j.registry, Register: true,
-		})
-		if err != nil {
+		if sinkCfg.Schemas, err = registry.New(registry.Config{URL: j.registry, Register: true}); err != nil {
 			return err
 		}
 	}
@@ -195,15 +196,20 @@ func (j *job) named() []pipeline.Stream {
 	return slices.DeleteFunc(slices.Clone(j.streams), func(s pipeline.Stream) bool { return slices.Contains(j.discover, s.Kind) })
 }
 
-// members find the streams that are not named.
-func (j *job) members(api *source.Client) []pipeline.Member {
-	if len(j.discover) == 0 {
-		return nil
+// members find the streams that are not named, and publish statistics.
+func (j *job) members(api *source.Client) (members []pipeline.Member) {
+	if len(j.discover) > 0 {
+		members = append(members, discovery.New(discovery.Config{
+			AppKey: j.api.AppKey, Kinds: j.discover, Directory: api, Clock: api, Named: j.named(), Every: 300 * time.Millisecond,
+			Observer: j.observer,
+		}))
 	}
-	return []pipeline.Member{discovery.New(discovery.Config{
-		AppKey: j.api.AppKey, Kinds: j.discover, Directory: api, Clock: api, Named: j.named(), Every: 300 * time.Millisecond,
-		Observer: j.observer,
-	})}
+	for _, s := range j.statistics {
+		members = append(members, statistics.New(statistics.Config{
+			AppKey: j.api.AppKey, Stream: s, Zone: j.api.Zone, Source: api, Every: 10 * time.Millisecond, Observer: j.observer,
+		}))
+	}
+	return members
 }
 
 // published is the contract that every record of every topic is held against.

@@ -3,6 +3,7 @@ package endtoend_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,26 +135,77 @@ func TestKilledAtEachStep(t *testing.T) {
 	killAtEachStep(t, w)
 }
 
-// killAtEachStep counts a run's exchanges and cuts one run off at each.
+// killAtEachStep kills runs on a world at each of their exchanges.
 func killAtEachStep(t *testing.T, w *world) {
+	t.Helper()
+	killAtSteps(t, 1, func(name string, lost bool) *job {
+		j := w.job(name)
+		j.unchecked = !lost // Half of them are enough to see that a killed run keeps the contract.
+		return j
+	})
+}
+
+// killAtSteps counts a run's exchanges and cuts one run off at each of those that are so many apart, before and after it took place.
+func killAtSteps(t *testing.T, apart int64, made func(name string, lost bool) *job) {
 	t.Helper()
 	counter := &cut{}
 	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
-	if err := w.job("count").run(ctx, counter); err != nil || ctx.Err() != nil {
+	if err := made("count", false).run(ctx, counter); err != nil || ctx.Err() != nil {
 		t.Fatalf("a run that is not cut off: %v, %v", err, ctx.Err())
 	}
 	steps := counter.n.Load()
 	t.Logf("a run has %d exchanges", steps)
-	for n := int64(1); n <= steps; n++ {
+	for n := int64(1); n <= steps; n += apart {
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d lost %t", n, lost), func(t *testing.T) {
 				t.Parallel()
-				j := w.job(fmt.Sprintf("kill-%d-%t", n, lost))
-				j.unchecked = !lost // Half of them are enough to see that a killed run keeps the contract.
+				j := made(fmt.Sprintf("kill-%d-%t", n, lost), lost)
 				cutOff(t, j, n, lost)
 				wantWhole(t, j)
 			})
 		}
+	}
+}
+
+func TestSecondProcessFencesTheFirst(t *testing.T) {
+	fencing(t, newWorld(t, 4, func(o *sim.Options) { o.Rate, o.End = 10, o.End.Add(time.Hour) }))
+}
+
+// fencing starts a second process while the first waits for the next window, and expects the first to leave.
+func fencing(t *testing.T, w *world) {
+	t.Helper()
+	j := w.job("fence")
+	j.until = j.end.Add(time.Hour) // The first one goes on after the history, and finds new rows at each poll.
+	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
+	defer cancel()
+	committed := make(chan struct{})
+	var once sync.Once
+	j.observer = func(o pipeline.Observation) {
+		if head, ok := o.(pipeline.HeadRead); ok && head.End.After(j.end) {
+			once.Do(func() { close(committed) })
+		}
+	}
+	first := make(chan error, 1)
+	go func() { first <- j.run(ctx, nil) }()
+	select {
+	case <-committed:
+	case <-ctx.Done():
+		t.Fatal("the first process did not come to the end of the history")
+	}
+	second := w.job("fence")
+	if err := second.run(ctx, nil); err != nil {
+		t.Fatalf("second process: %v", err)
+	}
+	select {
+	case err := <-first:
+		if pipeline.ClassOf(err) != pipeline.Fenced {
+			t.Errorf("first process ended with %v, want it fenced", err)
+		}
+	case <-ctx.Done():
+		t.Error("the first process did not notice that it was replaced")
+	}
+	if report := second.compare(t); !report.OK() {
+		t.Errorf("%s", report.String())
 	}
 }

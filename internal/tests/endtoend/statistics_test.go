@@ -2,123 +2,44 @@ package endtoend_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
-	"strings"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/jmpub/jmpub/checkpoint"
-	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/statistics"
-	"github.com/jmpub/jmpub/sink"
-	"github.com/jmpub/jmpub/source"
 )
 
-// almanac is a simulated API whose day goes by in seconds, and a broker.
+// almanac is a job that publishes statistics of a simulated API whose day goes by in seconds.
 type almanac struct {
-	api     *sim.Server
-	url     string
-	brokers []string
-	stream  pipeline.Stream
+	*job
+
 	// skipped is how much the simulator's clock is ahead, in nanoseconds.
 	skipped *atomic.Int64
 }
 
 func newAlmanac(t *testing.T, name string, change func(*sim.Options)) *almanac {
 	t.Helper()
-	a := &almanac{stream: pipeline.Stream{Kind: pipeline.StreamStatistics, Name: name}, skipped: new(atomic.Int64)}
-	o := sim.Defaults()
-	o.Rate, o.Zone = 0.002, time.FixedZone("Asia/Shanghai", 8*60*60)
-	o.Now = func() time.Time { return time.Now().Add(time.Duration(a.skipped.Load())) }
-	change(&o)
-	var err error
-	if a.api, err = sim.New(o); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(a.api)
-	t.Cleanup(server.Close)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	a.url, a.brokers = server.URL, cluster.ListenAddrs()
+	skipped := new(atomic.Int64)
+	w := newWorld(t, 0, func(o *sim.Options) {
+		*o = sim.Defaults()
+		o.Rate, o.Now = 0.002, func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }
+		change(o)
+	})
+	a := &almanac{w.job("t"), skipped}
+	a.streams, a.statistics = nil, []pipeline.Stream{{Kind: pipeline.StreamStatistics, Name: name}}
 	return a
-}
-
-// follow does what a process does, until ctx ends or it is cut off.
-func (a *almanac) follow(ctx context.Context, cut *cut, observer pipeline.Observer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if cut != nil {
-		cut.cancel = cancel
-	}
-	conn, err := kafka.Open(kafka.Config{Brokers: a.brokers, ClientID: "test"})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	conn.Transport = cut.kafka(conn.Transport)
-	retry := pipeline.Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	cfg := sourceConfig(a.api, a.url)
-	cfg.Retry, cfg.Transport = retry, cut.http(transport)
-	api, err := source.New(cfg)
-	if err != nil {
-		return err
-	}
-	topics, err := sink.NewTopics(sink.TopicsConfig{
-		Client: conn.Client, Prefix: "t", Retry: retry, Statistics: []pipeline.Stream{a.stream},
-		Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
-	})
-	if err != nil {
-		return err
-	}
-	out, err := sink.NewWriter(topics, sink.WriterConfig{
-		TransactionalID: "t-0", Compression: "lz4", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
-	})
-	if err != nil {
-		return err
-	}
-	store := checkpoint.NewKafka(conn.Client, topics.Routing().Own(pipeline.TopicCheckpoints), a.api.AppKey,
-		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
-	member := statistics.New(statistics.Config{
-		AppKey: a.api.AppKey, Stream: a.stream, Zone: a.api.Zone, Source: api, Every: 10 * time.Millisecond, Observer: observer,
-	})
-	p, err := pipeline.New(pipeline.Config{
-		AppKey: a.api.AppKey, Members: []pipeline.Member{member}, Source: api, Sink: out, Checkpoints: store,
-		Grace: time.Millisecond, // A killed process finishes nothing.
-		Retry: retry, Observer: observer,
-	})
-	if err != nil {
-		return err
-	}
-	return p.Run(ctx)
-}
-
-// cutOff follows until the process is cut off at its n-th exchange with the outside.
-func (a *almanac) cutOff(t *testing.T, n int64, lost bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
-	defer cancel()
-	cut := &cut{at: n, lost: lost}
-	if err := a.follow(ctx, cut, nil); !cut.dead.Load() {
-		t.Fatalf("it ended before its exchange %d: %v", n, err)
-	}
 }
 
 // followUntil follows until something holds of what is published.
@@ -127,7 +48,7 @@ func (a *almanac) followUntil(t *testing.T, holds func(last map[string]json.RawM
 	ctx, stop := context.WithTimeout(t.Context(), runWithin)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- a.follow(ctx, nil, nil) }()
+	go func() { ended <- a.run(ctx, nil) }()
 	for {
 		last, records = a.published(t)
 		lacking := holds(last)
@@ -150,57 +71,34 @@ func (a *almanac) followUntil(t *testing.T, holds func(last map[string]json.RawM
 // published is what the compacted topic says at last of each period, and how many records there are.
 func (a *almanac) published(t *testing.T) (last map[string]json.RawMessage, records int) {
 	t.Helper()
-	topic := "t." + string(pipeline.StatisticsTopic(a.stream))
-	promised, err := published()
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := []string{topic, "t.windows", "t.checkpoints"}
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(all...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords()) // The last one before the end is often the marker of a transaction.
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
 	defer cancel()
-	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, all...)
+	var mu sync.Mutex
+	var all []*kgo.Record
+	collect := func(topic string, r *kgo.Record) error {
+		if topic == string(pipeline.StatisticsTopic(a.statistics[0])) {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, r)
+		}
+		return nil
+	}
+	found, err := verify.Read(ctx, a.brokers, a.prefix, collect, contractCheck(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := make(map[string]int64) // Partitions that are not read to their end, with that end.
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[fmt.Sprint(o.Topic, o.Partition)] = o.Offset
-		}
-	})
-	last = make(map[string]json.RawMessage)
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			t.Fatalf("not read to their end: %v", left)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if at := fmt.Sprint(r.Topic, r.Partition); r.Offset+1 >= left[at] {
-				delete(left, at)
-			}
-			if r.Attrs.IsControl() {
-				return
-			}
-			if err := promised.Check(strings.TrimPrefix(r.Topic, "t."), r.Key, nil, r.Value); err != nil {
-				t.Error(err)
-			}
-			if r.Topic != topic {
-				return
-			}
-			if bytes.Equal(last[string(r.Key)], r.Value) {
-				t.Errorf("%s was published twice in a row as %s", r.Key, r.Value)
-			}
-			last[string(r.Key)] = r.Value
-			records++
-		})
+	if report := verify.Compare(func(func(verify.TruthRow) bool) {}, found); !report.OK() {
+		t.Error(report.String())
 	}
-	return last, records
+	slices.SortFunc(all, func(a, b *kgo.Record) int { return cmp.Compare(a.Offset, b.Offset) }) // A key has one partition.
+	last = make(map[string]json.RawMessage)
+	for _, r := range all {
+		if bytes.Equal(last[string(r.Key)], r.Value) {
+			t.Errorf("%s was published twice in a row as %s", r.Key, r.Value)
+		}
+		last[string(r.Key)] = r.Value
+	}
+	return last, len(all)
 }
 
 // TestStatisticsOfAKilledProcess kills and restarts the process at random while days go by, the API fails, and its statistics
@@ -224,7 +122,7 @@ func killedStatistics(t *testing.T, brokers []string) {
 		a.brokers = brokers
 	}
 	for i := range 15 {
-		a.cutOff(t, 1+r.Int64N(120), i%2 == 0)
+		cutOff(t, a.job, 1+r.Int64N(120), i%2 == 0)
 		a.skipped.Add(int64(time.Duration(r.IntN(8)) * time.Hour))
 	}
 	for a.api.Now().In(a.api.Zone).Hour() < 2 { // The statistics of a day that is just over are an hour late.
@@ -285,13 +183,14 @@ func TestStatisticsWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	a := newAlmanac(t, "users", func(o *sim.Options) { o.NoStatistics = true })
 	var dropped []pipeline.StreamDropped
-	err := a.follow(t.Context(), nil, func(o pipeline.Observation) {
+	a.observer = func(o pipeline.Observation) {
 		if drop, ok := o.(pipeline.StreamDropped); ok {
 			dropped = append(dropped, drop) // The stream is the only one, so one goroutine reports it.
 		}
-	})
-	if len(dropped) != 1 || dropped[0].Stream != a.stream {
-		t.Fatalf("%v; dropped %+v, want %s once", err, dropped, a.stream)
+	}
+	err := a.run(t.Context(), nil)
+	if len(dropped) != 1 || dropped[0].Stream != a.statistics[0] {
+		t.Fatalf("%v; dropped %+v, want %s once", err, dropped, a.statistics[0])
 	}
 	if fault, ok := errors.AsType[*pipeline.Fault](dropped[0].Err); !ok || fault.Class != pipeline.Drop || fault.Hint == "" {
 		t.Errorf("%v; want it dropped, with a hint", dropped[0].Err)

@@ -166,13 +166,16 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 		return pipeline.Published{}, err
 	}
 	t.Peak = max(t.Peak, b.Bytes)
-	first := int64(len(t.Committed) + len(t.tx.events))
+	first, rejected := int64(len(t.Committed)+len(t.tx.events)), int64(len(t.Rejected)+len(t.tx.rejected))
 	t.tx.events = append(t.tx.events, b.Events...)
 	t.tx.rejected = append(t.tx.rejected, b.Rejected...)
 	published := pipeline.Published{}
 	published.Events[event.TargetGroup] = len(b.Events)
 	if n := int64(len(b.Events)); n > 0 {
-		published.Offsets = []pipeline.OffsetRange{{Topic: "group", First: first, Last: first + n - 1}}
+		published.Offsets = append(published.Offsets, pipeline.OffsetRange{Topic: "group", First: first, Last: first + n - 1})
+	}
+	if n := int64(len(b.Rejected)); n > 0 {
+		published.Offsets = append(published.Offsets, pipeline.OffsetRange{Topic: TopicRejected, First: rejected, Last: rejected + n - 1})
 	}
 	return published, nil
 }
@@ -225,7 +228,9 @@ func (k *Kafka) Apply() {
 			delete(k.Checkpoints, s)
 		}
 		for _, l := range c.Windows {
-			k.Ledger = append(k.Ledger, *l)
+			own := *l
+			own.Committed = time.Now()
+			k.Ledger = append(k.Ledger, own)
 		}
 		for _, day := range c.Coverage {
 			k.Days[DayKey{day.Stream, day.Day}] = *copyOf(day)
@@ -281,14 +286,22 @@ func (k *Kafka) WantIDs(t *testing.T, want []int64) {
 	}
 }
 
-// EventsAt gives committed events by their offsets.
-func (k *Kafka) EventsAt(ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
+// TopicRejected is where rejected rows stand; events stand in "group".
+const TopicRejected = "rejected"
+
+// RecordsAt gives committed events and rejected rows by their offsets.
+func (k *Kafka) RecordsAt(ranges []pipeline.OffsetRange, fn func(topic string, key, value []byte) error) error {
 	for _, r := range ranges {
 		for at := r.First; at <= r.Last; at++ {
+			var key, value []byte
 			k.Mu.Lock()
-			e := k.Committed[at]
+			if r.Topic == TopicRejected {
+				value = k.Rejected[at].Row
+			} else {
+				key, value = strconv.AppendInt(nil, k.Committed[at].MsgID, 10), k.Committed[at].Value
+			}
 			k.Mu.Unlock()
-			if err := fn("x.group", strconv.AppendInt(nil, e.MsgID, 10), e.Value); err != nil {
+			if err := fn(r.Topic, key, value); err != nil {
 				return err
 			}
 		}
@@ -305,6 +318,14 @@ func ConfigFor(source pipeline.Source, kafka *Kafka, begin time.Time) pipeline.C
 		AppKey: AppKey, Streams: []pipeline.Stream{Messages()},
 		Source: source, Sink: kafka, Checkpoints: &Store{kafka}, Claims: kafka, Coverage: kafka,
 		Start: pipeline.Start{At: begin},
+	}
+}
+
+// Run is [RunFor] of a pipeline that works until the time is over.
+func Run(t *testing.T, cfg pipeline.Config, d time.Duration) {
+	t.Helper()
+	if err := RunFor(t, cfg, d); err != nil {
+		t.Fatalf("run: %v", err)
 	}
 }
 

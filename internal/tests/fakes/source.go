@@ -54,6 +54,8 @@ type Source struct {
 	Overlap  time.Duration
 	Settle   time.Duration
 	Span     time.Duration
+	// Latency is how long an answer takes; there is one at a time.
+	Latency time.Duration
 	// OpenHook, where set, may replace the answer to the n-th window that is asked for, counted from 1.
 	OpenHook func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
 	// Of, where set, are the rows of each stream; otherwise all have Rows.
@@ -130,10 +132,13 @@ func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 }
 
 // Open answers with the rows of a window, or what the hook says.
-func (f *Source) Open(_ context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+func (f *Source) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.opens++
+	if err := pipeline.Sleep(ctx, f.Latency); err != nil {
+		return nil, err
+	}
 	if f.OpenHook != nil {
 		if pages, err := f.OpenHook(f.opens, s, w); pages != nil || err != nil {
 			return pages, err
@@ -142,9 +147,8 @@ func (f *Source) Open(_ context.Context, s pipeline.Stream, w pipeline.Window) (
 	return f.Window(s, w), nil
 }
 
-// Window are the pages of a window.
-func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
-	var rows [][]byte
+// Visible are the rows of a window that can be read now.
+func (f *Source) Visible(s pipeline.Stream, w pipeline.Window) []Row {
 	all := f.Rows
 	if f.Of != nil {
 		all = f.Of[s]
@@ -153,17 +157,28 @@ func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
 	first, _ := slices.BinarySearchFunc(all, w.Begin, func(r Row, at time.Time) int {
 		return r.At.Truncate(time.Second).Compare(at)
 	})
+	var rows []Row
 	for _, r := range all[first:] {
 		if r.At.Truncate(time.Second).After(w.End) {
 			break
 		}
 		if !r.At.Add(r.Late).After(now) {
-			rows = append(rows, r.JSON())
+			rows = append(rows, r)
 		}
 	}
+	return rows
+}
+
+// Window are the pages of a window.
+func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
+	rows := f.Visible(s, w)
 	pages := &Pages{Total: int64(len(rows))}
 	for part := range slices.Chunk(rows, f.PageSize) {
-		pages.Parts = append(pages.Parts, part)
+		page := make([][]byte, len(part))
+		for i := range part {
+			page[i] = part[i].JSON()
+		}
+		pages.Parts = append(pages.Parts, page)
 	}
 	if len(pages.Parts) == 0 {
 		pages.Parts = [][][]byte{nil}
@@ -176,7 +191,7 @@ func (f *Source) Total(_ context.Context, s pipeline.Stream, w pipeline.Window) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.totals++
-	return f.Window(s, w).Total, nil
+	return int64(len(f.Visible(s, w))), nil
 }
 
 // TotalsAsked counts the requests for one.

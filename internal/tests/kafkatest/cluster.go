@@ -68,15 +68,10 @@ func Start(tb testing.TB, o Options) *Cluster {
 	n := max(1, o.Brokers)
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	subnet, err := network.New(ctx, network.WithLabels(labels()))
-	if err != nil {
-		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
-	}
-	testcontainers.CleanupNetwork(tb, subnet)
 	c := &Cluster{}
-	ports := freePorts(tb, 3*n)
+	subnet := newNetwork(ctx, tb)
+	ports := FreePorts(tb, 3*n)
 	for i := range n {
-		alias := nodeName(i)
 		port := strconv.Itoa(ports[3*i])
 		exposed := []string{port}
 		env := nodeEnv(i, n, port)
@@ -86,28 +81,49 @@ func Start(tb testing.TB, o Options) *Cluster {
 			detour(env, announced, inside)
 			c.Detours = append(c.Detours, Detour{Announced: "127.0.0.1:" + announced, Real: "127.0.0.1:" + inside})
 		}
+		maps.Copy(env, o.Env)
+		var disk []testcontainers.ContainerCustomizer
 		if o.Volume != "" {
 			env["KAFKA_LOG_DIRS"] = dataFolder + "/logs"
+			disk = append(disk, mounted(volumeName(o.Volume, i)))
 		}
-		maps.Copy(env, o.Env)
-		node, err := testcontainers.Run(ctx, image(),
-			testcontainers.WithEnv(env), testcontainers.WithLabels(labels()),
-			testcontainers.WithExposedPorts(exposed...),
-			testcontainers.WithHostConfigModifier(publish(exposed...)),
-			withVolume(o.Volume, i),
-			network.WithNetwork([]string{alias}, subnet),
-		)
-		if node != nil {
-			testcontainers.CleanupContainer(tb, node)
-		}
-		if err != nil {
-			tb.Fatalf("start broker %d from image %s: %v", i, image(), err)
-		}
-		c.nodes = append(c.nodes, node)
-		c.Addrs = append(c.Addrs, "127.0.0.1:"+port)
+		c.run(ctx, tb, subnet, env, exposed, disk...)
 	}
 	c.WaitReady(tb, n)
 	return c
+}
+
+func newNetwork(ctx context.Context, tb testing.TB) *testcontainers.DockerNetwork {
+	tb.Helper()
+	subnet, err := network.New(ctx, network.WithLabels(labels()))
+	if err != nil {
+		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
+	}
+	testcontainers.CleanupNetwork(tb, subnet)
+	return subnet
+}
+
+// run starts the next node. The first of the exposed ports is that of the listener for this machine.
+func (c *Cluster) run(
+	ctx context.Context, tb testing.TB, subnet *testcontainers.DockerNetwork, env map[string]string, exposed []string,
+	more ...testcontainers.ContainerCustomizer,
+) {
+	tb.Helper()
+	i := len(c.nodes)
+	node, err := testcontainers.Run(ctx, image(), append(more,
+		testcontainers.WithEnv(env), testcontainers.WithLabels(labels()),
+		testcontainers.WithExposedPorts(exposed...),
+		testcontainers.WithHostConfigModifier(publish(exposed...)),
+		network.WithNetwork([]string{nodeName(i)}, subnet),
+	)...)
+	if node != nil {
+		testcontainers.CleanupContainer(tb, node)
+	}
+	if err != nil {
+		tb.Fatalf("start broker %d from image %s: %v", i, image(), err)
+	}
+	c.nodes = append(c.nodes, node)
+	c.Addrs = append(c.Addrs, "127.0.0.1:"+exposed[0])
 }
 
 // publish gives a container's port the same number on this machine: the broker tells it to its clients.
@@ -186,8 +202,8 @@ func nodeEnv(i, n int, port string) map[string]string {
 	}
 }
 
-// freePorts finds ports that nobody uses now. The brokers must know theirs before they start, so they cannot be drawn then.
-func freePorts(tb testing.TB, n int) []int {
+// FreePorts finds ports that nobody uses now. Whoever must know its port before it starts cannot draw it then.
+func FreePorts(tb testing.TB, n int) []int {
 	tb.Helper()
 	var ports []int
 	var held []net.Listener // Until all are drawn, so that they differ.
@@ -223,15 +239,27 @@ func (c *Cluster) WaitReady(tb testing.TB, n int) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	for {
+	await(ctx, tb, func() string {
 		brokers, err := admin.ListBrokers(ctx)
-		if err == nil && len(brokers) >= n {
+		if err != nil || len(brokers) < n {
+			return fmt.Sprintf("wait for %d brokers: have %d: %v", n, len(brokers), err)
+		}
+		return ""
+	})
+}
+
+// await waits until nothing is lacking any more.
+func await(ctx context.Context, tb testing.TB, lacking func() string) {
+	tb.Helper()
+	for {
+		text := lacking()
+		if text == "" {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			tb.Fatalf("wait for %d brokers: have %d: %v", n, len(brokers), err)
-		case <-time.After(200 * time.Millisecond):
+			tb.Fatal(text)
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
@@ -247,17 +275,13 @@ func (c *Cluster) docker(tb testing.TB, verb string, i int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), stopTimeout)
 	defer cancel()
-	for { // A busy kernel may need more than one try to freeze all threads of a broker.
+	await(ctx, tb, func() string { // A busy kernel may need more than one try to freeze all threads of a broker.
 		out, err := exec.CommandContext(ctx, "docker", verb, c.nodes[i].GetContainerID()).CombinedOutput() //nolint:gosec // Ours.
-		if err == nil {
-			return
+		if err != nil {
+			return fmt.Sprintf("%s broker %d: %v: %s", verb, i, err, out)
 		}
-		select {
-		case <-ctx.Done():
-			tb.Fatalf("%s broker %d: %v: %s", verb, i, err, out)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+		return ""
+	})
 }
 
 // Exec runs a command in a broker's container and returns what it prints.
@@ -289,17 +313,13 @@ func (c *Cluster) AwaitExit(tb testing.TB, i int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	for {
+	await(ctx, tb, func() string {
 		state, err := c.nodes[i].State(ctx)
-		if err == nil && !state.Running {
-			return
+		if err != nil || state.Running {
+			return fmt.Sprintf("broker %d did not end: %v", i, err)
 		}
-		select {
-		case <-ctx.Done():
-			tb.Fatalf("broker %d did not end: %v", i, err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+		return ""
+	})
 }
 
 // Restart starts a killed broker again on its data.

@@ -2,9 +2,9 @@ package kafkatest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -69,7 +69,7 @@ func (s *Secure) Give(tb testing.TB, rights []Right) {
 func (s *Secure) awaitRights(ctx context.Context, tb testing.TB, admin *kadm.Client, user string) {
 	tb.Helper()
 	all := kadm.NewACLs().AnyResource().Operations().ResourcePatternType(kadm.ACLPatternAny).Allow(user).AllowHosts("*")
-	for {
+	await(ctx, tb, func() string {
 		described, err := admin.DescribeACLs(ctx, all)
 		var have []Right
 		for i := range described {
@@ -85,13 +85,9 @@ func (s *Secure) awaitRights(ctx context.Context, tb testing.TB, admin *kadm.Cli
 			}
 		}
 		missing := slices.ContainsFunc(s.given, func(r Right) bool { return !slices.Contains(have, r) })
-		if err == nil && !missing && len(have) == len(s.given) {
-			return
+		if err != nil || missing || len(have) != len(s.given) {
+			return fmt.Sprintf("wait for the rights %v of %s: it has %v: %v", s.given, user, have, err)
 		}
-		select {
-		case <-ctx.Done():
-			tb.Fatalf("wait for the rights %v of %s: it has %v: %v", s.given, user, have, err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return ""
+	})
 }

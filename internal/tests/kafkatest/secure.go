@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/testcontainers/testcontainers-go"
-	"github.com/testcontainers/testcontainers-go/network"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -34,21 +33,15 @@ type Secure struct {
 	// CA signed the broker's certificate and the client's, Cert and Key are the client's, OtherCA signed nothing. They are
 	// names of files.
 	CA, OtherCA, Cert, Key string
-	// Username and Password work with each SASL mechanism. The user has no rights but those that a test gives it. With
-	// certificates, the user is [Secure.CertUser].
+	// Username and Password work with each SASL mechanism. The user has no rights but those that a test gives it.
 	Username, Password string
-	// CertUser is the principal of the client's certificate.
-	CertUser string
-	given    []Right
+	given              []Right
 }
 
-// The listeners of a secure broker.
+// The listeners with credentials.
 const (
-	listenTLS     = "TLS"
-	listenMutual  = "MUTUAL"
 	listenSASL    = "SASL"
 	listenSASLTLS = "SASLTLS"
-	listenExpired = "EXPIRED"
 )
 
 // StartSecure starts a broker that checks rights, and makes its certificates and users. With open, every user has all
@@ -57,45 +50,32 @@ func StartSecure(tb testing.TB, open bool) *Secure {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	s := &Secure{Cluster: &Cluster{}, Username: "jmpub", Password: "s3cret-of-jmpub", CertUser: "User:CN=jmpub-client"}
+	s := &Secure{Cluster: &Cluster{}, Username: "jmpub", Password: "s3cret-of-jmpub"}
 	files := s.certificates(tb)
-	subnet, err := network.New(ctx, network.WithLabels(labels()))
-	if err != nil {
-		tb.Fatalf("make a container network: %v (a container engine is needed)", err)
+	listeners := []struct {
+		name, protocol string
+		addr           *string
+	}{
+		{"TLS", "SSL", &s.TLS},
+		{"MUTUAL", "SSL", &s.Mutual},
+		{listenSASL, "SASL_PLAINTEXT", &s.SASL},
+		{listenSASLTLS, "SASL_SSL", &s.SASLTLS},
+		{"EXPIRED", "SSL", &s.Expired},
 	}
-	testcontainers.CleanupNetwork(tb, subnet)
-	addrs := map[string]*string{
-		listenTLS: &s.TLS, listenMutual: &s.Mutual, listenSASL: &s.SASL, listenSASLTLS: &s.SASLTLS, listenExpired: &s.Expired,
+	var exposed []string
+	for _, port := range FreePorts(tb, 1+len(listeners)) {
+		exposed = append(exposed, strconv.Itoa(port))
 	}
-	ports := freePorts(tb, 1+len(addrs))
-	port := strconv.Itoa(ports[0])
-	exposed := []string{port}
-	env := nodeEnv(0, 1, port)
-	protocols := map[string]string{
-		listenTLS: "SSL", listenMutual: "SSL", listenSASL: "SASL_PLAINTEXT", listenSASLTLS: "SASL_SSL", listenExpired: "SSL",
-	}
-	i := 1
-	for name, addr := range addrs {
-		number := strconv.Itoa(ports[i])
-		i++
-		exposed = append(exposed, number)
-		*addr = "127.0.0.1:" + number
-		env["KAFKA_LISTENERS"] += "," + name + "://:" + number
-		env["KAFKA_ADVERTISED_LISTENERS"] += "," + name + "://127.0.0.1:" + number
-		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += "," + name + ":" + protocols[name]
+	env := nodeEnv(0, 1, exposed[0])
+	for i, l := range listeners {
+		port := exposed[1+i]
+		*l.addr = "127.0.0.1:" + port
+		env["KAFKA_LISTENERS"] += "," + l.name + "://:" + port
+		env["KAFKA_ADVERTISED_LISTENERS"] += "," + l.name + "://127.0.0.1:" + port
+		env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"] += "," + l.name + ":" + l.protocol
 	}
 	maps.Copy(env, secureEnv(s, open))
-	node, err := testcontainers.Run(ctx, image(), testcontainers.WithEnv(env), testcontainers.WithLabels(labels()), testcontainers.WithExposedPorts(exposed...),
-		testcontainers.WithHostConfigModifier(publish(exposed...)), testcontainers.WithFiles(files...),
-		network.WithNetwork([]string{nodeName(0)}, subnet))
-	if node != nil {
-		testcontainers.CleanupContainer(tb, node)
-	}
-	if err != nil {
-		tb.Fatalf("start a secure broker from image %s: %v", image(), err)
-	}
-	s.nodes = append(s.nodes, node)
-	s.Addrs = []string{"127.0.0.1:" + port}
+	s.run(ctx, tb, newNetwork(ctx, tb), env, exposed, testcontainers.WithFiles(files...))
 	s.WaitReady(tb, 1)
 	s.scram(tb)
 	return s

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/testcontainers/testcontainers-go"
 )
 
@@ -26,7 +24,7 @@ func SmallVolumes(tb testing.TB, n, megabytes int) (name string, volumes []*Volu
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
-	name = fmt.Sprintf("jmpub-%d-", freePorts(tb, 1)[0])
+	name = fmt.Sprintf("jmpub-%d-", FreePorts(tb, 1)[0])
 	for i := range n {
 		v := &Volume{name: volumeName(name, i)}
 		create := []string{
@@ -48,7 +46,7 @@ func SmallVolumes(tb testing.TB, n, megabytes int) (name string, volumes []*Volu
 		})
 		v.holder, err = testcontainers.Run(ctx, image(),
 			testcontainers.WithEntrypoint("sleep"), testcontainers.WithCmd("86400"), testcontainers.WithLabels(labels()),
-			testcontainers.WithHostConfigModifier(mounted(v.name)))
+			mounted(v.name))
 		if v.holder != nil {
 			testcontainers.CleanupContainer(tb, v.holder)
 		}
@@ -79,25 +77,6 @@ func (v *Volume) sh(tb testing.TB, script string) {
 
 func volumeName(prefix string, i int) string { return prefix + strconv.Itoa(i+1) }
 
-func mounted(volume string) func(*container.HostConfig) {
-	return func(host *container.HostConfig) {
-		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: volume, Target: dataFolder})
-	}
-}
-
-// withVolume gives a broker its disk, if there is one.
-func withVolume(prefix string, i int) testcontainers.CustomizeRequestOption {
-	return func(req *testcontainers.GenericContainerRequest) error {
-		if prefix == "" {
-			return nil
-		}
-		before := req.HostConfigModifier
-		req.HostConfigModifier = func(host *container.HostConfig) {
-			if before != nil {
-				before(host)
-			}
-			mounted(volumeName(prefix, i))(host)
-		}
-		return nil
-	}
+func mounted(volume string) testcontainers.CustomizeRequestOption {
+	return testcontainers.WithMounts(testcontainers.VolumeMount(volume, dataFolder))
 }

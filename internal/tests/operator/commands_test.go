@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
@@ -41,28 +40,6 @@ func (d *desk) follow(run *command, end time.Time) {
 		}
 		return !p.End.Before(end) && len(p.Backlog) == 0
 	})
-}
-
-// wantTimes expects each row as often as times says, and at most so much more often.
-func (d *desk) wantTimes(times func(r *sim.Row) (due, more int)) {
-	d.t.Helper()
-	found, err := verify.Read(d.t.Context(), d.brokers, d.env["JMPUB_TOPIC_PREFIX"])
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	report := verify.Compare(func(yield func(verify.TruthRow) bool) {
-		for r := range d.api.Truth(sim.Range{Begin: d.begin}) {
-			due, more := times(&r)
-			for i := range due + more {
-				if !yield(verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: i >= due}) {
-					return
-				}
-			}
-		}
-	}, found)
-	if !report.OK() || report.Rows == 0 {
-		d.t.Error(report.String())
-	}
 }
 
 // commandsBesideARun has operators do everything beside one run, which is never started anew: two ranges are published again at
@@ -121,7 +98,7 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 		t.Errorf("run: exit code %d", code)
 	}
 	last := d.live()
-	d.wantTimes(func(r *sim.Row) (due, more int) {
+	d.wantTimes("beside", func(r *sim.Row) (due, more int) {
 		once := func(s span) {
 			if s.has(r.Time) {
 				due++

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"net/http/httptest"
 	"os"
@@ -72,7 +71,9 @@ func newDesk(t *testing.T, cluster *kafkatest.Cluster, binary, prefix string, mi
 	d.api, d.begin = api, o.Begin
 	d.env = map[string]string{
 		"JMPUB_APP_KEY": o.AppKey, "JMPUB_MASTER_SECRET": o.MasterSecret, "JMPUB_API_URL": server.URL + "/v2",
-		"JMPUB_API_RATE": "100000/m", "JMPUB_API_PAGE_SIZE": "100", "JMPUB_START": fmt.Sprintf("%dm", minutes+1),
+		"JMPUB_API_RATE": "100000/m", "JMPUB_API_PAGE_SIZE": "100",
+		// Before the history's begin, however long the test takes.
+		"JMPUB_START": fmt.Sprintf("%dm", minutes+60),
 		// A run that is stopped within a transaction would hold everybody up for longer.
 		"JMPUB_KAFKA_TRANSACTION_TIMEOUT": "10s",
 		"JMPUB_POLL":                      "300ms", "JMPUB_KAFKA_BROKERS": strings.Join(d.brokers, ","), "JMPUB_TOPIC_PREFIX": prefix,
@@ -209,14 +210,6 @@ func (d *desk) await(prefix, replay string, holds func(position) bool) position 
 	}
 }
 
-// awaitLive waits until the live position has passed a time, with no history behind it that is not published yet.
-func (d *desk) awaitLive(end time.Time) {
-	d.t.Helper()
-	d.await(d.env["JMPUB_TOPIC_PREFIX"], "", func(p position) bool {
-		return !p.End.Before(end) && len(p.Backlog) == 0
-	})
-}
-
 // span is a closed range of whole seconds.
 type span struct{ begin, end time.Time }
 
@@ -228,13 +221,34 @@ func (s span) has(at time.Time) bool {
 // compare expects each row as often as there are spans that have it; rows in one of the optional spans may come once more.
 func (d *desk) compare(prefix string, due []span, optional ...span) {
 	d.t.Helper()
-	if report := d.report(prefix, due, optional...); !report.OK() || report.Rows == 0 {
+	d.wantTimes(prefix, times(due, optional))
+}
+
+// times tells how often a row has to be there for these spans, and how much more often it may be.
+func times(due, optional []span) func(r *sim.Row) (int, int) {
+	return func(r *sim.Row) (int, int) {
+		has := func(all []span) (n int) {
+			for _, s := range all {
+				if s.has(r.Time) {
+					n++
+				}
+			}
+			return n
+		}
+		return has(due), has(optional)
+	}
+}
+
+// wantTimes expects each row as often as times says, and at most so much more often.
+func (d *desk) wantTimes(prefix string, times func(r *sim.Row) (due, more int)) {
+	d.t.Helper()
+	if report := d.report(prefix, times); !report.OK() || report.Rows == 0 {
 		d.t.Errorf("%s: %s", prefix, report.String())
 	}
 }
 
 // report is what a comparison finds.
-func (d *desk) report(prefix string, due []span, optional ...span) verify.Report {
+func (d *desk) report(prefix string, times func(r *sim.Row) (due, more int)) verify.Report {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), soak.Patience)
 	defer cancel()
@@ -242,38 +256,29 @@ func (d *desk) report(prefix string, due []span, optional ...span) verify.Report
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return verify.Compare(d.truth(due, optional), found)
+	return verify.Compare(func(yield func(verify.TruthRow) bool) {
+		for r := range d.api.Truth(sim.Range{Begin: d.begin}) {
+			due, more := times(&r)
+			for i := range due + more {
+				if !yield(verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: i >= due}) {
+					return
+				}
+			}
+		}
+	}, found)
 }
 
 // awaitRows waits until all rows of the spans that are due are published.
 func (d *desk) awaitRows(prefix string, due []span, optional ...span) {
 	d.t.Helper()
 	const within = 2 * soak.Patience // A recheck takes place when it is due, which is minutes from now.
-	deadline := time.Now().Add(within)
-	for {
-		report := d.report(prefix, due, optional...)
+	for deadline := time.Now().Add(within); ; soak.Wait(d.t, 2*time.Second) {
+		report := d.report(prefix, times(due, optional))
 		if report.Missing == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
 			d.t.Fatalf("%s: after %v: %s", prefix, within, report.String())
-		}
-		soak.Wait(d.t, 2*time.Second)
-	}
-}
-
-func (d *desk) truth(due, optional []span) iter.Seq[verify.TruthRow] {
-	return func(yield func(verify.TruthRow) bool) {
-		for r := range d.api.Truth(sim.Range{Begin: d.begin}) {
-			row := verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw}
-			for i, all := range [][]span{due, optional} {
-				row.Optional = i > 0
-				for _, s := range all {
-					if s.has(r.Time) && !yield(row) {
-						return
-					}
-				}
-			}
 		}
 	}
 }

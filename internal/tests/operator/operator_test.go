@@ -44,13 +44,13 @@ func resetWhileItRuns(t *testing.T, desk newDeskFunc) {
 	t.Helper()
 	d := desk("reset", 15, nil)
 	run := d.start(nil, "run")
-	d.awaitLive(time.Now().Add(-15 * time.Second))
+	d.follow(run, time.Now().Add(-15*time.Second))
 
 	first := time.Now().UTC().Truncate(time.Second).Add(-5 * time.Minute)
 	before := d.live()
 	d.do(exitDone, "checkpoint", "reset", "messages", "--to", at(first), "--yes")
 	asked := time.Now().UTC()
-	d.awaitLive(asked)
+	d.follow(run, asked)
 
 	if err := run.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func resetWhileItRuns(t *testing.T, desk newDeskFunc) {
 	if err := run.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	d.awaitLive(time.Now())
+	d.follow(run, time.Now())
 	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
@@ -74,7 +74,7 @@ func replayBesideIt(t *testing.T, desk newDeskFunc) {
 	t.Helper()
 	d := desk("home", 15, func(o *sim.Options) { o.Latency = 20 * time.Millisecond })
 	run := d.start(nil, "run")
-	d.awaitLive(time.Now().Add(-30 * time.Second))
+	d.follow(run, time.Now().Add(-30*time.Second))
 	from, to := d.begin.Add(2*time.Minute), d.begin.Add(12*time.Minute)
 	args := []string{"replay", "--from", at(from), "--to", at(to), "--json", "--rate", "10/s"}
 	elsewhere := append(slices.Clone(args), "--to-topic-prefix", "elsewhere", "--id", "again")
@@ -100,7 +100,7 @@ func replayBesideIt(t *testing.T, desk newDeskFunc) {
 	}
 	d.compare("elsewhere", []span{{from, to}})
 	d.do(exitDone, append(args, "--rate", "1000/s")...)
-	d.awaitLive(time.Now().Add(-15 * time.Second))
+	d.follow(run, time.Now().Add(-15*time.Second))
 	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
@@ -114,7 +114,7 @@ func hiddenRows(t *testing.T, desk newDeskFunc) {
 		o.Late, o.LateFrom, o.LateBy, o.End = 0.005, time.Hour, 2*time.Hour, time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
 	})
 	run := d.start(nil, "run")
-	d.awaitLive(time.Now().Add(-time.Minute))
+	d.follow(run, time.Now().Add(-time.Minute))
 	read := time.Now()
 	all := span{d.begin, read}
 	hidden := d.count(all, read.Add(24*time.Hour)) - d.count(all, read)
@@ -192,7 +192,7 @@ func liveFirst(t *testing.T, desk newDeskFunc) {
 		t.Errorf("run: exit code %d", code)
 	}
 	run = d.start(nil, "run")
-	d.awaitLive(time.Now())
+	d.follow(run, time.Now())
 	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}

@@ -90,7 +90,8 @@ func (g *guarded) topics(t *testing.T, prefix string) {
 
 // TestRightsOnApacheKafka takes each of the least rights away, and expects a message which one is missing before anything
 // is published, and before a process that publishes is fenced.
-func TestRightsOnApacheKafka(t *testing.T) {
+func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests change the rights of one user.
+	t.Parallel()
 	broker := kafkatest.StartSecure(t, false)
 	g := &guarded{Secure: broker, rig: soak.On(t, broker.Cluster)}
 	noCreate := settings{"JMPUB_TOPICS_CREATE": "false"}

@@ -82,6 +82,7 @@ func wantRefused(t *testing.T, trial *soak.Trial, says []string, secrets ...stri
 
 // TestSecurityOnApacheKafka tries each way to secure a broker, right and wrong.
 func TestSecurityOnApacheKafka(t *testing.T) {
+	t.Parallel()
 	broker := kafkatest.StartSecure(t, true)
 	rig := soak.On(t, broker.Cluster)
 	tls := settings{"JMPUB_KAFKA_TLS": "on", "JMPUB_KAFKA_TLS_CA_FILE": broker.CA}
@@ -97,7 +98,7 @@ func TestSecurityOnApacheKafka(t *testing.T) {
 		"PLAIN, TLS":         at(broker.SASLTLS).with(tls).with(sasl("plain")),
 		"SCRAM-SHA-512, TLS": at(broker.SASLTLS).with(tls).with(sasl("scram-sha-512")),
 	} {
-		t.Run(name, func(t *testing.T) { wantWhole(t, trial(t, rig, name, env), broker.Password) })
+		t.Run(name, func(t *testing.T) { t.Parallel(); wantWhole(t, trial(t, rig, name, env), broker.Password) })
 	}
 	const wrong = "not-the-password"
 	for name, c := range map[string]struct {
@@ -116,6 +117,7 @@ func TestSecurityOnApacheKafka(t *testing.T) {
 		"plain at a TLS port":   {at(broker.TLS), []string{"JMPUB_KAFKA_TLS"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			wantRefused(t, trial(t, rig, name, c.env), c.says, broker.Password, wrong)
 		})
 	}

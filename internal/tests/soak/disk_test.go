@@ -1,6 +1,6 @@
 //go:build integration
 
-package soak_test
+package soak
 
 import (
 	"os"
@@ -8,19 +8,18 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
-	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
 // TestFullDiskOnApacheKafka fills the brokers' disks, one and then all, and frees them again. A broker without room for its
 // log ends itself.
 func TestFullDiskOnApacheKafka(t *testing.T) {
 	name, volumes := kafkatest.SmallVolumes(t, 3, 300)
-	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3, Volume: name})
+	rig := NewRig(t, kafkatest.Options{Brokers: 3, Volume: name})
 	rig.Keep = *keep
 	started := time.Now()
 	trial := rig.NewTrial(t, "full disk", 3, nil)
 	trial.Start(t)
-	trial.Await(t, time.Now().Add(-2*time.Minute), soak.Patience)
+	trial.Await(t, time.Now().Add(-2*time.Minute), Patience)
 	for _, full := range [][]int{{1}, {0, 1, 2}} {
 		for _, i := range full {
 			volumes[i].Fill(t)
@@ -37,5 +36,5 @@ func TestFullDiskOnApacheKafka(t *testing.T) {
 	}
 	result := trial.Finish(t)
 	result.Took = time.Since(started)
-	soak.Print(os.Stdout, []soak.Result{result})
+	Print(os.Stdout, []Result{result})
 }

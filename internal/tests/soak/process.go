@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 )
 
 // Build compiles the command once for a test.
@@ -49,13 +50,10 @@ func startProcess(tb testing.TB, binary, log string, env map[string]string) *Pro
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &Process{log: log, status: freeAddr(tb), done: make(chan struct{}), before: size(log)}
+	p := &Process{log: log, status: fmt.Sprintf("127.0.0.1:%d", kafkatest.FreePorts(tb, 1)[0]), done: make(chan struct{}), before: size(log)}
 	p.cmd = exec.Command(binary, "run") //nolint:noctx // It ends as the test has it, most often by a signal.
 	p.cmd.Stdout, p.cmd.Stderr = file, file
-	p.cmd.Env = []string{"JMPUB_LISTEN=" + p.status}
-	for name, value := range env {
-		p.cmd.Env = append(p.cmd.Env, name+"="+value)
-	}
+	p.cmd.Env = environ(p.status, env)
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -68,6 +66,15 @@ func startProcess(tb testing.TB, binary, log string, env map[string]string) *Pro
 	return p
 }
 
+// environ is the environment of a process that listens there.
+func environ(listen string, env map[string]string) []string {
+	all := []string{"JMPUB_LISTEN=" + listen}
+	for name, value := range env {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
 // size is that of a file; 0 where it cannot be read.
 func size(path string) int64 {
 	info, err := os.Stat(path)
@@ -77,26 +84,12 @@ func size(path string) int64 {
 	return info.Size()
 }
 
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // It was only held.
-	return l.Addr().String()
-}
-
 // Command runs another of the command's subcommands with the trial's settings, and returns all that it prints and its exit
 // code.
 func (t *Trial) Command(tb testing.TB, args ...string) (said string, code int) {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), t.binary, args...) //nolint:gosec // Ours.
-	cmd.Env = []string{"JMPUB_LISTEN=off"}
-	for name, value := range t.Env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
+	cmd.Env = environ("off", t.Env)
 	out, err := cmd.CombinedOutput()
 	var left *exec.ExitError
 	if err != nil && !errors.As(err, &left) {
@@ -192,10 +185,8 @@ func (p *Process) Tail(lines int) string {
 type Vitals struct {
 	// End is the end_time up to which all streams are committed; zero before the first window.
 	End time.Time
-	// Resident is its memory in bytes, Goroutines their number, Sessions how often it has read its position anew.
-	Resident   int64
-	Goroutines int
-	Sessions   int
+	// Resident is its memory in bytes.
+	Resident int64
 }
 
 // Vitals reads the process's metrics.
@@ -226,12 +217,8 @@ func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
 			if at := time.Unix(int64(value), 0).UTC(); v.End.IsZero() || at.Before(v.End) {
 				v.End = at
 			}
-		case "go_goroutines":
-			v.Goroutines = int(value)
 		case "process_resident_memory_bytes":
 			v.Resident = int64(value)
-		case "jmpub_sessions_total":
-			v.Sessions = int(value)
 		}
 	}
 	if err := lines.Err(); err != nil {

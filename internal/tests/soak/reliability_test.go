@@ -1,6 +1,6 @@
 //go:build integration
 
-package soak_test
+package soak
 
 import (
 	"maps"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
-	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
 // trial is one kind of fault while history and live messages are published.
@@ -22,7 +21,7 @@ type trial struct {
 	env     map[string]string
 	// allowed is how many requests the API answers before the fault; all where it is zero.
 	allowed int
-	breaks  func(tb testing.TB, t *soak.Trial)
+	breaks  func(tb testing.TB, t *Trial)
 	// least is how often each fault must have been injected at least: the trial goes on until it was.
 	least map[string]int
 }
@@ -30,10 +29,10 @@ type trial struct {
 // results are printed when all trials of a test are over.
 type results struct {
 	mu   sync.Mutex
-	list []soak.Result
+	list []Result
 }
 
-func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
+func (r *results) run(t *testing.T, rig *Rig, c *trial) {
 	t.Helper()
 	started := time.Now()
 	trial := rig.NewTrial(t, c.name, max(3, c.minutes), c.change)
@@ -45,7 +44,7 @@ func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
 	if c.breaks != nil {
 		c.breaks(t, trial)
 	}
-	trial.AwaitFaults(t, c.least, soak.Patience)
+	trial.AwaitFaults(t, c.least, Patience)
 	result := trial.Finish(t)
 	if len(result.Injected) == 0 {
 		t.Error("nothing was injected")
@@ -65,66 +64,66 @@ func (r *results) run(t *testing.T, rig *soak.Rig, c *trial) {
 func TestReliabilityOnApacheKafka(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
+	rig := NewRig(t, kafkatest.Options{Brokers: 3})
 	rig.Keep = *keep
 	var r results
-	t.Cleanup(func() { soak.Print(os.Stdout, r.list) })
+	t.Cleanup(func() { Print(os.Stdout, r.list) })
 	t.Run("side by side", func(t *testing.T) {
-		for _, c := range append(processTrials(soak.NewDice(seed)), apiTrials()...) {
+		for _, c := range append(processTrials(NewDice(seed)), apiTrials()...) {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
 				r.run(t, rig, &c)
 			})
 		}
 	})
-	for _, c := range clusterTrials(soak.NewDice(seed + 1)) {
+	for _, c := range clusterTrials(NewDice(seed + 1)) {
 		t.Run(c.name, func(t *testing.T) { r.run(t, rig, &c) })
 	}
 }
 
 // often repeats a fault after a wait of up to most.
-func often(tb testing.TB, dice soak.Dice, n int, most time.Duration, fault func()) {
+func often(tb testing.TB, dice Dice, n int, most time.Duration, fault func()) {
 	tb.Helper()
 	for range n {
-		soak.Wait(tb, dice.Between(0, most))
+		Wait(tb, dice.Between(0, most))
 		fault()
 	}
 }
 
 // killInTransactions kills jmpub until it was killed n times within an open transaction, which most are for some milliseconds.
-func killInTransactions(tb testing.TB, dice soak.Dice, t *soak.Trial, n int) {
+func killInTransactions(tb testing.TB, dice Dice, t *Trial, n int) {
 	tb.Helper()
 	const attempts = 4
-	for kills := 0; t.Injected[soak.KilledInTransaction] < n; kills++ {
+	for kills := 0; t.Injected[KilledInTransaction] < n; kills++ {
 		if kills > attempts*n {
-			tb.Fatalf("%s: of %d kills, %d were in an open transaction, want %d", t.Name, kills, t.Injected[soak.KilledInTransaction], n)
+			tb.Fatalf("%s: of %d kills, %d were in an open transaction, want %d", t.Name, kills, t.Injected[KilledInTransaction], n)
 		}
-		soak.Wait(tb, dice.Between(0, 500*time.Millisecond))
+		Wait(tb, dice.Between(0, 500*time.Millisecond))
 		t.KillInTransaction(tb)
 	}
 }
 
-func processTrials(dice soak.Dice) []trial {
+func processTrials(dice Dice) []trial {
 	// Each trial draws for itself: they run side by side.
-	own := func() soak.Dice { return soak.NewDice(dice.Uint64()) }
+	own := func() Dice { return NewDice(dice.Uint64()) }
 	killing, ending, replacing, waking, expiring := own(), own(), own(), own(), own()
 	return []trial{
-		{name: "jmpub killed", minutes: 10, breaks: func(tb testing.TB, t *soak.Trial) {
+		{name: "jmpub killed", minutes: 10, breaks: func(tb testing.TB, t *Trial) {
 			often(tb, killing, 100, time.Second, func() { t.Kill(tb) })
 			killInTransactions(tb, killing, t, 100)
 		}},
-		{name: "jmpub ended", breaks: func(tb testing.TB, t *soak.Trial) {
+		{name: "jmpub ended", breaks: func(tb testing.TB, t *Trial) {
 			often(tb, ending, 20, 2*time.Second, func() { t.Restart(tb) })
 		}},
-		{name: "jmpub replaced", breaks: func(tb testing.TB, t *soak.Trial) {
+		{name: "jmpub replaced", breaks: func(tb testing.TB, t *Trial) {
 			often(tb, replacing, 10, time.Second, func() { t.Replace(tb) })
 		}},
-		{name: "old writer wakes up", breaks: func(tb testing.TB, t *soak.Trial) {
+		{name: "old writer wakes up", breaks: func(tb testing.TB, t *Trial) {
 			often(tb, waking, 6, time.Second, func() { t.Wake(tb, waking.Between(0, 3*time.Second)) })
 		}},
 		{
 			name: "transaction times out", env: map[string]string{"JMPUB_KAFKA_TRANSACTION_TIMEOUT": "10s"},
-			breaks: func(tb testing.TB, t *soak.Trial) {
+			breaks: func(tb testing.TB, t *Trial) {
 				often(tb, expiring, 4, 2*time.Second, func() { t.Expire(tb, 13*time.Second) })
 			},
 		},
@@ -133,15 +132,15 @@ func processTrials(dice soak.Dice) []trial {
 
 func apiTrials() []trial {
 	return []trial{
-		{name: "API cut off", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
+		{name: "API cut off", breaks: func(tb testing.TB, t *Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), Patience)
 			for range 5 {
-				soak.Wait(tb, time.Second)
-				t.Network(tb, "API cut off", 2*time.Second, []*soak.Link{t.Link}, func(l *soak.Link) { l.Cut(tb) })
+				Wait(tb, time.Second)
+				t.Network(tb, "API cut off", 2*time.Second, []*Link{t.Link}, func(l *Link) { l.Cut(tb) })
 			}
 			for range 5 {
-				soak.Wait(tb, time.Second)
-				t.Network(tb, "API replies cut", 2*time.Second, []*soak.Link{t.Link}, func(l *soak.Link) { l.Reset(tb, 20_000) })
+				Wait(tb, time.Second)
+				t.Network(tb, "API replies cut", 2*time.Second, []*Link{t.Link}, func(l *Link) { l.Reset(tb, 20_000) })
 			}
 		}},
 		{name: "API slow", change: func(o *sim.Options) {
@@ -195,18 +194,18 @@ func hostile(o *sim.Options) {
 	}
 }
 
-func clusterTrials(dice soak.Dice) []trial {
+func clusterTrials(dice Dice) []trial {
 	others := func(i int) []int { return []int{(i + 1) % 3, (i + 2) % 3} }
 	return []trial{
-		{name: "coordinator killed", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
+		{name: "coordinator killed", breaks: func(tb testing.TB, t *Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), Patience)
 			for range 3 {
 				t.KillBrokers(tb, dice.Between(time.Second, 4*time.Second), t.Coordinator(tb))
 				t.Inject("coordinator among them")
 			}
 		}},
-		{name: "leaders killed", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
+		{name: "leaders killed", breaks: func(tb testing.TB, t *Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), Patience)
 			for i := range 3 { // Each leads a third of the partitions.
 				t.KillBrokers(tb, dice.Between(time.Second, 4*time.Second), i)
 			}
@@ -215,40 +214,40 @@ func clusterTrials(dice soak.Dice) []trial {
 		{
 			// A third of the history is read by then.
 			name: "all brokers down for longer than a cursor lives", allowed: 60, change: func(o *sim.Options) { o.CursorTTL = 5 * time.Second },
-			breaks: func(tb testing.TB, t *soak.Trial) {
+			breaks: func(tb testing.TB, t *Trial) {
 				t.AwaitGate(tb)
 				t.KillBrokersWhile(tb, func() {
 					t.Gate.Open()
-					soak.Wait(tb, 12*time.Second)
+					Wait(tb, 12*time.Second)
 				}, 0, 1, 2)
 			},
 		},
 		{
 			name: "min.insync.replicas not met", env: map[string]string{"JMPUB_TOPICS_MIN_INSYNC_REPLICAS": "3"},
-			breaks: func(tb testing.TB, t *soak.Trial) {
-				t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
+			breaks: func(tb testing.TB, t *Trial) {
+				t.Await(tb, time.Now().Add(-2*time.Minute), Patience)
 				for range 2 {
 					t.KillBrokers(tb, 10*time.Second, dice.IntN(3))
 				}
 			},
 		},
-		{name: "brokers hang", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
+		{name: "brokers hang", breaks: func(tb testing.TB, t *Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), Patience)
 			for i := range 3 {
 				t.HangBroker(tb, i, dice.Between(time.Second, 12*time.Second))
 			}
 		}},
-		{name: "network to Kafka", breaks: func(tb testing.TB, t *soak.Trial) {
-			t.Await(tb, time.Now().Add(-2*time.Minute), soak.Patience)
+		{name: "network to Kafka", breaks: func(tb testing.TB, t *Trial) {
+			t.Await(tb, time.Now().Add(-2*time.Minute), Patience)
 			all := t.Brokers
 			for i := range all {
-				t.Network(tb, "one broker cut off", dice.Between(time.Second, 4*time.Second), all[i:i+1], func(l *soak.Link) { l.Cut(tb) })
-				t.Network(tb, "packets to one broker swallowed", dice.Between(time.Second, 6*time.Second), all[i:i+1], func(l *soak.Link) { l.Swallow(tb) })
+				t.Network(tb, "one broker cut off", dice.Between(time.Second, 4*time.Second), all[i:i+1], func(l *Link) { l.Cut(tb) })
+				t.Network(tb, "packets to one broker swallowed", dice.Between(time.Second, 6*time.Second), all[i:i+1], func(l *Link) { l.Swallow(tb) })
 			}
-			t.Network(tb, "all cut off", 3*time.Second, all, func(l *soak.Link) { l.Cut(tb) })
-			t.Network(tb, "all delayed by 300 ms", 6*time.Second, all, func(l *soak.Link) { l.Delay(tb, 300*time.Millisecond) })
-			t.Network(tb, "50 KB/s", 8*time.Second, all, func(l *soak.Link) { l.Narrow(tb, 50) })
-			t.Network(tb, "connections reset", 6*time.Second, all, func(l *soak.Link) { l.Reset(tb, 30_000) })
+			t.Network(tb, "all cut off", 3*time.Second, all, func(l *Link) { l.Cut(tb) })
+			t.Network(tb, "all delayed by 300 ms", 6*time.Second, all, func(l *Link) { l.Delay(tb, 300*time.Millisecond) })
+			t.Network(tb, "50 KB/s", 8*time.Second, all, func(l *Link) { l.Narrow(tb, 50) })
+			t.Network(tb, "connections reset", 6*time.Second, all, func(l *Link) { l.Reset(tb, 30_000) })
 		}},
 	}
 }

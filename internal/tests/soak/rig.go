@@ -83,7 +83,7 @@ type Trial struct {
 	peak int64
 }
 
-// trialBatch keeps windows small, so that there are many of them: pages of 100 rows.
+// trialPage keeps windows small, so that there are many of them: pages of 100 rows.
 const trialPage = "100"
 
 // trialPartitions are those of each of a trial's topics.
@@ -198,17 +198,28 @@ func (t *Trial) Vitals(tb testing.TB) Vitals {
 // Await waits until all up to end is committed, and returns the vitals then.
 func (t *Trial) Await(tb testing.TB, end time.Time, within time.Duration) Vitals {
 	tb.Helper()
-	deadline := time.Now().Add(within)
-	for {
+	var v Vitals
+	t.await(tb, within, func() string {
+		if v = t.Vitals(tb); v.End.Before(end) {
+			return fmt.Sprintf("committed up to %v, not up to %v", v.End, end)
+		}
+		return ""
+	})
+	return v
+}
+
+// await starts processes that have left by themselves until nothing is lacking any more.
+func (t *Trial) await(tb testing.TB, within time.Duration, lacking func() string) {
+	tb.Helper()
+	for deadline := time.Now().Add(within); ; Wait(tb, 100*time.Millisecond) {
 		t.Revive(tb)
-		v := t.Vitals(tb)
-		if !v.End.Before(end) {
-			return v
+		text := lacking()
+		if text == "" {
+			return
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("%s: committed up to %v after %v, not up to %v; the log ends:\n%s", t.Name, v.End, within, end, t.Process.Tail(40))
+			tb.Fatalf("%s: after %v: %s; the log ends:\n%s", t.Name, within, text, t.Process.Tail(40))
 		}
-		Wait(tb, 200*time.Millisecond)
 	}
 }
 
@@ -216,56 +227,15 @@ func (t *Trial) Await(tb testing.TB, end time.Time, within time.Duration) Vitals
 // that a mistake ends the test: no test measures its work by it.
 const Patience = 3 * time.Minute
 
-// AwaitFaults lets the trial go on until each of these faults was injected as often, so that what a trial tries does not depend
-// on how fast the machine is. Those of the API are counted by the API.
-func (t *Trial) AwaitFaults(tb testing.TB, least map[string]int, within time.Duration) {
-	tb.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		lacking := t.lacking(least)
-		if len(lacking) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("%s: after %v too little was injected: %s", t.Name, within, strings.Join(lacking, ", "))
-		}
-		t.Revive(tb)
-		Wait(tb, 200*time.Millisecond)
-	}
-}
-
 // AwaitGate waits until all requests have come in that the gate allowed.
 func (t *Trial) AwaitGate(tb testing.TB) {
 	tb.Helper()
-	for deadline := time.Now().Add(Patience); !t.Gate.Used(); Wait(tb, 20*time.Millisecond) {
-		t.Revive(tb)
-		if time.Now().After(deadline) {
-			tb.Fatalf("%s: jmpub does not ask for what it may have; the log ends:\n%s", t.Name, t.Process.Tail(40))
+	t.await(tb, Patience, func() string {
+		if !t.Gate.Used() {
+			return "jmpub does not ask for what it may have"
 		}
-	}
-}
-
-// lacking says which faults were not injected as often yet.
-func (t *Trial) lacking(least map[string]int) (all []string) {
-	injected := t.faults()
-	for _, kind := range slices.Sorted(maps.Keys(least)) {
-		if injected[kind] < least[kind] {
-			all = append(all, fmt.Sprintf("%s %d times, not %d", kind, injected[kind], least[kind]))
-		}
-	}
-	return all
-}
-
-// faults counts those that were injected so far, those of the API among them.
-func (t *Trial) faults() map[string]int {
-	all := maps.Clone(t.Injected)
-	stats := t.Sim.Stats()
-	for fault, n := range stats.Faults {
-		all["API: "+strings.ReplaceAll(string(fault), "_", " ")] += int(n)
-	}
-	all["API: expired cursors"], all["API: rate exceeded"] = int(stats.Expired), int(stats.Limited)
-	maps.DeleteFunc(all, func(_ string, n int) bool { return n == 0 })
-	return all
+		return ""
+	})
 }
 
 // Wait lets time pass for the world outside.

@@ -1,6 +1,6 @@
 //go:build integration
 
-package soak_test
+package soak
 
 import (
 	"flag"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
-	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
 // The arguments of a soak; see `make soak`.
@@ -35,11 +34,11 @@ func TestSoakOnApacheKafka(t *testing.T) {
 		*seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d, %d faults", *seed, *faults)
-	dice := soak.NewDice(*seed)
-	rig := soak.NewRig(t, kafkatest.Options{Brokers: 3})
+	dice := NewDice(*seed)
+	rig := NewRig(t, kafkatest.Options{Brokers: 3})
 	rig.Keep = *keep
-	var results []soak.Result
-	t.Cleanup(func() { soak.Print(os.Stdout, results) })
+	var results []Result
+	t.Cleanup(func() { Print(os.Stdout, results) })
 	for n, left := 1, *faults; left > 0 && !t.Failed(); n++ {
 		started := time.Now()
 		trial := rig.NewTrial(t, fmt.Sprintf("epoch %d", n), 5, func(o *sim.Options) { unlike(dice, o) })
@@ -47,7 +46,7 @@ func TestSoakOnApacheKafka(t *testing.T) {
 		trial.Start(t)
 		for i := range min(epoch, left) {
 			left--
-			soak.Wait(t, dice.Between(0, 3*time.Second))
+			Wait(t, dice.Between(0, 3*time.Second))
 			trial.Revive(t)
 			breakSomething(t, dice, trial)
 			if (i+1)%lookEvery == 0 {
@@ -62,7 +61,7 @@ func TestSoakOnApacheKafka(t *testing.T) {
 }
 
 // unlike draws an API: every unknown one way or the other, every fault at some rate.
-func unlike(dice soak.Dice, o *sim.Options) {
+func unlike(dice Dice, o *sim.Options) {
 	coin := func() bool { return dice.IntN(2) == 0 }
 	rate := func(most float64) float64 { return most * dice.Float64() }
 	o.Seed, o.Rate, o.OddRows = dice.Uint64(), 20+rate(200), rate(0.05)
@@ -82,12 +81,12 @@ func unlike(dice soak.Dice, o *sim.Options) {
 }
 
 // breakSomething injects one fault and ends it.
-func breakSomething(tb testing.TB, dice soak.Dice, t *soak.Trial) {
+func breakSomething(tb testing.TB, dice Dice, t *Trial) {
 	tb.Helper()
 	broker := dice.IntN(3)
 	while := dice.Between(500*time.Millisecond, 5*time.Second)
 	one, all := t.Brokers[broker:broker+1], t.Brokers
-	api := []*soak.Link{t.Link}
+	api := []*Link{t.Link}
 	faults := []struct {
 		weight int
 		fault  func()
@@ -103,21 +102,21 @@ func breakSomething(tb testing.TB, dice soak.Dice, t *soak.Trial) {
 		{1, func() { t.KillBrokers(tb, while, broker, (broker+1)%3) }},
 		{1, func() { t.KillBrokers(tb, while, 0, 1, 2) }},
 		{2, func() { t.HangBroker(tb, broker, while) }},
-		{2, func() { t.Network(tb, "one broker cut off", while, one, func(l *soak.Link) { l.Cut(tb) }) }},
-		{2, func() { t.Network(tb, "all brokers cut off", while, all, func(l *soak.Link) { l.Cut(tb) }) }},
-		{2, func() { t.Network(tb, "packets swallowed", while, one, func(l *soak.Link) { l.Swallow(tb) }) }},
+		{2, func() { t.Network(tb, "one broker cut off", while, one, func(l *Link) { l.Cut(tb) }) }},
+		{2, func() { t.Network(tb, "all brokers cut off", while, all, func(l *Link) { l.Cut(tb) }) }},
+		{2, func() { t.Network(tb, "packets swallowed", while, one, func(l *Link) { l.Swallow(tb) }) }},
 		{2, func() {
-			t.Network(tb, "connections reset", while, all, func(l *soak.Link) { l.Reset(tb, 1000+dice.IntN(100_000)) })
+			t.Network(tb, "connections reset", while, all, func(l *Link) { l.Reset(tb, 1000+dice.IntN(100_000)) })
 		}},
-		{1, func() { t.Network(tb, "delayed", while, all, func(l *soak.Link) { l.Delay(tb, 200*time.Millisecond) }) }},
-		{1, func() { t.Network(tb, "narrow", while, all, func(l *soak.Link) { l.Narrow(tb, 50+dice.IntN(500)) }) }},
-		{1, func() { t.Network(tb, "API cut off", while, api, func(l *soak.Link) { l.Cut(tb) }) }},
-		{1, func() { t.Network(tb, "API swallowed", while, api, func(l *soak.Link) { l.Swallow(tb) }) }},
+		{1, func() { t.Network(tb, "delayed", while, all, func(l *Link) { l.Delay(tb, 200*time.Millisecond) }) }},
+		{1, func() { t.Network(tb, "narrow", while, all, func(l *Link) { l.Narrow(tb, 50+dice.IntN(500)) }) }},
+		{1, func() { t.Network(tb, "API cut off", while, api, func(l *Link) { l.Cut(tb) }) }},
+		{1, func() { t.Network(tb, "API swallowed", while, api, func(l *Link) { l.Swallow(tb) }) }},
 		{1, func() {
-			t.Network(tb, "API replies cut", while, api, func(l *soak.Link) { l.Reset(tb, 1000+dice.IntN(50_000)) })
+			t.Network(tb, "API replies cut", while, api, func(l *Link) { l.Reset(tb, 1000+dice.IntN(50_000)) })
 		}},
 		{1, func() { // A death in the middle of another fault.
-			t.Network(tb, "killed while a broker is cut off", while, one, func(l *soak.Link) { l.Cut(tb); t.Kill(tb) })
+			t.Network(tb, "killed while a broker is cut off", while, one, func(l *Link) { l.Cut(tb); t.Kill(tb) })
 		}},
 	}
 	sum := 0

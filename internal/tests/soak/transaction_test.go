@@ -1,26 +1,12 @@
+//go:build integration
+
 package soak
 
 import (
-	"context"
 	"runtime"
 	"testing"
 	"time"
 )
-
-// transactionalID is that of the trial's live run.
-func (t *Trial) transactionalID() string {
-	return t.Env["JMPUB_GROUP"] + "/" + t.Env["JMPUB_TOPIC_PREFIX"] + "/" + t.Env["JMPUB_APP_KEY"]
-}
-
-// inTransaction tells whether the coordinator knows of an open transaction of the trial's. It does not while the coordinator
-// cannot be asked.
-func (t *Trial) inTransaction(tb testing.TB) bool {
-	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Second)
-	defer cancel()
-	described, err := t.admin.DescribeTransactions(ctx, t.transactionalID())
-	return err == nil && described[t.transactionalID()].State == "Ongoing"
-}
 
 // awaitTransaction waits for an open transaction. Most are open for some milliseconds.
 func (t *Trial) awaitTransaction(tb testing.TB, within time.Duration) {

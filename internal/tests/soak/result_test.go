@@ -1,3 +1,5 @@
+//go:build integration
+
 package soak
 
 import (
@@ -123,4 +125,32 @@ func injected(faults map[string]int) string {
 		parts = append(parts, fmt.Sprintf("%s %d", name, faults[name]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// AwaitFaults lets the trial go on until each of these faults was injected as often, so that what a trial tries does not depend
+// on how fast the machine is. Those of the API are counted by the API.
+func (t *Trial) AwaitFaults(tb testing.TB, least map[string]int, within time.Duration) {
+	tb.Helper()
+	t.await(tb, within, func() string {
+		var lacking []string
+		injected := t.faults()
+		for _, kind := range slices.Sorted(maps.Keys(least)) {
+			if injected[kind] < least[kind] {
+				lacking = append(lacking, fmt.Sprintf("%s %d times, not %d", kind, injected[kind], least[kind]))
+			}
+		}
+		return strings.Join(lacking, ", ")
+	})
+}
+
+// faults counts those that were injected so far, those of the API among them.
+func (t *Trial) faults() map[string]int {
+	all := maps.Clone(t.Injected)
+	stats := t.Sim.Stats()
+	for fault, n := range stats.Faults {
+		all["API: "+strings.ReplaceAll(string(fault), "_", " ")] += int(n)
+	}
+	all["API: expired cursors"], all["API: rate exceeded"] = int(stats.Expired), int(stats.Limited)
+	maps.DeleteFunc(all, func(_ string, n int) bool { return n == 0 })
+	return all
 }

@@ -1,4 +1,6 @@
-package compat
+//go:build integration
+
+package compat_test
 
 import (
 	"context"
@@ -7,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"os/exec"
@@ -33,9 +34,10 @@ const buildWithin = 10 * time.Minute
 func BuildJava(tb testing.TB) *Java {
 	tb.Helper()
 	dir := tb.TempDir()
-	if err := os.CopyFS(dir, sub(tb, sources, "java")); err != nil {
+	if err := os.CopyFS(dir, sources); err != nil {
 		tb.Fatalf("copy the Java sources: %v", err)
 	}
+	dir = filepath.Join(dir, "java")
 	ctx, cancel := context.WithTimeout(tb.Context(), buildWithin)
 	defer cancel()
 	build := exec.CommandContext(ctx, "mvn", "-q", "-B", "compile", "dependency:copy-dependencies", "-DincludeScope=runtime")
@@ -44,15 +46,6 @@ func BuildJava(tb testing.TB) *Java {
 		tb.Fatalf("compile the Java client's side: %v (Maven and a JDK of version 17 or later are needed)\n%s", err, out)
 	}
 	return &Java{filepath.Join(dir, "target", "classes") + ":" + filepath.Join(dir, "target", "dependency", "*")}
-}
-
-func sub(tb testing.TB, all fs.FS, dir string) fs.FS {
-	tb.Helper()
-	part, err := fs.Sub(all, dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return part
 }
 
 // Reader is a witness of committed records.
@@ -103,8 +96,8 @@ func (p *process) kill() error {
 	return killed
 }
 
-// lines lists what a main class prints. An error is the last thing.
-func lines[T any](ctx context.Context, j *Java, class string, args ...string) iter.Seq2[T, error] {
+// lines lists what a main class prints when it is given a text to read. An error is the last thing.
+func lines[T any](ctx context.Context, j *Java, in, class string, args ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		running, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -112,6 +105,11 @@ func lines[T any](ctx context.Context, j *Java, class string, args ...string) it
 		p, err := j.start(running, class, args...)
 		if err != nil {
 			yield(none, err)
+			return
+		}
+		_, err = io.WriteString(p.in, in)
+		if err = errors.Join(err, p.in.Close()); err != nil {
+			yield(none, errors.Join(err, p.wait()))
 			return
 		}
 		for {

@@ -1,4 +1,6 @@
-package compat
+//go:build integration
+
+package compat_test
 
 import (
 	"context"

@@ -1,4 +1,6 @@
-package compat
+//go:build integration
+
+package compat_test
 
 import (
 	"context"
@@ -25,5 +27,5 @@ type CloudEvent struct {
 
 // CloudEvents reads topics as [JavaReader.Records] does. A record that is no CloudEvent in binary mode is an error.
 func (j *Java) CloudEvents(ctx context.Context, brokers []string, topics ...string) iter.Seq2[CloudEvent, error] {
-	return lines[CloudEvent](ctx, j, "CloudEvents", strings.Join(brokers, ","), strings.Join(topics, ","), "read_committed")
+	return lines[CloudEvent](ctx, j, "", "CloudEvents", strings.Join(brokers, ","), strings.Join(topics, ","), "read_committed")
 }

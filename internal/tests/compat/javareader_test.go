@@ -1,11 +1,12 @@
-package compat
+//go:build integration
+
+package compat_test
 
 import (
 	"context"
 	"fmt"
 	"iter"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,17 +15,10 @@ import (
 )
 
 // JavaReader reads topics with Apache Kafka's Java client (kafka-clients, of the brokers' own release). It shares neither code
-// nor author with franz-go or kafka-go. Safe for concurrent use.
+// nor author with franz-go or kafka-go: it is a second witness beside [verify.Read]. Safe for concurrent use.
 type JavaReader struct {
 	java      *Java
 	isolation string
-}
-
-// NewJavaReader compiles the reader for the length of the test, which takes some seconds, and as long again as Maven needs
-// to load the client's jars the first time. The test fails where Java or Maven is missing.
-func NewJavaReader(tb testing.TB) *JavaReader {
-	tb.Helper()
-	return BuildJava(tb).Reader()
 }
 
 // Found is [verify.Read] by the Java client: it reads the event topics and the rejected rows from their beginning to what is
@@ -40,7 +34,7 @@ func (r *JavaReader) Found(ctx context.Context, brokers []string, prefix string)
 // error, or when no partition moves on for four minutes; the error then has the positions.
 func (r *JavaReader) Records(ctx context.Context, brokers []string, topics ...string) iter.Seq2[*kgo.Record, error] {
 	return func(yield func(*kgo.Record, error) bool) {
-		all := lines[line](ctx, r.java, "Read", strings.Join(brokers, ","), strings.Join(topics, ","), r.isolation)
+		all := lines[line](ctx, r.java, "", "Read", strings.Join(brokers, ","), strings.Join(topics, ","), r.isolation)
 		for l, err := range all {
 			if err != nil {
 				yield(nil, fmt.Errorf("read %s: %w", strings.Join(topics, ", "), err))

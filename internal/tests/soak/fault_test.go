@@ -1,9 +1,10 @@
+//go:build integration
+
 package soak
 
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -11,34 +12,6 @@ import (
 
 // exitFenced is how a process leaves that was replaced (`jmpub --help`).
 const exitFenced = 3
-
-// The faults that tests count.
-const (
-	Killed              = "kill -9"
-	KilledInTransaction = "kill -9 in an open transaction"
-)
-
-// Dice draws how long and where; its seed makes a run repeatable as far as the world allows.
-type Dice struct{ *rand.Rand }
-
-// NewDice is a source of chance.
-func NewDice(seed uint64) Dice { return Dice{rand.New(rand.NewPCG(seed, 0))} } //nolint:gosec // Not for secrets.
-
-// Between draws a time.
-func (d Dice) Between(least, most time.Duration) time.Duration {
-	return least + time.Duration(d.Int64N(int64(most-least)))
-}
-
-// Kill ends the process as kill -9 does and starts another.
-func (t *Trial) Kill(tb testing.TB) {
-	tb.Helper()
-	t.Process.Kill(tb)
-	t.Inject(Killed)
-	if t.inTransaction(tb) { // It stays open until the next process has its id.
-		t.Inject(KilledInTransaction)
-	}
-	t.Start(tb)
-}
 
 // Restart ends the process by SIGTERM and starts another.
 func (t *Trial) Restart(tb testing.TB) {
@@ -164,4 +137,22 @@ func (t *Trial) Network(tb testing.TB, kind string, d time.Duration, links []*Li
 		l.Heal(tb)
 	}
 	t.Inject(kind)
+}
+
+// Narrow lets so many KB a second through in each direction.
+func (l *Link) Narrow(tb testing.TB, kilobytes int) {
+	tb.Helper()
+	l.toxic(tb, "bandwidth", map[string]any{"rate": kilobytes})
+}
+
+// Swallow takes bytes in and passes nothing on, as a network that lost its route does; connections stay open.
+func (l *Link) Swallow(tb testing.TB) {
+	tb.Helper()
+	l.toxic(tb, "timeout", map[string]any{"timeout": 0})
+}
+
+// Reset ends each connection with a reset once so many bytes have passed, often within a message.
+func (l *Link) Reset(tb testing.TB, bytes int) {
+	tb.Helper()
+	l.toxic(tb, "limit_data", map[string]any{"bytes": bytes})
 }

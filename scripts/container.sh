@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Builds the container image, and runs the compose file with it: start, readiness, a message that is read, a second process that takes
+# over, stop. It needs a container engine, docker-compose, curl and a static busybox; the images of Go and Apache Kafka are those that
+# JMPUB_TEST_GO_IMAGE and JMPUB_TEST_KAFKA_IMAGE name. Without the former, one is made of this machine's Go and the modules that it has.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+work=$(mktemp -d)
+export COMPOSE_PROJECT_NAME="jmpub-test-$$" JMPUB_IMAGE="jmpub-test/jmpub:$$" KAFKA_IMAGE=${JMPUB_TEST_KAFKA_IMAGE:-apache/kafka:4.1.0}
+compose() { docker-compose --log-level ERROR -f "$work/compose.yaml" "$@"; }
+cleanup() {
+  local code=$?
+  trap - EXIT
+  if [ -f "$work/compose.yaml" ]; then
+    [ "$code" = 0 ] || compose logs --no-color --tail 30 || true
+    compose down -v --remove-orphans -t 1 >"$work/down.log" 2>&1 || cat "$work/down.log"
+  fi
+  # The build stage is an image without a name, made after that of Go.
+  docker images -q --filter dangling=true --filter "since=jmpub-test/go:$$" 2>/dev/null | xargs -r docker rmi -f >/dev/null 2>&1 || true
+  docker rmi -f "$JMPUB_IMAGE" "jmpub-test/go:$$" >/dev/null 2>&1 || true
+  rm -rf "$work"
+  exit "$code"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+fail() { echo "$0: $1" >&2; exit 1; }
+# within SECONDS WHAT COMMAND...: tries a command until it succeeds.
+within() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >"$work/last.log" 2>&1; do
+    [ "$SECONDS" -lt "$end" ] || { cat "$work/last.log"; fail "$what"; }
+    sleep 1
+  done
+}
+
+arguments=(--build-arg GO_IMAGE="${JMPUB_TEST_GO_IMAGE:-jmpub-test/go:$$}")
+if [ -z "${JMPUB_TEST_GO_IMAGE-}" ]; then
+  mkdir -p "$work/root/bin" "$work/root/tmp" "$work/root/usr/local" "$work/root/etc/ssl/certs"
+  cp "$(command -v busybox)" "$work/root/bin/sh"
+  cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
+  ln -s "$(go env GOROOT)" "$work/root/usr/local/go"
+  go mod download
+  modules=$(go env GOMODCACHE)/cache/download
+  GOMODCACHE=$work/modules GOFLAGS=-modcacherw GONOSUMDB='*' GOPROXY="file://$modules" go mod download
+  mv "$work/modules/cache/download" "$work/root/modules"
+  tar -C "$work/root" --dereference --exclude=./usr/local/go/test --exclude=./usr/local/go/pkg/obj -c . | docker import \
+    --change 'ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/tmp' - "jmpub-test/go:$$" >/dev/null
+  arguments+=(--build-arg GOPROXY=file:///modules --build-arg GONOSUMDB='*')
+  rm -rf "$work/root" "$work/modules"
+fi
+docker build --force-rm -f deploy/Dockerfile -t "$JMPUB_IMAGE" "${arguments[@]}" . >"$work/build.log" 2>&1 ||
+  { tail -n 30 "$work/build.log"; fail "the image does not build"; }
+docker run --rm "$JMPUB_IMAGE" version
+
+sed '/^name:/d' deploy/compose.yaml >"$work/compose.yaml" # Releases before 2 do not know it.
+cp deploy/compose.env "$work/"
+echo JMPUB_KAFKA_BROKERS=elsewhere:9092 >"$work/jmpub.env"
+compose --profile real config | grep -q 'JMPUB_KAFKA_BROKERS: elsewhere:9092' || fail "jmpub.env does not decide over compose.env"
+
+compose up -d --no-build kafka sim jmpub 2>"$work/up.log" || { cat "$work/up.log"; fail "docker-compose up"; }
+within 120 "jmpub is not ready" curl -fsS http://127.0.0.1:9464/readyz
+within 60 "no message is there" compose exec -T kafka /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server localhost:9092 \
+  --topic jmessage.single --from-beginning --isolation-level read_committed --max-messages 1 --timeout-ms 30000
+grep -o '"msgid":[0-9]*' "$work/last.log" || fail "what was read is no message: $(cat "$work/last.log")"
+
+first=$(compose ps -q jmpub)
+second=$(compose run -d --no-deps jmpub 2>/dev/null | tail -n 1)
+said() { docker logs "$1" 2>&1 | grep -q "$2"; }
+within 60 "the first process was not replaced" said "$first" 'another process has taken over'
+docker stop -t 20 "$first" >/dev/null
+[ "$(docker inspect -f '{{.State.ExitCode}} {{.RestartCount}}' "$first")" = "3 0" ] || fail "the first process has not waited, or not left with 3"
+[ "$(docker inspect -f '{{.State.Running}} {{.RestartCount}}' "$second")" = "true 0" ] || fail "the second process was replaced"
+docker stop -t 20 "$second" >/dev/null
+[ "$(docker inspect -f '{{.State.ExitCode}}' "$second")" = 0 ] || fail "the second process did not leave with 0"
+echo "image and compose file work"
