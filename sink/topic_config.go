@@ -98,25 +98,13 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 			if n, err := strconv.Atoi(entry.ConfigValue); err == nil && n > 0 {
 				known.maxBytes = n
 			}
-		case "retention.ms":
-			if d, ok := milliseconds(entry.ConfigValue); ok {
-				known.retention = d
-			}
-		case "message.timestamp.before.max.ms":
-			if d, ok := milliseconds(entry.ConfigValue); ok {
-				known.before = min(known.before, d)
-			}
-		case "message.timestamp.after.max.ms":
-			if d, ok := milliseconds(entry.ConfigValue); ok {
-				known.after = min(known.after, d)
-			}
-		case "message.timestamp.difference.max.ms":
-			if d, ok := milliseconds(entry.ConfigValue); ok {
-				known.before, known.after = min(known.before, d), min(known.after, d)
-			}
 		case "cleanup.policy":
 			if err := t.checkCleanup(r.ResourceName, entry.ConfigValue); err != nil {
 				return err
+			}
+		default:
+			if n, err := strconv.ParseInt(entry.ConfigValue, 10, 64); err == nil {
+				known.setTime(entry.ConfigName, time.Duration(min(n, int64(longest/time.Millisecond)))*time.Millisecond)
 			}
 		}
 	}
@@ -124,10 +112,18 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 	return nil
 }
 
-// milliseconds reads a setting, as long as a duration can be at most.
-func milliseconds(value string) (time.Duration, bool) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	return time.Duration(min(n, int64(longest/time.Millisecond))) * time.Millisecond, err == nil
+// setTime takes in a setting that is a time.
+func (t *topic) setTime(name string, d time.Duration) {
+	switch name {
+	case "retention.ms":
+		t.retention = d
+	case "message.timestamp.before.max.ms":
+		t.before = min(t.before, d)
+	case "message.timestamp.after.max.ms":
+		t.after = min(t.after, d)
+	case "message.timestamp.difference.max.ms":
+		t.before, t.after = min(t.before, d), min(t.after, d)
+	}
 }
 
 // takes tells whether a record may have a time. A tenth of each bound is left to clocks that differ, and to the time that passes

@@ -75,8 +75,8 @@ const (
 	defaultMaxBytes = 1048588
 	defaultBefore   = longest
 	defaultAfter    = time.Hour
-	// longest is a time without end.
-	longest = 1 << 62 / time.Millisecond * time.Millisecond
+	// longest is a time without end, in whole milliseconds.
+	longest time.Duration = 1 << 62 / 1_000_000 * 1_000_000
 	// checkpointMaxBytes has room for the ids of a very dense second, rejectedMaxBytes for a row of any size that the API
 	// could reasonably return.
 	checkpointMaxBytes = 16 << 20

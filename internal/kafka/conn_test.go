@@ -35,9 +35,9 @@ func TestBrokersThatNameAWrongAddress(t *testing.T) {
 			res, _ := req.ResponseKind().(*kmsg.MetadataResponse)
 			for i, addr := range addrs {
 				at, _ := net.ResolveTCPAddr("tcp", addr)
-				broker := kmsg.MetadataResponseBroker{NodeID: int32(i), Host: "127.0.0.1", Port: int32(at.Port)} //nolint:gosec // A port.
+				broker := kmsg.MetadataResponseBroker{NodeID: int32(i), Host: "127.0.0.1", Port: int32(at.Port)}
 				if i < wrong {
-					broker.Port = int32(nowhere.Port) //nolint:gosec // A port.
+					broker.Port = int32(nowhere.Port)
 				}
 				res.Brokers = append(res.Brokers, broker)
 			}

@@ -58,7 +58,7 @@ func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 		return nil, startError(err)
 	}
 	if partly != nil {
-		w.warn("some brokers cannot be reached", slog.Any("error", partly))
+		w.log.WarnContext(ctx, "some brokers cannot be reached", slog.Any("error", partly))
 	}
 	conn, err := kafka.Open(w.cfg.Kafka)
 	if err != nil {
