@@ -28,7 +28,7 @@ protocol := TestProtocol|TestOnApacheKafka
 protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint
 kafka := $(protocol)|TestOnApicurioRegistry|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
 # The longest first: they are started in this order.
-kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages) ./internal/tests/security ./internal/registry
+kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages) ./sink ./internal/tests/security ./internal/registry
 
 .PHONY: help tools lint documents test race fuzz examples container kafka oldest faults reliability soak
 

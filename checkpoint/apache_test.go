@@ -30,4 +30,5 @@ func TestOnApacheKafka(t *testing.T) {
 	t.Run("damaged record", TestDamagedRecord)
 	t.Run("coverage", TestCoverageIsReadBack)
 	t.Run("coverage waits for others", TestCoverageWaitsForOthers)
+	t.Run("evidence", TestEvidence)
 }

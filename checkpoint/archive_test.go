@@ -32,6 +32,12 @@ func writtenAt(n int64) time.Time { return second(n * 600) }
 // ledger writes a ledger record of a stream with a number into the partition that it has among so many.
 func (s *kafkaStore) ledger(t *testing.T, w *writer, app string, of pipeline.Stream, n int64, partitions int) {
 	t.Helper()
+	s.ledgerAt(t, w, app, of, n, partitions, writtenAt(n))
+}
+
+// ledgerAt is ledger at a time.
+func (s *kafkaStore) ledgerAt(t *testing.T, w *writer, app string, of pipeline.Stream, n int64, partitions int, at time.Time) {
+	t.Helper()
 	l := pipeline.Ledger{
 		AppKey: app, Stream: of, Window: pipeline.Window{Begin: writtenAt(n - 1), End: writtenAt(n)}, Sequence: n,
 		MovedFrom: writtenAt(n - 1), MovedTo: writtenAt(n), Started: writtenAt(n),
@@ -42,7 +48,7 @@ func (s *kafkaStore) ledger(t *testing.T, w *writer, app string, of pipeline.Str
 	}
 	r := &kgo.Record{
 		Topic: s.prefix + string(pipeline.TopicWindows), Partition: int32(checkpoint.PartitionOf(app, of, partitions)),
-		Key: checkpoint.LedgerKey(app, of, l.Window), Value: value, Timestamp: writtenAt(n),
+		Key: checkpoint.LedgerKey(app, of, l.Window), Value: value, Timestamp: at,
 	}
 	if err := w.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 		t.Fatal(err)

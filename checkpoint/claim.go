@@ -70,7 +70,9 @@ func (k *Kafka) Newest(ctx context.Context) (pipeline.Claim, error) {
 	if err != nil {
 		return pipeline.Claim{}, err
 	}
-	b.First = max(b.First, k.claimEnd)
+	if k.claimEnd <= b.End { // Otherwise it is another topic of the same name.
+		b.First = max(b.First, k.claimEnd)
+	}
 	key := string(claimKey(k.appKey, k.Replay, k.Group))
 	err = k.log.Known(ctx, shard, b, func(r *kafka.LogRecord) error {
 		if string(r.Key) == key {

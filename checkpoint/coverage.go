@@ -239,14 +239,14 @@ func (c *Coverage) newest(ctx context.Context, partition int, key string) (*pipe
 // look takes in what was committed in a partition since it was looked at. Where others' transactions are open there, it waits for them:
 // coverage is the last that a transaction writes, so they end soon.
 func (c *Coverage) look(ctx context.Context, partition int) (*places, error) {
-	known := c.places[partition]
-	if known == nil {
-		known = &places{offsets: make(map[string]int64)}
-		c.places[partition] = known
-	}
 	b, err := c.log.Complete(ctx, partition)
 	if err != nil {
 		return nil, err
+	}
+	known := c.places[partition]
+	if known == nil || known.end > b.End { // Another topic of the same name ends elsewhere.
+		known = &places{offsets: make(map[string]int64)}
+		c.places[partition] = known
 	}
 	b.First = max(b.First, known.end)
 	ours := c.appKey + "/"

@@ -27,9 +27,9 @@ type Kafka struct {
 	appKey string
 	// partitions gives the topic's number of partitions, once it is known to exist.
 	partitions func() int
-	// searched tells that the other partitions hold nothing that is in the way. Only another number of partitions puts
-	// something there, and this process keeps to the one it began with.
-	searched bool
+	// searched is the number of partitions of which all others were found to hold nothing that is in the way. Only another number
+	// puts something there.
+	searched int
 	// claim is the newest claim, as far as the shard was read for it.
 	claim    pipeline.Claim
 	claimEnd int64
@@ -168,7 +168,7 @@ func (k *Kafka) isOfApp(key []byte) bool {
 // search looks for checkpoints of the app in the other partitions. They come there when the topic is given more
 // partitions, because then the app belongs to another one; to begin from nothing would publish everything again.
 func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) error {
-	if k.searched {
+	if k.searched == k.partitions() {
 		return nil
 	}
 	for partition := range k.partitions() {
@@ -189,7 +189,7 @@ func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) err
 			}
 		}
 	}
-	k.searched = true
+	k.searched = k.partitions()
 	return nil
 }
 

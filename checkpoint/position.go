@@ -23,6 +23,7 @@ type positionJSON struct {
 	Rechecked     []recheckedJSON   `json:"rechecked,omitempty"`
 	Replay        string            `json:"replay,omitempty"`
 	Removed       bool              `json:"removed,omitempty"`
+	Forgotten     bool              `json:"forgotten,omitempty"`
 	Coverage      []dayJSON         `json:"coverage,omitempty"`
 	Covered       []pipeline.Window `json:"covered,omitempty"`
 }
@@ -93,7 +94,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Replay: cp.Replay, Removed: cp.Removed,
-		Covered: utcRanges(cp.Covered),
+		Forgotten: cp.Forgotten, Covered: utcRanges(cp.Covered),
 	}
 	for _, r := range cp.Rechecked {
 		p.Rechecked = append(p.Rechecked, recheckedJSON{seconds(r.After), r.End.UTC()})
@@ -105,7 +106,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 }
 
 // removeRecord is what helps where a position cannot be used.
-const removeRecord = "remove it, in Kafka by a record with its key and no value; the stream begins at JMPUB_START then"
+const removeRecord = "remove it, in Kafka by a record with its key and no value; `jmpub run --accept-lost-checkpoints` begins at JMPUB_START then"
 
 // Decode reads a checkpoint of an app. where is where it stands, for the error, which is a *[pipeline.Fault] of class
 // [pipeline.Permanent].
@@ -142,7 +143,7 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 	cp = pipeline.Checkpoint{
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
 		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Marks: p.Marks, Sequence: p.Sequence,
-		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Removed: p.Removed,
+		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Removed: p.Removed, Forgotten: p.Forgotten,
 	}
 	for _, r := range p.Rechecked {
 		cp.Rechecked = append(cp.Rechecked, pipeline.Rechecked{After: time.Duration(r.After), End: r.End.UTC()})

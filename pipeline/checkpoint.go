@@ -34,6 +34,9 @@ type Checkpoint struct {
 	Replay string
 	// Removed tells that the stream's user, group or room was found to be deleted, and that a notice was published.
 	Removed bool
+	// Forgotten tells that an operator has forgotten the position: the stream begins anew, and only Sequence goes on. Without
+	// that, a position that is not there would look like one that was lost.
+	Forgotten bool
 }
 
 // Rechecked is the end_time up to which windows were asked for late rows, so long after they were closed.

@@ -48,12 +48,20 @@ type Draft struct {
 // committed yet.
 func (d *Draft) Position(s Stream) (cp Checkpoint, known bool) {
 	if i := slices.IndexFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == s }); i >= 0 {
-		return *d.commit.Positions[i], true
+		return unlessForgotten(d.commit.Positions[i])
 	}
 	if slices.Contains(d.commit.Deleted, s) {
 		return Checkpoint{}, false
 	}
 	return d.streams.position(s)
+}
+
+// unlessForgotten is a position that counts; of one that is forgotten only the number of the stream's newest ledger record is left.
+func unlessForgotten(cp *Checkpoint) (Checkpoint, bool) {
+	if cp.Forgotten {
+		return Checkpoint{Stream: cp.Stream, Sequence: cp.Sequence}, false
+	}
+	return *cp, true
 }
 
 // SetPosition sets a stream's position.
@@ -67,8 +75,14 @@ func (d *Draft) SetPosition(cp *Checkpoint) {
 	d.commit.Positions = append(d.commit.Positions, &own)
 }
 
-// DeletePosition forgets a stream's position.
+// DeletePosition forgets a stream's position. What is left of a live one says so; nothing is left of a replay's.
 func (d *Draft) DeletePosition(s Stream) {
+	if cp, there := d.Position(s); there && cp.Replay == "" {
+		d.SetPosition(&Checkpoint{
+			AppKey: cp.AppKey, Stream: s, End: cp.End, Sequence: cp.Sequence, SavedAt: time.Now(), Forgotten: true,
+		})
+		return
+	}
 	d.commit.Positions = slices.DeleteFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == s })
 	d.commit.Deleted = append(d.commit.Deleted, s)
 }

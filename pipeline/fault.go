@@ -57,6 +57,9 @@ type Fault struct {
 	Hint string
 	// After is the shortest wait before the next try that the other side asked for; zero leaves it to the policy.
 	After time.Duration
+	// Within, in a Transient, bounds the tries: a call that still fails so much later ends with class [Abort], and what it relied on
+	// is learned anew. Zero sets no bound.
+	Within time.Duration
 	// Span, in a Restart, is the window length to use from now on; zero leaves the window as it is.
 	Span time.Duration
 }

@@ -90,5 +90,14 @@ type Checkpoints interface {
 	Save(ctx context.Context, c *Commit) error
 }
 
+// Evidence tells how far streams were published by what stands in Kafka, whatever their positions say. It is used by one
+// goroutine at a time. All errors are *[Fault] or the context's; transient faults are retried inside.
+type Evidence interface {
+	// Lost are the streams of which more was published than their positions say; positions that are forgotten say it too.
+	Lost(ctx context.Context, positions map[Stream]Checkpoint) ([]LostPosition, error)
+	// Sequences are the numbers of the newest ledger records of streams, of those that have any.
+	Sequences(ctx context.Context, streams []Stream) (map[Stream]int64, error)
+}
+
 // Clock is the time that waits and durations are measured in; time.Now in production.
 type Clock func() time.Time

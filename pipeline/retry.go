@@ -9,7 +9,7 @@ import (
 )
 
 // Retry is jmpub's only retry policy: it calls again for as long as an error is [Transient], waits longer each time
-// (never shorter than what the other side asked for), never gives up by itself, and wakes at once when the context is
+// (never shorter than what the other side asked for), gives up only where the error says [Fault.Within], and wakes at once when the context is
 // done. The zero value works. Safe for concurrent use.
 type Retry struct {
 	// Initial and Max bound the wait between two tries; each wait is drawn at random from half to one and a half of
@@ -29,15 +29,20 @@ const (
 // done while waiting, the returned error holds both the context's error and the last failure.
 func (r *Retry) Do(ctx context.Context, op string, fn func(context.Context) error) error {
 	policy := r.policy()
+	var failing time.Time
 	for {
 		err := fn(ctx)
-		if err == nil || ClassOf(err) != Transient {
+		f, ok := errors.AsType[*Fault](err)
+		if !ok || f.Class != Transient {
 			return err
 		}
-		wait := policy.NextBackOff()
-		if f, ok := errors.AsType[*Fault](err); ok {
-			wait = max(wait, f.After)
+		if failing.IsZero() {
+			failing = time.Now()
 		}
+		if f.Within > 0 && time.Since(failing) >= f.Within {
+			return &Fault{Class: Abort, Op: f.Op, Err: f.Err, Hint: f.Hint}
+		}
+		wait := max(policy.NextBackOff(), f.After)
 		if r.Notify != nil {
 			r.Notify(op, err, wait)
 		}

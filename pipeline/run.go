@@ -22,6 +22,8 @@ type Config struct {
 	Claims Claims
 	// Coverage reads back what is known of days that the checkpoints do not have; nil knows nothing of them.
 	Coverage CoverageReader
+	// Evidence is asked once whether the positions agree with what was published; nil agrees with all of them.
+	Evidence Evidence
 	// Start is where a stream without a checkpoint begins.
 	Start Start
 	// LiveFirst follows the head at once where a position is behind, and publishes the time in between meanwhile.
@@ -75,6 +77,10 @@ type Pipeline struct {
 	// known is the newest claim whose command has left; opened tells that the sink was opened, so that claims can be read.
 	known  Claim
 	opened bool
+	// compared tells that the positions were held against what was published. acceptLost lets those pass that are lost; accepted
+	// are the newest ledger records of their streams.
+	compared, acceptLost bool
+	accepted             map[Stream]int64
 }
 
 // New checks the configuration and fills in the defaults.

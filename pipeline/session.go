@@ -97,6 +97,7 @@ func (p *Pipeline) open(ctx context.Context) error {
 	}
 	newest, err := p.cfg.Claims.Newest(ctx)
 	if err != nil {
+		p.opened = false // What they are in may be gone, and only the sink makes it anew.
 		return err
 	}
 	if err := p.cfg.Sink.Open(ctx); err != nil {
@@ -121,6 +122,11 @@ func (p *Pipeline) load(ctx context.Context) error {
 					Hint: "start the replay again to publish its range from the beginning",
 				}
 			}
+		}
+	}
+	if p.cfg.Replay == "" {
+		if err := p.compare(ctx, loaded); err != nil {
+			return err
 		}
 	}
 	p.streams.load(loaded)

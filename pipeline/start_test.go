@@ -48,7 +48,9 @@ func TestForgottenPositionBeginsAtTheStartAnew(t *testing.T) {
 				return nil
 			}
 			deleted = time.Now()
-			delete(kafka.Checkpoints, fakes.Messages())
+			cp := kafka.Checkpoints[fakes.Messages()]
+			cp.Forgotten = true
+			kafka.Checkpoints[fakes.Messages()] = cp
 			kafka.Claim = pipeline.Claim{ID: "1", Command: "delete", Done: true}
 			return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("injected")}
 		}

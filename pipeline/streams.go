@@ -19,6 +19,8 @@ type streamState struct {
 	position *Checkpoint
 	// committed tells that the position is a committed one.
 	committed bool
+	// sequence is the number of the newest ledger record of a stream whose position is forgotten.
+	sequence int64
 	// start is where the stream began that has committed nothing yet: given as a duration back, the start would move on with the
 	// clock from session to session.
 	start time.Time
@@ -43,13 +45,17 @@ func (t *streamTable) load(loaded map[Stream]Checkpoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for s, own := range t.all {
-		own.position, own.committed = nil, false
+		own.position, own.committed, own.sequence = nil, false, 0
 		if own.start.IsZero() {
 			delete(t.all, s)
 		}
 	}
 	for s, cp := range loaded {
 		own := t.state(s)
+		if cp.Forgotten {
+			own.sequence = cp.Sequence
+			continue
+		}
 		own.position, own.committed = &cp, true
 	}
 }
@@ -58,10 +64,28 @@ func (t *streamTable) load(loaded map[Stream]Checkpoint) {
 func (t *streamTable) position(s Stream) (cp Checkpoint, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if own := t.all[s]; own != nil && own.position != nil {
+	own := t.all[s]
+	switch {
+	case own == nil:
+		return Checkpoint{Stream: s}, false
+	case own.position == nil:
+		return Checkpoint{Stream: s, Sequence: own.sequence}, false
+	default:
 		return *own.position, true
 	}
-	return Checkpoint{Stream: s}, false
+}
+
+// lost are the streams of which more was committed in this process than what was loaded knows.
+func (t *streamTable) lost(loaded map[Stream]Checkpoint) []LostPosition {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []LostPosition
+	for s, own := range t.all {
+		if cp, there := loaded[s]; own.committed && cp.Sequence < own.position.Sequence {
+			all = append(all, LostPosition{Stream: s, Gone: !there, End: cp.End, Published: own.position.End})
+		}
+	}
+	return all
 }
 
 // isCommitted tells that something was committed of a stream.
@@ -142,6 +166,10 @@ func (t *streamTable) apply(c *Commit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, cp := range c.Positions {
+		if cp.Forgotten {
+			t.all[cp.Stream] = &streamState{sequence: cp.Sequence}
+			continue
+		}
 		own := t.state(cp.Stream)
 		own.position, own.committed, own.start = cp, true, time.Time{}
 		if own.moved != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/addpartitionstotxn"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -169,5 +170,62 @@ func TestLostReplies(t *testing.T) {
 	}
 	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, upTo(1000)) {
 		t.Errorf("%d records, want the keys 0 to 999 once each", len(got))
+	}
+}
+
+// severed loses the reply to the first request that adds partitions, for good; reached tells whether the broker gets the request.
+type severed struct {
+	next    kafkago.RoundTripper
+	reached bool
+	done    bool
+}
+
+// RoundTrip implements kafkago.RoundTripper.
+func (s *severed) RoundTrip(ctx context.Context, addr net.Addr, req kafkago.Request) (kafkago.Response, error) {
+	if _, adds := req.(*addpartitionstotxn.Request); !adds || s.done {
+		return s.next.RoundTrip(ctx, addr, req)
+	}
+	s.done = true
+	if s.reached {
+		if _, err := s.next.RoundTrip(ctx, addr, req); err != nil {
+			return nil, err
+		}
+	}
+	return nil, context.Canceled
+}
+
+// TestAbortAfterAReplyThatIsLostForGood expects an abort to end the transaction that the broker may have begun, and to do no harm
+// where it has begun none.
+func TestAbortAfterAReplyThatIsLostForGood(t *testing.T) {
+	for _, reached := range []bool{true, false} {
+		t.Run(fmt.Sprintf("reached=%t", reached), func(t *testing.T) {
+			b := newBench(t)
+			b.topics.Client = &kafkago.Client{
+				Addr: b.conn.Addr, Timeout: b.conn.Timeout, Transport: &severed{next: b.conn.Transport, reached: reached},
+			}
+			s := b.open(t)
+			ended := false
+			b.cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+				ended = true
+				return nil, nil, false
+			})
+			tx, err := s.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Publish(t.Context(), events(0, 10)); !errors.Is(err, context.Canceled) {
+				t.Fatalf("publish: %v, want the lost reply", err)
+			}
+			if err := tx.Abort(t.Context()); err != nil {
+				t.Errorf("abort: %v", err)
+			}
+			if !ended {
+				t.Error("the transaction was left open")
+			}
+			commit(t, s, events(0, 10))
+			if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, upTo(10)) {
+				t.Errorf("keys %v, want 0 to 9 once each", got)
+			}
+		})
 	}
 }

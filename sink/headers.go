@@ -60,7 +60,7 @@ func (c *WriterConfig) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch,
 	return append(dst, c.replayHeader()...)
 }
 
-// timeOf is an event's record timestamp.
+// timeOf is the record timestamp that an event asks for.
 func (c *WriterConfig) timeOf(e *event.Event, now time.Time) time.Time {
 	if c.RecordTime != TimeEvent {
 		return now

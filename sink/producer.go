@@ -28,7 +28,7 @@ type producer struct {
 	epoch int16
 	// partitions hold the next sequence of each partition, which begins at 0 with each epoch.
 	partitions map[topicPartition]*partition
-	// begun is set once the broker knows of the open transaction.
+	// begun is set once the broker may know of the open transaction: it was asked for, whether the answer came or not.
 	begun bool
 }
 
@@ -138,6 +138,7 @@ func (p *producer) join(ctx context.Context, wanted []*partition) error {
 		return nil
 	}
 	const op = "add partitions to the transaction"
+	p.begun = true
 	err := p.retry.Do(ctx, op, func(ctx context.Context) error {
 		res, err := p.client.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{
 			TransactionalID: p.transactionalID,
@@ -155,7 +156,6 @@ func (p *producer) join(ctx context.Context, wanted []*partition) error {
 	for _, state := range wanted {
 		state.joined = true
 	}
-	p.begun = true
 	return nil
 }
 
@@ -202,6 +202,9 @@ func (p *producer) end(ctx context.Context, commit bool) error {
 		})
 		if err == nil {
 			err = res.Error
+		}
+		if !commit && errors.Is(err, kafkago.InvalidTransactionState) {
+			return nil // None is open: the broker took none of the partitions.
 		}
 		return p.fault(op, err)
 	})

@@ -173,7 +173,11 @@ func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*l
 	groups := make(map[int][]*lane)
 	for _, l := range lanes {
 		if !l.sent {
-			leader := leaders[l.topicPartition]
+			leader, known := leaders[l.topicPartition]
+			if !known {
+				gone := fmt.Sprintf("produce to %s/%d", l.topic, l.topicPartition.partition)
+				return nil, kafka.Fault(gone, kafkago.UnknownTopicOrPartition)
+			}
 			groups[leader] = append(groups[leader], l)
 		}
 	}

@@ -55,7 +55,11 @@ func (t *Topics) readConfigs(ctx context.Context, found layout) error {
 	for _, name := range names {
 		resources = append(resources, kafkago.DescribeConfigRequestResource{
 			ResourceType: kafkago.ResourceTypeTopic, ResourceName: name,
-			ConfigNames: []string{"max.message.bytes", "cleanup.policy", "retention.ms"},
+			ConfigNames: []string{
+				"max.message.bytes", "cleanup.policy", "retention.ms",
+				// The last one stands for both of the others in releases before 4.0.
+				"message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "message.timestamp.difference.max.ms",
+			},
 		})
 	}
 	const op = "read the topics' configuration"
@@ -87,24 +91,47 @@ func (t *Topics) readConfigs(ctx context.Context, found layout) error {
 
 func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found layout) error {
 	known := found[r.ResourceName]
+	known.after = longest // A broker without the setting has no bound.
 	for _, entry := range r.ConfigEntries {
 		switch entry.ConfigName {
 		case "max.message.bytes":
 			if n, err := strconv.Atoi(entry.ConfigValue); err == nil && n > 0 {
 				known.maxBytes = n
 			}
-		case "retention.ms":
-			if n, err := strconv.ParseInt(entry.ConfigValue, 10, 64); err == nil {
-				known.retention = time.Duration(min(n, int64(1<<62/time.Millisecond))) * time.Millisecond
-			}
 		case "cleanup.policy":
 			if err := t.checkCleanup(r.ResourceName, entry.ConfigValue); err != nil {
 				return err
+			}
+		default:
+			if n, err := strconv.ParseInt(entry.ConfigValue, 10, 64); err == nil {
+				known.setTime(entry.ConfigName, time.Duration(min(n, int64(longest/time.Millisecond)))*time.Millisecond)
 			}
 		}
 	}
 	found[r.ResourceName] = known
 	return nil
+}
+
+// setTime takes in a setting that is a time.
+func (t *topic) setTime(name string, d time.Duration) {
+	switch name {
+	case "retention.ms":
+		t.retention = d
+	case "message.timestamp.before.max.ms":
+		t.before = min(t.before, d)
+	case "message.timestamp.after.max.ms":
+		t.after = min(t.after, d)
+	case "message.timestamp.difference.max.ms":
+		t.before, t.after = min(t.before, d), min(t.after, d)
+	}
+}
+
+// takes tells whether a record may have a time. A tenth of each bound is left to clocks that differ, and to the time that passes
+// until the record is written.
+func (t *topic) takes(at, now time.Time) bool {
+	const share = 10
+	d := at.Sub(now)
+	return d <= t.after-t.after/share && -d <= t.before-t.before/share
 }
 
 // checkCleanup refuses a topic that would lose what jmpub relies on, and warns of others that lose something.

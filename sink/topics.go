@@ -65,11 +65,18 @@ type topic struct {
 	maxBytes int
 	// retention is the topic's retention.ms; negative keeps for ever.
 	retention time.Duration
+	// before and after are how far a record's time may be from the broker's clock, to either side.
+	before, after time.Duration
 }
 
 const (
-	// defaultMaxBytes is the broker's default of max.message.bytes, assumed where the topic's must not be read.
+	// defaultMaxBytes, defaultBefore and defaultAfter are the broker's defaults of max.message.bytes, message.timestamp.before.max.ms
+	// and message.timestamp.after.max.ms, assumed where the topic's must not be read.
 	defaultMaxBytes = 1048588
+	defaultBefore   = longest
+	defaultAfter    = time.Hour
+	// longest is a time without end, in whole milliseconds.
+	longest time.Duration = 1 << 62 / 1_000_000 * 1_000_000
 	// checkpointMaxBytes has room for the ids of a very dense second, rejectedMaxBytes for a row of any size that the API
 	// could reasonably return.
 	checkpointMaxBytes = 16 << 20
@@ -178,7 +185,7 @@ func (t *Topics) lookUp(ctx context.Context, found layout) ([]string, error) {
 			case answer.Error != nil:
 				return kafka.Needs(kafka.Fault("look up the topic "+answer.Name, answer.Error), kafka.Describe.On(answer.Name)...)
 			}
-			one := topic{maxBytes: defaultMaxBytes}
+			one := topic{maxBytes: defaultMaxBytes, before: defaultBefore, after: defaultAfter}
 			for i := range answer.Partitions {
 				one.partitions = append(one.partitions, i)
 			}

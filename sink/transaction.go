@@ -29,6 +29,8 @@ type transaction struct {
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
+	// refusedTime reports an event whose own time its topic does not take.
+	refusedTime func(topic string, e *event.Event, at time.Time)
 }
 
 // Commit ends the transaction; see [pipeline.Transaction].
@@ -80,14 +82,35 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 		lists[p] = append(lists[p], i)
 		published.Events[e.Target]++
 	}
+	times := t.times(b, now)
 	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
 	return layOut(t, lists, size, func(i int, r *plainRecord) {
 		e := &b.Events[i]
 		r.key = strconv.AppendInt(make([]byte, 0, len(key)), e.MsgID, 10)
 		r.value = values[i]
 		r.Headers = headers.append(r.Headers, e, r.key)
-		r.Time = t.cfg.timeOf(e, now)
+		r.Time = times(i)
 	})
+}
+
+// times are the timestamps of a batch's records. An event whose own time its topic does not take, for which the broker would refuse the
+// whole batch, gets the time of publishing.
+func (t *transaction) times(b *pipeline.Batch, now time.Time) func(i int) time.Time {
+	if t.cfg.RecordTime != TimeEvent {
+		return func(int) time.Time { return now }
+	}
+	all := make([]time.Time, len(b.Events))
+	for i := range b.Events {
+		e := &b.Events[i]
+		name := t.routing.Event(e.Target)
+		limits := t.topics[name]
+		if all[i] = t.cfg.timeOf(e, now); limits.takes(all[i], now) {
+			continue
+		}
+		t.refusedTime(name, e, all[i])
+		all[i] = now
+	}
+	return func(i int) time.Time { return all[i] }
 }
 
 // partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.

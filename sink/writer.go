@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 // PartitionBy chooses what a record's partition is computed from.
@@ -88,6 +90,8 @@ type Writer struct {
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
+	// retimed are the topics of which it was told that they do not take an event's own time.
+	retimed map[string]bool
 }
 
 var (
@@ -113,6 +117,7 @@ func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
 		cfg:      cfg,
 		schemas:  &schemaIDs{registry: cfg.Schemas, retry: retry, topics: topics.routing.Events(), ids: make(map[string]int)},
 		producer: newProducer(client, retry, cfg.TransactionalID, cfg.TransactionTimeout),
+		retimed:  make(map[string]bool),
 	}
 	w.sender = &sender{
 		client: client, retry: retry, compression: compression, producer: w.producer,
@@ -144,6 +149,18 @@ func (w *Writer) Begin(context.Context) (pipeline.Transaction, error) {
 	w.producer.begin()
 	return &transaction{
 		routing: w.topics.routing, topics: w.topics.layout(),
-		cfg: &w.cfg, schemas: w.schemas, producer: w.producer, sender: w.sender,
+		cfg: &w.cfg, schemas: w.schemas, producer: w.producer, sender: w.sender, refusedTime: w.tellRetimed,
 	}, nil
+}
+
+// tellRetimed tells once a topic that it does not take an event's own time.
+func (w *Writer) tellRetimed(topic string, e *event.Event, at time.Time) {
+	if w.retimed[topic] {
+		return
+	}
+	w.retimed[topic] = true
+	w.topics.cfg.Warn("a message's own time is not one that the topic takes; its record has the time of publishing",
+		slog.String("topic", topic), slog.Int64("msgid", e.MsgID), slog.Time("time", at.UTC()),
+		slog.String("hint", "a wrong clock of the API's or this machine, or see message.timestamp.after.max.ms and message.timestamp.before.max.ms "+
+			"of the topic; others like it are not told"))
 }

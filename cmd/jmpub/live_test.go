@@ -30,7 +30,7 @@ type liveRun struct {
 }
 
 // startLive starts a run, which ends without an error when the test stops it.
-func (s *station) startLive() *liveRun {
+func (s *station) startLive(prepare ...func(*operate.Live)) *liveRun {
 	s.t.Helper()
 	cfg := s.config()
 	c := &liveRun{station: s, left: make(chan error, 1), changed: make(chan struct{})}
@@ -46,6 +46,9 @@ func (s *station) startLive() *liveRun {
 	live, err := operate.NewLive(ctx, cfg, view.NewLogger(&said, slog.LevelInfo, "text"), "test", c.observe)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for _, do := range prepare {
+		do(live)
 	}
 	go func() {
 		defer live.Close()

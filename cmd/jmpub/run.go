@@ -29,7 +29,8 @@ const runExamples = `  export JMPUB_APP_KEY=4f7aef34fb361292c566a1cd
   JMPUB_STREAMS=groups/10055201,groups/10055202,chatrooms/15296728 JMPUB_START='2026-11-01 00:00:00' jmpub run`
 
 func newRun() *cobra.Command {
-	return &cobra.Command{
+	var o operate.RunOptions
+	cmd := &cobra.Command{
 		Use:     "run",
 		Short:   "Publish continuously",
 		Long:    runHelp,
@@ -43,9 +44,13 @@ func newRun() *cobra.Command {
 			limitPublishing(cfg.Parallel)
 			stop := outliveTerminal(cmd.Context(), log)
 			defer stop()
-			return operate.Run(cmd.Context(), cfg, log, buildVersion())
+			o.Version = buildVersion()
+			return operate.Run(cmd.Context(), cfg, log, o)
 		},
 	}
+	cmd.Flags().BoolVar(&o.AcceptLostCheckpoints, "accept-lost-checkpoints", false,
+		"go on although checkpoints are lost or older than what was published: what lies between comes again")
+	return cmd
 }
 
 // outliveTerminal has SIGHUP end nothing, until the function that it returns is called: a supervisor takes a process that SIGHUP has

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -111,44 +114,75 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 }
 
 // Check reaches for every broker by itself and reports, if none can be used, what was wrong with each: kafka-go's pool
-// says only that it has no connection.
-func Check(ctx context.Context, cfg Config) error {
+// says only that it has no connection. Then it reaches for all brokers that the first one names, as every later request does:
+// partly is what was wrong with some of them, while others answer.
+func Check(ctx context.Context, cfg Config) (partly, err error) {
 	var errs []error
 	for _, broker := range cfg.Brokers {
-		err := checkOne(ctx, cfg, broker)
+		named, err := checkOne(ctx, cfg, broker)
 		if err == nil {
-			return nil
+			return checkNamed(ctx, cfg, broker, named)
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return nil, errors.Join(errs...)
 }
 
-func checkOne(ctx context.Context, cfg Config, broker string) error {
+// checkNamed reaches for the brokers that another one names.
+func checkNamed(ctx context.Context, cfg Config, by string, named []kafkago.Broker) (partly, err error) {
+	errs := make([]error, len(named))
+	var asking sync.WaitGroup
+	for i, broker := range named {
+		at := net.JoinHostPort(broker.Host, strconv.Itoa(broker.Port))
+		if at == by {
+			continue
+		}
+		asking.Go(func() {
+			_, cause := checkOne(ctx, cfg, at)
+			if fault, ok := errors.AsType[*pipeline.Fault](cause); ok {
+				errs[i] = &pipeline.Fault{
+					Class: fault.Class, Op: fmt.Sprintf("connect to broker %d of the cluster at %s", broker.ID, at), Err: fault.Err,
+					Hint: fmt.Sprintf("%s names this address: correct advertised.listeners of broker %d, or make the address reachable from here",
+						by, broker.ID),
+				}
+			}
+		})
+	}
+	asking.Wait()
+	found := errors.Join(errs...)
+	if slices.Contains(errs, nil) {
+		return found, nil
+	}
+	return nil, found
+}
+
+// checkOne reaches for a broker, and returns the brokers that it names.
+func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker, error) {
 	op := "connect to Kafka at " + broker
 	opened, err := Open(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	by := opened.transport
 	if by.TLS != nil {
 		if by.TLS.ServerName, _, err = net.SplitHostPort(broker); err != nil {
-			return fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
+			return nil, fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
 		}
 	}
 	dialer := &kafkago.Dialer{Timeout: by.DialTimeout, TLS: by.TLS, SASLMechanism: by.SASL, ClientID: by.ClientID}
 	conn, err := dialer.DialContext(ctx, "tcp", broker)
 	if err != nil {
-		return connectFault(op, err)
+		return nil, connectFault(op, err)
 	}
 	defer conn.Close() //nolint:errcheck // It was only looked at.
 	if err = conn.SetDeadline(time.Now().Add(dialTimeout)); err == nil {
 		_, err = conn.ApiVersions()
 	}
+	var named []kafkago.Broker
 	if err == nil { // A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
-		_, err = conn.Brokers()
+		named, err = conn.Brokers()
 	}
-	return connectFault(op, err)
+	return named, connectFault(op, err)
 }
 
 // connectFault is [Fault] with hints that fit the first contact.
@@ -159,7 +193,7 @@ func connectFault(op string, err error) error {
 		return err
 	}
 	switch {
-	case fault.Hint != "":
+	case fault.Class == pipeline.Permanent && fault.Hint != "":
 	case errors.As(err, &dns):
 		fault.Hint = "the host name is not known; check JMPUB_KAFKA_BROKERS"
 	default:

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -28,13 +31,21 @@ func Fault(op string, err error) error {
 		return known
 	}
 	fault := &pipeline.Fault{Op: op, Err: err}
+	if errors.Is(err, protocol.ErrNoTopic) || errors.Is(err, protocol.ErrNoPartition) { // What kafka-go finds by itself.
+		err = kafkago.UnknownTopicOrPartition
+	}
 	if code, ok := errors.AsType[kafkago.Error](err); ok {
-		fault.Class, fault.Hint = classify(code)
+		if fault.Class, fault.Hint = classify(code); code == kafkago.UnknownTopicOrPartition {
+			fault.Within = unknownTime
+		}
 		return fault
 	}
 	fault.Class, fault.Hint = classifyOther(err)
 	return fault
 }
+
+// unknownTime is for how long a topic or partition may be unknown, as a new one is for a moment. Then the topics are looked up anew.
+const unknownTime = 10 * time.Second
 
 // classify is the table of the codes that a producer, a reader of its own topic and an administrator of topics can meet.
 func classify(code kafkago.Error) (pipeline.Class, string) {
@@ -67,8 +78,11 @@ func classify(code kafkago.Error) (pipeline.Class, string) {
 	case kafkago.PolicyViolation, kafkago.InvalidTopic, kafkago.InvalidReplicationFactor, kafkago.InvalidPartitionNumber,
 		kafkago.InvalidConfiguration:
 		return pipeline.Permanent, "see JMPUB_TOPIC_PREFIX, JMPUB_TOPIC_TEMPLATE, JMPUB_TOPICS_PARTITIONS, JMPUB_TOPICS_REPLICATION"
+	case kafkago.InvalidTimestamp:
+		return pipeline.Permanent, "the topic takes no record of that time: see message.timestamp.after.max.ms and message.timestamp.before.max.ms " +
+			"of the topic, and the clocks of this machine and of the broker; or JMPUB_RECORD_TIME=publish"
 	case kafkago.UnknownTopicOrPartition:
-		return pipeline.Transient, "the topic is gone or not known there yet"
+		return pipeline.Transient, "the topic or partition is gone, or not known there yet"
 	case kafkago.NotEnoughReplicas, kafkago.NotEnoughReplicasAfterAppend:
 		return pipeline.Transient, "fewer brokers are in sync than the topic's min.insync.replicas"
 	case kafkago.BrokerNotAvailable, // kafka-go's word for a broker that has left the cluster's metadata.
@@ -89,6 +103,7 @@ func classifyOther(err error) (pipeline.Class, string) {
 	var verification *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
 	var alert tls.AlertError
+	var dial *net.OpError
 	text := err.Error()
 	switch {
 	case errors.As(err, &verification):
@@ -99,6 +114,9 @@ func classifyOther(err error) (pipeline.Class, string) {
 		return pipeline.Permanent, "the broker refused the TLS connection; check JMPUB_KAFKA_TLS_CERT_FILE"
 	case strings.Contains(text, "SASL"), strings.Contains(text, "authentication"):
 		return pipeline.Permanent, "check JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return pipeline.Transient, "that broker is down, or the brokers name an address for it that cannot be reached from here: " +
+			"see its advertised.listeners"
 	default:
 		return pipeline.Transient, ""
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 	"testing"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -54,6 +56,17 @@ func TestFault(t *testing.T) {
 			if pipeline.ClassOf(got) != c.class || !errors.Is(got, c.err) {
 				t.Errorf("%v: class %s, want %s", err, pipeline.ClassOf(got), c.class)
 			}
+		}
+	}
+	for _, c := range []struct {
+		err  error
+		says string
+	}{
+		{kafkago.InvalidTimestamp, "message.timestamp.after.max.ms"},
+		{&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{Port: 9092}, Err: errors.New("connection refused")}, "advertised.listeners"},
+	} {
+		if err := kafka.Fault("x", c.err); !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v has no hint that says %q", err, c.says)
 		}
 	}
 	if err := kafka.Fault("x", nil); err != nil {

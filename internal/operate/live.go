@@ -70,9 +70,13 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 	}
 	c := l.wiring.pipelineConfig(client, out)
 	c.Members, c.Background = l.wiring.members(client), l.wiring.background(client, out)
+	c.Evidence = out.evidence
 	l.pipeline, err = pipeline.New(c)
 	return err
 }
+
+// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published. It is called before Run.
+func (l *Live) AcceptLostCheckpoints() { l.pipeline.AcceptLost() }
 
 // Close lets go of what is held.
 func (l *Live) Close() {
@@ -144,10 +148,17 @@ func watchRetention(ctx context.Context, s *status.Status, log *slog.Logger) {
 	}
 }
 
+// RunOptions are what is decided anew with each start.
+type RunOptions struct {
+	Version string
+	// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published.
+	AcceptLostCheckpoints bool
+}
+
 // Run publishes one app's streams until ctx is done, and says in the log what it does. It is no error to be stopped before
 // anything was read.
-func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string) error {
-	live, err := NewLive(ctx, cfg, log, version)
+func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) error {
+	live, err := NewLive(ctx, cfg, log, o.Version)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		log.InfoContext(ctx, "stopped before anything was read")
@@ -156,8 +167,12 @@ func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, version st
 		return err
 	}
 	defer live.Close()
+	if o.AcceptLostCheckpoints {
+		live.AcceptLostCheckpoints()
+		log.WarnContext(ctx, "checkpoints that are lost are accepted", slog.String("hint", "leave --accept-lost-checkpoints out of the next start"))
+	}
 	attrs := []slog.Attr{
-		slog.String("version", version), slog.String("app_key", cfg.Source.AppKey),
+		slog.String("version", o.Version), slog.String("app_key", cfg.Source.AppKey),
 		slog.Any("streams", cfg.Selected()), slog.String("delivery", cfg.Delivery()),
 		slog.String("api", cfg.Source.BaseURL), slog.Any("brokers", cfg.Kafka.Brokers),
 	}

@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -23,6 +24,7 @@ type output struct {
 	claims   pipeline.Claims
 	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
+	evidence *checkpoint.Evidence
 	// transactionalID is empty where delivery is at least once.
 	transactionalID string
 	// kafka and files are the store, whichever it is.
@@ -42,9 +44,9 @@ func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
 func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var answer error
+	var partly, answer error
 	err := w.retry.Do(check, "connect to Kafka", func(ctx context.Context) error {
-		answer = kafka.Check(ctx, w.cfg.Kafka)
+		partly, answer = kafka.Check(ctx, w.cfg.Kafka)
 		return answer
 	})
 	switch {
@@ -54,6 +56,9 @@ func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
 		return nil, fmt.Errorf("no Kafka within %s: %w", connectTimeout, answer)
 	case err != nil:
 		return nil, startError(err)
+	}
+	if partly != nil {
+		w.log.WarnContext(ctx, "some brokers cannot be reached", slog.Any("error", partly))
 	}
 	conn, err := kafka.Open(w.cfg.Kafka)
 	if err != nil {
@@ -94,6 +99,9 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
+	out.evidence = &checkpoint.Evidence{
+		Archive: out.archive, Coverage: out.coverage, Followed: w.cfg.Follows, AtLeastOnce: !w.cfg.ExactlyOnce(),
+	}
 	cfg := w.cfg.Sink
 	cfg.ReplayID = w.replay
 	if w.cfg.ExactlyOnce() { // A replay is a writer of its own.
@@ -151,15 +159,15 @@ func (w *wiring) checkRights(ctx context.Context, out *output) error {
 	}
 	routing := out.topics.Routing()
 	var read []string
-	if w.replay == "" { // A replay leaves the coverage as it is.
-		read = append(read, routing.Own(pipeline.TopicCoverage))
+	if w.replay == "" { // A replay leaves the coverage as it is, and its positions are held against nothing.
+		read = append(read, routing.Own(pipeline.TopicCoverage), routing.Own(pipeline.TopicWindows))
 	}
 	if out.kafka != nil {
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}
 	if len(w.cfg.Recheck) > 0 { // What was published is read back to find which rows came late.
 		read = append(read, routing.Events()...)
-		read = append(read, routing.Own(pipeline.TopicRejected), routing.Own(pipeline.TopicWindows))
+		read = append(read, routing.Own(pipeline.TopicRejected))
 	}
 	return startError(out.conn.CheckRead(ctx, read))
 }

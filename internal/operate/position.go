@@ -79,15 +79,19 @@ func newReading(cfg *settings.Config, log *slog.Logger) *wiring {
 	return newWiring(&own, log)
 }
 
-// positions are the app's positions, live ones and those of replays.
+// positions are the app's positions, live ones and those of replays, but for those that are forgotten.
 func (w *wiring) positions(ctx context.Context, out *output) ([]pipeline.Checkpoint, error) {
+	all, err := w.readPositions(ctx, out)
+	return slices.DeleteFunc(all, func(cp pipeline.Checkpoint) bool { return cp.Forgotten }), startError(err)
+}
+
+func (w *wiring) readPositions(ctx context.Context, out *output) ([]pipeline.Checkpoint, error) {
 	if out.kafka != nil {
-		all, err := out.kafka.All(ctx)
-		return all, startError(err)
+		return out.kafka.All(ctx)
 	}
 	live, err := out.files.Load(ctx)
 	if err != nil {
-		return nil, startError(err)
+		return nil, err
 	}
 	all := slices.Collect(maps.Values(live))
 	dirs, err := filepath.Glob(filepath.Join(w.cfg.CheckpointDir, replayDir("*")))
@@ -99,7 +103,7 @@ func (w *wiring) positions(ctx context.Context, out *output) ([]pipeline.Checkpo
 	slices.SortFunc(all, func(a, b pipeline.Checkpoint) int {
 		return cmp.Or(strings.Compare(a.Replay, b.Replay), strings.Compare(a.Stream.String(), b.Stream.String()))
 	})
-	return all, startError(err)
+	return all, err
 }
 
 // replayPositions are those in the folder of a replay.

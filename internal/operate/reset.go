@@ -28,6 +28,8 @@ type reset struct {
 	stream pipeline.Stream
 	source *source.Client
 	rows   *pipeline.RowReader
+	// evidence knows the stream's newest ledger record where the position is lost.
+	evidence pipeline.Evidence
 	// begin and to are the range that is published again; both are the new position where that itself is set.
 	begin, to time.Time
 	isRange   bool
@@ -54,7 +56,8 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 	}
 	r := &reset{
 		cfg: cfg, stream: s, source: client,
-		rows: &pipeline.RowReader{Source: client, Retry: w.retry, Observer: w.observer},
+		rows:     &pipeline.RowReader{Source: client, Retry: w.retry, Observer: w.observer},
+		evidence: out.evidence,
 	}
 	if err = r.setRange(ctx, &o); err != nil {
 		return nil, err
@@ -118,6 +121,11 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 		return pipeline.Checkpoint{}, err
 	}
 	next := before.ResetTo(r.to, justBefore)
+	newest, err := r.evidence.Sequences(ctx, []pipeline.Stream{r.stream})
+	if err != nil {
+		return next, err
+	}
+	next.Sequence = max(next.Sequence, newest[r.stream])
 	if r.isRange {
 		if !known {
 			return next, usage.Errorf("%s has no position yet, so nothing of it is published that could be published again", r.stream)

@@ -1,0 +1,146 @@
+package checkpoint
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
+)
+
+// Evidence tells from the ledger and the coverage how far an app's streams were published. It is used by one goroutine at a time.
+type Evidence struct {
+	Archive  *Archive
+	Coverage *Coverage
+	// Followed tells of which streams the positions are needed.
+	Followed func(pipeline.Stream) bool
+	// AtLeastOnce tells that positions are saved after what was published is committed: they may be one commit behind.
+	AtLeastOnce bool
+}
+
+var _ pipeline.Evidence = (*Evidence)(nil)
+
+// Lost are the streams of which more was published than their positions say; see [pipeline.Evidence].
+func (e *Evidence) Lost(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
+	older, err := e.older(ctx, positions)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := e.gone(ctx, positions)
+	return slices.Concat(older, gone), err
+}
+
+// older finds positions behind which the ledger has records. A stream is read for as long as it is followed, so what was written
+// since the position was saved that is the oldest of them is not much, unless that one was lost.
+func (e *Evidence) older(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
+	var since time.Time
+	for s, cp := range positions {
+		if e.Followed(s) && !cp.Removed && !cp.Forgotten && (since.IsZero() || cp.SavedAt.Before(since)) {
+			since = cp.SavedAt
+		}
+	}
+	if since.IsZero() {
+		return nil, nil
+	}
+	newest := make(map[pipeline.Stream]*newestCommit)
+	_, err := e.Archive.Ledger(ctx, audit.Query{Since: since}, func(l *pipeline.Ledger, _ audit.Place) error {
+		if newest[l.Stream] == nil {
+			newest[l.Stream] = &newestCommit{}
+		}
+		newest[l.Stream].add(l)
+		return nil
+	})
+	var lost []pipeline.LostPosition
+	for s, c := range newest {
+		cp, there := positions[s]
+		behind := c.last > cp.Sequence
+		if e.AtLeastOnce {
+			behind = c.first > cp.Sequence+1
+		}
+		if there && behind && e.Followed(s) {
+			lost = append(lost, pipeline.LostPosition{Stream: s, End: cp.End, Published: c.to})
+		}
+	}
+	return lost, err
+}
+
+// newestCommit are the numbers of the ledger records of a stream that were committed together, and last. to is up to where the
+// stream was published.
+type newestCommit struct {
+	at          time.Time
+	first, last int64
+	to          time.Time
+}
+
+func (c *newestCommit) add(l *pipeline.Ledger) {
+	switch {
+	case l.Sequence == 0: // It has no part in the stream's position.
+		return
+	case l.Committed.Equal(c.at):
+		c.first, c.last = min(c.first, l.Sequence), max(c.last, l.Sequence)
+	case l.Sequence > c.last:
+		c.at, c.first, c.last = l.Committed, l.Sequence, l.Sequence
+	}
+	if l.MovedTo.After(c.to) {
+		c.to = l.MovedTo
+	}
+}
+
+// gone finds streams that were read, by the coverage, and have no position.
+func (e *Evidence) gone(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
+	published := make(map[pipeline.Stream]time.Time)
+	for partition := range e.Coverage.partitions() {
+		b, err := e.Coverage.log.Decided(ctx, partition)
+		if err != nil {
+			return nil, err
+		}
+		err = e.Coverage.log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
+			s, other := pipeline.ParseStream(string(e.Archive.streamOf(r.Key)))
+			if _, known := positions[s]; other != nil || known || r.Value == nil || !e.Followed(s) {
+				return nil //nolint:nilerr // It is no stream of this app.
+			}
+			day, damage := DecodeCoverage(r.Value, r.Where())
+			if n := len(day.Read); n > 0 && day.Read[n-1].End.After(published[s]) {
+				published[s] = day.Read[n-1].End
+			}
+			return damage
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	lost := make([]pipeline.LostPosition, 0, len(published))
+	for s, to := range published {
+		lost = append(lost, pipeline.LostPosition{Stream: s, Gone: true, Published: to})
+	}
+	return lost, nil
+}
+
+// Sequences are the numbers of the newest ledger records of streams; see [pipeline.Evidence]. They are looked for in what was written
+// last, and further and further back as long as some are not found.
+func (e *Evidence) Sequences(ctx context.Context, streams []pipeline.Stream) (map[pipeline.Stream]int64, error) {
+	found := make(map[pipeline.Stream]int64, len(streams))
+	left := make(map[pipeline.Stream]bool, len(streams))
+	for _, s := range streams {
+		left[s] = true
+	}
+	const further = 8
+	for back := time.Hour; len(left) > 0; back *= further {
+		q := audit.Query{Streams: slices.Collect(maps.Keys(left))}
+		if back < pipeline.History {
+			q.Since = time.Now().Add(-back)
+		}
+		_, err := e.Archive.Ledger(ctx, q, func(l *pipeline.Ledger, _ audit.Place) error {
+			found[l.Stream] = max(found[l.Stream], l.Sequence)
+			return nil
+		})
+		if err != nil || q.Since.IsZero() {
+			return found, err
+		}
+		maps.DeleteFunc(left, func(s pipeline.Stream, _ bool) bool { return found[s] > 0 })
+	}
+	return found, nil
+}

@@ -1,0 +1,123 @@
+package checkpoint_test
+
+import (
+	"cmp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// evidence is about what stands in the store's topics; every stream is followed but for users.
+func (s *kafkaStore) evidence(t *testing.T) *checkpoint.Evidence {
+	t.Helper()
+	topic := s.prefix + string(pipeline.TopicCoverage)
+	compact := map[string]*string{"cleanup.policy": new("compact")}
+	if _, err := kadm.NewClient(s.client(t)).CreateTopic(t.Context(), int32(s.partitions), -1, compact, topic); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := kafka.Open(kafka.Config{Brokers: s.brokers, ClientID: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return &checkpoint.Evidence{
+		Archive:  s.archive(t),
+		Coverage: checkpoint.NewCoverage(conn.Client, topic, appKey, func() int { return s.partitions }, s.retry),
+		Followed: func(s pipeline.Stream) bool { return s.Kind != pipeline.StreamUsers },
+	}
+}
+
+// cover writes coverage of a stream that was read for an hour of a day.
+func (s *kafkaStore) cover(t *testing.T, app string, of pipeline.Stream, day time.Time) {
+	t.Helper()
+	c := pipeline.Coverage{AppKey: app, Stream: of, Day: day, Read: []pipeline.Window{{Begin: day, End: day.Add(time.Hour)}}}
+	value, err := checkpoint.EncodeCoverage(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &kgo.Record{
+		Topic: s.prefix + string(pipeline.TopicCoverage), Partition: int32(checkpoint.PartitionOf(app, of, s.partitions)),
+		Key: checkpoint.CoverageKey(app, of, day), Value: value,
+	}
+	if err := s.main.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEvidence holds positions against the ledger and the coverage, in which there are other apps, transactions that were aborted, and
+// streams that nobody reads.
+func TestEvidence(t *testing.T) {
+	s := newKafkaStore(t, 4)
+	e := s.evidence(t)
+	all := streamsIn(4, 1, 1, 3)
+	a, b, c := all[0], all[1], all[2]
+	user, other := stream(t, "users/a"), "5"+appKey[1:]
+	day := dayOf(t)
+	for _, batch := range []struct{ first, last int64 }{{1, 1}, {2, 2}, {3, 3}, {4, 6}, {7, 9}} {
+		if err := s.main.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for n := batch.first; n <= batch.last; n++ {
+			s.ledgerAt(t, s.main, appKey, a, n, 4, writtenAt(batch.last))
+			s.ledgerAt(t, s.main, other, a, n+100, 4, writtenAt(batch.last))
+			s.ledgerAt(t, s.main, appKey, user, n, 4, writtenAt(batch.last))
+		}
+		s.cover(t, appKey, b, day)
+		s.cover(t, appKey, b, day.Add(24*time.Hour))
+		s.cover(t, appKey, user, day)
+		s.cover(t, other, c, day)
+		end(t, s.main, kgo.TryCommit)
+		if err := s.main.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		s.ledgerAt(t, s.main, appKey, a, batch.last+50, 4, writtenAt(batch.last))
+		s.cover(t, appKey, c, day)
+		end(t, s.main, kgo.TryAbort)
+	}
+	position := func(of pipeline.Stream, sequence int64) pipeline.Checkpoint {
+		return pipeline.Checkpoint{AppKey: appKey, Stream: of, End: writtenAt(sequence), SavedAt: writtenAt(sequence), Sequence: sequence}
+	}
+	forgotten := position(b, 3)
+	forgotten.Forgotten = true
+	gone := pipeline.LostPosition{Stream: b, Gone: true, Published: day.Add(25 * time.Hour)}
+	older := func(sequence int64) pipeline.LostPosition {
+		return pipeline.LostPosition{Stream: a, End: writtenAt(sequence), Published: writtenAt(9)}
+	}
+	for _, tc := range []struct {
+		what        string
+		positions   []pipeline.Checkpoint
+		atLeastOnce bool
+		want        []pipeline.LostPosition
+	}{
+		{"one is gone", []pipeline.Checkpoint{position(a, 9)}, false, []pipeline.LostPosition{gone}},
+		{"one is forgotten", []pipeline.Checkpoint{position(a, 9), forgotten}, false, nil},
+		{"one is older by a window", []pipeline.Checkpoint{position(a, 8), forgotten}, false, []pipeline.LostPosition{older(8)}},
+		{"one is much older", []pipeline.Checkpoint{position(a, 1), forgotten}, false, []pipeline.LostPosition{older(1)}},
+		{"a file was not saved after its commit", []pipeline.Checkpoint{position(a, 6), forgotten}, true, nil},
+		{"a file is older by two commits", []pipeline.Checkpoint{position(a, 3), forgotten}, true, []pipeline.LostPosition{older(3)}},
+		{"one that nobody reads is older", []pipeline.Checkpoint{position(a, 9), position(user, 1), forgotten}, false, nil},
+		{"all are gone", nil, false, []pipeline.LostPosition{gone}},
+	} {
+		e.AtLeastOnce = tc.atLeastOnce
+		positions := make(map[pipeline.Stream]pipeline.Checkpoint)
+		for _, cp := range tc.positions {
+			positions[cp.Stream] = cp
+		}
+		lost, err := e.Lost(t.Context(), positions)
+		slices.SortFunc(lost, func(a, b pipeline.LostPosition) int { return cmp.Compare(a.Stream.String(), b.Stream.String()) })
+		if err != nil || !slices.Equal(lost, tc.want) {
+			t.Errorf("%s: found %+v, %v; want %+v", tc.what, lost, err, tc.want)
+		}
+	}
+	sequences, err := e.Sequences(t.Context(), []pipeline.Stream{a, b})
+	if err != nil || len(sequences) != 1 || sequences[a] != 9 {
+		t.Errorf("the newest records are %v, %v; want 9 of %v", sequences, err, a)
+	}
+}

@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LostPosition is a stream of which more was published than its position says: that was lost, or comes from a backup. To go on from
+// there would publish everything behind it again.
+type LostPosition struct {
+	Stream Stream
+	// Gone tells that there is no position; End is up to where one says that everything is published.
+	Gone bool
+	End  time.Time
+	// Published is up to where the stream was published.
+	Published time.Time
+}
+
+// AcceptLost lets the positions pass that are lost when the run begins: a stream without one begins at the start, one whose
+// position is older goes on from there. It is called before Run.
+func (p *Pipeline) AcceptLost() { p.acceptLost = true }
+
+// compare holds what was loaded against what was published: by this process, and, once, by others before it.
+func (p *Pipeline) compare(ctx context.Context, loaded map[Stream]Checkpoint) error {
+	p.accept(loaded)
+	lost := p.streams.lost(loaded)
+	if len(lost) > 0 || p.compared || p.cfg.Evidence == nil {
+		return lostFault(lost)
+	}
+	lost, err := p.cfg.Evidence.Lost(ctx, loaded)
+	if err != nil {
+		return err
+	}
+	if !p.acceptLost {
+		p.compared = len(lost) == 0
+		return lostFault(lost)
+	}
+	streams := make([]Stream, 0, len(lost))
+	for _, l := range lost {
+		streams = append(streams, l.Stream)
+	}
+	if p.accepted, err = p.cfg.Evidence.Sequences(ctx, streams); err != nil {
+		return err
+	}
+	p.compared = true
+	p.accept(loaded)
+	return nil
+}
+
+// accept has the ledger records of streams whose positions are lost go on with their numbers.
+func (p *Pipeline) accept(loaded map[Stream]Checkpoint) {
+	for s, sequence := range p.accepted {
+		cp, there := loaded[s]
+		if cp.Sequence >= sequence {
+			continue
+		}
+		if !there {
+			cp = Checkpoint{AppKey: p.cfg.AppKey, Stream: s, Forgotten: true}
+		}
+		cp.Sequence = sequence
+		loaded[s] = cp
+	}
+}
+
+// lostFault ends the run before anything is published; nil where nothing is lost.
+func lostFault(lost []LostPosition) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	slices.SortFunc(lost, func(a, b LostPosition) int { return cmp.Compare(a.Stream.String(), b.Stream.String()) })
+	var found []string
+	for i, l := range lost {
+		const shown = 5
+		if i == shown {
+			found = append(found, fmt.Sprintf("%d more streams are like that", len(lost)-shown))
+			break
+		}
+		says := "there is no checkpoint of it"
+		if !l.Gone {
+			says = "its checkpoint says " + FormatTime(l.End)
+		}
+		found = append(found, fmt.Sprintf("%s is published up to %s, but %s", l.Stream, FormatTime(l.Published), says))
+	}
+	return &Fault{
+		Class: Permanent, Op: "compare the checkpoints with what was published", Err: errors.New(strings.Join(found, "; ")),
+		Hint: "to go on would publish again what lies between. Restore the checkpoints; or set each with " +
+			"`jmpub checkpoint reset STREAM --to TIME`; or let `jmpub run --accept-lost-checkpoints` begin at JMPUB_START where there is no " +
+			"checkpoint, and go on from those that are older",
+	}
+}

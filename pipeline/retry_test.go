@@ -1,0 +1,38 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// TestRetryGivesUpWhereTheErrorSaysSo fails without end, and passes in time.
+func TestRetryGivesUpWhereTheErrorSaysSo(t *testing.T) {
+	for _, tc := range []struct {
+		within, passes time.Duration
+		gives          pipeline.Class
+	}{
+		{10 * time.Second, time.Hour, pipeline.Abort},
+		{10 * time.Second, 9 * time.Second, pipeline.Permanent}, // What comes then.
+		{0, time.Hour, pipeline.Permanent},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			retry := pipeline.Retry{Max: time.Second}
+			err := retry.Do(t.Context(), "ask", func(context.Context) error {
+				if time.Since(begin) >= tc.passes {
+					return &pipeline.Fault{Class: pipeline.Permanent}
+				}
+				return &pipeline.Fault{Class: pipeline.Transient, Op: "ask", Err: errors.New("gone"), Hint: "look", Within: tc.within}
+			})
+			took := time.Since(begin)
+			if pipeline.ClassOf(err) != tc.gives || tc.gives == pipeline.Abort && (err.Error() != "ask: gone (look)" || took > tc.within+2*time.Second) {
+				t.Errorf("within %v, passes after %v: %v, which is %s, after %v", tc.within, tc.passes, err, pipeline.ClassOf(err), took)
+			}
+		})
+	}
+}
