@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -63,8 +64,8 @@ type reader struct {
 	overlapIDs *overlapIDs
 	zone       zoneProof
 	density    density
-	// mismatched is how many seconds in a row did not add up to their totals.
-	mismatched int
+	// mismatchedSeconds counts the shortest windows in a row that did not add up to their totals.
+	mismatchedSeconds atomic.Int32
 	// fetches are the windows under way, in the order of time. All windows before the first one are handed on.
 	fetches []*windowFetch
 	// ready is the first one's proposal, while the publisher is busy.
@@ -183,7 +184,7 @@ func (r *reader) start(ctx context.Context, place int, from Position, held int64
 		reading: r.reading, res: r.res, messages: r.messages, freed: r.freed,
 		begin: from.End, shortened: from.Span < r.density.span, cancel: cancel,
 		reserved: held, needs: r.needs(), predecessors: make(chan struct{}), from: from,
-		totalsUseless: r.mismatched >= mismatchedSeconds,
+		mismatchedSeconds: &r.mismatchedSeconds,
 	}
 	r.fetches = slices.Insert(r.fetches, place, f)
 	if place == 0 {
@@ -245,9 +246,6 @@ func (r *reader) handOn(c *windowContent) error {
 	r.zone.add(&c.rows.zone)
 	if err := r.zone.check(r.stream, c.plan.Window); err != nil {
 		return err
-	}
-	if r.mismatched++; !c.rows.ledger.Mismatch {
-		r.mismatched = 0
 	}
 	if c.streamed != nil { // The publisher has it.
 		r.moveTo(c)

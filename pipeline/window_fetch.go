@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,9 +13,9 @@ const (
 	// mismatchAttempts is how often a window whose rows do not add up to its total is read before shorter ones are asked for, down
 	// to a second, and before that second is closed all the same, with a notice. Each attempt must have brought the same rows.
 	mismatchAttempts = 3
-	// mismatchedSeconds is after how many such seconds in a row the API's totals are taken to be of no use: until a window adds up,
-	// shorter ones are not asked for.
-	mismatchedSeconds = 10
+	// mostMismatchedSeconds is after how many such seconds in a row the API's totals are taken to be of no use: until a window adds
+	// up, shorter ones are not asked for.
+	mostMismatchedSeconds = 10
 )
 
 // windowFetch is one window being fetched. Its goroutine plans it and reads it until it is whole.
@@ -50,8 +51,8 @@ type windowFetch struct {
 	lastChecksum uint64
 	// mismatched tells that the last reading ended so.
 	mismatched bool
-	// totalsUseless tells that shorter windows do not help where one does not add up.
-	totalsUseless bool
+	// mismatchedSeconds counts the shortest windows in a row that did not add up, of all that the reader has under way.
+	mismatchedSeconds *atomic.Int32
 }
 
 // fetchMessage is what a fetch tells its reader: one of the types below.
@@ -331,6 +332,7 @@ func (f *windowFetch) checkTotal(c *windowContent) error {
 		ledger.Total = rows
 	}
 	if rows == ledger.Total && !c.rows.unsteady {
+		f.mismatchedSeconds.Store(0)
 		return nil
 	}
 	// Only a difference that stays is the API's: rows that are missing by accident are others each time.
@@ -341,8 +343,10 @@ func (f *windowFetch) checkTotal(c *windowContent) error {
 	f.lastChecksum, f.mismatched = c.rows.checksum, true
 	shorter := time.Duration(0)
 	if f.mismatches >= mismatchAttempts {
-		shorter = (c.plan.Window.End.Sub(f.from.End) / 2).Truncate(time.Second)
-		if shorter <= 0 || f.totalsUseless {
+		w := c.plan.Window // It begins behind the position where that has left the history.
+		shorter = (w.End.Sub(later(f.from.End, w.Begin)) / 2).Truncate(time.Second)
+		if shorter <= 0 || f.mismatchedSeconds.Load() >= mostMismatchedSeconds {
+			f.mismatchedSeconds.Add(1)
 			ledger.Mismatch = true
 			return nil
 		}
