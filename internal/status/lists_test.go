@@ -15,6 +15,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	now := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
 	user := func(name string) pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name} }
 	s := status.New(status.Options{
+		AppKey:  "app",
 		Streams: []pipeline.Stream{user("vip")}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}, Now: func() time.Time { return now },
 	})
 	o := s.Observer()
@@ -43,7 +44,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	o.Tell(pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")}})
 	expect(1, 10)
 	_, text := get(t, s.Handler(), "/metrics")
-	for _, want := range []string{`jmpub_discovered_streams 2`, `jmpub_sweep_seconds 90`, `jmpub_lag_seconds{stream="users/*"} 10`} {
+	for _, want := range []string{`jmpub_discovered_streams{app="app"} 2`, `jmpub_sweep_seconds{app="app"} 90`, `jmpub_lag_seconds{app="app",stream="users/*"} 10`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %s", want)
 		}
