@@ -75,3 +75,14 @@ func TestStatisticsAreReadSeldom(t *testing.T) {
 	now = now.Add(20 * time.Minute)
 	expect(http.StatusServiceUnavailable)
 }
+
+// TestStatisticsHaveNoTarget counts what was published of statistics, which belong to no topic of events.
+func TestStatisticsHaveNoTarget(t *testing.T) {
+	stream := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
+	s := status.New(status.Options{AppKey: "app", Streams: []pipeline.Stream{stream}})
+	s.Observer().Tell(window(stream, time.Now(), 10))
+	_, text := get(t, s.Handler(), "/metrics")
+	if want := `jmpub_events_total{app="app",stream="statistics/users",target="statistics"} 7`; !strings.Contains(text, want) {
+		t.Errorf("the metrics lack %s", want)
+	}
+}

@@ -62,11 +62,12 @@ func (s *Status) collectStreams(all samples) {
 		}
 		t := &state.totals
 		all.count("jmpub_rows_total", "Rows of committed windows, as the API sent them.", t.rows, name)
-		for target, n := range t.events {
-			all.events(stream, event.Target(target).String(), n)
-		}
 		if stream.Kind == pipeline.StreamStatistics { // They have no target.
 			all.events(stream, string(stream.Kind), t.published)
+		} else {
+			for target, n := range t.events {
+				all.events(stream, event.Target(target).String(), n)
+			}
 		}
 		all.count("jmpub_skipped_total", "Rows that an overlapping window brought again and that were not published again.", t.skipped, name)
 		all.count("jmpub_repeated_total", "Rows that came more than once within a window.", t.repeated, name)
