@@ -45,9 +45,11 @@ lint: tools ## golangci-lint, with and without the tests on Apache Kafka
 	go mod verify
 	go mod tidy -diff
 
-documents: ## AsyncAPI, the CloudEvents SDK, licences, known vulnerabilities
+# The SDK for Java needs Maven and a JDK, but no Apache Kafka, so its test stands here and not among those of `make kafka`.
+documents: ## AsyncAPI, the CloudEvents SDK, JMessage's SDK for Java, licences, known vulnerabilities
 	scripts/asyncapi.sh
 	cd internal/tests/contract/cloudevents && go mod tidy -diff && go vet ./... && go test -timeout $(within) ./...
+	go test -tags integration -count=1 -timeout 8m ./internal/tests/sdk
 	scripts/licenses.sh
 	scripts/vulnerabilities.sh || [ $$? = 75 ] # 75: the database cannot be reached from here; it has said so.
 

@@ -20,7 +20,7 @@ for _ in $(seq "$runs"); do
   "$work/jmpub" broker --listen 127.0.0.1:19392 2>/dev/null & pids+=($!)
   sleep 1
   begin=$(date +%s.%N)
-  JMPUB_APP_KEY=4f7aef34fb361292c566a1cd JMPUB_MASTER_SECRET=sim-master-secret JMPUB_START="$history" \
+  JMPUB_APP_KEY=4f7aef34fb361292c566a1cd JMPUB_MASTER_SECRET=SimulatedMasterSecret001 JMPUB_START="$history" \
     JMPUB_API_URL=http://127.0.0.1:18080/v2 JMPUB_KAFKA_BROKERS=127.0.0.1:19392 JMPUB_API_RATE="${JMPUB_API_RATE:-1000000/m}" \
     JMPUB_LISTEN=127.0.0.1:19464 "$work/jmpub" run 2>"$work/run.log" & run=$!
   pids+=("$run")

@@ -14,8 +14,8 @@ import (
 	"github.com/jmpub/jmpub/internal/usage"
 )
 
-const simHelp = `Serve a simulated Report API: strict where the real one is strict, with switches for everything that its documents
-leave open and faults by rate. The history is a pure function of the seed, so it needs no memory, and the same seed gives
+const simHelp = `Serve a simulated Report API that takes what the official SDKs send (or, with --strict, what the documents allow), with
+switches for everything that its documents leave open and faults by rate. The history is a pure function of the seed, so it needs no memory, and the same seed gives
 the same messages.
 
 Besides the API under /v2 it answers the lists of users, groups and chatrooms of the IM REST API under /v1,
@@ -70,7 +70,9 @@ func newSim() *cobra.Command {
 	f.IntVar(&o.ExpiredCode, "expired-code", o.ExpiredCode, "code that answers an expired cursor")
 	f.IntVar(&o.GroupCode, "group-code", o.GroupCode, "code that answers an unknown group: 899006 or 899045")
 	f.BoolVar(&o.OldIsError, "old-is-error", o.OldIsError, "refuse times before the history")
-	f.BoolVar(&o.PlusIsSpace, "plus-is-space", o.PlusIsSpace, "accept + for a space in a query")
+	f.BoolVar(&o.Strict, "strict", false, "refuse requests that the documents forbid although clients send them: + for a space, text that is not escaped, "+
+		"lists without the last slash, parameters that are unknown or go with a cursor")
+	f.BoolVar(&o.RichBodies, "rich-bodies", false, "have nested extras and sizes beyond 31 bits in messages, which the Java SDK cannot read")
 	f.BoolVar(&o.NoStatistics, "no-statistics", o.NoStatistics, "refuse statistics, as for an app that does not pay for them")
 	f.IntVar(&o.NoStatisticsStatus, "no-statistics-status", o.NoStatisticsStatus, "HTTP status of that refusal")
 	f.IntVar(&o.NoStatisticsCode, "no-statistics-code", o.NoStatisticsCode, "code of that refusal")
@@ -109,6 +111,9 @@ func newSim() *cobra.Command {
 		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, lists at %s/v1, app key %s, master secret %s\n"+
 			"what it holds: %s/sim/truth?begin=...&end=...  counters: %s/sim/stats\n",
 			base, base, o.AppKey, o.MasterSecret, base, base)
+		if !o.Strict {
+			listener = sim.TakeSpaces(listener)
+		}
 		return serve(cmd, listener, api)
 	}
 	return cmd

@@ -22,7 +22,7 @@ func TestSimFlagsReachTheSimulator(t *testing.T) {
 		{"--no-statistics-status 200", "NoStatisticsStatus"},
 		{"--statistics-lag -1s", "StatisticsLag"},
 		{"--expired-status 200", "ExpiredStatus"},
-		{"--daily --empty-cursor --drift --retry-after --old-is-error --plus-is-space --no-statistics --no-statistics-code 1 " +
+		{"--daily --empty-cursor --drift --retry-after --old-is-error --strict --rich-bodies --no-statistics --no-statistics-code 1 " +
 			"--extra-period --bare-groups --expired-code 1 --rate -1", "Rate -1"},
 	} {
 		got := try(t, nil, append([]string{"sim"}, strings.Fields(c.flags)...)...)

@@ -66,7 +66,7 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 				slog.String("stream", l.Stream.String()), slog.Any("window", l.Window),
 				slog.Int64("rows", l.Rows), slog.Int64("published", l.Published),
 				slog.Int64("skipped", l.Skipped), slog.Int64("rejected", l.Rejected),
-				slog.Int("requests", l.Requests), slog.Int64("took_ms", l.Duration.Milliseconds()))
+				slog.Int("requests", l.Requests), duration("took", l.Duration))
 		case pipeline.RowRejected:
 			r := &o.Rejection
 			if ok, suppressed := trouble.allow("rejected " + string(r.Reason)); ok {
@@ -82,7 +82,7 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 		case pipeline.StreamDropped:
 			log.Error("stream dropped; the others go on", slog.String("stream", o.Stream.String()), slog.Any("error", o.Err))
 		case pipeline.StreamsDiscovered:
-			log.Info("streams of the app's lists", slog.Int("streams", o.Streams), slog.Float64("sweep_seconds", o.Sweep.Seconds()))
+			log.Info("streams of the app's lists", slog.Int("streams", o.Streams), duration("sweep", o.Sweep))
 		case pipeline.WindowAbandoned:
 			log.Info("window left uncommitted; it is read again at the next start",
 				slog.String("stream", o.Stream.String()), slog.String("window", o.Window.String()))
@@ -93,8 +93,13 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 	}
 }
 
+// duration is a time with its unit, "282ms", in text and in JSON, where slog would write nanoseconds without one.
+func duration(key string, d time.Duration) slog.Attr {
+	return slog.String(key, d.Round(time.Millisecond).String())
+}
+
 func logRetry(log *slog.Logger, trouble *throttle, o *pipeline.RetryScheduled) {
-	wait := slog.Int64("wait_ms", o.Wait.Milliseconds())
+	wait := duration("wait", o.Wait)
 	if o.Wait < briefWait {
 		log.Debug("call tried again", slog.String("op", o.Op), wait, slog.Any("error", o.Err))
 		return

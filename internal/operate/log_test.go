@@ -35,3 +35,17 @@ func TestLogIsNotFlooded(t *testing.T) {
 		}
 	})
 }
+
+// TestDurationsHaveUnits reads what is logged of durations, in JSON, where a bare number would not tell its unit.
+func TestDurationsHaveUnits(t *testing.T) {
+	var out bytes.Buffer
+	o := logObserver(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	o.Retry("get page", errors.New("busy"), 282*time.Millisecond+time.Microsecond)
+	o.Tell(pipeline.WindowCommitted{Ledger: &pipeline.Ledger{Duration: 1500 * time.Millisecond}})
+	o.Tell(pipeline.StreamsDiscovered{Sweep: 90 * time.Second})
+	for _, want := range []string{`"wait":"282ms"`, `"took":"1.5s"`, `"sweep":"1m30s"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, out.String())
+		}
+	}
+}

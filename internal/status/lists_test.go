@@ -15,6 +15,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	now := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
 	user := func(name string) pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name} }
 	s := status.New(status.Options{
+		AppKey:  "app",
 		Streams: []pipeline.Stream{user("vip")}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}, Now: func() time.Time { return now },
 	})
 	o := s.Observer()
@@ -43,7 +44,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	o.Tell(pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")}})
 	expect(1, 10)
 	_, text := get(t, s.Handler(), "/metrics")
-	for _, want := range []string{`jmpub_discovered_streams 2`, `jmpub_sweep_seconds 90`, `jmpub_lag_seconds{stream="users/*"} 10`} {
+	for _, want := range []string{`jmpub_discovered_streams{app="app"} 2`, `jmpub_sweep_seconds{app="app"} 90`, `jmpub_lag_seconds{app="app",stream="users/*"} 10`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %s", want)
 		}
@@ -73,4 +74,15 @@ func TestStatisticsAreReadSeldom(t *testing.T) {
 	expect(http.StatusOK)
 	now = now.Add(20 * time.Minute)
 	expect(http.StatusServiceUnavailable)
+}
+
+// TestStatisticsHaveNoTarget counts what was published of statistics, which belong to no topic of events.
+func TestStatisticsHaveNoTarget(t *testing.T) {
+	stream := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
+	s := status.New(status.Options{AppKey: "app", Streams: []pipeline.Stream{stream}})
+	s.Observer().Tell(window(stream, time.Now(), 10))
+	_, text := get(t, s.Handler(), "/metrics")
+	if want := `jmpub_events_total{app="app",stream="statistics/users",target="statistics"} 7`; !strings.Contains(text, want) {
+		t.Errorf("the metrics lack %s", want)
+	}
 }

@@ -4,14 +4,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// registry serves the status as metrics, with those of the process.
+// registry serves the status as metrics, each with the app's key, and those of the process.
 func (s *Status) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(counters{s}, s.durations, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	prometheus.WrapRegistererWith(prometheus.Labels{"app": s.opts.AppKey}, r).MustRegister(counters{s}, s.durations)
 	return r
 }
 
@@ -30,19 +31,10 @@ func (c counters) Collect(out chan<- prometheus.Metric) {
 	all.gauge("jmpub_build_info", "Version and delivery of this jmpub; always 1.", 1,
 		prometheus.Labels{"version": s.opts.Version, "delivery": s.opts.Delivery})
 	s.collectStreams(all)
-	for target, n := range s.totals.events {
-		all.count("jmpub_events_total", "Events published, by target topic.", n, prometheus.Labels{"target": event.Target(target).String()})
-	}
 	for reason, n := range s.totals.rejected {
 		all.count("jmpub_rejected_total", "Rows rejected, by reason.", n, prometheus.Labels{"reason": string(reason)})
 	}
-	for class, n := range s.totals.restarts {
-		all.count("jmpub_restart_causes_total", "Windows read again, by the class of the cause.", n, prometheus.Labels{"class": class.String()})
-	}
 	all.count("jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then.", s.totals.late, nil)
-	for kind, n := range s.totals.notices {
-		all.count("jmpub_notices_total", "Notices published, by kind.", n, prometheus.Labels{"kind": string(kind)})
-	}
 	if len(s.opts.Discover) > 0 {
 		all.gauge("jmpub_discovered_streams", "Streams that the lists of users, groups and chat rooms have.", float64(s.discovered), nil)
 		all.gauge("jmpub_sweep_seconds", "About how long it takes until a window of each discovered stream was read.", s.sweep.Seconds(), nil)
@@ -65,17 +57,29 @@ func (s *Status) collectStreams(all samples) {
 				snap.RetentionLeftSeconds, name)
 		}
 		if !snap.Committed.IsZero() {
-			all.gauge("jmpub_end_time_seconds", "The end_time up to which the stream is committed, in Unix time.",
+			all.gauge("jmpub_end_time_timestamp_seconds", "The end_time up to which the stream is committed, in Unix time.",
 				float64(snap.Committed.Unix()), name)
 		}
 		t := &state.totals
 		all.count("jmpub_rows_total", "Rows of committed windows, as the API sent them.", t.rows, name)
-		all.count("jmpub_published_total", "Events published.", t.published, name)
+		if stream.Kind == pipeline.StreamStatistics { // They have no target.
+			all.events(stream, string(stream.Kind), t.published)
+		} else {
+			for target, n := range t.events {
+				all.events(stream, event.Target(target).String(), n)
+			}
+		}
 		all.count("jmpub_skipped_total", "Rows that an overlapping window brought again and that were not published again.", t.skipped, name)
 		all.count("jmpub_repeated_total", "Rows that came more than once within a window.", t.repeated, name)
 		all.count("jmpub_windows_total", "Windows committed.", t.windows, name)
-		all.count("jmpub_window_restarts_total", "Windows read again from their first request.", t.restarts, name)
-		all.count("jmpub_mismatches_total", "Windows closed although their rows did not add up to the API's total.", t.mismatches, name)
+		for class, n := range t.restarts {
+			all.count("jmpub_window_restarts_total", "Windows read again from their first request, by the class of the cause.", n,
+				prometheus.Labels{"stream": stream.String(), "class": class.String()})
+		}
+		for kind, n := range t.notices {
+			all.count("jmpub_notices_total", "Notices published, by kind: a mismatch is a window closed although its rows did not add up to "+
+				"the API's total.", n, prometheus.Labels{"stream": stream.String(), "kind": string(kind)})
+		}
 		all.count("jmpub_gap_seconds_total", "Time that left the API's history before it was read.", t.gapSeconds, name)
 	}
 }
@@ -85,6 +89,10 @@ type samples struct{ out chan<- prometheus.Metric }
 
 func (s samples) gauge(name, help string, value float64, labels prometheus.Labels) {
 	s.out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, labels), prometheus.GaugeValue, value)
+}
+
+func (s samples) events(stream pipeline.Stream, target string, n int64) {
+	s.count("jmpub_events_total", "Events published, by target.", n, prometheus.Labels{"stream": stream.String(), "target": target})
 }
 
 func (s samples) count(name, help string, value int64, labels prometheus.Labels) {

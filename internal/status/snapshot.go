@@ -74,9 +74,6 @@ func (s *Status) Snapshot() Snapshot {
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 		Last: s.last,
 	}
-	for target, n := range s.totals.events {
-		snap.Events[event.Target(target).String()] = n
-	}
 	for stream, state := range s.streams {
 		t := &state.totals
 		snap.Rows += t.rows
@@ -85,7 +82,12 @@ func (s *Status) Snapshot() Snapshot {
 		snap.Repeated += t.repeated
 		snap.Rejected += t.rejected
 		snap.Windows += t.windows
-		snap.Restarts += t.restarts
+		for target, n := range t.events {
+			snap.Events[event.Target(target).String()] += n
+		}
+		for _, n := range t.restarts {
+			snap.Restarts += n
+		}
 		snap.Streams = append(snap.Streams, s.stream(stream, state, now))
 	}
 	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })

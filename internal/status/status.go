@@ -67,17 +67,26 @@ type streamState struct {
 }
 
 type streamTotals struct {
-	rows, published, skipped, repeated, rejected, windows, restarts, mismatches, gapSeconds int64
+	rows, published, skipped, repeated, rejected, windows, gapSeconds int64
+
+	events   [event.TargetCount]int64
+	restarts map[pipeline.Class]int64
+	notices  map[pipeline.NoticeKind]int64
+}
+
+// newStream begins with what raises an alarm when it moves: from nothing to one would be no rise.
+func newStream() *streamState {
+	return &streamState{totals: streamTotals{
+		restarts: map[pipeline.Class]int64{pipeline.Restart: 0},
+		notices:  map[pipeline.NoticeKind]int64{pipeline.NoticeGap: 0, pipeline.NoticeMismatch: 0},
+	}}
 }
 
 type totals struct {
-	events   [event.TargetCount]int64
 	rejected map[event.Reason]int64
 	requests map[string]int64
 	retries  int64
-	restarts map[pipeline.Class]int64
 	sessions int64
-	notices  map[pipeline.NoticeKind]int64
 	late     int64
 }
 
@@ -92,7 +101,6 @@ func New(o Options) *Status {
 		opts: o, started: o.Now(), streams: make(map[pipeline.Stream]*streamState),
 		totals: totals{
 			rejected: make(map[event.Reason]int64), requests: make(map[string]int64),
-			restarts: make(map[pipeline.Class]int64), notices: make(map[pipeline.NoticeKind]int64),
 		},
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "jmpub_request_duration_seconds", Help: "Duration of requests to the API, by class.",
@@ -100,10 +108,12 @@ func New(o Options) *Status {
 		}, []string{"class"}),
 	}
 	for _, stream := range o.Streams {
-		s.streams[stream] = &streamState{}
+		s.streams[stream] = newStream()
 	}
 	for _, kind := range o.Discover {
-		s.streams[every(kind)] = &streamState{members: make(map[pipeline.Stream]*position)}
+		state := newStream()
+		state.members = make(map[pipeline.Stream]*position)
+		s.streams[every(kind)] = state
 	}
 	return s
 }
@@ -127,8 +137,7 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.totals.retries++
 		s.trouble(o.Err)
 	case pipeline.WindowRestarted:
-		s.totals.restarts[cause(o.Err)]++
-		s.at(o.Stream).totals.restarts++
+		s.at(o.Stream).totals.restarts[cause(o.Err)]++
 	case pipeline.StreamStarted:
 		s.place(o.Checkpoint.Stream).move(o.Checkpoint)
 	case pipeline.HeadRead:
@@ -153,14 +162,13 @@ func (s *Status) observe(o pipeline.Observation) {
 }
 
 func (s *Status) notice(n *pipeline.Notice) {
-	s.totals.notices[n.Kind]++
+	state := s.at(n.Stream)
+	state.totals.notices[n.Kind]++
 	switch n.Kind {
 	case pipeline.NoticeGap:
-		s.at(n.Stream).totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
-	case pipeline.NoticeMismatch:
-		s.at(n.Stream).totals.mismatches++
+		state.totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
 	case pipeline.NoticeRemoved:
-		delete(s.at(n.Stream).members, n.Stream)
+		delete(state.members, n.Stream)
 	default: // Counted by kind.
 	}
 }
@@ -188,7 +196,7 @@ func (s *Status) at(stream pipeline.Stream) *streamState {
 	if state, ok := s.streams[every(stream.Kind)]; ok {
 		return state
 	}
-	state := &streamState{}
+	state := newStream()
 	s.streams[stream] = state
 	return state
 }
@@ -229,7 +237,7 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 		s.totals.late += ledger.Published + ledger.Rejected
 	}
 	for target, n := range c.Events {
-		s.totals.events[target] += int64(n)
+		t.events[target] += int64(n)
 	}
 	s.rate.add(s.opts.Now(), ledger.Rows)
 	s.last = ledger

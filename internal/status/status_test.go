@@ -69,18 +69,23 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 	}
 	_, text := get(t, s.Handler(), "/metrics")
 	for _, want := range []string{
-		`jmpub_rows_total{stream="messages"} 100`, `jmpub_published_total{stream="messages"} 97`,
-		`jmpub_skipped_total{stream="messages"} 1`, `jmpub_repeated_total{stream="messages"} 1`,
-		`jmpub_events_total{target="single"} 60`, `jmpub_events_total{target="chatroom"} 7`,
-		`jmpub_rejected_total{reason="msgid_absent"} 1`, `jmpub_window_restarts_total{stream="messages"} 1`,
-		`jmpub_gap_seconds_total{stream="messages"} 3600`, `jmpub_mismatches_total{stream="messages"} 1`,
-		`jmpub_retries_total 1`, `jmpub_sessions_total 1`,
-		`jmpub_request_duration_seconds_count{class="ok"} 1`, `jmpub_request_duration_seconds_bucket{class="ok",le="0.01"} 0`,
-		`jmpub_request_duration_seconds_bucket{class="ok",le="0.025"} 1`, `jmpub_lag_seconds{stream="messages"} 10.`,
-		`jmpub_retention_left_seconds{stream="messages"} 5.18`,
+		`jmpub_rows_total{app="app",stream="messages"} 100`, `jmpub_notices_total{app="app",kind="gap",stream="messages"} 1`,
+		`jmpub_skipped_total{app="app",stream="messages"} 1`, `jmpub_repeated_total{app="app",stream="messages"} 1`,
+		`jmpub_events_total{app="app",stream="messages",target="single"} 60`, `jmpub_events_total{app="app",stream="messages",target="chatroom"} 7`,
+		`jmpub_rejected_total{app="app",reason="msgid_absent"} 1`, `jmpub_window_restarts_total{app="app",class="restart",stream="messages"} 1`,
+		`jmpub_gap_seconds_total{app="app",stream="messages"} 3600`, `jmpub_notices_total{app="app",kind="mismatch",stream="messages"} 1`,
+		`jmpub_retries_total{app="app"} 1`, `jmpub_sessions_total{app="app"} 1`,
+		`jmpub_request_duration_seconds_count{app="app",class="ok"} 1`, `jmpub_request_duration_seconds_bucket{app="app",class="ok",le="0.01"} 0`,
+		`jmpub_request_duration_seconds_bucket{app="app",class="ok",le="0.025"} 1`, `jmpub_lag_seconds{app="app",stream="messages"} 10.`,
+		`jmpub_retention_left_seconds{app="app",stream="messages"} 5.18`, `jmpub_end_time_timestamp_seconds{app="app",stream="messages"} `,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "jmpub_") && !strings.Contains(line, `app="app"`) {
+			t.Errorf("a metric that does not tell its app: %s", line)
 		}
 	}
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
@@ -109,7 +114,7 @@ func TestRetentionClock(t *testing.T) {
 			t.Helper()
 			_, text := get(t, s.Handler(), "/metrics")
 			for name, want := range map[string]time.Duration{"jmpub_unread_age_seconds": unread, "jmpub_retention_left_seconds": left} {
-				if line := fmt.Sprintf("%s{stream=%q} %v\n", name, "messages", want.Seconds()); !strings.Contains(text, line) {
+				if line := fmt.Sprintf("%s{app=%q,stream=%q} %v\n", name, "app", "messages", want.Seconds()); !strings.Contains(text, line) {
 					t.Errorf("the metrics lack %s", line)
 				}
 			}

@@ -41,7 +41,7 @@ func (h *history) appendBody(dst []byte, r *draft) []byte {
 		dst = appendHash(dst, d)
 	case "file":
 		dst = appendMedia(dst, d, "file/j", "")
-		dst = fmt.Appendf(dst, `,"fname":"报告 v2.pdf","fsize":%d`, d.below(5_000_000_000))
+		dst = fmt.Appendf(dst, `,"fname":"报告 v2.pdf","fsize":%d`, d.below(h.phrases.largest))
 		dst = appendHash(dst, d)
 	case "video":
 		dst = appendVideo(dst, d)

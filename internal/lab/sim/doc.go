@@ -1,4 +1,5 @@
-// Package sim is a simulated Report API: strict where the real one is strict, hostile where it is unknown.
+// Package sim is a simulated Report API: strict as the documents are, or as lenient as it must be with the official SDKs
+// ([Options.Strict]), and hostile where it is unknown.
 //
 // The history is never stored. What happened in a second is a pure function of the seed and that second, so a history of
 // sixty days and many millions of rows needs no memory, and the same options give the same bytes:

@@ -24,7 +24,7 @@ type history struct {
 
 func newHistory(o *Options) *history {
 	h := &history{
-		Options: o, phrases: newPhrases(), end: 1 << 40, burst: -1, churn: newChurn(o),
+		Options: o, phrases: newPhrases(o.RichBodies), end: 1 << 40, burst: -1, churn: newChurn(o),
 		hours: newMemo[streamHour, int64](maxHours), stretches: newMemo[stretch, statistics](maxStretches),
 	}
 	if !o.Begin.IsZero() {

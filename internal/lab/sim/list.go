@@ -10,14 +10,14 @@ import (
 // maxListed is how many entries a list gives at once: documented for groups (IM REST page), taken to hold for all.
 const maxListed = 500
 
-// routeList finds a list by its path. The trailing slashes are as the API's page has them.
+// routeList finds a list by its path. The trailing slashes are as the API's page has them; the Java SDK sends none.
 func (s *Server) routeList(raw string) (endpoint, *apiError) {
-	switch raw {
-	case "/v1/users/":
+	switch {
+	case raw == "/v1/users/", raw == "/v1/users" && !s.Strict:
 		return s.list("users", s.Users, s.userEntry), nil
-	case "/v1/groups/":
+	case raw == "/v1/groups/", raw == "/v1/groups" && !s.Strict:
 		return s.list("groups", s.Groups, s.groupEntry), nil
-	case "/v1/chatroom":
+	case raw == "/v1/chatroom", raw == "/v1/chatroom/" && !s.Strict:
 		return s.list("rooms", s.Rooms, s.roomEntry), nil
 	default:
 		return nil, noSuchPath()

@@ -41,6 +41,12 @@ type Options struct {
 	// NullRows is the fraction of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be
 	// distinguished from another: with two of them near each other, nobody can say which was read.
 	NullRows float64
+	// RichBodies have extras that are nested, and sizes beyond 31 bits. The Java SDK cannot read them: it takes extras for a map of
+	// strings, and a size for an int.
+	RichBodies bool
+	// Strict refuses what the API's documents forbid, and what clients send nevertheless, the official ones among them: + for a space,
+	// text that is not escaped, a list's path with or without its last slash, and parameters that are unknown or go with a cursor.
+	Strict bool
 	// Zone is the time zone of the API's local times (unknown in the API; Asia/Shanghai).
 	Zone *time.Location
 	// Now is the simulator's clock, safe for concurrent use; time.Now where nil.
@@ -87,8 +93,6 @@ type Unknowns struct {
 	GroupCode int
 	// OldIsError refuses a begin_time before the history; otherwise such a query is answered with what there is.
 	OldIsError bool
-	// PlusIsSpace accepts + for a space in a query, as the Java SDK sends it.
-	PlusIsSpace bool
 	// NoStatistics refuses all statistics with that status and code: the app does not pay for them.
 	NoStatistics                         bool
 	NoStatisticsStatus, NoStatisticsCode int
@@ -132,12 +136,12 @@ type Limits struct {
 	Gzip bool
 }
 
-// Defaults are options of a friendly API with a row each second.
+// Defaults are options of a friendly API with a row each second, which is strict with its client, and whose rows are rich.
 func Defaults() Options {
 	return Options{
-		AppKey: "4f7aef34fb361292c566a1cd", MasterSecret: "sim-master-secret",
+		AppKey: "4f7aef34fb361292c566a1cd", MasterSecret: "SimulatedMasterSecret001", // The SDKs want 24 letters and digits.
 		Seed: 1, Rate: 1, History: 60 * 24 * time.Hour,
-		Users: 500, Groups: 50, Rooms: 10,
+		Users: 500, Groups: 50, Rooms: 10, RichBodies: true, Strict: true,
 		Zone: time.FixedZone("Asia/Shanghai", 8*60*60),
 		Unknowns: Unknowns{
 			Clock: ServerClock, RoomsInMessages: true, GroupCode: codeNoGroup,

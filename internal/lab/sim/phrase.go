@@ -1,13 +1,22 @@
 package sim
 
+import "math"
+
 // phrases are what rows are made of, escaped for JSON. They belong to a history, which hands them out as they are.
 type phrases struct {
 	words, texts, extras, customs         []string
 	fromNames, targetNames, secs, millis  []string
 	appKeyOther, admin, linkHost, section string
+	// largest is the size of the largest file.
+	largest uint64
 }
 
-func newPhrases() phrases {
+// newPhrases has what a rich body needs, or leaves it out.
+func newPhrases(rich bool) phrases {
+	extras, largest := `{"k":"v"}`, uint64(math.MaxInt32)
+	if rich {
+		extras, largest = `{"k":"v","nested":{"a":[1,2,3],"id":9007199254740993}}`, 5_000_000_000
+	}
 	return phrases{
 		words: []string{
 			"好的,", "收到。", "明天", "今天晚上", "一起吃饭吧", "老地方见 ", "请问", "这个订单", "什么时候发货?", "谢谢!", "没问题,", "我看看",
@@ -24,7 +33,7 @@ func newPhrases() phrases {
 		},
 		extras: []string{
 			`{}`, `{}`, `{}`, `{}`, `[]`, `{"level":3}`, `{"customMsgType":6,"customMsgBody":"{\"id\":\"75\",\"name\":\"x\"}"}`,
-			`{"k":"v","nested":{"a":[1,2,3],"id":9007199254740993}}`, `{"版本":"2.1","empty":"","none":null,"yes":true}`, `{"ratio":0.10,"tiny":1E-7}`,
+			extras, `{"版本":"2.1","empty":"","none":null,"yes":true}`, `{"ratio":0.10,"tiny":1E-7}`,
 		},
 		customs: []string{
 			`"content_text":"id:75","key":"value"`,
@@ -43,5 +52,6 @@ func newPhrases() phrases {
 		admin:       "admin_01",
 		linkHost:    "https://media.example.com/",
 		section:     "xx省xx市xx区xx街道",
+		largest:     largest,
 	}
 }

@@ -21,11 +21,14 @@ func (s *Server) parseMessages(r *http.Request, which stream) (cursor, *apiError
 	if apiErr != nil {
 		return cursor{}, apiErr
 	}
-	if text, ok := values["cursor"]; ok {
-		if len(values) > 1 {
-			return cursor{}, parameter("cursor goes alone")
+	if text, ok := values["cursor"]; ok && (s.Strict || text != "") {
+		if s.Strict {
+			if len(values) > 1 {
+				return cursor{}, parameter("cursor goes alone")
+			}
+			return s.open(text, which)
 		}
-		return s.open(text, which)
+		return s.open(strings.ReplaceAll(text, " ", "+"), which) // A client that does not escape it sends its pluses as they are.
 	}
 	for _, name := range []string{"count", "begin_time", "end_time"} {
 		if values[name] == "" {
@@ -75,7 +78,8 @@ func (s *Server) parseTime(form, text string) (time.Time, error) {
 	return t, err
 }
 
-// parseQuery is strict: each name known and given once, everything escaped that must be, %20 for a space.
+// parseQuery reads a query, in which each name is given once. If it is strict, names are known, everything is escaped that must be, and
+// a space is %20; otherwise + is a space too, as in a form.
 func (s *Server) parseQuery(raw string, known ...string) (map[string]string, *apiError) {
 	values := make(map[string]string, len(known))
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -86,19 +90,19 @@ func (s *Server) parseQuery(raw string, known ...string) (map[string]string, *ap
 		case !ok || name == "":
 			return nil, parameter("the query is not a list of name=value")
 		case !slices.Contains(known, name):
-			return nil, parameter("there is an unknown parameter")
+			if s.Strict {
+				return nil, parameter("there is an unknown parameter")
+			}
+			continue
 		}
 		if _, twice := values[name]; twice {
 			return nil, parameter(name + " is given twice")
 		}
-		if s.PlusIsSpace {
-			escaped = strings.ReplaceAll(escaped, "+", "%20")
-		}
-		if strings.Contains(escaped, "+") {
+		if s.Strict && strings.Contains(escaped, "+") {
 			return nil, parameter(name + " holds a +; a space is escaped as %20, a plus as %2B")
 		}
-		value, err := url.PathUnescape(escaped)
-		if err != nil || !isEscaped(escaped, "/?") {
+		value, err := url.QueryUnescape(escaped)
+		if err != nil || s.Strict && !isEscaped(escaped, "/?") {
 			return nil, parameter(name + " is not escaped")
 		}
 		values[name] = value

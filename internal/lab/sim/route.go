@@ -30,7 +30,7 @@ func (s *Server) route(u *url.URL) (endpoint, *apiError) {
 	segments := strings.Split(rest, "/")
 	for i, segment := range segments {
 		name, err := url.PathUnescape(segment)
-		if err != nil || !isEscaped(segment, "") {
+		if err != nil || s.Strict && !isEscaped(segment, "") {
 			return nil, parameter("the path is not escaped")
 		}
 		segments[i] = name

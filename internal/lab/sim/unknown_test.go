@@ -102,17 +102,6 @@ func TestRoomsInMessages(t *testing.T) {
 	}
 }
 
-func TestPlusIsSpace(t *testing.T) {
-	t.Parallel()
-	s := newSim(t, func(o *sim.Options) { o.PlusIsSpace = true })
-	query := window(s, now.Add(-time.Hour), now, 10)
-	_, want := ask(t, s, "/v2/messages?"+query)
-	status, got := ask(t, s, "/v2/messages?"+strings.ReplaceAll(query, "%20", "+"))
-	if status != 200 || !slices.Equal(want.rows(), got.rows()) || len(got.rows()) == 0 {
-		t.Errorf("%d, %d rows", status, got.Count)
-	}
-}
-
 func TestZone(t *testing.T) {
 	t.Parallel()
 	here := newSim(t, nil)

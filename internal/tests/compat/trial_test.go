@@ -64,7 +64,7 @@ func (h *history) finish(t *testing.T) {
 // killInTransactions kills jmpub n times while a transaction of it holds events that are neither committed nor aborted.
 func killInTransactions(t *testing.T, h *history, n int) {
 	t.Helper()
-	h.Brokers[0].Delay(t, 60*time.Millisecond) // So that transactions last.
+	h.Brokers[0].Delay(60 * time.Millisecond) // So that transactions last.
 	defer h.Brokers[0].Heal(t)
 	admin := h.Admin(t)
 	deadline := time.Now().Add(soak.Patience)

@@ -138,21 +138,3 @@ func (t *Trial) Network(tb testing.TB, kind string, d time.Duration, links []*Li
 	}
 	t.Inject(kind)
 }
-
-// Narrow lets so many KB a second through in each direction.
-func (l *Link) Narrow(tb testing.TB, kilobytes int) {
-	tb.Helper()
-	l.toxic(tb, "bandwidth", map[string]any{"rate": kilobytes})
-}
-
-// Swallow takes bytes in and passes nothing on, as a network that lost its route does; connections stay open.
-func (l *Link) Swallow(tb testing.TB) {
-	tb.Helper()
-	l.toxic(tb, "timeout", map[string]any{"timeout": 0})
-}
-
-// Reset ends each connection with a reset once so many bytes have passed, often within a message.
-func (l *Link) Reset(tb testing.TB, bytes int) {
-	tb.Helper()
-	l.toxic(tb, "limit_data", map[string]any{"bytes": bytes})
-}

@@ -213,7 +213,7 @@ func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
 			continue
 		}
 		switch name, _, _ := strings.Cut(series, "{"); name {
-		case "jmpub_end_time_seconds":
+		case "jmpub_end_time_timestamp_seconds":
 			if at := time.Unix(int64(value), 0).UTC(); v.End.IsZero() || at.Before(v.End) {
 				v.End = at
 			}

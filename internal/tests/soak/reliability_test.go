@@ -140,7 +140,7 @@ func apiTrials() []trial {
 			}
 			for range 5 {
 				Wait(tb, time.Second)
-				t.Network(tb, "API replies cut", 2*time.Second, []*Link{t.Link}, func(l *Link) { l.Reset(tb, 20_000) })
+				t.Network(tb, "API replies cut", 2*time.Second, []*Link{t.Link}, func(l *Link) { l.Reset(20_000) })
 			}
 		}},
 		{name: "API slow", change: func(o *sim.Options) {
@@ -242,12 +242,12 @@ func clusterTrials(dice Dice) []trial {
 			all := t.Brokers
 			for i := range all {
 				t.Network(tb, "one broker cut off", dice.Between(time.Second, 4*time.Second), all[i:i+1], func(l *Link) { l.Cut(tb) })
-				t.Network(tb, "packets to one broker swallowed", dice.Between(time.Second, 6*time.Second), all[i:i+1], func(l *Link) { l.Swallow(tb) })
+				t.Network(tb, "packets to one broker swallowed", dice.Between(time.Second, 6*time.Second), all[i:i+1], func(l *Link) { l.Swallow() })
 			}
 			t.Network(tb, "all cut off", 3*time.Second, all, func(l *Link) { l.Cut(tb) })
-			t.Network(tb, "all delayed by 300 ms", 6*time.Second, all, func(l *Link) { l.Delay(tb, 300*time.Millisecond) })
-			t.Network(tb, "50 KB/s", 8*time.Second, all, func(l *Link) { l.Narrow(tb, 50) })
-			t.Network(tb, "connections reset", 6*time.Second, all, func(l *Link) { l.Reset(tb, 30_000) })
+			t.Network(tb, "all delayed by 300 ms", 6*time.Second, all, func(l *Link) { l.Delay(300 * time.Millisecond) })
+			t.Network(tb, "50 KB/s", 8*time.Second, all, func(l *Link) { l.Narrow(50) })
+			t.Network(tb, "connections reset", 6*time.Second, all, func(l *Link) { l.Reset(30_000) })
 		}},
 	}
 }

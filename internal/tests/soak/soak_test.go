@@ -105,16 +105,16 @@ func breakSomething(tb testing.TB, dice Dice, t *Trial) {
 		{2, func() { t.HangBroker(tb, broker, while) }},
 		{2, func() { t.Network(tb, "one broker cut off", while, one, func(l *Link) { l.Cut(tb) }) }},
 		{2, func() { t.Network(tb, "all brokers cut off", while, all, func(l *Link) { l.Cut(tb) }) }},
-		{2, func() { t.Network(tb, "packets swallowed", while, one, func(l *Link) { l.Swallow(tb) }) }},
+		{2, func() { t.Network(tb, "packets swallowed", while, one, func(l *Link) { l.Swallow() }) }},
 		{2, func() {
-			t.Network(tb, "connections reset", while, all, func(l *Link) { l.Reset(tb, 1000+dice.IntN(100_000)) })
+			t.Network(tb, "connections reset", while, all, func(l *Link) { l.Reset(1000 + dice.IntN(100_000)) })
 		}},
-		{1, func() { t.Network(tb, "delayed", while, all, func(l *Link) { l.Delay(tb, 200*time.Millisecond) }) }},
-		{1, func() { t.Network(tb, "narrow", while, all, func(l *Link) { l.Narrow(tb, 50+dice.IntN(500)) }) }},
+		{1, func() { t.Network(tb, "delayed", while, all, func(l *Link) { l.Delay(200 * time.Millisecond) }) }},
+		{1, func() { t.Network(tb, "narrow", while, all, func(l *Link) { l.Narrow(50 + dice.IntN(500)) }) }},
 		{1, func() { t.Network(tb, "API cut off", while, api, func(l *Link) { l.Cut(tb) }) }},
-		{1, func() { t.Network(tb, "API swallowed", while, api, func(l *Link) { l.Swallow(tb) }) }},
+		{1, func() { t.Network(tb, "API swallowed", while, api, func(l *Link) { l.Swallow() }) }},
 		{1, func() {
-			t.Network(tb, "API replies cut", while, api, func(l *Link) { l.Reset(tb, 1000+dice.IntN(50_000)) })
+			t.Network(tb, "API replies cut", while, api, func(l *Link) { l.Reset(1000 + dice.IntN(50_000)) })
 		}},
 		{1, func() { // A death in the middle of another fault.
 			t.Network(tb, "killed while a broker is cut off", while, one, func(l *Link) { l.Cut(tb); t.Kill(tb) })

@@ -1,0 +1,38 @@
+package sim
+
+import (
+	"bytes"
+	"net"
+)
+
+// TakeSpaces wraps a listener so that a space in a request's query, which net/http refuses before any handler sees it, arrives as a
+// plus. The Java SDK asks for statistics of an hour that way.
+func TakeSpaces(l net.Listener) net.Listener { return spaceListener{l} }
+
+type spaceListener struct{ net.Listener }
+
+func (l spaceListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return spaceConn{c}, nil
+}
+
+type spaceConn struct{ net.Conn }
+
+// Read changes a request's first line, "GET /path?query HTTP/1.1", where it is all in what was read: a client that waits for its answers
+// sends it at once. Its first bytes may be missing, for net/http reads one ahead.
+func (c spaceConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	line, _, _ := bytes.Cut(p[:n], []byte("\r\n"))
+	query, end := bytes.IndexByte(line, '?'), bytes.LastIndex(line, []byte(" HTTP/1."))
+	if query >= 0 && query < end {
+		for i := query; i < end; i++ {
+			if line[i] == ' ' {
+				line[i] = '+'
+			}
+		}
+	}
+	return n, err
+}
