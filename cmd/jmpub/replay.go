@@ -49,6 +49,8 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.rate, "rate", "", "requests, as in JMPUB_API_RATE; default half of that")
 	f.BoolVar(&o.dryRun, "dry-run", false, "tell what it would take, and publish nothing")
 	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
+	completeFlag(cmd, "stream", completeStreams)
+	completeFlag(cmd, "id", completeReplay)
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package settings
 import (
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/jmpub/jmpub/internal/secret"
@@ -61,33 +60,4 @@ func envName(field string) string {
 		b.WriteByte(field[i])
 	}
 	return strings.ToUpper(b.String())
-}
-
-// suggest names the setting that a misspelt one is closest to, if any is close.
-func suggest(known []Setting, name string) string {
-	closest := slices.MinFunc(known, func(a, b Setting) int { return editDistance(a.Name, name) - editDistance(b.Name, name) })
-	if editDistance(closest.Name, name) > 3 {
-		return ""
-	}
-	return "; did you mean " + closest.Name + "?"
-}
-
-// editDistance is the Levenshtein distance between two names.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

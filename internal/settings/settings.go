@@ -102,12 +102,13 @@ func Read() (*Settings, error) {
 	if err := envconfig.Process(envPrefix, s); err != nil {
 		return nil, usage.Errorf("read the environment: %w", err)
 	}
-	known := s.List()
+	var known []string
+	s.fields(func(name, _ string, _ reflect.Value) { known = append(known, name) })
 	var errs []error
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix+"_") && !slices.ContainsFunc(known, func(s Setting) bool { return s.Name == name }) {
-			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, suggest(known, name)))
+		if strings.HasPrefix(name, envPrefix+"_") && !slices.Contains(known, name) {
+			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, usage.Suggest(name, known)))
 		}
 	}
 	if len(errs) > 0 {

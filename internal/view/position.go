@@ -63,3 +63,24 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 		}
 	})
 }
+
+// Reset shows the position that a stream has after a reset.
+func (p *Printer) Reset(cp *pipeline.Checkpoint, now time.Time) error {
+	return show(p, []Position{newPosition(cp, now)}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: the position is %s now\n", cp.Stream, p.moment(cp.End))
+		for _, b := range cp.Backlog {
+			fmt.Fprintf(w, "%s to %s is published behind it\n", p.moment(b.End), p.moment(b.Until))
+		}
+	})
+}
+
+// Deleted is a position that is forgotten.
+type Deleted struct {
+	Stream string `json:"stream"`
+	Replay string `json:"replay,omitempty"`
+}
+
+// Deleted shows which position is forgotten.
+func (p *Printer) Deleted(d Deleted) error {
+	return show(p, []Deleted{d}, func(w io.Writer) { fmt.Fprintf(w, "%s: the position is forgotten\n", d.Stream) })
+}

@@ -52,6 +52,9 @@ func (p *Printer) text(text func(io.Writer)) error {
 	return err
 }
 
+// moment is a time within a sentence; it can be given to --from and --to as it stands.
+func (p *Printer) moment(t time.Time) string { return t.In(p.Zone).Format(time.RFC3339) }
+
 func (p *Printer) local(t time.Time) string { return t.In(p.Zone).Format(time.DateTime) }
 
 // short leaves the year out.
