@@ -37,7 +37,9 @@ func (r *RowReader) Each(ctx context.Context, s Stream, w Window, fn func(row []
 			if err == nil || ClassOf(err) != Restart {
 				return err
 			}
-			r.Observer.Tell(WindowRestarted{s, part, err})
+			if !errors.Is(err, ErrTooManyRows) {
+				r.Observer.Tell(WindowRestarted{s, part, err})
+			}
 			if attempts++; attempts == rowAttempts {
 				return &Fault{Class: Abort, Op: op, Err: fmt.Errorf("it had to be read anew %d times: %w", attempts, err)}
 			}

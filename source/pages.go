@@ -22,7 +22,7 @@ func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window)
 	if c.planner.tooDense(w, page.total) {
 		return nil, &pipeline.Fault{
 			Class: pipeline.Restart, Op: r.op, Span: c.suggest(s, w, page.total),
-			Err: fmt.Errorf("%d rows are too many for one window", page.total),
+			Err: fmt.Errorf("%w: %d", pipeline.ErrTooManyRows, page.total),
 		}
 	}
 	if err := p.accept(page, arrived); err != nil {

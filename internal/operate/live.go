@@ -63,10 +63,8 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 		}
 	}
-	if out.files != nil {
-		if err = out.files.Lock(); err != nil {
-			return err
-		}
+	if err = out.lock(); err != nil {
+		return err
 	}
 	c := l.wiring.pipelineConfig(client, out)
 	c.Members, c.Background = l.wiring.members(client), l.wiring.background(client, out)

@@ -160,10 +160,8 @@ func (r *Replay) Open(ctx context.Context) (before int64, err error) {
 	for _, cp := range positions {
 		before += cp.Counts.Published + cp.Counts.Rejected
 	}
-	if out.files != nil {
-		if err = out.files.Lock(); err != nil {
-			return 0, usage.Wrap(err)
-		}
+	if err = out.lock(); err != nil {
+		return 0, err
 	}
 	c := r.wiring.pipelineConfig(r.source, out)
 	c.Until, c.Replay = r.window.End, r.id
