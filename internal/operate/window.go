@@ -14,6 +14,9 @@ import (
 // Span is a range of time.
 type Span struct{ From, To settings.Moment }
 
+// relative tells whether the span is another one at another time.
+func (s *Span) relative() bool { return s.From.At.IsZero() || s.To.At.IsZero() }
+
 // window is the range as seen from now.
 func (s *Span) window(now time.Time) (pipeline.Window, error) {
 	w := pipeline.Window{Begin: s.From.Resolve(now), End: s.To.Resolve(now)}
