@@ -70,7 +70,7 @@ func newCheckpointReset() *cobra.Command {
 	var from, to string
 	var yes, asJSON bool
 	cmd := &cobra.Command{
-		Use: "reset STREAM [--from TIME] --to TIME", Short: "Read a stream again from an earlier time, or a range of it, or skip to a later time",
+		Use: "reset STREAM [--from TIME] --to TIME", Short: "Read a stream, or a range of it, again, or skip ahead",
 		Args: oneStream, ValidArgsFunction: completeStream,
 		Long: `Set a stream's position. Rows from the time on are read again and published again, with the same keys; consumers that
 keep only the newest record of a key do not notice. Rows before it are not. What it takes is shown before anything happens.

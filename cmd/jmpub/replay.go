@@ -27,7 +27,8 @@ the live run.`
 const replayExamples = `  jmpub replay --from '2026-11-01 00:00:00' --to '2026-11-02 00:00:00' --dry-run
   jmpub replay --from 2026-11-01T00:00:00+08:00 --to 2026-11-02T00:00:00+08:00
   jmpub replay --from 36h --to 12h
-  jmpub replay --from '2026-11-01 10:00:00' --to '2026-11-01 12:00:00' --id after-the-outage --stream groups/10055201 --to-topic-prefix replayed`
+  jmpub replay --from '2026-11-01 10:00:00' --to '2026-11-01 12:00:00' \
+    --id after-the-outage --stream groups/10055201 --to-topic-prefix replayed`
 
 type replayFlags struct {
 	from, to, id, prefix, rate string
@@ -119,7 +120,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	show := &view.Printer{Out: cmd.OutOrStdout(), JSON: o.asJSON}
+	show := &view.Printer{Out: cmd.OutOrStdout(), JSON: o.asJSON, Zone: cfg.Source.TimeZone}
 	if o.dryRun {
 		return show.Cost(cost, cfg.TopicNames())
 	}
@@ -145,7 +146,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 
 // announce says which replay it is, of which time, and how it is gone on with and begun anew.
 func (o *replayFlags) announce(screen io.Writer, cfg *settings.Config, replay *operate.Replay, resumed bool) {
-	does, after := "begins", "if it is interrupted, go on with: "+o.command(cfg, replay)
+	does, after := "begins", "if it is interrupted, go on with:\n    "+o.command(cfg, replay)
 	if resumed {
 		does, after = "goes on, with the times that it had when it began", "to begin another one instead, give it a name: --id NAME"
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -52,13 +54,45 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.AddCommand(newDemo(), newRun(), newReplay(), newCheckpoint(), newWindows(), newAudit(), newSim(), newBroker(), newConfig(), newVersion())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
-	refuseUnknown(root)
+	prepare(root)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped "+strconv.Itoa(helpWidth)))
 	return root
 }
 
-// refuseUnknown has every command below and with this one end with the exit code of wrong use where its arguments are wrong, those of
-// cobra's own commands too.
-func refuseUnknown(cmd *cobra.Command) {
+// helpWidth is how wide help is: as wide as the narrowest terminal that is usual.
+const helpWidth = 80
+
+// fill puts the paragraphs of a text into lines of that width. Lines that are indented, or alone, stay as they are.
+func fill(text string) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, paragraph := range paragraphs {
+		if strings.Contains(paragraph, "\n ") || strings.Contains(paragraph, "\n\t") || strings.HasPrefix(paragraph, "\t") {
+			continue
+		}
+		var b strings.Builder
+		column := 0
+		for _, word := range strings.Fields(paragraph) {
+			switch length := len([]rune(word)); {
+			case column == 0:
+				column = length
+			case column+1+length <= helpWidth:
+				b.WriteByte(' ')
+				column += 1 + length
+			default:
+				b.WriteByte('\n')
+				column = length
+			}
+			b.WriteString(word)
+		}
+		paragraphs[i] = b.String()
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+// prepare has this command and every one below it, cobra's own too, show help that fits a terminal, and end with the exit code of
+// wrong use where its arguments are wrong.
+func prepare(cmd *cobra.Command) {
+	cmd.Long = fill(cmd.Long)
 	check := cmd.Args
 	switch {
 	case cmd.HasSubCommands():
@@ -77,7 +111,7 @@ func refuseUnknown(cmd *cobra.Command) {
 		return nil
 	}
 	for _, sub := range cmd.Commands() {
-		refuseUnknown(sub)
+		prepare(sub)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 )
 
 // TestMisspelt expects whatever is unknown, wherever it stands, to be refused with the exit code of wrong use, to be named, and the
@@ -38,6 +41,26 @@ func TestMisspelt(t *testing.T) {
 		if got.code != exitUsage || !strings.Contains(got.stderr, want) || got.stdout != "" {
 			t.Errorf("jmpub %s: exit code %d, %q, want %q; it printed %q", line, got.code, got.stderr, want, got.stdout)
 		}
+	}
+}
+
+// TestHelpFitsTheTerminal expects the help of every command to be no wider than 80 columns, but for examples, which are to be copied.
+func TestHelpFitsTheTerminal(t *testing.T) {
+	var look func(path []string, cmd *cobra.Command)
+	look = func(path []string, cmd *cobra.Command) {
+		before, rest, _ := strings.Cut(try(t, nil, append(path, "--help")...).stdout, "Examples:")
+		_, after, _ := strings.Cut(rest, "\n\n")
+		for line := range strings.Lines(before + after) {
+			if width := utf8.RuneCountInString(strings.TrimRight(line, "\n")); width > 80 && cmd.Parent().Name() != "completion" {
+				t.Errorf("jmpub %s --help has %d columns: %s", strings.Join(path, " "), width, line)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			look(append(slices.Clone(path), sub.Name()), sub)
+		}
+	}
+	for _, cmd := range newRoot(nil, nil).Commands() {
+		look([]string{cmd.Name()}, cmd)
 	}
 }
 

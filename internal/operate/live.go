@@ -30,7 +30,7 @@ type Live struct {
 func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...pipeline.Observer) (*Live, error) {
 	l := &Live{status: status.New(status.Options{
 		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
-		Version: version, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
+		Version: version, Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
 	})}
 	l.wiring = newWiring(cfg, log, append(slices.Clone(observers), l.status.Observer())...)
 	if err := l.wire(ctx, cfg); err != nil {

@@ -79,17 +79,17 @@ func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observer
 
 func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
 	var err error
-	if r.window, err = o.window(now); err != nil {
+	if r.window, err = o.window(r.cfg, now); err != nil {
 		return err
 	}
 	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle)
 	if r.window.End.After(newest) {
-		return usage.Errorf("--to %s is not over yet; the latest is %s", pipeline.FormatTime(r.window.End),
-			pipeline.FormatTime(newest.Truncate(time.Second)))
+		return usage.Errorf("--to %s is not over yet; the latest is %s", r.cfg.Time(r.window.End),
+			r.cfg.Time(newest.Truncate(time.Second)))
 	}
 	if r.window.Begin.Before(oldest) {
 		return usage.Errorf("--from %s is before what the API still holds; the oldest is %s",
-			pipeline.FormatTime(r.window.Begin), pipeline.FormatTime(oldest))
+			r.cfg.Time(r.window.Begin), r.cfg.Time(oldest))
 	}
 	r.cfg.Start = pipeline.Start{At: r.window.Begin}
 	return nil
