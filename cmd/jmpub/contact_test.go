@@ -103,10 +103,11 @@ func loginPort(t *testing.T, broker string) string {
 
 // TestProxyWantsLogin expects a proxy that lets nobody through to be named, for an API with TLS and for one without.
 func TestProxyWantsLogin(t *testing.T) {
-	if os.Getenv("TEST_PROXY") == "" { // net/http reads the proxy's settings once a process.
+	scheme, isChild := os.LookupEnv("TEST_PROXY")
+	if !isChild { // net/http reads the proxy's settings once a process.
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
 		t.Cleanup(proxy.Close)
-		for _, scheme := range []string{"http", "https"} {
+		for _, scheme = range []string{"http", "https"} {
 			out := inProcess(t, "TestProxyWantsLogin", "TEST_PROXY="+scheme, "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL)
 			if !strings.Contains(out, "PASS") {
 				t.Errorf("%s: %s", scheme, out)
@@ -114,7 +115,7 @@ func TestProxyWantsLogin(t *testing.T) {
 		}
 		return
 	}
-	url := os.Getenv("TEST_PROXY") + "://report.test/v2"
+	url := scheme + "://report.test/v2"
 	started := time.Now()
 	got := try(t, map[string]string{
 		"JMPUB_APP_KEY": "k", "JMPUB_MASTER_SECRET": "s", "JMPUB_API_URL": url, "JMPUB_KAFKA_BROKERS": "127.0.0.1:1",

@@ -110,9 +110,9 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if !o.dryRun {
-		resumed, err := replay.Resume(ctx)
-		if err != nil {
-			return err
+		resumed, failed := replay.Resume(ctx)
+		if failed != nil {
+			return failed
 		}
 		o.announce(screen, cfg, replay, resumed)
 	}

@@ -62,7 +62,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 // helpWidth is how wide help is: as wide as the narrowest terminal that is usual.
 const helpWidth = 80
 
-// fill puts the paragraphs of a text into lines of that width. Lines that are indented, or alone, stay as they are.
+// fill puts the paragraphs of a text into lines of that width. A paragraph with indented lines stays as it is.
 func fill(text string) string {
 	paragraphs := strings.Split(text, "\n\n")
 	for i, paragraph := range paragraphs {
@@ -71,7 +71,7 @@ func fill(text string) string {
 		}
 		var b strings.Builder
 		column := 0
-		for _, word := range strings.Fields(paragraph) {
+		for word := range strings.FieldsSeq(paragraph) {
 			switch length := len([]rune(word)); {
 			case column == 0:
 				column = length

@@ -187,7 +187,7 @@ func (cfg *Config) mistake(found probe.Answer) string {
 	case found.Kafka && !found.TLS && cfg.TLS:
 		return "Kafka answers there without TLS; set JMPUB_KAFKA_TLS=off, or name the port for TLS in JMPUB_KAFKA_BROKERS"
 	case found.Kafka && cfg.Mechanism == "":
-		return "the broker hangs up on who gives no credentials; set JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
+		return "the broker hangs up on clients without credentials; set JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
 	default:
 		return ""
 	}

@@ -34,15 +34,15 @@ func (p *Printer) WindowHeading() error {
 	return err
 }
 
-// lines puts words into lines that are no longer than a terminal is wide.
-func lines(words []string) []string {
+// lines puts texts into lines that are no longer than a terminal is wide.
+func lines(texts []string) []string {
 	const width = 76
 	var all []string
-	for _, word := range words {
-		if last := len(all) - 1; last >= 0 && len(all[last])+1+len(word) <= width {
-			all[last] += " " + word
+	for _, text := range texts {
+		if last := len(all) - 1; last >= 0 && len(all[last])+1+len(text) <= width {
+			all[last] += " " + text
 		} else {
-			all = append(all, word)
+			all = append(all, text)
 		}
 	}
 	return all
