@@ -259,7 +259,7 @@ func diskFault(op string, err error) error {
 		fault.Class, fault.Hint = pipeline.Transient, "make room there; nothing is published until then"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		fault.Class, fault.Hint = pipeline.Transient, "raise the limit of open files"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		fault.Hint = "name a folder in JMPUB_CHECKPOINT that this user may write"
 	default:
 		fault.Hint = "see whether the disk is sound, and which checkpoints are there: what is published behind them comes again"

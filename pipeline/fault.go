@@ -26,6 +26,10 @@ const (
 	Drop
 )
 
+// ErrTooManyRows is the cause of a [Restart] that only plans anew: the first reply has shown that a shorter window suits. Nothing is
+// wrong, and nothing was read in vain.
+var ErrTooManyRows = errors.New("too many rows for one window")
+
 // String is the class's name in logs and metrics.
 func (c Class) String() string {
 	switch c {

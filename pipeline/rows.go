@@ -37,7 +37,9 @@ func (r *RowReader) Each(ctx context.Context, s Stream, w Window, fn func(row []
 			if err == nil || ClassOf(err) != Restart {
 				return err
 			}
-			r.Observer.Tell(WindowRestarted{s, part, err})
+			if !errors.Is(err, ErrTooManyRows) {
+				r.Observer.Tell(WindowRestarted{s, part, err})
+			}
 			fault, _ := errors.AsType[*Fault](err)
 			if fault.Span > 0 && fault.Span < part.End.Sub(part.Begin) && part.End.Sub(part.Begin) > time.Second {
 				span = max(fault.Span.Truncate(time.Second), time.Second)

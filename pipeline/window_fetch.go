@@ -165,8 +165,10 @@ func (f *windowFetch) attempt(ctx context.Context) (*windowContent, error) {
 		return content, nil
 	}
 	if ClassOf(err) == Restart && ctx.Err() == nil {
-		f.restarts++
-		f.res.observer.Tell(WindowRestarted{f.stream, f.asked.Window, err})
+		if !errors.Is(err, ErrTooManyRows) {
+			f.restarts++
+			f.res.observer.Tell(WindowRestarted{f.stream, f.asked.Window, err})
+		}
 		if !f.mismatched {
 			f.mismatches = 0
 		}

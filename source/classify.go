@@ -26,7 +26,8 @@ const (
 // What the operator can do.
 const (
 	appHint   = "check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console"
-	proxyHint = "the proxy on the way asks for credentials: see HTTPS_PROXY"
+	proxyHint = "the proxy on the way wants a login: put it into the proxy's address, HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, " +
+		"or HTTP_PROXY for an http address; or name the API in NO_PROXY"
 	rightHint = "ask JMessage whether the app has the right to it (statistics are for apps that pay for them), or leave it out " +
 		"of JMPUB_STREAMS"
 )
@@ -168,7 +169,9 @@ func networkFault(call *call, err error) *pipeline.Fault {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		fault.Class = pipeline.Permanent
 		fault.Hint = "the API's certificate is not trusted here: check " + call.endpoint.setting + ", the system's certificates and its clock"
-	} else if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	} else if errors.Is(err, errProxyLogin) {
+		fault.Class, fault.Hint = pipeline.Permanent, proxyHint
+	} else if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		fault.Class = pipeline.Permanent
 		fault.Hint = "the address does not speak TLS: check the scheme and port in " + call.endpoint.setting
 	}

@@ -161,6 +161,8 @@ func TestTransportErrors(t *testing.T) {
 		{verification, pipeline.Permanent, "certificate"},
 		{fmt.Errorf("proxyconnect: %w", verification), pipeline.Permanent, "certificate"},
 		{&net.OpError{Op: "remote error", Err: verification}, pipeline.Permanent, "certificate"},
+		{http.ErrSchemeMismatch, pipeline.Permanent, "JMPUB_API_URL"},
+		{fmt.Errorf("connect: %w", errProxyLogin), pipeline.Permanent, "HTTPS_PROXY"},
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, pipeline.Permanent, "JMPUB_API_URL"},
 	} {
 		fault := networkFault(&call{op: "op", endpoint: &endpoint{setting: "JMPUB_API_URL"}}, test.err)

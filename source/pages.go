@@ -161,7 +161,7 @@ func (p *pages) estimate() int64 {
 func (p *pages) tooDense(rows int64) error {
 	return &pipeline.Fault{
 		Class: pipeline.Restart, Op: p.op(max(1, p.came)), Span: p.client.suggest(p.stream, p.window, rows),
-		Err: fmt.Errorf("%d rows are too many for one window", rows),
+		Err: fmt.Errorf("%w: %d", pipeline.ErrTooManyRows, rows),
 	}
 }
 

@@ -30,18 +30,12 @@ const checkpointExamples = `  jmpub checkpoint list
 func newCheckpoint() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "checkpoint", Short: "See, set and forget positions", Long: checkpointHelp, Example: checkpointExamples,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage.Errorf("%q is no command of checkpoint; see `jmpub checkpoint --help`", args[0])
-			}
-			return cmd.Help()
-		},
 	}
 	cmd.AddCommand(showPositions(&cobra.Command{
 		Use: "list", Short: "List the app's positions, those of replays too", Args: noArgs,
 		Example: "  jmpub checkpoint list\n  jmpub checkpoint list --json",
 	}), showPositions(&cobra.Command{
-		Use: "get STREAM", Short: "Show one stream's positions", Args: oneStream,
+		Use: "get STREAM", Short: "Show one stream's positions", Args: oneStream, ValidArgsFunction: completeStream,
 		Example: "  jmpub checkpoint get messages",
 	}), newCheckpointReset(), newCheckpointDelete())
 	return cmd
@@ -65,7 +59,7 @@ func showPositions(cmd *cobra.Command) *cobra.Command {
 				return fmt.Errorf("%s has no position yet: it begins at JMPUB_START", stream[0])
 			}
 		}
-		show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON}
+		show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON, Zone: cfg.Source.TimeZone}
 		return show.Positions(positions, time.Now())
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
@@ -74,10 +68,10 @@ func showPositions(cmd *cobra.Command) *cobra.Command {
 
 func newCheckpointReset() *cobra.Command {
 	var from, to string
-	var yes bool
+	var yes, asJSON bool
 	cmd := &cobra.Command{
-		Use: "reset STREAM [--from TIME] --to TIME", Short: "Read a stream again from an earlier time, or a range of it, or skip to a later time",
-		Args: oneStream,
+		Use: "reset STREAM [--from TIME] --to TIME", Short: "Read a stream, or a range of it, again, or skip ahead",
+		Args: oneStream, ValidArgsFunction: completeStream,
 		Long: `Set a stream's position. Rows from the time on are read again and published again, with the same keys; consumers that
 keep only the newest record of a key do not notice. Rows before it are not. What it takes is shown before anything happens.
 
@@ -107,25 +101,23 @@ Where history is being published behind a live position, what of it lies before 
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
-			_, err = fmt.Fprintf(out, "%s: the position is %s now\n", stream, pipeline.FormatTime(cp.End))
-			for _, b := range cp.Backlog {
-				fmt.Fprintf(out, "%s to %s is published behind it\n", pipeline.FormatTime(b.End), pipeline.FormatTime(b.Until))
-			}
-			return err
+			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON, Zone: cfg.Source.TimeZone}
+			return show.Reset(cp, time.Now())
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "begin of a range that is published again, in the same forms as --to")
 	cmd.Flags().StringVar(&to, "to", "", "RFC 3339, a local time in the app's zone, or how long ago (36h, 7d)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the new position as JSON")
 	return cmd
 }
 
 func newCheckpointDelete() *cobra.Command {
-	var yes bool
+	var yes, asJSON bool
 	var replay string
 	cmd := &cobra.Command{
-		Use: "delete STREAM", Short: "Forget a stream's position: it begins at JMPUB_START again", Args: oneStream,
+		Use: "delete STREAM", Short: "Forget a stream's position: it begins at JMPUB_START again",
+		Args: oneStream, ValidArgsFunction: completeStream,
 		Example: "  jmpub checkpoint delete messages --yes\n  jmpub checkpoint delete messages --replay after-the-outage",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stream, _ := pipeline.ParseStream(args[0]) // It was checked.
@@ -137,12 +129,14 @@ func newCheckpointDelete() *cobra.Command {
 			if err = operate.Delete(cmd.Context(), cfg, log, o); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: the position is forgotten\n", stream)
-			return err
+			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON}
+			return show.Deleted(view.Deleted{Stream: stream.String(), Replay: replay})
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was forgotten as JSON")
 	cmd.Flags().StringVar(&replay, "replay", "", "forget the position of this replay, not the live one")
+	completeFlag(cmd, "replay", completeReplay)
 	return cmd
 }
 

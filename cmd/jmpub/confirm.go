@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,13 +20,19 @@ func confirmation(cmd *cobra.Command, yes bool) operate.Confirm {
 	}
 }
 
-// confirmed asks on a terminal, and elsewhere reads an answer that somebody piped in.
+// confirmed asks on a terminal, and elsewhere reads an answer that somebody piped in. Whoever interrupts it has said no.
 func confirmed(cmd *cobra.Command) bool {
 	fmt.Fprint(cmd.ErrOrStderr(), "Go on? [y/N] ")
-	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	answer := make(chan string, 1)
+	go func() { // Nothing cuts the reading of a terminal short.
+		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case said := <-answer:
+		return said == "y" || said == "yes"
+	case <-cmd.Context().Done():
+		fmt.Fprintln(cmd.ErrOrStderr())
 		return false
 	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
 }

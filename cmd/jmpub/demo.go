@@ -36,7 +36,10 @@ func newDemo() *cobra.Command {
 				screen = io.Discard
 			}
 			summary, err := demo.Run(cmd.Context(), o, screen)
-			if err != nil {
+			switch {
+			case err != nil && cmd.Context().Err() != nil:
+				return nil //nolint:nilerr // It was ended before it had begun.
+			case err != nil:
 				return err
 			}
 			show := &view.Printer{Out: out, JSON: asJSON}

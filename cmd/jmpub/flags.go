@@ -41,6 +41,7 @@ func (r *rangeFlags) add(cmd *cobra.Command) {
 	f.StringVar(&r.to, "to", "0s", "end, in the same forms")
 	f.StringSliceVar(&r.streams, "stream", nil, "stream to look at, repeatable; default all")
 	f.BoolVar(&r.asJSON, "json", false, "print a JSON object a line")
+	completeFlag(cmd, "stream", completeStreams)
 }
 
 // parse is the range that the flags name, in a time zone.

@@ -61,18 +61,22 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if isBrokenOutput(err) {
 		return exitBrokenOutput
 	}
-	if !errors.Is(err, errReported) {
+	switch {
+	case errors.Is(err, errReported):
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "jmpub: interrupted")
+	default:
 		fmt.Fprintf(stderr, "jmpub: %v\n", err)
 	}
 	switch {
+	case pipeline.ClassOf(err) == pipeline.Fenced:
+		return exitFenced
+	case ctx.Err() != nil: // Whatever an interrupted call says went wrong.
+		return exitInterrupted
 	case errors.As(err, &usage.Error{}):
 		return exitUsage
 	case errors.Is(err, errIncomplete):
 		return exitIncomplete
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return exitInterrupted
-	case pipeline.ClassOf(err) == pipeline.Fenced:
-		return exitFenced
 	default:
 		return exitFailed
 	}

@@ -102,11 +102,30 @@ func TestBadInput(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	holding := func(text string) map[string]string {
+		file := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", file)
+	}
 	for _, c := range []struct {
 		name string
 		env  map[string]string
 		want []string
 	}{
+		{"quotes", with(good, "JMPUB_APP_KEY", `"`+good["JMPUB_APP_KEY"]+`"`, "JMPUB_API_URL", "'http://x'"), []string{"JMPUB_APP_KEY stands in quotes", "JMPUB_API_URL stands in quotes"}},
+		{"quoted secret", with(good, "JMPUB_MASTER_SECRET", `"sim-master-secret"`), []string{"JMPUB_MASTER_SECRET stands in quotes", "--env-file"}},
+		{"typographic quotes", with(good, "JMPUB_START", "“7d”"), []string{"JMPUB_START stands in quotes"}},
+		{"Windows line end", with(good, "JMPUB_MASTER_SECRET", "sim-master-secret\r", "JMPUB_POLL", "2s\r"), []string{"JMPUB_MASTER_SECRET has a carriage return", "JMPUB_POLL has a carriage return"}},
+		{"byte order mark", with(good, "JMPUB_APP_KEY", "\ufeffabc"), []string{"JMPUB_APP_KEY has a byte order mark"}},
+		{"zero width space", with(good, "JMPUB_KAFKA_BROKERS", "kafka\u200b:9092"), []string{"JMPUB_KAFKA_BROKERS has a character in it that cannot be seen, U+200B"}},
+		{"spaces around", with(good, "JMPUB_MASTER_SECRET", "sim-master-secret "), []string{"JMPUB_MASTER_SECRET begins or ends with a space"}},
+		{"two lines", with(good, "JMPUB_APP_KEY", "a\nb"), []string{"JMPUB_APP_KEY has more than one line"}},
+		{"file with quotes", holding(`"sim-master-secret"` + "\n"), []string{"JMPUB_MASTER_SECRET_FILE", "stands in quotes"}},
+		{"file with two lines", holding("a\r\nb\r\n"), []string{"JMPUB_MASTER_SECRET_FILE", "carriage return"}},
+		{"file in UTF-16", holding("\xff\xfes\x00i\x00m\x00"), []string{"JMPUB_MASTER_SECRET_FILE", "UTF-8"}},
+		{"file of a mark alone", holding("\ufeff\r\n"), []string{"JMPUB_MASTER_SECRET_FILE", "empty"}},
 		{"nothing set", nil, []string{"JMPUB_APP_KEY", "JMPUB_MASTER_SECRET", "JMPUB_KAFKA_BROKERS"}},
 		{"misspelt", with(good, "JMPUB_KAFKA_BROKER", "x"), []string{"JMPUB_KAFKA_BROKER ", "did you mean JMPUB_KAFKA_BROKERS?"}},
 		{
@@ -325,5 +344,17 @@ func TestDemo(t *testing.T) {
 	}
 	if strings.Contains(got.stdout, "\x1b") {
 		t.Error("there are terminal sequences although nobody looks")
+	}
+}
+
+// TestSecretFileOfWindows expects the file of an editor that begins it with a byte order mark and ends its line with CR and LF to work.
+func TestSecretFileOfWindows(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("\ufeffsim-master-secret\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := with(working(t), "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", file)
+	if got := try(t, env, "replay", "--from", "10m", "--to", "5m", "--dry-run"); got.code != exitDone {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -12,20 +13,22 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
-	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/source"
 )
 
 const replayHelp = `Publish a range of time again, while the live run goes on and without touching its position.
 
 Every event carries the replay's id in the header jmpub_replay. The replay has a position and a transactional id of its
-own: interrupted, the same command goes on where it was, and each row of the range is published once. Notices tell
-consumers when it begins and ends. It asks at half the configured rate, and leaves a fifth of what the API still allows to
+own: interrupted, the same command goes on where it was, and each row of the range is published once. Times that are given
+as how long ago are fixed when it begins, and shown: until it is complete, the same command goes on with it; afterwards it is another replay,
+of another time. With --id, go on by the times that were shown. Notices tell consumers when it begins and ends. It asks at half the configured rate, and leaves a fifth of what the API still allows to
 the live run.`
 
 const replayExamples = `  jmpub replay --from '2026-11-01 00:00:00' --to '2026-11-02 00:00:00' --dry-run
   jmpub replay --from 2026-11-01T00:00:00+08:00 --to 2026-11-02T00:00:00+08:00
-  jmpub replay --from 36h --to 12h --id after-the-outage --stream groups/10055201 --to-topic-prefix replayed`
+  jmpub replay --from 36h --to 12h
+  jmpub replay --from '2026-11-01 10:00:00' --to '2026-11-01 12:00:00' \
+    --id after-the-outage --stream groups/10055201 --to-topic-prefix replayed`
 
 type replayFlags struct {
 	from, to, id, prefix, rate string
@@ -49,6 +52,8 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.rate, "rate", "", "requests, as in JMPUB_API_RATE; default half of that")
 	f.BoolVar(&o.dryRun, "dry-run", false, "tell what it would take, and publish nothing")
 	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
+	completeFlag(cmd, "stream", completeStreams)
+	completeFlag(cmd, "id", completeReplay)
 	return cmd
 }
 
@@ -101,11 +106,21 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer replay.Close()
+	if err = replay.Connect(ctx); err != nil {
+		return err
+	}
+	if !o.dryRun {
+		resumed, failed := replay.Resume(ctx)
+		if failed != nil {
+			return failed
+		}
+		o.announce(screen, cfg, replay, resumed)
+	}
 	cost, err := replay.Estimate(ctx)
 	if err != nil {
 		return err
 	}
-	show := &view.Printer{Out: cmd.OutOrStdout(), JSON: o.asJSON}
+	show := &view.Printer{Out: cmd.OutOrStdout(), JSON: o.asJSON, Zone: cfg.Source.TimeZone}
 	if o.dryRun {
 		return show.Cost(cost, cfg.TopicNames())
 	}
@@ -122,17 +137,26 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	if err = show.ReplayResult(result, cfg.TopicNames()); err != nil || result.Complete {
 		return err
 	}
-	fmt.Fprintf(screen, "to go on with it: %s\n", o.command(replay))
+	fmt.Fprintf(screen, "to go on with it: %s\n", o.command(cfg, replay))
 	if ctx.Err() != nil {
 		return errors.Join(errReported, ctx.Err())
 	}
 	return nil
 }
 
+// announce says which replay it is, of which time, and how it is gone on with and begun anew.
+func (o *replayFlags) announce(screen io.Writer, cfg *settings.Config, replay *operate.Replay, resumed bool) {
+	does, after := "begins", "if it is interrupted, go on with:\n    "+o.command(cfg, replay)
+	if resumed {
+		does, after = "goes on, with the times that it had when it began", "to begin another one instead, give it a name: --id NAME"
+	}
+	fmt.Fprintf(screen, "replay %s %s:\n  %s\n  %s\n", replay.ID(), does, cfg.Span(replay.Window()), after)
+}
+
 // command is the command line that goes on with a replay.
-func (o *replayFlags) command(replay *operate.Replay) string {
+func (o *replayFlags) command(cfg *settings.Config, replay *operate.Replay) string {
 	w := replay.Window()
-	words := []string{"jmpub replay --from", pipeline.FormatTime(w.Begin), "--to", pipeline.FormatTime(w.End), "--id", replay.ID()}
+	words := []string{"jmpub replay --from", cfg.Time(w.Begin), "--to", cfg.Time(w.End), "--id", replay.ID()}
 	for _, s := range o.streams {
 		words = append(words, "--stream '"+s+"'")
 	}

@@ -26,7 +26,8 @@ const runExamples = `  export JMPUB_APP_KEY=4f7aef34fb361292c566a1cd
   jmpub run
 
   # Only two groups and a room, from the first of November on.
-  JMPUB_STREAMS=groups/10055201,groups/10055202,chatrooms/15296728 JMPUB_START='2026-11-01 00:00:00' jmpub run`
+  JMPUB_STREAMS=groups/10055201,groups/10055202,chatrooms/15296728 \
+    JMPUB_START='2026-11-01 00:00:00' jmpub run`
 
 func newRun() *cobra.Command {
 	var o operate.RunOptions

@@ -58,5 +58,6 @@ func newWindows() *cobra.Command {
 	}
 	r.add(cmd)
 	cmd.Flags().StringVar(&by, "by", "", "sums by hour or day of the app's time zone, instead of windows")
+	completeFlag(cmd, "by", cobra.FixedCompletions([]string{"hour", "day"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

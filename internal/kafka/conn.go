@@ -18,6 +18,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/jmpub/jmpub/internal/certs"
+	"github.com/jmpub/jmpub/internal/probe"
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -172,7 +173,7 @@ func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker,
 	dialer := &kafkago.Dialer{Timeout: by.DialTimeout, TLS: by.TLS, SASLMechanism: by.SASL, ClientID: by.ClientID}
 	conn, err := dialer.DialContext(ctx, "tcp", broker)
 	if err != nil {
-		return nil, connectFault(op, err)
+		return nil, cfg.connectFault(ctx, op, broker, err)
 	}
 	defer conn.Close() //nolint:errcheck // It was only looked at.
 	if err = conn.SetDeadline(time.Now().Add(dialTimeout)); err == nil {
@@ -182,22 +183,46 @@ func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker,
 	if err == nil { // A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
 		named, err = conn.Brokers()
 	}
-	return named, connectFault(op, err)
+	return named, cfg.connectFault(ctx, op, broker, err)
 }
 
-// connectFault is [Fault] with hints that fit the first contact.
-func connectFault(op string, err error) error {
-	var dns *net.DNSError
+// connectFault is [Fault] with hints that fit the first contact. Where the broker was reached and did not answer as one, what answers
+// there says which setting is wrong.
+func (cfg *Config) connectFault(ctx context.Context, op, broker string, err error) error {
 	fault, ok := errors.AsType[*pipeline.Fault](Fault(op, err))
 	if !ok {
 		return err
 	}
+	var dns *net.DNSError
+	var network *net.OpError
 	switch {
-	case fault.Class == pipeline.Permanent && fault.Hint != "":
+	case fault.Class != pipeline.Transient && !errors.As(err, new(tls.RecordHeaderError)):
 	case errors.As(err, &dns):
 		fault.Hint = "the host name is not known; check JMPUB_KAFKA_BROKERS"
+	case errors.As(err, &network) && network.Op == "dial":
+		fault.Hint = "nothing answers there; check JMPUB_KAFKA_BROKERS"
 	default:
-		fault.Hint = "no broker answers there as expected; check JMPUB_KAFKA_BROKERS, JMPUB_KAFKA_TLS and JMPUB_KAFKA_SASL"
+		if hint := cfg.mistake(probe.At(ctx, broker)); hint != "" {
+			fault.Class, fault.Hint = pipeline.Permanent, hint
+		} else if fault.Hint == "" {
+			fault.Hint = "no broker answers there as expected; check JMPUB_KAFKA_BROKERS, JMPUB_KAFKA_TLS and JMPUB_KAFKA_SASL"
+		}
 	}
 	return fault
+}
+
+// mistake is the setting that does not fit what answers in a broker's place.
+func (cfg *Config) mistake(found probe.Answer) string {
+	switch {
+	case found.HTTP:
+		return "an HTTP server answers there, not Kafka; check the port in JMPUB_KAFKA_BROKERS"
+	case found.TLS && !cfg.TLS:
+		return "the port wants TLS; set JMPUB_KAFKA_TLS=on, or name a port without TLS in JMPUB_KAFKA_BROKERS"
+	case found.Kafka && !found.TLS && cfg.TLS:
+		return "Kafka answers there without TLS; set JMPUB_KAFKA_TLS=off, or name the port for TLS in JMPUB_KAFKA_BROKERS"
+	case found.Kafka && cfg.Mechanism == "":
+		return "the broker hangs up on clients without credentials; set JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
+	default:
+		return ""
+	}
 }

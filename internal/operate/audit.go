@@ -113,13 +113,13 @@ func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditO
 	if err != nil {
 		return nil, startError(err)
 	}
-	span, err := o.Range.window(now)
+	span, err := o.Range.window(cfg, now)
 	if err != nil {
 		return nil, err
 	}
 	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second)
 	if span.Begin.Before(oldest) {
-		o.Report.Note(fmt.Sprintf("the API holds nothing before %s; the audit begins there", pipeline.FormatTime(oldest)))
+		o.Report.Note(fmt.Sprintf("the API holds nothing before %s; the audit begins there", cfg.Time(oldest)))
 		span.Begin = oldest
 	}
 	a := &auditing{

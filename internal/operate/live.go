@@ -30,7 +30,7 @@ type Live struct {
 func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...pipeline.Observer) (*Live, error) {
 	l := &Live{status: status.New(status.Options{
 		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
-		Version: version, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
+		Version: version, Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
 	})}
 	l.wiring = newWiring(cfg, log, append(slices.Clone(observers), l.status.Observer())...)
 	if err := l.wire(ctx, cfg); err != nil {
@@ -63,10 +63,8 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 		}
 	}
-	if out.files != nil {
-		if err = out.files.Lock(); err != nil {
-			return err
-		}
+	if err = out.lock(); err != nil {
+		return err
 	}
 	c := l.wiring.pipelineConfig(client, out)
 	c.Members, c.Background = l.wiring.members(client), l.wiring.background(client, out)

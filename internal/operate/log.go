@@ -75,6 +75,8 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 			}
 		case pipeline.NoticePublished:
 			logNotice(log, &o.Notice)
+		case pipeline.StreamStarted:
+			logOldStart(log, trouble, o.Checkpoint)
 		case pipeline.SessionStarted:
 			if o.Err != nil {
 				log.Warn("position read again from the checkpoints", slog.Any("error", o.Err))
@@ -96,6 +98,22 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 // duration is a time with its unit, "282ms", in text and in JSON, where slog would write nanoseconds without one.
 func duration(key string, d time.Duration) slog.Attr {
 	return slog.String(key, d.Round(time.Millisecond).String())
+}
+
+// startSlack is what a start of 60 days ago may be older than that when it is reached.
+const startSlack = 2 * time.Minute
+
+// logOldStart tells at once of a stream that begins before what the API holds; the notice of the gap comes with its first window.
+func logOldStart(log *slog.Logger, trouble *throttle, cp *pipeline.Checkpoint) {
+	oldest := time.Now().Add(-pipeline.History).UTC().Truncate(time.Second)
+	if !cp.End.Before(oldest.Add(-startSlack)) {
+		return
+	}
+	if ok, suppressed := trouble.allow("old start"); ok {
+		log.Warn("the start lies before what the API holds; reading begins at the oldest that it has",
+			slog.String("stream", cp.Stream.String()), slog.Time("start", cp.End), slog.Time("oldest", oldest), slog.Int("not_logged", suppressed),
+			slog.String("hint", "JMPUB_START=60d asks for all that there is; what lies before it is reported as a gap"))
+	}
 }
 
 func logRetry(log *slog.Logger, trouble *throttle, o *pipeline.RetryScheduled) {

@@ -140,11 +140,22 @@ func (w *wiring) openFiles(out *output) error {
 	}
 	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
 	if err != nil {
-		return usage.Wrap(err)
+		return usage.Errorf("JMPUB_CHECKPOINT: %w", err)
 	}
 	files.Retry = w.retry
 	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
 	out.files, out.store, out.claims = files, files, files
+	return nil
+}
+
+// lock takes the files, if those are the store, for a process that publishes.
+func (out *output) lock() error {
+	if out.files == nil {
+		return nil
+	}
+	if err := out.files.Lock(); err != nil {
+		return usage.Errorf("JMPUB_CHECKPOINT: %w", err)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,22 +30,28 @@ type ReplayOptions struct {
 	Rate source.Rate
 }
 
-// Replay publishes a range of time again. Call Estimate first, then Open, then Run.
+// Replay publishes a range of time again. Call Connect first, then Resume, Estimate, Open and Run.
 type Replay struct {
 	cfg    *settings.Config // A copy, with what the options change.
+	log    *slog.Logger
 	id     string
 	window pipeline.Window
-	wiring *wiring
-	source *source.Client
-	out    *output
-	line   *pipeline.Pipeline
-	result ReplayResult // Counted by one goroutine at a time.
+	// span is what was asked for, named whether with an id.
+	span  Span
+	named bool
+	// request is a hash of what the same command asks for each time, which ends the default id.
+	request string
+	wiring  *wiring
+	source  *source.Client
+	out     *output
+	line    *pipeline.Pipeline
+	result  ReplayResult // Counted by one goroutine at a time.
 }
 
 // NewReplay checks what is asked for, and opens nothing yet.
 func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observers ...pipeline.Observer) (*Replay, error) {
 	own := *cfg
-	r := &Replay{cfg: &own, id: o.ID}
+	r := &Replay{cfg: &own, log: log, id: o.ID, span: o.Span, named: o.ID != ""}
 	if err := r.setRange(o, time.Now()); err != nil {
 		return nil, err
 	}
@@ -57,7 +64,8 @@ func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observer
 	if o.Rate.Requests > 0 {
 		own.Source.Rate = o.Rate
 	}
-	if r.id == "" {
+	r.request = r.hashRequest()
+	if !r.named {
 		r.id = r.defaultID()
 	}
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -71,28 +79,91 @@ func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observer
 
 func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
 	var err error
-	if r.window, err = o.window(now); err != nil {
+	if r.window, err = o.window(r.cfg, now); err != nil {
 		return err
 	}
 	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle)
 	if r.window.End.After(newest) {
-		return usage.Errorf("--to %s is not over yet; the latest is %s", pipeline.FormatTime(r.window.End),
-			pipeline.FormatTime(newest.Truncate(time.Second)))
+		return usage.Errorf("--to %s is not over yet; the latest is %s", r.cfg.Time(r.window.End),
+			r.cfg.Time(newest.Truncate(time.Second)))
 	}
 	if r.window.Begin.Before(oldest) {
 		return usage.Errorf("--from %s is before what the API still holds; the oldest is %s",
-			pipeline.FormatTime(r.window.Begin), pipeline.FormatTime(oldest))
+			r.cfg.Time(r.window.Begin), r.cfg.Time(oldest))
 	}
 	r.cfg.Start = pipeline.Start{At: r.window.Begin}
 	return nil
 }
 
-// defaultID is the same for the same replay, so that the same command goes on with it.
-func (r *Replay) defaultID() string {
-	what := sha256.Sum256([]byte(strings.Join(r.cfg.Selected(), ",") + "\n" + r.cfg.Topics.Prefix))
-	const form, short = "20060102T150405Z", 3
-	return r.window.Begin.UTC().Format(form) + "-" + r.window.End.UTC().Format(form) + "-" + hex.EncodeToString(what[:short])
+// hashRequest is the same for the same command. Relative times are part of it as they were given: the range is another one each time.
+func (r *Replay) hashRequest() string {
+	text := strings.Join(r.cfg.Selected(), ",") + "\n" + r.cfg.Topics.Prefix
+	if r.span.relative() {
+		text += fmt.Sprintf("\n%v\n%v", r.span.From, r.span.To)
+	}
+	what := sha256.Sum256([]byte(text))
+	const short = 4
+	return hex.EncodeToString(what[:short])
 }
+
+// idTime is how the default id has times.
+const idTime = "20060102T150405Z"
+
+// defaultID is made of range and request, so that the same command finds what it has begun.
+func (r *Replay) defaultID() string {
+	return r.window.Begin.UTC().Format(idTime) + "-" + r.window.End.UTC().Format(idTime) + "-" + r.request
+}
+
+// rangeOf is the range of a replay that the same command has begun; ok is false for every other one.
+func (r *Replay) rangeOf(id string) (w pipeline.Window, ok bool) {
+	parts := strings.Split(id, "-")
+	if len(parts) != 3 || parts[2] != r.request {
+		return w, false
+	}
+	begin, err := time.Parse(idTime, parts[0])
+	end, err2 := time.Parse(idTime, parts[1])
+	return pipeline.Window{Begin: begin, End: end}, err == nil && err2 == nil
+}
+
+// Resume makes the replay, where its times are relative, the one that the same command has begun before, with the range that it had
+// then, unless that one is complete. It returns whether there is one.
+func (r *Replay) Resume(ctx context.Context) (resumed bool, err error) {
+	if r.named || !r.span.relative() {
+		return false, nil
+	}
+	all, err := Positions(ctx, r.cfg, r.log)
+	if err != nil {
+		return false, err
+	}
+	replays := make(map[string]map[pipeline.Stream]pipeline.Checkpoint)
+	for i := range all {
+		if _, same := r.rangeOf(all[i].Replay); same {
+			if replays[all[i].Replay] == nil {
+				replays[all[i].Replay] = make(map[pipeline.Stream]pipeline.Checkpoint)
+			}
+			replays[all[i].Replay][all[i].Stream] = all[i]
+		}
+	}
+	asked := r.window
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(replays))) { // The newest first.
+		w, _ := r.rangeOf(id)
+		switch {
+		case w.Begin.Before(time.Now().Add(-pipeline.History)): // What is left of it is gone.
+		case !r.complete(replays[id], w):
+			r.id, r.window = id, w
+			r.wiring.replay, r.cfg.Start = id, pipeline.Start{At: w.Begin}
+			return true, nil
+		case asked.Begin.Sub(w.Begin) < min(w.End.Sub(w.Begin)/2, repeatAfter):
+			return false, fmt.Errorf("the same command was given a short while ago: its replay %s has published %s; to publish %s "+
+				"as another replay, give it a name with --id", id, r.cfg.Span(w), r.cfg.Span(asked))
+		}
+	}
+	return false, nil
+}
+
+// repeatAfter is the longest after which a command with relative times asks for another replay. It is half the range where that is
+// shorter: whoever repeats it sooner asks for nearly the same rows.
+const repeatAfter = 12 * time.Hour
 
 // ID names the replay.
 func (r *Replay) ID() string { return r.id }
@@ -103,15 +174,17 @@ func (r *Replay) Window() pipeline.Window { return r.window }
 // Close lets go of what is held.
 func (r *Replay) Close() { r.wiring.Close() }
 
-// Estimate asks the API what the replay would take.
-func (r *Replay) Estimate(ctx context.Context) (*Cost, error) {
+// Connect makes the first contact with the API, and learns which streams there are.
+func (r *Replay) Connect(ctx context.Context) error {
 	var err error
 	if r.source, err = r.wiring.openSource(ctx, r.cfg.Source); err != nil {
-		return nil, err
+		return err
 	}
-	if err = r.expand(ctx); err != nil {
-		return nil, startError(err)
-	}
+	return startError(r.expand(ctx))
+}
+
+// Estimate asks the API what the replay would take.
+func (r *Replay) Estimate(ctx context.Context) (*Cost, error) {
 	cost, err := estimate(ctx, r.cfg, r.source, r.cfg.Streams, r.window)
 	return cost, startError(err)
 }
@@ -153,17 +226,19 @@ func (r *Replay) Open(ctx context.Context) (before int64, err error) {
 	if err != nil {
 		return 0, startError(err)
 	}
-	if r.complete(positions) {
+	if len(positions) > 0 && r.named && r.span.relative() {
+		return 0, usage.Errorf("the replay %s has begun before, and --from and --to name another range each time; go on with it with the times "+
+			"that it showed when it began, or give this one another name with --id", r.id)
+	}
+	if r.complete(positions, r.window) {
 		return 0, fmt.Errorf("the replay %s has been completed before, and every row of it is published; "+
 			"to publish the range once more, give it another name with --id", r.id)
 	}
 	for _, cp := range positions {
 		before += cp.Counts.Published + cp.Counts.Rejected
 	}
-	if out.files != nil {
-		if err = out.files.Lock(); err != nil {
-			return 0, usage.Wrap(err)
-		}
+	if err = out.lock(); err != nil {
+		return 0, err
 	}
 	c := r.wiring.pipelineConfig(r.source, out)
 	c.Until, c.Replay = r.window.End, r.id
@@ -184,7 +259,7 @@ func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 	}
 	result := &r.result
 	result.Replay, result.TopicPrefix = r.id, r.cfg.Topics.Prefix
-	result.Complete, result.Seconds = r.complete(after), time.Since(started).Seconds()
+	result.Complete, result.Seconds = r.complete(after, r.window), time.Since(started).Seconds()
 	for _, s := range r.cfg.Streams {
 		cp := after[s]
 		result.Published += cp.Counts.Published
@@ -194,10 +269,10 @@ func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 	return result, nil
 }
 
-// complete tells whether the replay has come to its end.
-func (r *Replay) complete(positions map[pipeline.Stream]pipeline.Checkpoint) bool {
+// complete tells whether a replay of a range has come to its end.
+func (r *Replay) complete(positions map[pipeline.Stream]pipeline.Checkpoint, w pipeline.Window) bool {
 	for _, s := range r.cfg.Streams {
-		if positions[s].End.Before(r.window.End) {
+		if positions[s].End.Before(w.End) {
 			return false
 		}
 	}

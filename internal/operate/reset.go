@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/words"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/source"
 )
@@ -99,14 +100,14 @@ func (r *reset) setRange(ctx context.Context, o *ResetOptions) error {
 	within := func(flag string, t time.Time) error {
 		if t.Before(oldest) || t.After(newest) {
 			return usage.Errorf("%s %s is not between %s, the oldest that the API holds, and %s, the newest that has settled",
-				flag, pipeline.FormatTime(t), pipeline.FormatTime(oldest), pipeline.FormatTime(newest))
+				flag, r.cfg.Time(t), r.cfg.Time(oldest), r.cfg.Time(newest))
 		}
 		return nil
 	}
 	if err = within("--to", r.to); err != nil || !r.isRange {
 		return err
 	}
-	w, err := (&Span{From: *o.From, To: o.To}).window(now)
+	w, err := (&Span{From: *o.From, To: o.To}).window(r.cfg, now)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 
 // question says what the reset brings about, as far as the position that is committed now lets it be known.
 func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (string, error) {
-	at := pipeline.FormatTime
+	at := r.cfg.Time
 	live := slices.IndexFunc(positions, func(cp pipeline.Checkpoint) bool { return cp.Stream == r.stream && cp.Replay == "" })
 	if live < 0 {
 		return fmt.Sprintf("%s has no position yet; it will begin at %s.", r.stream, at(r.to)), nil
@@ -170,9 +171,9 @@ func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (
 		return "", err
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s stands at %s.\nFrom %s to %s, about %d rows of %s\n%s: %d requests, at least %s.",
-		r.stream, at(before.End), at(w.Begin), at(w.End), cost.Rows, w.End.Sub(w.Begin).Round(time.Second), does,
-		cost.Requests, cost.Took())
+	fmt.Fprintf(&text, "%s stands at %s.\nFrom %s to %s, about %s of %s\n%s: %s, at least %s.",
+		r.stream, at(before.End), at(w.Begin), at(w.End), words.Rows(cost.Rows), w.End.Sub(w.Begin).Round(time.Second), does,
+		words.Requests(cost.Requests), cost.Took())
 	for _, b := range before.Backlog {
 		switch {
 		case r.isRange || !b.Until.After(r.to):

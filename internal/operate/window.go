@@ -14,11 +14,14 @@ import (
 // Span is a range of time.
 type Span struct{ From, To settings.Moment }
 
+// relative tells whether the span is another one at another time.
+func (s *Span) relative() bool { return s.From.At.IsZero() || s.To.At.IsZero() }
+
 // window is the range as seen from now.
-func (s *Span) window(now time.Time) (pipeline.Window, error) {
+func (s *Span) window(cfg *settings.Config, now time.Time) (pipeline.Window, error) {
 	w := pipeline.Window{Begin: s.From.Resolve(now), End: s.To.Resolve(now)}
 	if !w.Begin.Before(w.End) {
-		return w, usage.Errorf("--from %s is not before --to %s", pipeline.FormatTime(w.Begin), pipeline.FormatTime(w.End))
+		return w, usage.Errorf("--from %s is not before --to %s", cfg.Time(w.Begin), cfg.Time(w.End))
 	}
 	return w, nil
 }
@@ -65,7 +68,7 @@ func readWindows(
 	if err != nil {
 		return nil, err
 	}
-	w, err := r.window(time.Now())
+	w, err := r.window(cfg, time.Now())
 	if err != nil {
 		return nil, err
 	}

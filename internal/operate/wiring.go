@@ -1,14 +1,19 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/probe"
 	"github.com/jmpub/jmpub/internal/registry"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
@@ -91,6 +96,29 @@ func (w *wiring) greet(ctx context.Context, client *source.Client) error {
 		return nil
 	case check.Err() != nil && w.reached.Load():
 		return nil
+	default:
+		return checkAddress(ctx, "JMPUB_API_URL", w.cfg.Source.BaseURL, err)
+	}
+}
+
+// checkAddress returns the error of a first contact, or what is wrong with the address if something else is spoken there.
+func checkAddress(ctx context.Context, setting, address string, err error) error {
+	u, malformed := url.Parse(address)
+	if malformed != nil {
+		return err
+	}
+	if proxy, _ := http.ProxyFromEnvironment(&http.Request{URL: u}); proxy != nil { // What lies behind it cannot be asked.
+		return err
+	}
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	found := probe.At(ctx, net.JoinHostPort(u.Hostname(), port))
+	switch {
+	case found.Kafka:
+		return usage.Errorf("%s: Kafka answers at %s, not HTTP; check the port (%w)", setting, address, err)
+	case found.TLS && u.Scheme == "http":
+		return usage.Errorf("%s: the port of %s wants TLS; begin the address with https:// (%w)", setting, address, err)
+	case found.HTTP && !found.TLS && u.Scheme == "https":
+		return usage.Errorf("%s: the port of %s has no TLS; name its port for https, or begin the address with http:// (%w)", setting, address, err)
 	default:
 		return err
 	}

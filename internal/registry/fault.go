@@ -94,7 +94,7 @@ func classifyOther(err error) (pipeline.Class, string) {
 	switch {
 	case errors.As(err, &verification):
 		return pipeline.Permanent, "the registry's certificate is not trusted; check JMPUB_SCHEMA_REGISTRY_CA_FILE and the host in JMPUB_SCHEMA_REGISTRY_URL"
-	case errors.As(err, &notTLS):
+	case errors.As(err, &notTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return pipeline.Permanent, "the registry does not speak TLS there; check JMPUB_SCHEMA_REGISTRY_URL"
 	case errors.As(err, &syntax), errors.As(err, &kind), errors.Is(err, errNoID):
 		return pipeline.Permanent, noRegistry

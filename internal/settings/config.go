@@ -46,6 +46,12 @@ type Config struct {
 	LogFormat string
 }
 
+// Time is a time as people read it, in the app's zone; it can be given to a setting or a flag as it stands.
+func (c *Config) Time(t time.Time) string { return t.In(c.Source.TimeZone).Format(time.RFC3339) }
+
+// Span is a range of time as people read it.
+func (c *Config) Span(w pipeline.Window) string { return c.Time(w.Begin) + " to " + c.Time(w.End) }
+
 // ExactlyOnce tells whether the checkpoints allow this delivery.
 func (c *Config) ExactlyOnce() bool { return c.CheckpointDir == "" }
 

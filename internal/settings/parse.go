@@ -182,6 +182,6 @@ func (p *parser) complete(c *Config) {
 		}
 	}
 	if c.Start.At.After(time.Now().Add(24 * time.Hour)) {
-		p.addf("JMPUB_START: %s is more than a day in the future", pipeline.FormatTime(c.Start.At))
+		p.addf("JMPUB_START: %s is more than a day in the future", c.Time(c.Start.At))
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/jmpub/jmpub/internal/secret"
@@ -79,34 +78,4 @@ func isOfService(entry string) bool {
 	_, host := os.LookupEnv(of[1] + "_SERVICE_HOST")
 	_, first := os.LookupEnv(of[1] + "_SERVICE_PORT")
 	return host && first
-}
-
-// suggest names the setting that a misspelt one is closest to, if any is close.
-func suggest(known []Setting, name string) string {
-	name = strings.ToUpper(name)
-	closest := slices.MinFunc(known, func(a, b Setting) int { return editDistance(a.Name, name) - editDistance(b.Name, name) })
-	if editDistance(closest.Name, name) > 3 {
-		return ""
-	}
-	return "; did you mean " + closest.Name + "?"
-}
-
-// editDistance is the Levenshtein distance between two names.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -2,6 +2,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -104,13 +105,19 @@ func Read() (*Settings, error) {
 	if err := envconfig.Process(envPrefix, s); err != nil {
 		return nil, usage.Errorf("read the environment: %w", err)
 	}
-	known := s.List()
+	var known []string
+	s.fields(func(name, _ string, _ reflect.Value) { known = append(known, name) })
 	var errs []error
 	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
+		name, value, _ := strings.Cut(entry, "=")
 		ours := strings.HasPrefix(strings.ToUpper(name), envPrefix+"_")
-		if ours && !slices.ContainsFunc(known, func(s Setting) bool { return s.Name == name }) && !isOfService(entry) {
-			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, suggest(known, name)))
+		if ours && !slices.Contains(known, name) && !isOfService(entry) {
+			errs = append(errs, fmt.Errorf("%s is no setting of jmpub%s; see `jmpub config`", name, usage.Suggest(name, known)))
+		}
+		if slices.Contains(known, name) {
+			if wrong := cmp.Or(invisible(value), surrounded(value)); wrong != "" {
+				errs = append(errs, fmt.Errorf("%s %s", name, wrong))
+			}
 		}
 	}
 	if len(errs) > 0 {
@@ -118,14 +125,18 @@ func Read() (*Settings, error) {
 	}
 	s.fillDefaults()
 	return s, errors.Join(
-		fromFile(&s.MasterSecret, "JMPUB_MASTER_SECRET", s.MasterSecretFile),
-		fromFile(&s.Kafka.SASLPassword, "JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPasswordFile),
-		fromFile(&s.SchemaRegistry.Password, "JMPUB_SCHEMA_REGISTRY_PASSWORD", s.SchemaRegistry.PasswordFile),
+		fromFile(&s.MasterSecret, "JMPUB_MASTER_SECRET", s.MasterSecretFile, surrounded), // JMessage has none that look so.
+		fromFile(&s.Kafka.SASLPassword, "JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPasswordFile, anything),
+		fromFile(&s.SchemaRegistry.Password, "JMPUB_SCHEMA_REGISTRY_PASSWORD", s.SchemaRegistry.PasswordFile, anything),
 	)
 }
 
-// fromFile reads a secret from the file that the setting's _FILE twin names.
-func fromFile(value *secret.Secret, name, path string) error {
+// anything finds nothing wrong with a value.
+func anything(string) string { return "" }
+
+// fromFile reads a secret from the file that the setting's _FILE twin names. A byte order mark and the end of the line do not belong
+// to it; check says what else may be wrong with it.
+func fromFile(value *secret.Secret, name, path string, check func(string) string) error {
 	if path == "" {
 		return nil
 	}
@@ -136,7 +147,11 @@ func fromFile(value *secret.Secret, name, path string) error {
 	if err != nil {
 		return usage.Errorf("%s_FILE: %w", name, err)
 	}
-	*value = secret.New(strings.TrimRight(string(data), "\r\n"))
+	text := strings.TrimRight(strings.TrimPrefix(string(data), byteOrderMark), "\r\n")
+	if wrong := cmp.Or(invisible(text), check(text)); wrong != "" {
+		return usage.Errorf("%s_FILE: what the file %s holds %s", name, path, wrong)
+	}
+	*value = secret.New(text)
 	if value.IsEmpty() {
 		return usage.Errorf("%s_FILE: the file %s is empty", name, path)
 	}

@@ -74,7 +74,7 @@ func (s *Status) Leaving() []string {
 		p := state.where()
 		if left := p.left(now); !state.dropped && left < s.opts.Warn {
 			all = append(all, fmt.Sprintf("%s is published up to %s; what follows begins to leave the API's history in %s", stream,
-				p.unread().UTC().Format(time.RFC3339), left.Round(time.Minute)))
+				p.unread().In(s.opts.Zone).Format(time.RFC3339), left.Round(time.Minute)))
 		}
 	}
 	return all

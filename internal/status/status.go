@@ -28,6 +28,8 @@ type Options struct {
 	// StatisticsStale is how long no statistics, which are read seldom, may have been read before readiness is lost; default 30
 	// minutes.
 	StatisticsStale time.Duration
+	// Zone is that of the times in what people read; default UTC.
+	Zone *time.Location
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 }
@@ -94,6 +96,7 @@ type totals struct {
 func New(o Options) *Status {
 	o.Warn = cmp.Or(o.Warn, 7*24*time.Hour)
 	o.StatisticsStale = cmp.Or(o.StatisticsStale, 30*time.Minute)
+	o.Zone = cmp.Or(o.Zone, time.UTC)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

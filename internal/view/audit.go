@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/words"
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
@@ -20,8 +21,8 @@ var _ operate.AuditReport = (*AuditReport)(nil)
 
 // Cost shows what the audit takes.
 func (r *AuditReport) Cost(c *operate.AuditCost) {
-	fmt.Fprintf(r.Notes, "%d requests for totals and %d for statistics, at least %s at %s; more where something differs\n",
-		c.Totals, c.Days, c.Took().Round(time.Second), c.Rate)
+	fmt.Fprintf(r.Notes, "%s for totals and %d for statistics, at least %s at %s;\nmore where something differs\n",
+		words.Requests(c.Totals), c.Days, c.Took().Round(time.Second), c.Rate)
 }
 
 // Note implements [operate.AuditReport].
@@ -30,12 +31,13 @@ func (r *AuditReport) Note(text string) { fmt.Fprintln(r.Notes, text) }
 // Difference implements [operate.AuditReport].
 func (r *AuditReport) Difference(d *audit.Difference) error {
 	return show(r.Printer, []*audit.Difference{d}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s, %s to %s: the API has %d rows, %d are known\n", d.Stream, r.local(d.Begin), r.local(d.End), d.Total, d.Known)
+		fmt.Fprintf(w, "%s, %s to %s:\n  the API has %s, the ledger %d\n", d.Stream, r.moment(d.Begin), r.moment(d.End), words.Rows(d.Total), d.Known)
 		for _, m := range d.Missing {
 			fmt.Fprintln(w, "  missing:", r.missing(m))
 		}
 		if d.Deleted > 0 {
-			fmt.Fprintf(w, "  cannot be compared: Kafka does not have %d of the records any more that were published of this time\n", d.Deleted)
+			fmt.Fprintf(w, "  cannot be compared: %s that were published of this time are gone from Kafka\n",
+				words.Count(d.Deleted, "record", "records"))
 		}
 		for _, id := range d.Gone {
 			fmt.Fprintf(w, "  published, and gone from the API: msgid %d\n", id)
@@ -50,7 +52,7 @@ func (r *AuditReport) missing(m audit.Missing) string {
 		text = fmt.Sprintf("msgid %d", m.MsgID)
 	}
 	if !m.Time.IsZero() {
-		text += " of " + r.local(m.Time)
+		text += " of " + r.moment(m.Time)
 	}
 	return text
 }
@@ -91,11 +93,8 @@ func (r *AuditReport) Result(result *operate.AuditResult) error {
 		if result.RepairedByOthers > 0 {
 			others = fmt.Sprintf(" and %d by others meanwhile", result.RepairedByOthers)
 		}
-		stretches := "stretches"
-		if result.Holes == 1 {
-			stretches = "stretch"
-		}
-		fmt.Fprintf(w, "%d rows in %d windows compared with %d requests:\n%d missing, %d too many, %d repaired%s, %d %s not read\n",
-			result.Rows, result.Windows, result.Requests, result.Missing, result.Extra, result.Repaired, others, result.Holes, stretches)
+		fmt.Fprintf(w, "%s in %s compared with %s:\n%d missing, %d too many, %d repaired%s, %s not read\n", words.Rows(result.Rows),
+			words.Windows(result.Windows), words.Requests(result.Requests), result.Missing, result.Extra, result.Repaired, others,
+			words.Count(result.Holes, "stretch of time", "stretches of time"))
 	})
 }

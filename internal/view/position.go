@@ -48,18 +48,41 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 			fmt.Fprintln(w, "no positions yet: every stream begins at JMPUB_START")
 			return
 		}
-		fmt.Fprintln(w, "STREAM\tEND_TIME\tLAG\tPUBLISHED\tREJECTED\tWINDOWS\tSAVED\tREPLAY")
+		fmt.Fprintln(w, p.zone())
+		fmt.Fprintf(w, "%-*s  %-19s  %8s  %9s  %8s  SAVED\n", streamWidth, "STREAM", "END_TIME", "LAG", "PUBLISHED", "REJECTED")
 		for i := range all {
 			cp := &all[i]
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s ago\t%s\n", cp.Stream, pipeline.FormatTime(cp.End),
-				now.Sub(cp.End).Round(time.Second), cp.Counts.Published, cp.Counts.Rejected, cp.Counts.Windows,
-				now.Sub(cp.SavedAt).Round(time.Second), cp.Replay)
+			fmt.Fprintf(w, "%-*s  %s  %8s  %9d  %8d  %s ago\n", streamWidth, cp.Stream, p.local(cp.End), now.Sub(cp.End).Round(time.Second),
+				cp.Counts.Published, cp.Counts.Rejected, now.Sub(cp.SavedAt).Round(time.Second))
+			if cp.Replay != "" {
+				fmt.Fprintf(w, "  replay %s\n", cp.Replay)
+			}
 		}
 		for i := range all {
 			for _, b := range all[i].Backlog {
-				fmt.Fprintf(w, "%s: behind the position, %s to %s is not published yet\n", all[i].Stream,
-					pipeline.FormatTime(b.End), pipeline.FormatTime(b.Until))
+				fmt.Fprintf(w, "%s: behind the position,\n  %s to %s is not published yet\n", all[i].Stream, p.moment(b.End), p.moment(b.Until))
 			}
 		}
 	})
+}
+
+// Reset shows the position that a stream has after a reset.
+func (p *Printer) Reset(cp *pipeline.Checkpoint, now time.Time) error {
+	return show(p, []Position{newPosition(cp, now)}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: the position is %s now\n", cp.Stream, p.moment(cp.End))
+		for _, b := range cp.Backlog {
+			fmt.Fprintf(w, "%s to %s is published behind it\n", p.moment(b.End), p.moment(b.Until))
+		}
+	})
+}
+
+// Deleted is a position that is forgotten.
+type Deleted struct {
+	Stream string `json:"stream"`
+	Replay string `json:"replay,omitempty"`
+}
+
+// Deleted shows which position is forgotten.
+func (p *Printer) Deleted(d Deleted) error {
+	return show(p, []Deleted{d}, func(w io.Writer) { fmt.Fprintf(w, "%s: the position is forgotten\n", d.Stream) })
 }

@@ -4,6 +4,7 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
@@ -14,7 +15,7 @@ type Printer struct {
 	Out io.Writer
 	// JSON prints objects instead of text.
 	JSON bool
-	// Zone is that of the times in the text.
+	// Zone is that of all times in the text.
 	Zone *time.Location
 }
 
@@ -52,7 +53,13 @@ func (p *Printer) text(text func(io.Writer)) error {
 	return err
 }
 
+// moment is a time within a sentence; it can be given to --from and --to as it stands.
+func (p *Printer) moment(t time.Time) string { return t.In(p.Zone).Format(time.RFC3339) }
+
+// local is a time within a table, whose zone stands above it.
 func (p *Printer) local(t time.Time) string { return t.In(p.Zone).Format(time.DateTime) }
 
-// short leaves the year out.
-func (p *Printer) short(t time.Time) string { return p.local(t)[len("2006-"):] }
+// zone says above a table which zone its times are of.
+func (p *Printer) zone() string {
+	return fmt.Sprintf("Times are those of %s (UTC%s).", p.Zone, time.Now().In(p.Zone).Format("-07:00"))
+}

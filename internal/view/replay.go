@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/operate"
-	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // Cost shows what a replay would take; topics says where it goes.
@@ -19,8 +19,8 @@ func (p *Printer) Cost(c *operate.Cost, topics string) error {
 			fmt.Fprintf(table, "%d\t%d\t  %s\t\n", s.Rows, s.Requests, s.Stream)
 		}
 		_ = table.Flush() // As with any text.
-		fmt.Fprintf(w, "\n%s to %s into %s:\nabout %d rows in %d windows, %d requests, at least %s at %s\n",
-			pipeline.FormatTime(c.From), pipeline.FormatTime(c.To), topics, c.Rows, c.Windows, c.Requests, c.Took(), c.Rate)
+		fmt.Fprintf(w, "\n%s to %s into %s:\nabout %s in %s, %s, at least %s at %s\n", p.moment(c.From), p.moment(c.To), topics,
+			words.Rows(c.Rows), words.Windows(c.Windows), words.Requests(c.Requests), c.Took(), c.Rate)
 	})
 }
 
@@ -32,7 +32,8 @@ func (p *Printer) ReplayResult(r *operate.ReplayResult, topics string) error {
 			state = "interrupted"
 		}
 		took := time.Duration(r.Seconds * float64(time.Second)).Round(10 * time.Millisecond)
-		fmt.Fprintf(w, "replay %s: %s\n%d events and %d rejected rows in %s\nthis run: %d events in %d windows and %d requests, %s\n",
-			r.Replay, state, r.Published, r.Rejected, topics, r.ThisRun, r.Windows, r.Requests, took)
+		events := func(n int64) string { return words.Count(n, "event", "events") }
+		fmt.Fprintf(w, "replay %s: %s\n%s and %s in %s\nthis run: %s in %s and %s, %s\n", r.Replay, state, events(r.Published),
+			words.Count(r.Rejected, "rejected row", "rejected rows"), topics, events(r.ThisRun), words.Windows(r.Windows), words.Requests(r.Requests), took)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/words"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
@@ -13,9 +14,9 @@ import (
 // Window shows a window of the ledger; the first one comes below the heading that WindowHeading shows.
 func (p *Printer) Window(l *pipeline.Ledger) error {
 	return show(p, []*pipeline.Ledger{l}, func(w io.Writer) {
-		fmt.Fprintf(w, "%-*s  %s  %s  %6d  %9d  %7d  %8d  %4d  %5d  %6s\n", streamWidth, l.Stream, p.short(l.Begin), p.short(l.End),
-			l.Rows, l.Published, l.Skipped, l.Rejected, l.Requests, l.Restarts, l.Duration.Round(time.Millisecond))
-		for _, line := range lines(append(offsets(l.Offsets), marks(l)...)) {
+		fmt.Fprintf(w, "%-*s  %s  %s  %7d  %9d\n", streamWidth, l.Stream, p.local(l.Begin), p.local(l.End), l.Rows, l.Published)
+		took := fmt.Sprintf("(%s in %s)", words.Requests(l.Requests), l.Duration.Round(time.Millisecond))
+		for _, line := range lines(append(append([]string{took}, marks(l)...), offsets(l.Offsets)...)) {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	})
@@ -29,20 +30,19 @@ func (p *Printer) WindowHeading() error {
 	if p.JSON {
 		return nil
 	}
-	_, err := fmt.Fprintf(p.Out, "%-*s  %-14s  %-14s  %6s  %9s  %7s  %8s  %4s  %5s  %6s\n", streamWidth, "STREAM", "BEGIN", "END", "ROWS",
-		"PUBLISHED", "SKIPPED", "REJECTED", "REQ.", "AGAIN", "TOOK")
+	_, err := fmt.Fprintf(p.Out, "%s\n%-*s  %-19s  %-19s  %7s  %9s\n", p.zone(), streamWidth, "STREAM", "BEGIN", "END", "ROWS", "PUBLISHED")
 	return err
 }
 
-// lines puts words into lines that are no longer than a terminal is wide.
-func lines(words []string) []string {
-	const width = 96
+// lines puts texts into lines that are no longer than a terminal is wide.
+func lines(texts []string) []string {
+	const width = 76
 	var all []string
-	for _, word := range words {
-		if last := len(all) - 1; last >= 0 && len(all[last])+1+len(word) <= width {
-			all[last] += " " + word
+	for _, text := range texts {
+		if last := len(all) - 1; last >= 0 && len(all[last])+1+len(text) <= width {
+			all[last] += " " + text
 		} else {
-			all = append(all, word)
+			all = append(all, text)
 		}
 	}
 	return all
@@ -51,6 +51,15 @@ func lines(words []string) []string {
 // marks tells what is special about a window.
 func marks(l *pipeline.Ledger) []string {
 	var all []string
+	if l.Skipped > 0 {
+		all = append(all, fmt.Sprintf("(%d skipped)", l.Skipped))
+	}
+	if l.Rejected > 0 {
+		all = append(all, fmt.Sprintf("(%d rejected)", l.Rejected))
+	}
+	if l.Restarts > 0 {
+		all = append(all, "(read again "+words.Count(l.Restarts, "time", "times")+")")
+	}
 	if l.Replay != "" {
 		all = append(all, "(replay "+l.Replay+")")
 	}
@@ -80,22 +89,23 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 func (p *Printer) Sums(sums *audit.Sums) error {
 	list := sums.All()
 	return show(p, list, func(w io.Writer) {
-		fmt.Fprintln(w, "STREAM\tBEGIN\tWINDOWS\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tREQ.\tAGAIN\tCOMPLETE")
-		line := func(name, begin, complete string, s *audit.Sum) {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", name, begin, s.Windows, s.Rows,
-				s.Published, s.Skipped, s.Rejected, s.Late, s.Replayed, s.Requests, s.Restarts, complete)
-		}
+		fmt.Fprintln(w, p.zone())
+		stream := ""
 		for _, sum := range list {
-			complete := "no"
-			if sum.Complete {
-				complete = "yes"
+			if sum.Stream != stream {
+				stream = sum.Stream
+				fmt.Fprintf(w, "%s\nBEGIN\tROWS\tPUBLISHED\tSKIPPED\tREJECTED\tLATE\tREPLAYED\tDONE\n", stream)
 			}
-			line(sum.Stream, p.short(sum.Begin)[:len("01-02 15:04")], complete, sum)
+			done := "no"
+			if sum.Complete {
+				done = "yes"
+			}
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.local(sum.Begin)[:len("2006-01-02 15:04")], sum.Rows, sum.Published,
+				sum.Skipped, sum.Rejected, sum.Late, sum.Replayed, done)
 		}
-		if len(list) > 1 {
-			total := sums.Total()
-			line("all", "", "", &total)
-		}
+		total := sums.Total()
+		fmt.Fprintf(w, "all: %s in %s, %d published;\n  %s, %s\n", words.Rows(total.Rows), words.Windows(total.Windows), total.Published,
+			words.Requests(total.Requests), words.Count(total.Restarts, "window was read again", "windows were read again"))
 	})
 }
 
@@ -103,7 +113,7 @@ func (p *Printer) Sums(sums *audit.Sums) error {
 func (p *Printer) Holes(holes []audit.Hole) error {
 	return show(p, holes, func(w io.Writer) {
 		for _, hole := range holes {
-			fmt.Fprintf(w, "nothing was read of %s from %s to %s\n", hole.Stream, p.local(hole.Begin), p.local(hole.End))
+			fmt.Fprintf(w, "nothing was read of %s from\n  %s to %s\n", hole.Stream, p.moment(hole.Begin), p.moment(hole.End))
 		}
 	})
 }
