@@ -20,14 +20,14 @@ type Progress struct {
 	bar *progressbar.ProgressBar
 }
 
-// NewProgress draws on a screen, if that is a terminal.
+// NewProgress draws on a screen, if that is a terminal that can be drawn over.
 func NewProgress(screen io.Writer, zone *time.Location) *Progress {
 	return &Progress{screen: screen, zone: zone}
 }
 
 // Begin shows the bar of so many rows that are to come.
 func (p *Progress) Begin(rows int64) {
-	if !isTerminal(p.screen) {
+	if !isDrawable(p.screen) {
 		return
 	}
 	p.mu.Lock()
