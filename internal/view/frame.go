@@ -185,10 +185,14 @@ func (s *State) estimate() (part float64, text string) {
 // progress is a bar of all of a line, and the estimate.
 func (s *State) progress(width int) []string {
 	part, text := s.estimate()
-	room := width - len(" ") - lipgloss.Width(text)
-	full := max(0, min(room, int(part*float64(room))))
-	bar := accent(strings.Repeat("█", full)) + faint(strings.Repeat("░", max(0, room-full)))
-	return flow(width, "", " ", bar, strong(text))
+	return flow(width, "", " ", bar(part, width-len(" ")-lipgloss.Width(text)), strong(text))
+}
+
+// bar is so many columns wide, a part of them full.
+func bar(part float64, width int) string {
+	width = max(0, width)
+	full := max(0, min(width, int(part*float64(width))))
+	return accent(strings.Repeat("█", full)) + faint(strings.Repeat("░", width-full))
 }
 
 // sparkline draws the last values, each as a column's height of the highest.

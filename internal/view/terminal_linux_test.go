@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/sys/unix"
 
 	"github.com/jmpub/jmpub/internal/view"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // terminal is a pseudo terminal that keeps what is written to it.
@@ -25,7 +27,7 @@ type terminal struct {
 	ended       chan struct{}
 }
 
-func newTerminal(t *testing.T, kind string, columns, lines uint16) *terminal {
+func newTerminal(t *testing.T, kind string, columns uint16) *terminal {
 	t.Helper()
 	t.Setenv("TERM", kind)
 	t.Setenv("COLORTERM", "")
@@ -47,7 +49,7 @@ func newTerminal(t *testing.T, kind string, columns, lines uint16) *terminal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = term.tty.Close() })
-	term.resize(t, columns, lines)
+	term.resize(t, columns, 24)
 	go term.read()
 	return term
 }
@@ -115,7 +117,7 @@ var colour = regexp.MustCompile(`\x1b\[([0-9;]*;)?(3[0-7]|9[0-7]|38;[0-9;]*)m`)
 
 // TestScreenIsDrawn: a terminal is drawn over, in colour, on its other screen, again when it is resized; and the last state stays.
 func TestScreenIsDrawn(t *testing.T) {
-	term := newTerminal(t, "xterm-256color", 80, 24)
+	term := newTerminal(t, "xterm-256color", 80)
 	t.Setenv("NO_COLOR", "")
 	screen := view.NewScreen(term.tty, func() {})
 	screen.Show(state(0.42))
@@ -143,7 +145,7 @@ func TestScreenIsDrawn(t *testing.T) {
 // TestScreenWithoutColour: who sets NO_COLOR, to whatever, gets none.
 func TestScreenWithoutColour(t *testing.T) {
 	for _, value := range []string{"1", "yes", "0"} {
-		term := newTerminal(t, "xterm-256color", 80, 24)
+		term := newTerminal(t, "xterm-256color", 80)
 		t.Setenv("NO_COLOR", value)
 		screen := view.NewScreen(term.tty, func() {})
 		screen.Show(state(0.42))
@@ -158,7 +160,7 @@ func TestScreenWithoutColour(t *testing.T) {
 // TestDumbTerminalsGetNoSequences: neither the screen nor the bar draws where lines are all that can be shown.
 func TestDumbTerminalsGetNoSequences(t *testing.T) {
 	for _, kind := range []string{"dumb", ""} {
-		term := newTerminal(t, kind, 80, 24)
+		term := newTerminal(t, kind, 80)
 		screen := view.NewScreen(term.tty, func() {})
 		screen.Show(state(0.42))
 		screen.Close(state(1))
@@ -167,6 +169,34 @@ func TestDumbTerminalsGetNoSequences(t *testing.T) {
 		bar.End()
 		if text := term.all(); strings.Contains(text, "\x1b") || !strings.Contains(text, "288,226 messages") {
 			t.Errorf("TERM=%s: %q", kind, text)
+		}
+	}
+}
+
+// TestBarFits: the bar of a replay never fills more than a line, log lines stand above it, and no number of it is cut.
+func TestBarFits(t *testing.T) {
+	for _, width := range []uint16{200, 120, 80, 60, 40, 24} {
+		term := newTerminal(t, "xterm-256color", width)
+		bar := view.NewProgress(term.tty, time.UTC)
+		fmt.Fprintln(bar, "before")
+		bar.Begin(288_000_000)
+		committed := pipeline.Ledger{Published: 144_000_000}
+		committed.End = time.Unix(0, 0)
+		bar.Observer()(pipeline.WindowCommitted{Ledger: &committed})
+		fmt.Fprintln(bar, "meanwhile")
+		bar.End()
+		fmt.Fprintln(bar, "after")
+		text := ansi.Strip(term.all())
+		for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
+			if columns := ansi.StringWidth(line); columns >= int(width) {
+				t.Errorf("%d of %d columns: %s", columns, width, line)
+			}
+		}
+		if last := text[strings.LastIndex(text, "meanwhile"):]; !strings.Contains(last, " 50 %") || !strings.HasSuffix(last, "\nafter\r\n") {
+			t.Errorf("%d columns: %q", width, last)
+		}
+		if width >= 120 && !strings.Contains(text, " · up to 1970-01-01 00:00:00 · 144,000,000 of 288,000,000 rows\r\n") {
+			t.Errorf("%d columns: %q", width, text)
 		}
 	}
 }
