@@ -42,7 +42,7 @@ func newDemo() *cobra.Command {
 			case err != nil:
 				return err
 			}
-			show := &view.Printer{Out: out, JSON: asJSON}
+			show := &view.Printer{Out: view.Painted(out), JSON: asJSON}
 			if err = show.Document(summary, summary.WriteText); err == nil && !summary.OK() {
 				err = errors.Join(errReported, errors.New("the topics differ from what the API held"))
 			}

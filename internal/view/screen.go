@@ -1,94 +1,119 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
+	"math"
+	"os"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/status"
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 )
 
-// Screen shows a running pipeline: a block of lines that is drawn over on a terminal, a line at a time elsewhere.
+// Screen shows how a demo goes on: drawn over all of a terminal, a line after the other elsewhere.
 type Screen struct {
-	// Terminal is set where a person looks.
-	Terminal bool
-
 	out io.Writer
-	// drawn is how many lines the block has on the screen.
-	drawn int
+	// program draws; nil where there is nothing to be drawn over.
+	program *tea.Program
+	ended   chan struct{}
+	size    tea.WindowSizeMsg
 }
 
-// NewScreen shows on out.
-func NewScreen(out io.Writer) *Screen { return &Screen{Terminal: isTerminal(out), out: out} }
+// usualWidth is that of a terminal, for what no terminal shows.
+const usualWidth = 80
 
-// Draw shows a state, and on a terminal the latest messages.
-func (screen *Screen) Draw(s *status.Snapshot, latest []string) {
-	if !screen.Terminal {
-		fmt.Fprintf(screen.out, "%s rows, %.0f rows/s, lag %s; single %d, group %d, chatroom %d, other %d, rejected %d; "+
-			"windows %d, read again %d\n", thousands(s.Rows), s.RowsPerSecond, lagOf(s), s.Events["single"], s.Events["group"],
-			s.Events["chatroom"], s.Events["other"], s.Rejected, s.Windows, s.Restarts)
+// NewScreen shows on out until it is closed. It calls stop where a person asks for the end.
+func NewScreen(out io.Writer, stop func()) *Screen {
+	screen := &Screen{out: out, ended: make(chan struct{})}
+	if !isDrawable(out) {
+		return screen
+	}
+	var keys io.Reader
+	if isTerminal(os.Stdin) {
+		keys = os.Stdin
+	}
+	screen.program = tea.NewProgram(&drawing{stop: stop}, tea.WithOutput(out), tea.WithInput(keys), tea.WithEnvironment(environment()),
+		tea.WithoutSignalHandler())
+	go func() {
+		defer close(screen.ended)
+		if last, err := screen.program.Run(); err == nil {
+			if d, ok := last.(*drawing); ok {
+				screen.size = d.size
+			}
+		}
+	}()
+	return screen
+}
+
+// Pause is how long a state may stay on the screen.
+func (screen *Screen) Pause() time.Duration {
+	if screen.program == nil {
+		return 3 * time.Second
+	}
+	return 250 * time.Millisecond
+}
+
+// Show shows a state.
+func (screen *Screen) Show(s *State) {
+	if screen.program != nil {
+		screen.program.Send(s)
 		return
 	}
-	lines := []string{
-		fmt.Sprintf("rows      %s at %.0f rows/s", thousands(s.Rows), s.RowsPerSecond),
-		fmt.Sprintf("lag       %s behind the source", lagOf(s)),
-		fmt.Sprintf("topics    single %s · group %s · chatroom %s · other %s · rejected %s", thousands(s.Events["single"]),
-			thousands(s.Events["group"]), thousands(s.Events["chatroom"]), thousands(s.Events["other"]), thousands(s.Rejected)),
-		fmt.Sprintf("API       %d requests, %d tried again; %d windows committed, %d read again",
-			requests(s), s.Retries, s.Windows, s.Restarts),
-		"window    " + windowOf(s),
-		"",
-		"messages",
-	}
-	lines = append(lines, latest...)
-	var b strings.Builder
-	// A line that is too long must not wrap: the block would have more lines than are drawn over the next time.
-	b.WriteString("\x1b[?7l")
-	if screen.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", screen.drawn) // Up to the block's first line.
-	}
-	for _, line := range lines {
-		b.WriteString("\x1b[2K" + line + "\n")
-	}
-	screen.drawn = max(screen.drawn, len(lines))
-	for range screen.drawn - len(lines) {
-		b.WriteString("\x1b[2K\n")
-	}
-	b.WriteString("\x1b[?7h")
-	_, _ = io.WriteString(screen.out, b.String()) // A closed terminal ends the process by signal.
+	_, estimate := s.estimate()
+	fmt.Fprintf(screen.out, "%s messages published, %s rejected, %s rows/s, %s\n",
+		Thousands(s.Published), Thousands(s.Rejected), Thousands(int64(s.RowsPerSecond)), estimate)
 }
 
-func requests(s *status.Snapshot) int64 {
-	sum := int64(0)
-	for _, n := range s.Requests {
-		sum += n
+// Close gives the terminal back, and leaves the last state on it.
+func (screen *Screen) Close(last *State) {
+	if screen.program != nil {
+		screen.program.Quit()
+		<-screen.ended
+		fmt.Fprint(screen.out, ansi.EraseScreenBelow) // Not every terminal has another screen to draw on.
 	}
-	return sum
+	final := *last
+	final.Latest = nil
+	fmt.Fprintln(Painted(screen.out), Frame(&final, cmp.Or(screen.size.Width, usualWidth), math.MaxInt))
 }
 
-func lagOf(s *status.Snapshot) string {
-	if len(s.Streams) == 0 || s.Streams[0].LagSeconds < 0 {
-		return "?"
-	}
-	return (time.Duration(s.Streams[0].LagSeconds) * time.Second).String()
+// drawing is the program that draws: the newest state in the size that the terminal has now.
+type drawing struct {
+	stop  func()
+	asked bool
+	state *State
+	size  tea.WindowSizeMsg
 }
 
-func windowOf(s *status.Snapshot) string {
-	if s.Last == nil {
-		return "none yet"
+// Init implements [tea.Model].
+func (*drawing) Init() tea.Cmd { return nil }
+
+// Update implements [tea.Model].
+func (d *drawing) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case *State:
+		d.state = msg
+	case tea.WindowSizeMsg:
+		d.size = msg
+	case tea.KeyPressMsg:
+		if key := msg.String(); key == "q" || key == "ctrl+c" {
+			if d.asked { // The second one does not wait for anything, and the third one is a signal again.
+				return d, tea.Quit
+			}
+			d.asked = true
+			d.stop()
+		}
 	}
-	return fmt.Sprintf("%s to %s: %d rows, %d published, %d skipped, %d requests",
-		s.Last.Begin.Local().Format(time.DateTime), s.Last.End.Local().Format(time.TimeOnly),
-		s.Last.Rows, s.Last.Published, s.Last.Skipped, s.Last.Requests)
+	return d, nil
 }
 
-// thousands writes a number in groups of three.
-func thousands(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
+// View implements [tea.Model].
+func (d *drawing) View() tea.View {
+	view := tea.NewView("")
+	view.AltScreen = true // A terminal breaks lines anew when it is resized; of its other screen nothing is left to break.
+	if d.state != nil && d.size.Width > 0 {
+		view.Content = Frame(d.state, d.size.Width, d.size.Height)
 	}
-	return text
+	return view
 }

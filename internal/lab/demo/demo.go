@@ -65,6 +65,7 @@ type demo struct {
 	broker *broker.Broker
 	live   *operate.Live
 	prefix string
+	zone   *time.Location
 	begin  time.Time
 	close  []func()
 	// head is how far the streams are read.
@@ -83,13 +84,12 @@ func Run(ctx context.Context, o Options, screen io.Writer) (*Summary, error) {
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	if err := d.publish(ctx); err != nil {
+	last, err := d.publish(ctx)
+	if err != nil {
 		return nil, err
 	}
-	took := time.Since(started)
-	fmt.Fprintln(screen, "\nreading every topic back, read_committed, with an independent client ...")
-	return d.summarize(ctx, took)
+	fmt.Fprintln(screen, "\nreading every topic back with another client ...")
+	return d.summarize(ctx, last)
 }
 
 // Close ends what the demo started, last things first.
@@ -120,14 +120,14 @@ func (d *demo) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.prefix = cfg.Topics.Prefix
-	fmt.Fprintf(d.screen, "simulated API at %s, embedded brokers at %s\n", s.API.URL, s.Kafka.Brokers)
+	d.prefix, d.zone = cfg.Topics.Prefix, cfg.Source.TimeZone
+	fmt.Fprintf(d.screen, "API      %s, simulated\nKafka    %s, embedded\n", s.API.URL, s.Kafka.Brokers)
 	quiet := slog.New(slog.DiscardHandler)
 	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, d.observe); err != nil {
 		return err
 	}
 	d.close = append(d.close, d.live.Close)
-	fmt.Fprintf(d.screen, "status page at %s, delivery: %s\n\n", d.live.StatusURL(), cfg.Delivery())
+	fmt.Fprintf(d.screen, "status   %s\ndelivery %s\n\n", d.live.StatusURL(), cfg.Delivery())
 	return nil
 }
 
@@ -162,50 +162,67 @@ func (d *demo) serveAPI(ctx context.Context, appKey, masterSecret string) (url s
 	return "http://" + listener.Addr().String() + "/v2", nil
 }
 
-// publish publishes until the time is over or the context is done, and shows what goes on.
-func (d *demo) publish(ctx context.Context) error {
-	running, stop := context.WithCancel(ctx)
+// publish publishes until the time is over or the context is done, shows what goes on, and returns the last that is shown.
+func (d *demo) publish(ctx context.Context) (*view.State, error) {
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	follow, err := newFollower(d.broker.Addrs(), d.live.Routing().Events())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if d.opts.Length > 0 {
 		defer time.AfterFunc(d.opts.Length, stop).Stop()
 	}
-	var showing sync.WaitGroup
-	showing.Go(func() { d.show(running, follow) })
-	err = d.live.Run(running)
-	stop()
-	showing.Wait()
-	return err
+	shown := &show{demo: d, follow: follow, screen: view.NewScreen(d.screen, stop), started: time.Now()}
+	watching, rest := context.WithCancel(context.WithoutCancel(ctx))
+	var watchers sync.WaitGroup
+	watchers.Go(func() { follow.follow(watching) })
+	watchers.Go(func() { shown.run(ctx, watching) })
+	err = d.live.Run(ctx)
+	rest()
+	watchers.Wait()
+	last := shown.state()
+	last.Ended = true
+	shown.screen.Close(last)
+	return last, err
 }
 
-const (
-	drawEvery = 500 * time.Millisecond
-	lineEvery = 3 * time.Second
-)
+// show keeps a screen up to date.
+type show struct {
+	demo    *demo
+	follow  *follower
+	screen  *view.Screen
+	started time.Time
+	rates   []float64
+}
 
-// show draws the state of things until ctx is done, and once more then.
-func (d *demo) show(ctx context.Context, follow *follower) {
-	defer follow.reader.Close()
-	screen := view.NewScreen(d.screen)
-	every := lineEvery
-	if screen.Terminal {
-		every = drawEvery
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for running := true; running; {
+// run shows what goes on, once a state may be replaced, until watching is done; the pipeline ends with running.
+func (s *show) run(running, watching context.Context) {
+	redraw, second := time.NewTicker(s.screen.Pause()), time.NewTicker(time.Second)
+	defer redraw.Stop()
+	defer second.Stop()
+	read := int64(0)
+	for {
 		select {
-		case <-ctx.Done():
-			running = false
-		case <-ticker.C:
+		case <-watching.Done():
+			return
+		case <-second.C:
+			before := read
+			read = s.demo.live.Status().Snapshot().Rows
+			const seconds = 300 // More than a screen is wide.
+			s.rates = append(s.rates[max(0, len(s.rates)+1-seconds):], float64(read-before))
+		case <-redraw.C:
+			state := s.state()
+			state.Stopping = running.Err() != nil
+			s.screen.Show(state)
 		}
-		if screen.Terminal {
-			follow.collect(ctx)
-		}
-		state := d.live.Status().Snapshot()
-		screen.Draw(&state, follow.latest)
+	}
+}
+
+func (s *show) state() *view.State {
+	d := s.demo
+	return &view.State{
+		Snapshot: d.live.Status().Snapshot(), Begin: d.begin, Started: s.started, Now: time.Now(), Length: d.opts.Length, Zone: d.zone,
+		Rates: slices.Clone(s.rates), Latest: s.follow.newest(), StatusURL: d.live.StatusURL(),
 	}
 }

@@ -5,25 +5,25 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/internal/view"
 )
 
-// follower reads the topics from their end, as a consumer would, and keeps the latest messages as lines.
+// follower reads the topics from their end, as a consumer would, and keeps the messages that were sent last.
 type follower struct {
 	reader *kgo.Client
-	latest []string
+	mu     sync.Mutex // Guards latest.
+	latest []view.Message
 }
 
-const (
-	kept      = 5
-	nameWidth = 16
-	textWidth = 60
-)
+// kept is enough for a large screen.
+const kept = 50
 
 func newFollower(brokers, topics []string) (*follower, error) {
 	reader, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topics...),
@@ -35,46 +35,48 @@ func newFollower(brokers, topics []string) (*follower, error) {
 	return &follower{reader: reader}, nil
 }
 
-// message is what is kept of an event.
-type message struct {
-	Time         string `json:"time"`
-	Conversation string `json:"conversation_id"`
-	Type         string `json:"msg_type"`
-	Text         string `json:"text"`
-	From         struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
-	} `json:"from"`
+// follow takes in what comes until ctx is done.
+func (f *follower) follow(ctx context.Context) {
+	defer f.reader.Close()
+	for ctx.Err() == nil {
+		f.reader.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) {
+			f.take(p.Records[max(0, len(p.Records)-kept):]) // A partition has its newest messages at its end.
+		})
+	}
 }
 
-// collect takes the newest messages that have come in.
-func (f *follower) collect(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	records := f.reader.PollRecords(ctx, 10_000).Records()
-	for _, r := range records[max(0, len(records)-kept):] {
+// take keeps those of some messages that were sent last.
+func (f *follower) take(records []*kgo.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range records {
 		var m message
 		if json.Unmarshal(r.Value, &m) != nil {
 			continue // Only shown; the summary checks every one.
 		}
-		who, what := cmp.Or(m.From.Name, m.From.ID), cmp.Or(m.Text, "("+m.Type+")")
-		at, _, _ := strings.Cut(strings.Replace(m.Time, "T", " ", 1), ".")
-		f.latest = append(f.latest, fmt.Sprintf("  %s  %-9s %s: %s",
-			at, strings.TrimPrefix(r.Topic, "jmessage."), oneLine(who, nameWidth), oneLine(what, textWidth)))
+		f.latest = append(f.latest, view.Message{
+			Time: m.Time, Topic: r.Topic[strings.LastIndexByte(r.Topic, '.')+1:],
+			From: cmp.Or(m.From.Name, m.From.ID), Text: cmp.Or(m.Text, "("+m.Type+")"),
+		})
 	}
-	f.latest = f.latest[max(0, len(f.latest)-kept):]
+	slices.SortStableFunc(f.latest, func(a, b view.Message) int { return b.Time.Compare(a.Time) })
+	f.latest = f.latest[:min(len(f.latest), kept)]
 }
 
-// oneLine makes a text of strangers safe for a terminal and short.
-func oneLine(text string, width int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError || 0x202a <= r && r <= 0x202e { // The last ones turn text around.
-			return ' '
-		}
-		return r
-	}, text)
-	if runes := []rune(text); len(runes) > width {
-		text = string(runes[:width]) + "…"
-	}
-	return text
+// newest returns the messages that were sent last, the newest first.
+func (f *follower) newest() []view.Message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.latest)
+}
+
+// message is what is kept of an event.
+type message struct {
+	Time time.Time `json:"time"`
+	Type string    `json:"msg_type"`
+	Text string    `json:"text"`
+	From struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"from"`
 }
