@@ -30,7 +30,9 @@ kafka := $(protocol)|TestOnApicurioRegistry|TestEfficiencyOfAMillionRows|Test[A-
 # The longest first: they are started in this order.
 kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages) ./sink ./internal/tests/security ./internal/registry
 
-.PHONY: help tools lint documents test race fuzz examples container kafka oldest faults reliability soak
+waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints
+
+.PHONY: help tools lint documents test race fuzz examples container waiting kafka oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -73,6 +75,9 @@ examples: ## the examples, each by itself and on Apache Kafka
 
 container: ## the container image, and the compose file with it
 	scripts/container.sh
+
+waiting: ## the tests of commands that wait for ports and topics to be given up; they need nothing but Go
+	scripts/kafka.sh '$(waiting)' ./cmd/jmpub -- -timeout 10m
 
 kafka: ## the protocol, the pipeline, registries, clients, security, rights and operators on Apache Kafka
 	scripts/kafka.sh '$(kafka)' $(kafka_packages) -- -p 2 -parallel 5 -timeout 25m

@@ -350,7 +350,7 @@ func TestDemo(t *testing.T) {
 // TestSecretFileOfWindows expects the file of an editor that begins it with a byte order mark and ends its line with CR and LF to work.
 func TestSecretFileOfWindows(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(file, []byte("\ufeffsim-master-secret\r\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("\ufeffSimulatedMasterSecret001\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := with(working(t), "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", file)

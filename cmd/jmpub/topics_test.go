@@ -1,3 +1,5 @@
+//go:build integration
+
 package main
 
 import (
@@ -14,6 +16,7 @@ import (
 // make it names the command, and positions that are gone are lost.
 func TestTopicGoesAway(t *testing.T) {
 	const topic = "jmessage.single"
+	var wants []func()
 	for _, tc := range []struct {
 		name   string
 		create string
@@ -33,19 +36,19 @@ func TestTopicGoesAway(t *testing.T) {
 			"messages is published up to 20", "there is no checkpoint of it", "checkpoint reset",
 		}},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			s := newStation(t)
-			s.env["JMPUB_SETTLE"] = "1s"
-			run := s.startLive()
+		s := newStation(t)
+		s.env["JMPUB_SETTLE"] = "1s"
+		run := s.startLive()
+		run.live()
+		if tc.create == "false" {
+			run.stop()
+			s.env["JMPUB_TOPICS_CREATE"] = tc.create
+			run = s.startLive()
 			run.live()
-			if tc.create == "false" {
-				run.stop()
-				s.env["JMPUB_TOPICS_CREATE"] = tc.create
-				run = s.startLive()
-				run.live()
-			}
-			sessions := run.sessionsNow()
-			tc.away(s)
+		}
+		sessions := run.sessionsNow()
+		tc.away(s)
+		wants = append(wants, func() { // All of them wait at the same time.
 			if tc.ends == nil {
 				run.caughtUp(sessions)
 				run.stop()
@@ -55,16 +58,19 @@ func TestTopicGoesAway(t *testing.T) {
 			select {
 			case err = <-run.left:
 			case <-time.After(time.Minute): // So that a mistake ends the test.
-				t.Fatal("the run goes on")
+				t.Fatalf("%s: the run goes on", tc.name)
 			}
 			if err == nil || pipeline.ClassOf(err) != pipeline.Permanent {
-				t.Fatalf("the run has ended with %v", err)
+				t.Fatalf("%s: the run has ended with %v", tc.name, err)
 			}
 			for _, want := range tc.ends {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("it does not say %q: %v", want, err)
+					t.Errorf("%s: it does not say %q: %v", tc.name, want, err)
 				}
 			}
 		})
+	}
+	for _, want := range wants {
+		want()
 	}
 }
