@@ -56,7 +56,8 @@ docker run --rm "$JMPUB_IMAGE" version
 sed '/^name:/d' deploy/compose.yaml >"$work/compose.yaml" # Releases before 2 do not know it.
 cp deploy/compose.env "$work/"
 echo JMPUB_KAFKA_BROKERS=elsewhere:9092 >"$work/jmpub.env"
-compose --profile real config | grep -q 'JMPUB_KAFKA_BROKERS: elsewhere:9092' || fail "jmpub.env does not decide over compose.env"
+compose --profile real config >"$work/config.log"
+grep -q 'JMPUB_KAFKA_BROKERS: elsewhere:9092' "$work/config.log" || fail "jmpub.env does not decide over compose.env"
 
 compose up -d --no-build kafka sim jmpub 2>"$work/up.log" || { cat "$work/up.log"; fail "docker-compose up"; }
 within 120 "jmpub is not ready" curl -fsS http://127.0.0.1:9464/readyz
@@ -66,7 +67,7 @@ grep -o '"msgid":[0-9]*' "$work/last.log" || fail "what was read is no message: 
 
 first=$(compose ps -q jmpub)
 second=$(compose run -d --no-deps jmpub 2>/dev/null | tail -n 1)
-said() { docker logs "$1" 2>&1 | grep -q "$2"; }
+said() { docker logs "$1" >"$work/said.log" 2>&1 && grep -q "$2" "$work/said.log"; }
 within 60 "the first process was not replaced" said "$first" 'another process has taken over'
 docker stop -t 20 "$first" >/dev/null
 [ "$(docker inspect -f '{{.State.ExitCode}} {{.RestartCount}}' "$first")" = "3 0" ] || fail "the first process has not waited, or not left with 3"
