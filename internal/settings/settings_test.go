@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,14 @@ func TestVariablesOfServices(t *testing.T) {
 		"JMPUB_PORT_9464_TCP_PORT": "9464", "JMPUB_PORT_9464_TCP_ADDR": "10.96.12.7",
 		"JMPUB_KAFKA_SERVICE_HOST": "fd00::1", "JMPUB_KAFKA_SERVICE_PORT": "9092", "JMPUB_KAFKA_PORT": "udp://[fd00::1]:9092",
 		"JMPUB_KAFKA_PORT_9092_UDP": "udp://[fd00::1]:9092", "JMPUB_KAFKA_PORT_9092_UDP_ADDR": "fd00::1",
+	}
+	for _, entry := range os.Environ() { // What whoever runs the tests has set is no part of this.
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix+"_") {
+			t.Setenv(name, "")
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	for name, value := range services {
 		t.Setenv(name, value)
