@@ -112,7 +112,7 @@ func TestLastingMismatchIsClosedWithANotice(t *testing.T) {
 			for i, n := range kafka.Notices {
 				length := n.End.Sub(n.Begin)
 				longest = max(longest, length)
-				if n.Kind != pipeline.NoticeMismatch || n.Total != n.Rows+1 || length > 3*time.Second && (!everywhere || i < 10) {
+				if n.Kind != pipeline.NoticeMismatch || n.Total != n.Rows+1 || length > 3*time.Second && (!everywhere || i < 6) {
 					t.Errorf("everywhere %t: notice %d: %+v", everywhere, i, n)
 				}
 			}

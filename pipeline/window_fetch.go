@@ -13,9 +13,9 @@ const (
 	// mismatchAttempts is how often a window whose rows do not add up to its total is read before shorter ones are asked for, down
 	// to a second, and before that second is closed all the same, with a notice. Each attempt must have brought the same rows.
 	mismatchAttempts = 3
-	// mostMismatchedSeconds is after how many such seconds in a row the API's totals are taken to be of no use: until a window adds
-	// up, shorter ones are not asked for.
-	mostMismatchedSeconds = 10
+	// uselessTotals is after how many such seconds in a row, besides those of an overlap, the API's totals are taken to be of no use:
+	// until a window adds up, shorter ones are not asked for.
+	uselessTotals = 4
 )
 
 // windowFetch is one window being fetched. Its goroutine plans it and reads it until it is whole.
@@ -49,8 +49,8 @@ type windowFetch struct {
 	// mismatches counts how often in a row the window brought the rows with lastChecksum, which are not its total.
 	mismatches   int
 	lastChecksum uint64
-	// mismatched tells that the last reading ended so.
-	mismatched bool
+	// mismatched tells that the last reading ended so, narrowed that the window is shorter because a longer one did.
+	mismatched, narrowed bool
 	// mismatchedSeconds counts the shortest windows in a row that did not add up, of all that the reader has under way.
 	mismatchedSeconds *atomic.Int32
 }
@@ -343,20 +343,31 @@ func (f *windowFetch) checkTotal(c *windowContent) error {
 	}
 	f.mismatches++
 	f.lastChecksum, f.mismatched = c.rows.checksum, true
-	shorter := time.Duration(0)
-	if f.mismatches >= mismatchAttempts {
-		w := c.plan.Window // It begins behind the position where that has left the history.
-		shorter = (w.End.Sub(later(f.from.End, w.Begin)) / 2).Truncate(time.Second)
-		if shorter <= 0 || f.mismatchedSeconds.Load() >= mostMismatchedSeconds {
-			f.mismatchedSeconds.Add(1)
-			ledger.Mismatch = true
-			return nil
-		}
-		f.mismatches = 0
+	shorter := f.narrower(c.plan.Window)
+	switch {
+	case f.mismatches < mismatchAttempts && (!f.narrowed || shorter == 0):
+		shorter = 0 // The same once more.
+	case shorter == 0:
+		f.mismatchedSeconds.Add(1)
+		ledger.Mismatch = true
+		return nil
+	default:
+		f.mismatches, f.narrowed = 0, true
 	}
 	return &Fault{
 		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, c.plan.Window), Span: shorter,
 		Err: fmt.Errorf("%d different rows came, %d were announced (the pages agree on that: %t)",
 			rows, ledger.Total, !c.rows.unsteady),
 	}
+}
+
+// narrower is the length of the window that is asked for next where one does not add up; zero where there is none.
+func (f *windowFetch) narrower(w Window) time.Duration {
+	const parts = 8
+	length := w.End.Sub(later(f.from.End, w.Begin)) // It begins behind the position where that has left the history.
+	useless := uselessTotals + int32(f.overlap/time.Second) //nolint:gosec // Seconds.
+	if length <= time.Second || f.mismatchedSeconds.Load() >= useless {
+		return 0
+	}
+	return max(time.Second, (length / parts).Truncate(time.Second))
 }
