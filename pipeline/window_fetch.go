@@ -364,7 +364,7 @@ func (f *windowFetch) checkTotal(c *windowContent) error {
 // narrower is the length of the window that is asked for next where one does not add up; zero where there is none.
 func (f *windowFetch) narrower(w Window) time.Duration {
 	const parts = 8
-	length := w.End.Sub(later(f.from.End, w.Begin)) // It begins behind the position where that has left the history.
+	length := w.End.Sub(later(f.from.End, w.Begin))         // It begins behind the position where that has left the history.
 	useless := uselessTotals + int32(f.overlap/time.Second) //nolint:gosec // Seconds.
 	if length <= time.Second || f.mismatchedSeconds.Load() >= useless {
 		return 0
