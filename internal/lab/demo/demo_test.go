@@ -17,7 +17,7 @@ import (
 // TestScreenAndVerdictAgree: an interrupted demo is judged all the same, and what the screen shows last is what the topics are found
 // to hold, in text and in JSON.
 func TestScreenAndVerdictAgree(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	o := Defaults()
 	o.History = 20 * time.Minute
