@@ -16,8 +16,8 @@ export PATH := $(PATH):$(shell go env GOPATH)/bin
 # next one that somebody writes. It is far from what the packages take on a busy machine. A test that waits for another process,
 # for Kafka or for a run of the pipeline bounds each wait besides (runWithin in internal/tests/endtoend, soak.Patience), so that it
 # says what did not happen, and cleans up; the deadlines of the targets on Apache Kafka only stand behind those.
-within := 5m
-race_within := 8m
+within := 8m
+race_within := 15m
 
 # The end-to-end tests take ten minutes under the race detector; these have every goroutine that there is.
 endtoend := ./internal/tests/endtoend
