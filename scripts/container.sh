@@ -36,18 +36,18 @@ within() {
 
 arguments=(--build-arg GO_IMAGE="${JMPUB_TEST_GO_IMAGE:-jmpub-test/go:$$}")
 if [ -z "${JMPUB_TEST_GO_IMAGE-}" ]; then
-  mkdir -p "$work/root/bin" "$work/root/tmp" "$work/root/usr/local" "$work/root/etc/ssl/certs"
-  cp "$(command -v busybox)" "$work/root/bin/sh"
-  cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
-  ln -s "$(go env GOROOT)" "$work/root/usr/local/go"
+  mkdir -p "$work/image/bin" "$work/image/tmp" "$work/image/usr/local" "$work/image/etc/ssl/certs"
+  cp "$(command -v busybox)" "$work/image/bin/sh"
+  cp /etc/ssl/certs/ca-certificates.crt "$work/image/etc/ssl/certs/"
+  ln -s "$(go env GOROOT)" "$work/image/usr/local/go"
   go mod download
   modules=$(go env GOMODCACHE)/cache/download
   GOMODCACHE=$work/modules GOFLAGS=-modcacherw GONOSUMDB='*' GOPROXY="file://$modules" go mod download
-  mv "$work/modules/cache/download" "$work/root/modules"
-  tar -C "$work/root" --dereference --exclude=./usr/local/go/test --exclude=./usr/local/go/pkg/obj -c . | docker import \
+  mv "$work/modules/cache/download" "$work/image/modules"
+  tar -C "$work/image" --dereference --exclude=./usr/local/go/test --exclude=./usr/local/go/pkg/obj -c . | docker import \
     --change 'ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/tmp' - "jmpub-test/go:$$" >/dev/null
   arguments+=(--build-arg GOPROXY=file:///modules --build-arg GONOSUMDB='*')
-  rm -rf "$work/root" "$work/modules"
+  rm -rf "$work/image" "$work/modules"
 fi
 docker build --force-rm -f deploy/Dockerfile -t "$JMPUB_IMAGE" "${arguments[@]}" . >"$work/build.log" 2>&1 ||
   { tail -n 30 "$work/build.log"; fail "the image does not build"; }
