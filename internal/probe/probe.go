@@ -3,7 +3,6 @@
 package probe
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -79,6 +78,8 @@ func isHTTP(conn io.ReadWriter) bool {
 	if _, err := io.WriteString(conn, "HEAD / HTTP/1.0\r\n\r\n"); err != nil {
 		return false
 	}
-	line, _ := bufio.NewReader(conn).ReadString('\n') // What came of it may be enough.
-	return strings.HasPrefix(line, "HTTP/")
+	const version = "HTTP/"
+	head := make([]byte, len(version))
+	_, err := io.ReadFull(conn, head)
+	return err == nil && string(head) == version
 }
