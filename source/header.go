@@ -57,6 +57,8 @@ const (
 	// of them: the years 1973 and 5138.
 	earliestUnix = 1e8
 	longestUnix  = 1e11
+	// longestWait is as many seconds as a time.Duration surely holds, 158 years.
+	longestWait = 5e9
 )
 
 // waitUntil reads how long to wait: a number of seconds, or a time, which is held against the server's clock: an HTTP date, RFC 3339,
@@ -79,5 +81,5 @@ func waitUntil(text string, serverNow time.Time) (wait time.Duration, isTime boo
 	if isTime = n >= earliestUnix; isTime {
 		n = max(0, n-float64(serverNow.UnixMilli())/1000)
 	}
-	return time.Duration(math.Round(n*1000)) * time.Millisecond, isTime
+	return time.Duration(math.Round(min(n, longestWait)*1000)) * time.Millisecond, isTime
 }
