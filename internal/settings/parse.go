@@ -28,6 +28,8 @@ func (s *Settings) Parse() (*Config, error) {
 	s.parseTopics(p, c)
 	s.parseFormat(p, c)
 	s.parseRun(p, c)
+	p.proxies()
+	c.Warnings = s.warnings(c)
 	return c, p.err()
 }
 
