@@ -153,6 +153,7 @@ func TestBadInput(t *testing.T) {
 		{"certificate that is a device", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CA_FILE", "/dev/zero"), []string{"JMPUB_KAFKA_TLS_CA_FILE", "a device"}},
 		{"key of 10 GB", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CERT_FILE", empty, "JMPUB_KAFKA_TLS_KEY_FILE", endless), []string{"JMPUB_KAFKA_TLS_KEY_FILE", "larger than 64 KiB"}},
 		{"proxy that is none", with(good, "HTTPS_PROXY", "http://user:pass-phrase@:3128"), []string{"HTTPS_PROXY", "http://proxy:3128"}},
+		{"host with a port", with(good, "JMPUB_LISTEN_HOSTS", "jmpub.example:9464"), []string{"JMPUB_LISTEN_HOSTS", "without a port"}},
 		{"two secrets", with(good, "JMPUB_MASTER_SECRET_FILE", empty), []string{"JMPUB_MASTER_SECRET_FILE"}},
 		{"empty secret file", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", empty), []string{"JMPUB_MASTER_SECRET_FILE", "empty"}},
 		{"missing secret file", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", dir+"/none"), []string{"JMPUB_MASTER_SECRET_FILE"}},

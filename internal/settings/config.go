@@ -41,9 +41,11 @@ type Config struct {
 	// WaitWhenFenced keeps a run that another process has replaced until it is ended.
 	WaitWhenFenced bool
 
-	Listen    string
-	LogLevel  slog.Level
-	LogFormat string
+	Listen string
+	// ListenHosts are more names by which the status page may be asked for.
+	ListenHosts []string
+	LogLevel    slog.Level
+	LogFormat   string
 
 	// Warnings are what is no mistake, but no good idea either.
 	Warnings []Warning

@@ -95,6 +95,7 @@ type Settings struct {
 	Group       string `split_words:"true" default:"jmpub"`
 	WhenFenced  string `split_words:"true" default:"leave"`
 	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
+	ListenHosts string `split_words:"true"`
 	Log         string `split_words:"true" default:"info"`
 	LogFormat   string `split_words:"true"`
 }
