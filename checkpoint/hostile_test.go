@@ -19,10 +19,10 @@ func TestOnlyRegularFilesAreCheckpoints(t *testing.T) {
 	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
 	outside := filepath.Join(t.TempDir(), "outside")
 	kinds := map[string]func(path string) error{
-		"a pipe":                  func(path string) error { return syscall.Mkfifo(path, 0o600) },
-		"a folder":                func(path string) error { return os.Mkdir(path, 0o700) },
-		"a symbolic link":         func(path string) error { return os.Symlink(outside, path) },
-		"larger than 16384 KiB":   func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 10<<30)) },
+		"a pipe":                            func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a folder":                          func(path string) error { return os.Mkdir(path, 0o700) },
+		"a symbolic link":                   func(path string) error { return os.Symlink(outside, path) },
+		"larger than 16384 KiB":             func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 10<<30)) },
 		"a symbolic link and not a regular": func(path string) error { return os.Symlink("/dev/zero", path) },
 	}
 	for want, lay := range kinds {

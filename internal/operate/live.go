@@ -63,7 +63,7 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 		}
 		if !status.IsLocal(l.listener.Addr()) {
-			l.wiring.warn("others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
+			l.wiring.log.WarnContext(ctx, "others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
 				slog.String("detail", "/metrics on "+l.listener.Addr().String()+" tells the app key and the streams to whoever asks"),
 				slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
 		}

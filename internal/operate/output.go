@@ -113,7 +113,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		return nil, usage.Wrap(err)
 	}
 	if !w.cfg.ExactlyOnce() {
-		return out, w.openFiles(out)
+		return out, w.openFiles(ctx, out)
 	}
 	out.kafka = checkpoint.NewKafka(conn.Client, routing.Own(pipeline.TopicCheckpoints), app,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
@@ -134,7 +134,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 }
 
 // openFiles makes the files the store.
-func (w *wiring) openFiles(out *output) error {
+func (w *wiring) openFiles(ctx context.Context, out *output) error {
 	dir := w.cfg.CheckpointDir
 	if w.replay != "" { // A folder of its own, and so locks of its own.
 		dir = filepath.Join(dir, replayDir(w.replay))
@@ -147,7 +147,7 @@ func (w *wiring) openFiles(out *output) error {
 		return usage.Errorf("JMPUB_CHECKPOINT: %w", err)
 	}
 	if detail := regular.ExposedFolder(dir); detail != "" {
-		w.warn("others can change the checkpoints", slog.String("setting", "JMPUB_CHECKPOINT"), slog.String("detail", detail),
+		w.log.WarnContext(ctx, "others can change the checkpoints", slog.String("setting", "JMPUB_CHECKPOINT"), slog.String("detail", detail),
 			slog.String("hint", "take the right to write from group and others (chmod go-w)"))
 	}
 	files.Retry = w.retry

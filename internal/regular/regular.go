@@ -89,7 +89,7 @@ func NewLock(path string) *flock.Flock {
 // TryLock takes a lock of NewLock if it is free. What was locked is the regular file that stands at the path then: a lock on one that was
 // removed or replaced meanwhile would keep nobody out.
 func TryLock(lock *flock.Flock) (free bool, err error) {
-	if info, err := os.Lstat(lock.Path()); err == nil && !info.Mode().IsRegular() {
+	if info, missing := os.Lstat(lock.Path()); missing == nil && !info.Mode().IsRegular() {
 		return false, irregular(lock.Path(), info.Mode(), "regular file")
 	}
 	if free, err = lock.TryLock(); !free || err != nil {

@@ -59,7 +59,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 // TestLinksAreFollowedWhereTheyMayBe reads a secret as Kubernetes mounts it, by two links, and refuses the same where links are not wanted.
 func TestLinksAreFollowedWhereTheyMayBe(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(dir, "..2026"), 0o755))
+	must(t, os.Mkdir(filepath.Join(dir, "..2026"), 0o750))
 	must(t, os.Symlink("..2026", filepath.Join(dir, "..data")))
 	must(t, os.WriteFile(filepath.Join(dir, "..2026", "secret"), []byte("s"), 0o600))
 	path := filepath.Join(dir, "secret")

@@ -12,8 +12,8 @@ import (
 // proxies checks the variables that name the proxies of HTTP as net/http reads them: the first of both spellings that is set. What net/http
 // cannot read it leaves out without a word, and goes past the proxy. The values may hold passwords, so none is repeated.
 func (p *parser) proxies() {
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
-		if name, value := eitherCase(name); value != "" && !isProxy(value) {
+	for _, capitals := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		if name, value := eitherCase(capitals); value != "" && !isProxy(value) {
 			p.addf("%s is no address of a proxy such as http://proxy:3128 or socks5://proxy:1080 (what it holds is not shown); mend or unset it", name)
 		}
 	}
@@ -28,11 +28,12 @@ func (p *parser) proxies() {
 
 // eitherCase is the variable in capitals, or if it is not set the one in small letters.
 func eitherCase(name string) (set, value string) {
-	if value = os.Getenv(name); value != "" {
+	if value, _ = os.LookupEnv(name); value != "" {
 		return name, value
 	}
 	name = strings.ToLower(name)
-	return name, os.Getenv(name)
+	value, _ = os.LookupEnv(name)
+	return name, value
 }
 
 // isProxy tells whether net/http can use an address as a proxy's. Without a scheme it is one of HTTP.

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,9 +103,7 @@ func TestUnsafeSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := map[string]string{"JMPUB_APP_KEY": "k", "JMPUB_MASTER_SECRET": "s", "JMPUB_KAFKA_BROKERS": "127.0.0.1:9092"}
-			for name, value := range c.env {
-				env[name] = value
-			}
+			maps.Copy(env, c.env)
 			for pair := range slices.Chunk(c.changes, 2) {
 				env[pair[0]] = pair[1]
 			}

@@ -27,7 +27,7 @@ func serve(t *testing.T, listener net.Listener, hosts ...string) {
 		Streams: []pipeline.Stream{{Kind: pipeline.StreamUsers, Name: "somebody"}},
 	})
 	s.Observer().Tell(pipeline.RetryScheduled{Op: "get page", Err: errors.New("foreign error text"), Wait: time.Second})
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, listener) }()
 	t.Cleanup(func() {
@@ -67,8 +67,15 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	return c
 }
 
-// send sends a request as it stands and returns the answer and its body.
-func send(t *testing.T, l net.Listener, request string) (*http.Response, string) {
+// reply is an answer.
+type reply struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// send sends a request as it stands.
+func send(t *testing.T, l net.Listener, request string) reply {
 	t.Helper()
 	c := dial(t, l)
 	if _, err := io.WriteString(c, request); err != nil {
@@ -83,7 +90,7 @@ func send(t *testing.T, l net.Listener, request string) (*http.Response, string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(body)
+	return reply{res.StatusCode, res.Header, string(body)}
 }
 
 func asked(path, host string) string {
@@ -106,24 +113,24 @@ func TestHosts(t *testing.T) {
 		for name, l := range map[string]net.Listener{"local": local, "wide": wide} {
 			allowed := want == both || want == onlyWide && name == "wide"
 			for _, path := range []string{"/healthz", "/metrics", "/none"} {
-				res, body := send(t, l, asked(path, host))
-				refused := res.StatusCode == http.StatusMisdirectedRequest || res.StatusCode == http.StatusBadRequest
-				if refused == allowed || refused && (strings.Contains(body, "jmpub_") || strings.Contains(body, "evil")) {
-					t.Errorf("%s, %s, Host %s: %s, want allowed %t: %.100s", name, path, host, res.Status, allowed, body)
+				res := send(t, l, asked(path, host))
+				refused := res.code == http.StatusMisdirectedRequest || res.code == http.StatusBadRequest
+				if refused == allowed || refused && (strings.Contains(res.body, "jmpub_") || strings.Contains(res.body, "evil")) {
+					t.Errorf("%s, %s, Host %s: %d, want allowed %t: %.100s", name, path, host, res.code, allowed, res.body)
 				}
 			}
 		}
 	}
-	if res, _ := send(t, local, "GET http://evil.example/readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != http.StatusMisdirectedRequest {
-		t.Errorf("a whole address in the request: %s", res.Status)
+	if res := send(t, local, "GET http://evil.example/readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.code != http.StatusMisdirectedRequest {
+		t.Errorf("a whole address in the request: %d", res.code)
 	}
-	if res, _ := send(t, local, "GET /healthz HTTP/1.0\r\n\r\n"); res.StatusCode != http.StatusOK {
-		t.Errorf("without a Host, as a balancer's probe: %s", res.Status)
+	if res := send(t, local, "GET /healthz HTTP/1.0\r\n\r\n"); res.code != http.StatusOK {
+		t.Errorf("without a Host, as a balancer's probe: %d", res.code)
 	}
-	any := listenAt(t, "127.0.0.1:0")
-	serve(t, any, "*")
-	if res, _ := send(t, any, asked("/healthz", "evil.example")); res.StatusCode != http.StatusOK {
-		t.Errorf("where the operator allows any: %s", res.Status)
+	open := listenAt(t, "127.0.0.1:0")
+	serve(t, open, "*")
+	if res := send(t, open, asked("/healthz", "evil.example")); res.code != http.StatusOK {
+		t.Errorf("where the operator allows any: %d", res.code)
 	}
 }
 
@@ -134,17 +141,17 @@ func TestStrangersLearnHealthAlone(t *testing.T) {
 	serve(t, wide)
 	secrets := []string{"the-app-key", "somebody", "foreign error text", "v1.2.3"}
 	for _, path := range []string{"/", "/healthz", "/readyz", "/none", "/metrics/../readyz", "/debug/pprof/"} {
-		_, body := send(t, wide, asked(path, "localhost"))
+		body := send(t, wide, asked(path, "localhost")).body
 		for _, hidden := range secrets {
 			if strings.Contains(body, hidden) {
 				t.Errorf("%s tells strangers %q: %s", path, hidden, body)
 			}
 		}
 	}
-	if res, body := send(t, wide, asked("/readyz", "localhost")); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, `"why"`) {
-		t.Errorf("/readyz: %s, %s", res.Status, body)
+	if res := send(t, wide, asked("/readyz", "localhost")); res.code != http.StatusServiceUnavailable || !strings.Contains(res.body, `"why"`) {
+		t.Errorf("/readyz: %d, %s", res.code, res.body)
 	}
-	_, body := send(t, local, asked("/readyz", "localhost"))
+	body := send(t, local, asked("/readyz", "localhost")).body
 	for _, shown := range secrets {
 		if !strings.Contains(body, shown) {
 			t.Errorf("/readyz does not tell the operator %q: %s", shown, body)
@@ -166,15 +173,15 @@ func TestBrowsersMakeNothingOfAnswers(t *testing.T) {
 		"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n":                                            405,
 		"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n":                                              405,
 	} {
-		res, _ := send(t, l, request)
-		if res.StatusCode != code {
-			t.Errorf("%.40q: %s, want %d", request, res.Status, code)
+		res := send(t, l, request)
+		if res.code != code {
+			t.Errorf("%.40q: %d, want %d", request, res.code, code)
 		}
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cross-Origin-Resource-Policy": "same-origin",
 		} {
-			if got := res.Header.Get(name); got != want {
+			if got := res.header.Get(name); got != want {
 				t.Errorf("%.40q: %s is %q, want %q", request, name, got, want)
 			}
 		}
@@ -215,8 +222,8 @@ func TestManyConnectionsKeepNobodyOut(t *testing.T) {
 		held = append(held, c)
 	}
 	began := time.Now()
-	if res, _ := send(t, l, asked("/healthz", "localhost")); res.StatusCode != http.StatusOK || time.Since(began) > 2*time.Second {
-		t.Errorf("%s after %s", res.Status, time.Since(began))
+	if res := send(t, l, asked("/healthz", "localhost")); res.code != http.StatusOK || time.Since(began) > 2*time.Second {
+		t.Errorf("%d after %s", res.code, time.Since(began))
 	}
 	for i, c := range held[:200] {
 		if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {

@@ -48,7 +48,7 @@ func readRequest(r io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	most := uint32(maxRequest)
-	if kmsg.Key(binary.BigEndian.Uint16(head[4:])) == kmsg.Produce {
+	if binary.BigEndian.Uint16(head[4:]) == uint16(kmsg.Produce) {
 		most = maxProduce
 	}
 	size := binary.BigEndian.Uint32(head)
