@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/jmpub/jmpub/internal/regular"
 )
 
 // disk is what is done to the folder; tests make it fail. Names are those of files within the folder.
@@ -39,14 +41,27 @@ func diskAt(dir string) disk {
 			}
 			return names, err
 		},
-		read: func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) },
-		create: func(name string) (file, error) {
-			return os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		},
+		read:   func(name string) ([]byte, error) { return regular.ReadUnlinked(filepath.Join(dir, name), maxFile) },
+		create: func(name string) (file, error) { return createNew(filepath.Join(dir, name)) },
 		rename: func(from, to string) error { return os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)) },
 		remove: func(name string) error { return os.Remove(filepath.Join(dir, name)) },
 		sync:   func() error { return syncFolder(dir) },
 	}
+}
+
+// maxFile is the most that is read of a file: many times what a position with all its ids takes.
+const maxFile = 16 << 20
+
+// createNew makes a file that was not there. What a crash left under its name is removed, and so is a link, which leads nowhere then.
+func createNew(path string) (*os.File, error) {
+	const flags = os.O_CREATE | os.O_EXCL | os.O_WRONLY
+	f, err := os.OpenFile(path, flags, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		if err = os.Remove(path); err == nil {
+			f, err = os.OpenFile(path, flags, 0o600)
+		}
+	}
+	return f, err
 }
 
 // replace gives a file new content. When it returns nil, a power cut leaves the new content there once the folder is

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofrs/flock"
-
+	"github.com/jmpub/jmpub/internal/regular"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -23,7 +22,8 @@ func filesOn(t *testing.T, m *memDisk) *Files {
 	return &Files{
 		Retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond},
 		dir:   "folder", appKey: app, disk: m.disk(),
-		running: flock.New(filepath.Join(locks, runLock)), writing: flock.New(filepath.Join(locks, writeLock)),
+		running: regular.NewLock(filepath.Join(locks, runLock)), writing: regular.NewLock(filepath.Join(locks, writeLock)),
+		place: regular.NewLock(filepath.Join(locks, writerFile)),
 	}
 }
 
@@ -300,7 +300,7 @@ func TestClaimSurvivesEveryFailure(t *testing.T) {
 func TestWritersWaitForEachOther(t *testing.T) {
 	m := newMemDisk()
 	f := reopen(t, m)
-	other := flock.New(f.writing.Path())
+	other := regular.NewLock(f.writing.Path())
 	if free, err := other.TryLock(); err != nil || !free {
 		t.Fatal(free, err)
 	}

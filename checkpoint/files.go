@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/jmpub/jmpub/internal/regular"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -32,6 +34,9 @@ type Files struct {
 	disk   disk
 	// running is held by the process that publishes, writing by whoever writes, for a moment.
 	running, writing *flock.Flock
+	// place is the lock of the file with the token of a process that publishes. As that process holds two locks, the file of either may be
+	// removed or replaced, and the other one still keeps a second process out.
+	place *flock.Flock
 	// token is that of the last Open.
 	token string
 }
@@ -50,7 +55,8 @@ func OpenFiles(dir, appKey string) (*Files, error) {
 	prefix := filepath.Join(dir, appPrefix(appKey))
 	return &Files{
 		dir: dir, appKey: appKey, disk: diskAt(dir),
-		running: flock.New(prefix + runLock), writing: flock.New(prefix + writeLock),
+		running: regular.NewLock(prefix + runLock), writing: regular.NewLock(prefix + writeLock),
+		place: regular.NewLock(prefix + writerFile),
 	}, nil
 }
 
@@ -58,7 +64,12 @@ func OpenFiles(dir, appKey string) (*Files, error) {
 // [pipeline.Permanent].
 func (f *Files) Lock() error {
 	op := "open the checkpoint folder " + f.dir
-	free, err := f.running.TryLock()
+	free, err := regular.TryLock(f.running)
+	if free && err == nil {
+		if free, err = f.placeIsFree(); !free || err != nil {
+			err = errors.Join(err, f.running.Unlock())
+		}
+	}
 	switch {
 	case err != nil:
 		return diskFault(op, err)
@@ -71,8 +82,29 @@ func (f *Files) Lock() error {
 	return nil
 }
 
+// placeIsFree tells whether no process that publishes holds the lock of the file with its token.
+func (f *Files) placeIsFree() (free bool, err error) {
+	if _, err = os.Lstat(f.place.Path()); errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if free, err = regular.TryLock(f.place); free {
+		err = f.place.Unlock()
+	}
+	return free, err
+}
+
+// holdPlace locks the file with the token, which was written just now. Only who looks whether it is free may hold it, for a moment.
+func (f *Files) holdPlace(ctx context.Context) error {
+	if err := f.place.Unlock(); err != nil {
+		return err
+	}
+	return lockSoon(ctx, f.place)
+}
+
 // Close gives the files back. The locks' files stay: to remove them would let in two processes at once.
-func (f *Files) Close() error { return errors.Join(f.running.Close(), f.writing.Close()) }
+func (f *Files) Close() error {
+	return errors.Join(f.running.Close(), f.writing.Close(), f.place.Close())
+}
 
 // Open takes the writer's place, and cleans up what a crash left; see [pipeline.Checkpoints].
 func (f *Files) Open(ctx context.Context) error {
@@ -82,11 +114,14 @@ func (f *Files) Open(ctx context.Context) error {
 		if err := f.clean(); err != nil {
 			return diskFault(op, err)
 		}
-		err := f.put(op, writerFile, []byte(token))
-		if err == nil {
-			f.token = token
+		if err := f.put(op, writerFile, []byte(token)); err != nil {
+			return err
 		}
-		return err
+		f.token = token
+		if !f.running.Locked() { // A command leaves soon.
+			return nil
+		}
+		return diskFault(op, f.holdPlace(ctx))
 	})
 }
 
@@ -96,7 +131,7 @@ const lockLook = 10 * time.Millisecond
 // exclusively calls fn while no other process writes, again and again while the disk is full.
 func (f *Files) exclusively(ctx context.Context, op string, fn func() error) error {
 	return f.Retry.Do(ctx, op, func(ctx context.Context) (err error) {
-		if _, err = f.writing.TryLockContext(ctx, lockLook); err != nil {
+		if err = lockSoon(ctx, f.writing); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -109,6 +144,18 @@ func (f *Files) exclusively(ctx context.Context, op string, fn func() error) err
 		}()
 		return fn()
 	})
+}
+
+// lockSoon takes a lock that is held for moments.
+func lockSoon(ctx context.Context, lock *flock.Flock) error {
+	for {
+		if free, err := regular.TryLock(lock); free || err != nil {
+			return err
+		}
+		if err := pipeline.Sleep(ctx, lockLook); err != nil {
+			return err
+		}
+	}
 }
 
 // clean removes files whose writing was cut off.
@@ -261,6 +308,8 @@ func diskFault(op string, err error) error {
 		fault.Class, fault.Hint = pipeline.Transient, "raise the limit of open files"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
 		fault.Hint = "name a folder in JMPUB_CHECKPOINT that this user may write"
+	case errors.Is(err, regular.ErrIrregular):
+		fault.Hint = "jmpub makes no such file: see who else writes to the folder, and remove it"
 	default:
 		fault.Hint = "see whether the disk is sound, and which checkpoints are there: what is published behind them comes again"
 	}

@@ -27,6 +27,7 @@ func newBroker() *cobra.Command {
 			if err != nil {
 				return usage.Wrap(err)
 			}
+			warnOfOthers(cmd, o.Listen)
 			fmt.Fprintf(cmd.ErrOrStderr(), "embedded broker at %s\n", strings.Join(broker.Addrs(), ","))
 			<-cmd.Context().Done()
 			return broker.Close()

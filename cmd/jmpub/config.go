@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/settings"
@@ -25,7 +27,10 @@ A setting that the environment does not have shows its default.`,
 			if err = show.Settings(s.List()); err != nil {
 				return err
 			}
-			_, err = s.Parse()
+			cfg, err := s.Parse()
+			for _, w := range cfg.Warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s (%s)\n", w.Setting, w.Detail, w.Hint)
+			}
 			return err
 		},
 	}

@@ -25,6 +25,9 @@ func configure(cmd *cobra.Command) (*settings.Config, *slog.Logger, error) {
 	}
 	log := view.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
 	view.TakeLibraryLogs(log)
+	for _, w := range cfg.Warnings {
+		log.Warn("a setting is unsafe", slog.String("setting", w.Setting), slog.String("detail", w.Detail), slog.String("hint", w.Hint))
+	}
 	return cfg, log, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -102,6 +103,10 @@ func TestBadInput(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	endless := filepath.Join(dir, "endless")
+	if err := errors.Join(os.WriteFile(endless, nil, 0o600), os.Truncate(endless, 10<<30)); err != nil {
+		t.Fatal(err)
+	}
 	holding := func(text string) map[string]string {
 		file := filepath.Join(t.TempDir(), "secret")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -141,6 +146,14 @@ func TestBadInput(t *testing.T) {
 		{"summer time", with(good, "JMPUB_API_TIME_ZONE", "Europe/Berlin"), []string{"JMPUB_API_TIME_ZONE"}},
 		{"unknown zone", with(good, "JMPUB_API_TIME_ZONE", "Moon/Sea"), []string{"JMPUB_API_TIME_ZONE"}},
 		{"start in words", with(good, "JMPUB_START", "yesterday"), []string{"JMPUB_START", "2026-11-01T10:00:00+08:00", "36h"}},
+		{"secret that is a device", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", "/dev/zero"), []string{"JMPUB_MASTER_SECRET_FILE", "/dev/zero", "a device"}},
+		{"password that is a folder", with(avro, "JMPUB_SCHEMA_REGISTRY_PASSWORD", "", "JMPUB_SCHEMA_REGISTRY_PASSWORD_FILE", dir), []string{"JMPUB_SCHEMA_REGISTRY_PASSWORD_FILE", "a folder"}},
+		{"secret of 10 GB", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", endless), []string{"JMPUB_MASTER_SECRET_FILE", "larger than 64 KiB"}},
+		{"file with a zero byte", holding("sim-master\x00secret"), []string{"JMPUB_MASTER_SECRET_FILE", "U+0000"}},
+		{"certificate that is a device", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CA_FILE", "/dev/zero"), []string{"JMPUB_KAFKA_TLS_CA_FILE", "a device"}},
+		{"key of 10 GB", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CERT_FILE", empty, "JMPUB_KAFKA_TLS_KEY_FILE", endless), []string{"JMPUB_KAFKA_TLS_KEY_FILE", "larger than 64 KiB"}},
+		{"proxy that is none", with(good, "HTTPS_PROXY", "http://user:pass-phrase@:3128"), []string{"HTTPS_PROXY", "http://proxy:3128"}},
+		{"host with a port", with(good, "JMPUB_LISTEN_HOSTS", "jmpub.example:9464"), []string{"JMPUB_LISTEN_HOSTS", "without a port"}},
 		{"two secrets", with(good, "JMPUB_MASTER_SECRET_FILE", empty), []string{"JMPUB_MASTER_SECRET_FILE"}},
 		{"empty secret file", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", empty), []string{"JMPUB_MASTER_SECRET_FILE", "empty"}},
 		{"missing secret file", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", dir+"/none"), []string{"JMPUB_MASTER_SECRET_FILE"}},

@@ -107,6 +107,7 @@ func newSim() *cobra.Command {
 		if err != nil {
 			return usage.Errorf("--listen: %w", err)
 		}
+		warnOfOthers(cmd, listen)
 		base := "http://" + listener.Addr().String()
 		fmt.Fprintf(cmd.ErrOrStderr(), "simulated Report API at %s/v2, lists at %s/v1, app key %s, master secret %s\n"+
 			"what it holds: %s/sim/truth?begin=...&end=...  counters: %s/sim/stats\n",
@@ -119,9 +120,17 @@ func newSim() *cobra.Command {
 	return cmd
 }
 
+// warnOfOthers says so if an address to listen on is more than this machine's own.
+func warnOfOthers(cmd *cobra.Command, listen string) {
+	if host, _, err := net.SplitHostPort(listen); err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s listens on %s, so whoever reaches this machine over the network can use it, and it is "+
+			"for trying things out; --listen 127.0.0.1:PORT keeps it to this machine\n", cmd.CommandPath(), listen)
+	}
+}
+
 // serve answers until the command's context is done.
 func serve(cmd *cobra.Command, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	stop := context.AfterFunc(cmd.Context(), func() { _ = server.Close() }) // Nothing is in flight that would be missed.
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -1,9 +1,67 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
+
+// TestListeningToOthersIsTold starts the simulator and the broker on addresses that others can reach, and on others.
+func TestListeningToOthersIsTold(t *testing.T) {
+	for _, command := range []string{"sim", "broker"} {
+		for listen, others := range map[string]bool{
+			"127.0.0.1:0": false, "localhost:0": false, "[::1]:0": false, "0.0.0.0:0": true, ":0": true, "[::]:0": true,
+		} {
+			args := []string{command, "--listen", listen}
+			if others && command == "broker" {
+				args = append(args, "--advertise", "localhost")
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			stderr := &firstWrites{written: make(chan struct{}, 10)}
+			code := make(chan int, 1)
+			go func() { code <- execute(ctx, args, &bytes.Buffer{}, stderr) }()
+			select {
+			case <-stderr.written: // The warning stands before everything else.
+			case <-time.After(time.Minute):
+				t.Fatal("it says nothing")
+			}
+			stop()
+			if c := <-code; c != exitDone && !strings.Contains(stderr.text(), "cannot assign") { // Without IPv6.
+				t.Errorf("%v: exit code %d: %s", args, c, stderr.text())
+			}
+			if told := strings.HasPrefix(stderr.text(), "warning: jmpub "+command+" listens on "+listen); told != others {
+				t.Errorf("%v: told %t, want %t: %s", args, told, others, stderr.text())
+			}
+		}
+	}
+}
+
+// firstWrites is written by a command that runs, and tells of it.
+type firstWrites struct {
+	written chan struct{}
+
+	mu  sync.Mutex // Guards buf.
+	buf bytes.Buffer
+}
+
+func (w *firstWrites) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case w.written <- struct{}{}:
+	default:
+	}
+	return w.buf.Write(p)
+}
+
+func (w *firstWrites) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}
 
 // TestSimFlagsReachTheSimulator gives each option a value that the simulator refuses, by name.
 func TestSimFlagsReachTheSimulator(t *testing.T) {

@@ -2,10 +2,19 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"os"
+
+	"github.com/jmpub/jmpub/internal/regular"
+)
+
+// The most that is read of a file. Authorities come in bundles; the system's own have some 200 KiB.
+const (
+	maxFile   = 64 << 10
+	maxBundle = 4 << 20
 )
 
 // Files are paths of PEM files; empty ones are not read.
@@ -21,7 +30,7 @@ type Files struct {
 func TLS(setting string, files Files) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if files.CA != "" {
-		pem, err := os.ReadFile(files.CA)
+		pem, err := regular.Read(files.CA, maxBundle)
 		if err != nil {
 			return nil, fmt.Errorf("%s_CA_FILE: %w", setting, err)
 		}
@@ -31,8 +40,10 @@ func TLS(setting string, files Files) (*tls.Config, error) {
 		}
 	}
 	if files.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-		if err != nil {
+		certPEM, certErr := regular.Read(files.Cert, maxFile)
+		keyPEM, keyErr := regular.Read(files.Key, maxFile)
+		cert, err := tls.X509KeyPair(certPEM, keyPEM)
+		if err = cmp.Or(errors.Join(certErr, keyErr), err); err != nil {
 			return nil, fmt.Errorf("%s_CERT_FILE and %s_KEY_FILE: %w", setting, setting, err)
 		}
 		conf.Certificates = []tls.Certificate{cert}

@@ -30,7 +30,7 @@ type Live struct {
 func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...pipeline.Observer) (*Live, error) {
 	l := &Live{status: status.New(status.Options{
 		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
-		Version: version, Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
+		Version: version, Hosts: cfg.ListenHosts, Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
 	})}
 	l.wiring = newWiring(cfg, log, append(slices.Clone(observers), l.status.Observer())...)
 	if err := l.wire(ctx, cfg); err != nil {
@@ -61,6 +61,11 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 		var lc net.ListenConfig
 		if l.listener, err = lc.Listen(ctx, "tcp", cfg.Listen); err != nil {
 			return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
+		}
+		if !status.IsLocal(l.listener.Addr()) {
+			l.wiring.log.WarnContext(ctx, "others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
+				slog.String("detail", "/metrics on "+l.listener.Addr().String()+" tells the app key and the streams to whoever asks"),
+				slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
 		}
 	}
 	if err = out.lock(); err != nil {

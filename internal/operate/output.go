@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/regular"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
@@ -112,7 +113,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		return nil, usage.Wrap(err)
 	}
 	if !w.cfg.ExactlyOnce() {
-		return out, w.openFiles(out)
+		return out, w.openFiles(ctx, out)
 	}
 	out.kafka = checkpoint.NewKafka(conn.Client, routing.Own(pipeline.TopicCheckpoints), app,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
@@ -133,14 +134,21 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 }
 
 // openFiles makes the files the store.
-func (w *wiring) openFiles(out *output) error {
+func (w *wiring) openFiles(ctx context.Context, out *output) error {
 	dir := w.cfg.CheckpointDir
 	if w.replay != "" { // A folder of its own, and so locks of its own.
 		dir = filepath.Join(dir, replayDir(w.replay))
+		if err := regular.CheckFolder(dir); err != nil { // The operator may choose a link for the folder, and nobody one within it.
+			return usage.Errorf("JMPUB_CHECKPOINT: %w", err)
+		}
 	}
 	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
 	if err != nil {
 		return usage.Errorf("JMPUB_CHECKPOINT: %w", err)
+	}
+	if detail := regular.ExposedFolder(dir); detail != "" {
+		w.log.WarnContext(ctx, "others can change the checkpoints", slog.String("setting", "JMPUB_CHECKPOINT"), slog.String("detail", detail),
+			slog.String("hint", "take the right to write from group and others (chmod go-w)"))
 	}
 	files.Retry = w.retry
 	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.

@@ -12,7 +12,9 @@ import (
 	"strings"
 
 	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/regular"
 	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -108,6 +110,9 @@ func (w *wiring) readPositions(ctx context.Context, out *output) ([]pipeline.Che
 
 // replayPositions are those in the folder of a replay.
 func (w *wiring) replayPositions(ctx context.Context, dir string) (map[pipeline.Stream]pipeline.Checkpoint, error) {
+	if err := regular.CheckFolder(dir); err != nil {
+		return nil, usage.Errorf("JMPUB_CHECKPOINT: %w", err)
+	}
 	files, err := checkpoint.OpenFiles(dir, w.cfg.Source.AppKey)
 	if err != nil {
 		return nil, err

@@ -41,10 +41,18 @@ type Config struct {
 	// WaitWhenFenced keeps a run that another process has replaced until it is ended.
 	WaitWhenFenced bool
 
-	Listen    string
-	LogLevel  slog.Level
-	LogFormat string
+	Listen string
+	// ListenHosts are more names by which the status page may be asked for.
+	ListenHosts []string
+	LogLevel    slog.Level
+	LogFormat   string
+
+	// Warnings are what is no mistake, but no good idea either.
+	Warnings []Warning
 }
+
+// Warning is what is unsafe about a setting, and what would be safe.
+type Warning struct{ Setting, Detail, Hint string }
 
 // Time is a time as people read it, in the app's zone; it can be given to a setting or a flag as it stands.
 func (c *Config) Time(t time.Time) string { return t.In(c.Source.TimeZone).Format(time.RFC3339) }

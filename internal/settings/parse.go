@@ -28,6 +28,8 @@ func (s *Settings) Parse() (*Config, error) {
 	s.parseTopics(p, c)
 	s.parseFormat(p, c)
 	s.parseRun(p, c)
+	p.proxies()
+	c.Warnings = s.warnings(c)
 	return c, p.err()
 }
 
@@ -165,6 +167,7 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}
+	c.ListenHosts = p.hostNames("JMPUB_LISTEN_HOSTS", s.ListenHosts)
 	c.LogLevel = p.logLevel("JMPUB_LOG", s.Log)
 	if s.LogFormat != "" {
 		c.LogFormat = p.oneOf("JMPUB_LOG_FORMAT", s.LogFormat, "text", "json")

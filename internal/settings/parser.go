@@ -165,6 +165,18 @@ func (p *parser) hostPort(name, text string) {
 	p.want(err == nil && portErr == nil && n >= 0 && n <= 65535, name, text, "host:port")
 }
 
+// hostNames is a comma-separated list of host names, of domains with a dot before them, or * for any.
+func (p *parser) hostNames(name, text string) []string {
+	var list []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.ToLower(strings.TrimSpace(item)); item != "" {
+			p.want(item == "*" || !strings.ContainsAny(item, "*:/@ \t"), name, item, "a host name without a port, .domain, or *")
+			list = append(list, item)
+		}
+	}
+	return list
+}
+
 func (p *parser) logLevel(name, text string) slog.Level {
 	var level slog.Level
 	p.want(level.UnmarshalText([]byte(text)) == nil, name, text, "one of debug, info, warn, error")

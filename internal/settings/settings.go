@@ -12,6 +12,7 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
+	"github.com/jmpub/jmpub/internal/regular"
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/usage"
 )
@@ -94,6 +95,7 @@ type Settings struct {
 	Group       string `split_words:"true" default:"jmpub"`
 	WhenFenced  string `split_words:"true" default:"leave"`
 	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
+	ListenHosts string `split_words:"true"`
 	Log         string `split_words:"true" default:"info"`
 	LogFormat   string `split_words:"true"`
 }
@@ -134,6 +136,9 @@ func Read() (*Settings, error) {
 // anything finds nothing wrong with a value.
 func anything(string) string { return "" }
 
+// maxSecret is the most that a secret's file may hold.
+const maxSecret = 64 << 10
+
 // fromFile reads a secret from the file that the setting's _FILE twin names. A byte order mark and the end of the line do not belong
 // to it; check says what else may be wrong with it.
 func fromFile(value *secret.Secret, name, path string, check func(string) string) error {
@@ -143,7 +148,7 @@ func fromFile(value *secret.Secret, name, path string, check func(string) string
 	if !value.IsEmpty() {
 		return usage.Errorf("%s and %s_FILE are both set; keep one", name, name)
 	}
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxSecret)
 	if err != nil {
 		return usage.Errorf("%s_FILE: %w", name, err)
 	}

@@ -12,16 +12,46 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves /healthz, /readyz, /metrics and, for people, an index of them at /.
+// Handler serves /healthz, /readyz, /metrics and, for people, an index of them at /, with all that there is to know. It is for those who
+// work on this machine.
 func (s *Status) Handler() http.Handler {
+	return s.routes(map[string]string{"status": "alive", "version": s.opts.Version},
+		fmt.Sprintf("jmpub %s, app %s, delivery: %s", s.opts.Version, s.opts.AppKey, s.opts.Delivery),
+		func() (any, int) { return s.judge() })
+}
+
+// strangers serves the same without what only the operator needs to know: no app key, stream, version or error. Metrics are served whole,
+// for they are of no use without the streams that they are of.
+func (s *Status) strangers() http.Handler {
+	return s.routes(map[string]string{"status": "alive"}, "jmpub", func() (any, int) {
+		all, code := s.judge()
+		short := health{Ready: all.Ready}
+		if !all.Ready {
+			short.Why = "a stream is not read as it should be; the log and /metrics tell which"
+		}
+		return short, code
+	})
+}
+
+func (s *Status) routes(alive any, title string, ready func() (any, int)) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"status": "alive", "version": s.opts.Version})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, alive) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		body, code := ready()
+		answer(w, code, body)
 	})
-	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("GET /{$}", s.index)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(w, "%s\n\n/healthz\n/readyz\n/metrics\n", title)
+	})
 	return mux
+}
+
+// health is the body of /readyz for strangers.
+type health struct {
+	Ready bool   `json:"ready"`
+	Why   string `json:"why,omitempty"`
 }
 
 // readiness is the body of /readyz.
@@ -34,8 +64,8 @@ type readiness struct {
 	Snapshot
 }
 
-// ready answers 200 once every stream that is not dropped has been read or committed lately, and 503 otherwise.
-func (s *Status) ready(w http.ResponseWriter, _ *http.Request) {
+// judge answers 200 once every stream that is not dropped has been read or committed lately, and 503 otherwise.
+func (s *Status) judge() (readiness, int) {
 	body := readiness{Ready: true, Warnings: s.Leaving(), Snapshot: s.Snapshot()}
 	code := http.StatusOK
 	for _, stream := range body.Streams {
@@ -45,7 +75,7 @@ func (s *Status) ready(w http.ResponseWriter, _ *http.Request) {
 			break
 		}
 	}
-	answer(w, code, body)
+	return body, code
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
@@ -56,14 +86,16 @@ func answer(w http.ResponseWriter, code int, body any) {
 	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.
 }
 
-func (s *Status) index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "jmpub %s, app %s, delivery: %s\n\n/healthz\n/readyz\n/metrics\n", s.opts.Version, s.opts.AppKey, s.opts.Delivery)
-}
-
-// Serve answers on the listener until ctx is done.
+// Serve answers on the listener until ctx is done. Where only this machine can reach it, it tells everything.
 func (s *Status) Serve(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	allowed, handler := hosts{local: IsLocal(listener.Addr()), more: s.opts.Hosts}, s.strangers()
+	if allowed.local {
+		handler = s.Handler()
+	}
+	server := &http.Server{
+		Handler: allowed.guard(handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true,
+	}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -72,7 +104,7 @@ func (s *Status) Serve(ctx context.Context, listener net.Listener) error {
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(&boundedListener{Listener: listener}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the status page: %w", err)
 	}
 	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -28,6 +28,8 @@ type Options struct {
 	// StatisticsStale is how long no statistics, which are read seldom, may have been read before readiness is lost; default 30
 	// minutes.
 	StatisticsStale time.Duration
+	// Hosts are names by which the page may be asked for besides those that it knows: host.example, .example for all that end so, or *.
+	Hosts []string
 	// Zone is that of the times in what people read; default UTC.
 	Zone *time.Location
 	// Now is the local clock; default time.Now.

@@ -12,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/jmpub/jmpub/internal/regular"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -106,8 +107,8 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	if fault.Err = os.MkdirAll(dir, 0o750); fault.Err != nil {
 		return nil, fault
 	}
-	lock := flock.New(filepath.Join(dir, lockName))
-	free, err := lock.TryLock()
+	lock := regular.NewLock(filepath.Join(dir, lockName))
+	free, err := regular.TryLock(lock)
 	switch {
 	case err != nil:
 		fault.Err = err

@@ -100,6 +100,15 @@ type listener struct {
 	addr string
 }
 
+// Accept waits for a client.
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &guardedConn{Conn: c}, nil
+}
+
 // Addr is the advertised address.
 func (l *listener) Addr() net.Addr { return l }
 
