@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -14,16 +15,24 @@ import (
 func (p *parser) proxies() {
 	for _, capitals := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
 		if name, value := eitherCase(capitals); value != "" && !isProxy(value) {
-			p.addf("%s is no address of a proxy such as http://proxy:3128 or socks5://proxy:1080 (what it holds is not shown); mend or unset it", name)
+			p.addf("%s is no address of a proxy such as http://proxy:3128 or socks5://proxy:1080 (what it holds is not shown); correct or unset it", name)
 		}
 	}
+}
+
+// exceptions are the entries of NO_PROXY that net/http leaves out. Other programs may read them, so they are no mistake.
+func exceptions() []Warning {
+	var all []Warning
 	name, value := eitherCase("NO_PROXY")
 	for i, entry := range strings.Split(value, ",") {
 		if !isException(strings.TrimSpace(entry)) {
-			p.addf("%s: entry %d is none that is understood: name hosts, .domains, addresses or networks such as 10.0.0.0/8, "+
-				"separated by commas, or * alone", name, i+1)
+			all = append(all, Warning{
+				name, fmt.Sprintf("entry %d means nothing here, so what it names is reached through the proxy", i+1),
+				"name hosts, .domains, addresses or networks such as 10.0.0.0/8, separated by commas, or * alone",
+			})
 		}
 	}
+	return all
 }
 
 // eitherCase is the variable in capitals, or if it is not set the one in small letters.

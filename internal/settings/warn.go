@@ -13,7 +13,7 @@ import (
 
 // warnings are what others could do because of the settings. That requests to the API are not encrypted is told by its client.
 func (s *Settings) warnings(c *Config) []Warning {
-	var all []Warning
+	all := exceptions()
 	s.fields(func(name, _ string, field reflect.Value) {
 		if !strings.HasSuffix(name, "_FILE") || field.String() == "" {
 			return
