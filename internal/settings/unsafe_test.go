@@ -18,8 +18,8 @@ func clearProxies(t *testing.T) {
 	}
 }
 
-// told is what is said of the variables of proxies: that they are wrong, or what of them means nothing.
-func told() string {
+// complaints is what is said of the variables of proxies: that they are wrong, or what of them means nothing.
+func complaints() string {
 	p := &parser{}
 	p.proxies()
 	return fmt.Sprint(p.err(), exceptions())
@@ -49,7 +49,7 @@ func TestProxySettings(t *testing.T) {
 				if refused := p.err() != nil; refused == strings.EqualFold(setting, "NO_PROXY") {
 					t.Errorf("refused: %t", refused)
 				}
-				if said := told(); !strings.Contains(said, setting) || strings.Contains(said, "pass-phrase") {
+				if said := complaints(); !strings.Contains(said, setting) || strings.Contains(said, "pass-phrase") {
 					t.Errorf("%s, want what names the variable alone", said)
 				}
 			})
@@ -64,7 +64,7 @@ func TestProxySettings(t *testing.T) {
 			t.Run(setting+"="+value, func(t *testing.T) {
 				clearProxies(t)
 				t.Setenv(setting, value)
-				if said := told(); said != "<nil> []" {
+				if said := complaints(); said != "<nil> []" {
 					t.Error(said)
 				}
 			})
