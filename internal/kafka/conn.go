@@ -81,7 +81,9 @@ func Open(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	return &Conn{
-		Client:    &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: transport},
+		Client: &kafkago.Client{
+			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: redacting{transport, cfg.redactor()},
+		},
 		transport: transport,
 	}, nil
 }
@@ -189,6 +191,7 @@ func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker,
 // connectFault is [Fault] with hints that fit the first contact. Where the broker was reached and did not answer as one, what answers
 // there says which setting is wrong.
 func (cfg *Config) connectFault(ctx context.Context, op, broker string, err error) error {
+	err = cfg.redactor().Error(err)
 	fault, ok := errors.AsType[*pipeline.Fault](Fault(op, err))
 	if !ok {
 		return err
