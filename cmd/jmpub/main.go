@@ -14,6 +14,7 @@ import (
 	_ "time/tzdata" // The API's times are in a named zone, and small container images have no zone files.
 
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/words"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -52,6 +53,8 @@ func run() int {
 
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	// Whatever is printed, others may have written a part of it. What is drawn goes by them, with texts that are safe.
+	stdout, stderr = &words.Writer{Out: stdout}, &words.Writer{Out: stderr}
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -44,6 +45,8 @@ type Config struct {
 	Listen    string
 	LogLevel  slog.Level
 	LogFormat string
+	// Redactor masks all credentials that are sent anywhere.
+	Redactor secret.Redactor
 }
 
 // Time is a time as people read it, in the app's zone; it can be given to a setting or a flag as it stands.

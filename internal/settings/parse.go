@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -22,7 +23,11 @@ const (
 // Parse turns the settings into values and reports every mistake at once.
 func (s *Settings) Parse() (*Config, error) {
 	p := &parser{}
-	c := &Config{Group: s.Group, Listen: s.Listen}
+	c := &Config{Group: s.Group, Listen: s.Listen, Redactor: secret.NewRedactor(append(secret.OfProxies(),
+		secret.Credentials{User: s.AppKey, Password: s.MasterSecret},
+		secret.Credentials{User: s.Kafka.SASLUsername, Password: s.Kafka.SASLPassword},
+		secret.Credentials{User: s.SchemaRegistry.Username, Password: s.SchemaRegistry.Password},
+	)...)}
 	s.parseSource(p, c)
 	s.parseKafka(p, c)
 	s.parseTopics(p, c)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // Handler serves /healthz, /readyz, /metrics and, for people, an index of them at /.
@@ -51,14 +53,14 @@ func (s *Status) ready(w http.ResponseWriter, _ *http.Request) {
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	out := json.NewEncoder(w)
+	out := json.NewEncoder(&words.Writer{Out: w})
 	out.SetIndent("", "  ")
 	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.
 }
 
 func (s *Status) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "jmpub %s, app %s, delivery: %s\n\n/healthz\n/readyz\n/metrics\n", s.opts.Version, s.opts.AppKey, s.opts.Delivery)
+	fmt.Fprintf(&words.Writer{Out: w}, "jmpub %s, app %s, delivery: %s\n\n/healthz\n/readyz\n/metrics\n", s.opts.Version, s.opts.AppKey, s.opts.Delivery)
 }
 
 // Serve answers on the listener until ctx is done.

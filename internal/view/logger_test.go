@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/view"
 )
 
@@ -25,7 +26,7 @@ func (l lines) Write(line []byte) (int, error) {
 // TestLibrariesLogWithoutContent lets a server send more than its Content-Length says: net/http quotes it in the standard log.
 func TestLibrariesLogWithoutContent(t *testing.T) {
 	logged := make(lines, 10)
-	view.TakeLibraryLogs(view.NewLogger(logged, slog.LevelInfo, "json"))
+	view.TakeLibraryLogs(view.NewLogger(logged, slog.LevelInfo, "json", secret.Redactor{}))
 
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
