@@ -30,6 +30,9 @@ const (
 	exitBrokenOutput = 141
 )
 
+// longestError is how much is printed of an error, in bytes: a record that cannot be read may be in it.
+const longestError = 16 << 10
+
 func main() {
 	os.Exit(run())
 }
@@ -69,7 +72,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "jmpub: interrupted")
 	default:
-		fmt.Fprintf(stderr, "jmpub: %v\n", err)
+		text := err.Error()
+		if len(text) > longestError {
+			text = text[:longestError] + "…"
+		}
+		fmt.Fprintln(stderr, "jmpub: "+text)
 	}
 	switch {
 	case pipeline.ClassOf(err) == pipeline.Fenced:

@@ -34,6 +34,8 @@ type Config struct {
 	// Mechanism is empty, "plain", "scram-sha-256" or "scram-sha-512".
 	Mechanism, Username string
 	Password            secret.Secret
+	// Redactor masks what else must not be shown of what others answer: credentials that go elsewhere.
+	Redactor secret.Redactor
 	// ClientID names jmpub in the brokers' logs and quotas.
 	ClientID string
 }

@@ -52,6 +52,7 @@ func (t redacting) redact(message *string) {
 	*message = words.Line(t.redactor.Begin(*message, most))
 }
 
+// redactor masks the credentials.
 func (cfg *Config) redactor() secret.Redactor {
-	return secret.NewRedactor(secret.Credentials{User: cfg.Username, Password: cfg.Password})
+	return cfg.Redactor.With(secret.Credentials{User: cfg.Username, Password: cfg.Password})
 }

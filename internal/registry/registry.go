@@ -22,6 +22,8 @@ type Config struct {
 	// Username and Password are for basic authentication; none where both are empty.
 	Username string
 	Password secret.Secret
+	// Redactor masks what else must not be shown of what others answer: credentials that go elsewhere.
+	Redactor secret.Redactor
 	// CAFile has the certificates that the registry's is to be signed by; empty trusts the system's.
 	CAFile string
 	// Register adds a schema that the registry does not have; otherwise it is only looked up.
@@ -60,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	return &Client{
 		cfg: cfg, client: client, ids: make(map[string]int),
-		redactor: secret.NewRedactor(append(secret.OfProxies(), secret.Credentials{User: cfg.Username, Password: cfg.Password})...),
+		redactor: cfg.Redactor.With(secret.Credentials{User: cfg.Username, Password: cfg.Password}),
 	}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -30,9 +29,15 @@ type Redactor struct {
 // NewRedactor masks passwords, and the tokens that HTTP Basic authentication and others make of them in base64, in every way in
 // which a text may be written: as it is, in other letters, as hexadecimal digits, and escaped as JSON, Go, URLs or HTML do, or by
 // several of them one after the other. A password of fewer than four bytes is not masked: it would be in every text.
-func NewRedactor(all ...Credentials) Redactor {
+func NewRedactor(all ...Credentials) Redactor { return Redactor{}.With(all...) }
+
+// With is a redactor that masks these credentials too.
+func (r Redactor) With(all ...Credentials) Redactor {
 	const fewest = 4
 	var texts []string
+	if r.folded != nil {
+		texts = slices.Clone(r.folded())
+	}
 	for _, c := range all {
 		if password := c.Password.Reveal(); len(password) >= fewest {
 			texts = append(texts, telling(c.User, password)...)
@@ -41,6 +46,8 @@ func NewRedactor(all ...Credentials) Redactor {
 	if len(texts) == 0 {
 		return Redactor{}
 	}
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
 	return Redactor{folded: func() []string { return texts }}
 }
 
@@ -85,23 +92,17 @@ func fold(text string) string {
 	return string(folded)
 }
 
-// OfProxies are the credentials in the addresses of proxies, which the environment has for all programs.
-func OfProxies() []Credentials {
-	var all []Credentials
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
-		for _, name := range []string{name, strings.ToLower(name)} {
-			address := os.Getenv(name) //nolint:forbidigo // Settings of net/http, which reads them itself.
-			if _, rest, ok := strings.Cut(address, "://"); ok {
-				address = rest
-			}
-			at := strings.LastIndexByte(address, '@') // No parser, which would want an address to be right.
-			user, password, _ := strings.Cut(address[:max(at, 0)], ":")
-			all = append(all, Credentials{user, New(password)})
-			plainUser, userErr := url.PathUnescape(user)
-			if plain, err := url.PathUnescape(password); err == nil && userErr == nil {
-				all = append(all, Credentials{plainUser, New(plain)})
-			}
-		}
+// OfProxy are the credentials in the address of a proxy, as they are written and as they are sent. The address may be wrong.
+func OfProxy(address string) []Credentials {
+	if _, rest, ok := strings.Cut(address, "://"); ok {
+		address = rest
+	}
+	at := strings.LastIndexByte(address, '@') // No parser, which would want an address to be right.
+	user, password, _ := strings.Cut(address[:max(at, 0)], ":")
+	all := []Credentials{{user, New(password)}}
+	plainUser, userErr := url.PathUnescape(user)
+	if plain, err := url.PathUnescape(password); err == nil && userErr == nil {
+		all = append(all, Credentials{plainUser, New(plain)})
 	}
 	return all
 }

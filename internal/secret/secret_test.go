@@ -198,14 +198,10 @@ func TestRedactedError(t *testing.T) {
 	}
 }
 
-// TestOfProxies masks what stands in the addresses of proxies, right or wrong.
-func TestOfProxies(t *testing.T) {
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		t.Setenv(name, "")
-	}
-	t.Setenv("HTTP_PROXY", "http://u:p%40ssword@proxy:3128")
-	t.Setenv("https_proxy", "user:bad%zz/word@proxy")
-	r := secret.NewRedactor(secret.OfProxies()...)
+// TestOfProxy masks what stands in the address of a proxy, right or wrong.
+func TestOfProxy(t *testing.T) {
+	r := secret.NewRedactor(secret.OfProxy("http://u:p%40ssword@proxy:3128")...).With(secret.OfProxy("user:bad%zz/word@proxy")...).
+		With(secret.OfProxy("proxy:3128")...).With(secret.OfProxy("")...)
 	for _, said := range []string{
 		"p%40ssword", "p@ssword", base64.StdEncoding.EncodeToString([]byte("u:p@ssword")), `invalid proxy "user:bad%zz/word@proxy"`,
 	} {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -183,7 +184,8 @@ func Serve(tb testing.TB, answer func(request string) string) string {
 				return
 			}
 			go func() {
-				defer conn.Close() //nolint:errcheck // It may be gone.
+				defer conn.Close()                                               //nolint:errcheck // It may be gone.
+				_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // It may be no request.
 				if request := read(conn); request != "" {
 					_, _ = io.WriteString(conn, answer(request)) // As above.
 				}
