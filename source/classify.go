@@ -68,7 +68,7 @@ func (c *Client) statusFailure(call *call, res *http.Response, body []byte) *fai
 	case kindOK:
 		fault.Class, f.class = pipeline.Transient, classMalformed
 	default:
-		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, refusedHint(call, status)
+		fault.Class, f.class, fault.Hint = pipeline.Permanent, classRefused, c.refusedHint(call, status)
 	}
 	if f.gateway = fault.Class == pipeline.Permanent && !f.fromAPI; f.gateway {
 		fault.Err = fmt.Errorf("%w: %w", ErrGateway, fault.Err)
@@ -128,14 +128,14 @@ func kindOfStatus(status int) kind {
 }
 
 // refusedHint shows what was sent, without the credentials, so that the operator can ask the makers of the API.
-func refusedHint(call *call, status int) string {
+func (c *Client) refusedHint(call *call, status int) string {
 	switch status {
 	case http.StatusNotFound:
 		return call.endpoint.pathHint()
 	case http.StatusProxyAuthRequired:
 		return proxyHint
 	default:
-		return "the request was GET " + printable(call.address()+"?"+call.query)
+		return "the request was GET " + c.excerpt([]byte(call.address()+"?"+call.query)) // A cursor is the API's.
 	}
 }
 
@@ -188,15 +188,17 @@ func bodyFault(call *call, err error) *pipeline.Fault {
 }
 
 // excerpt is the printable beginning of what others wrote, without the credentials.
-func (c *Client) excerpt(body []byte) string { return printable(c.redactor.Redact(string(body))) }
+func (c *Client) excerpt(body []byte) string {
+	const most = 200
+	return strconv.QuoteToGraphic(c.redactor.Begin(string(body[:min(len(body), maxErrorBody)]), most))
+}
 
-// printableBytes bounds what is shown of what others wrote.
-const printableBytes = 200
-
-// printable is a text of others in one line of bounded length.
-func printable(text string) string {
-	if len(text) > printableBytes {
-		return strconv.QuoteToGraphic(text[:printableBytes]) + "…"
+// printable is a value of others in one line, for errors. One that is long is left out rather than cut: only as a whole are the
+// credentials found in it.
+func printable(value string) string {
+	const most = 200
+	if len(value) > most {
+		return fmt.Sprintf("a value of %d bytes", len(value))
 	}
-	return strconv.QuoteToGraphic(text)
+	return strconv.QuoteToGraphic(value)
 }

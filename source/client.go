@@ -72,7 +72,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg:      cfg,
-		redactor: secret.NewRedactor(cfg.AppKey, cfg.MasterSecret),
+		redactor: cfg.Redactor.With(secret.Credentials{User: cfg.AppKey, Password: cfg.MasterSecret}),
 		report:   &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: exampleBaseURL, planned: true},
 		lists:    &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: exampleListsURL},
 		maxBody:  maxBody,

@@ -20,6 +20,8 @@ type Config struct {
 	// AppKey and MasterSecret authenticate every request, by HTTP Basic.
 	AppKey       string
 	MasterSecret secret.Secret
+	// Redactor masks what else must not be shown of what others answer: credentials that go elsewhere.
+	Redactor secret.Redactor
 	// BaseURL is the API's address with its version, https://report.im.jpush.cn/v2.
 	BaseURL string
 	// TimeZone is the zone of the API's local times; its offset must not change.

@@ -103,7 +103,7 @@ func (l *lister) addNames(names []string) bool {
 		}
 		l.seen[name], fresh = true, true
 		stream, err := pipeline.ParseStream(string(l.kind) + "/" + name)
-		if err != nil {
+		if err != nil || l.client.redactor.Redact(name) != name { // What a server shows of a request is nobody's name.
 			l.unusable++
 			continue
 		}

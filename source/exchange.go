@@ -124,6 +124,7 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	if ctx.Err() != nil {
 		return arrival{}, ctx.Err()
 	}
+	failed.fault.Err = c.redactor.Error(failed.fault.Err) // Others wrote it: libraries quote what came.
 	c.tolerate(call, failed)
 	r.judge(failed)
 	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: failed.class, Took: time.Since(started)})

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
 )
@@ -22,7 +23,7 @@ func newBroker() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "broker", Short: "Run an embedded Kafka broker", Long: brokerHelp, Example: brokerExamples, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Log = view.NewLogger(cmd.ErrOrStderr(), 0, "")
+			o.Log = view.NewLogger(cmd.ErrOrStderr(), 0, "", secret.Redactor{})
 			broker, err := broker.Start(o)
 			if err != nil {
 				return usage.Wrap(err)

@@ -23,7 +23,7 @@ func configure(cmd *cobra.Command) (*settings.Config, *slog.Logger, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	log := view.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
+	log := view.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat, cfg.Redactor)
 	view.TakeLibraryLogs(log)
 	for _, w := range cfg.Warnings {
 		log.Warn("a setting is unsafe", slog.String("setting", w.Setting), slog.String("detail", w.Detail), slog.String("hint", w.Hint))

@@ -10,6 +10,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/view"
 	"github.com/jmpub/jmpub/pipeline"
@@ -43,7 +44,7 @@ func (s *station) startLive(prepare ...func(*operate.Live)) *liveRun {
 			s.t.Logf("the run said:\n%s", said.String())
 		}
 	})
-	live, err := operate.NewLive(ctx, cfg, view.NewLogger(&said, slog.LevelInfo, "text"), "test", c.observe)
+	live, err := operate.NewLive(ctx, cfg, view.NewLogger(&said, slog.LevelInfo, "text", secret.Redactor{}), "test", c.observe)
 	if err != nil {
 		s.t.Fatal(err)
 	}

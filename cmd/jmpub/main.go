@@ -14,6 +14,7 @@ import (
 	_ "time/tzdata" // The API's times are in a named zone, and small container images have no zone files.
 
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/words"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -28,6 +29,9 @@ const (
 	// exitBrokenOutput is a shell's word for what SIGPIPE has ended.
 	exitBrokenOutput = 141
 )
+
+// longestError is how much is printed of an error, in bytes: a record that cannot be read may be in it.
+const longestError = 16 << 10
 
 func main() {
 	os.Exit(run())
@@ -52,6 +56,8 @@ func run() int {
 
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	// Whatever is printed, others may have written a part of it. What is drawn goes by them, with texts that are safe.
+	stdout, stderr = &words.Writer{Out: stdout}, &words.Writer{Out: stderr}
 	root := newRoot(stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -66,7 +72,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "jmpub: interrupted")
 	default:
-		fmt.Fprintf(stderr, "jmpub: %v\n", err)
+		text := err.Error()
+		if len(text) > longestError {
+			text = text[:longestError] + "…"
+		}
+		fmt.Fprintln(stderr, "jmpub: "+text)
 	}
 	switch {
 	case pipeline.ClassOf(err) == pipeline.Fenced:

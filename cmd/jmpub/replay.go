@@ -100,7 +100,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	limitPublishing(cfg.Parallel)
 	ctx, screen := cmd.Context(), cmd.ErrOrStderr()
 	bar := view.NewProgress(screen, cfg.Source.TimeZone)
-	log := view.NewLogger(bar, cfg.LogLevel, cfg.LogFormat)
+	log := view.NewLogger(bar, cfg.LogLevel, cfg.LogFormat, cfg.Redactor)
 	replay, err := operate.NewReplay(cfg, log, options, bar.Observer())
 	if err != nil {
 		return err

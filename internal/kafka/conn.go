@@ -34,6 +34,8 @@ type Config struct {
 	// Mechanism is empty, "plain", "scram-sha-256" or "scram-sha-512".
 	Mechanism, Username string
 	Password            secret.Secret
+	// Redactor masks what else must not be shown of what others answer: credentials that go elsewhere.
+	Redactor secret.Redactor
 	// ClientID names jmpub in the brokers' logs and quotas.
 	ClientID string
 }
@@ -81,7 +83,9 @@ func Open(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	return &Conn{
-		Client:    &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: transport},
+		Client: &kafkago.Client{
+			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: redacting{transport, cfg.redactor()},
+		},
 		transport: transport,
 	}, nil
 }
@@ -189,6 +193,7 @@ func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker,
 // connectFault is [Fault] with hints that fit the first contact. Where the broker was reached and did not answer as one, what answers
 // there says which setting is wrong.
 func (cfg *Config) connectFault(ctx context.Context, op, broker string, err error) error {
+	err = cfg.redactor().Error(err)
 	fault, ok := errors.AsType[*pipeline.Fault](Fault(op, err))
 	if !ok {
 		return err

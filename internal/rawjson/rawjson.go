@@ -98,7 +98,7 @@ func (r *Reader) Enter(kind jsontext.Kind) {
 	case errors.Is(err, io.EOF):
 		r.err = io.ErrUnexpectedEOF
 	case err != nil:
-		r.err = err
+		r.err = placed(err)
 	case token.Kind() != kind:
 		r.err = fmt.Errorf("%s stands where %s should", token.Kind(), kind)
 	}
@@ -122,7 +122,8 @@ func (r *Reader) Element() bool {
 	if kind := r.decoder.PeekKind(); kind != ']' && kind != '}' {
 		return true
 	}
-	_, r.err = r.decoder.ReadToken()
+	_, err := r.decoder.ReadToken()
+	r.err = placed(err)
 	return false
 }
 
@@ -139,7 +140,7 @@ func (r *Reader) Value() []byte {
 	}
 	value, err := r.decoder.ReadValue()
 	if err != nil {
-		r.err = err
+		r.err = placed(err)
 		return nil
 	}
 	end := int(r.decoder.InputOffset())
@@ -155,10 +156,19 @@ func (r *Reader) End() {
 		return
 	}
 	if _, err := r.decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		if r.err = err; err == nil {
+		if r.err = placed(err); err == nil {
 			r.err = ErrTrailing
 		}
 	}
+}
+
+// placed is an error that says by its offset alone where it is. A path would have names of any length in it, shortened: half a
+// secret would not be known as one.
+func placed(err error) error {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok && !errors.Is(err, jsontext.ErrDuplicateName) {
+		syntax.JSONPointer = ""
+	}
+	return err
 }
 
 // AppendCompact appends a value without its insignificant whitespace, by the reader's rules. It leaves the reader where it is.

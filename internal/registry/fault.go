@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/jmpub/jmpub/internal/words"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -20,9 +21,9 @@ func (c *Client) fault(ctx context.Context, subject string, err error) error {
 		op = "register the schema " + subject
 	}
 	if cause := ctx.Err(); cause != nil {
-		return fmt.Errorf("%s: %w", op, errors.Join(cause, err))
+		return fmt.Errorf("%s: %w", op, errors.Join(cause, c.redactor.Error(err)))
 	}
-	f := &pipeline.Fault{Op: op + " at " + c.cfg.URL, Err: err, Class: pipeline.Permanent}
+	f := &pipeline.Fault{Op: op + " at " + c.cfg.URL, Err: c.redactor.Error(err), Class: pipeline.Permanent}
 	if said, ok := errors.AsType[*sr.ResponseError](err); ok {
 		f.Err = c.answer(said)
 		f.Class, f.Hint = classify(said)
@@ -41,11 +42,7 @@ type answer struct {
 // answer takes the beginning of what was said, which may be a page, without the credentials that it may show.
 func (c *Client) answer(said *sr.ResponseError) answer {
 	const most = 200
-	text := []rune(c.redactor.Redact(said.Error()))
-	if len(text) > most {
-		text = append(text[:most], '…')
-	}
-	return answer{said.StatusCode, string(text)}
+	return answer{said.StatusCode, words.Line(c.redactor.Begin(said.Error(), most))}
 }
 
 // Error has the status and what was said.
@@ -96,6 +93,8 @@ func classifyOther(err error) (pipeline.Class, string) {
 		return pipeline.Permanent, "the registry's certificate is not trusted; check JMPUB_SCHEMA_REGISTRY_CA_FILE and the host in JMPUB_SCHEMA_REGISTRY_URL"
 	case errors.As(err, &notTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return pipeline.Permanent, "the registry does not speak TLS there; check JMPUB_SCHEMA_REGISTRY_URL"
+	case errors.Is(err, errRedirect):
+		return pipeline.Permanent, "set JMPUB_SCHEMA_REGISTRY_URL to the address of the registry itself"
 	case errors.As(err, &syntax), errors.As(err, &kind), errors.Is(err, errNoID):
 		return pipeline.Permanent, noRegistry
 	default:

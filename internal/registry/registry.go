@@ -22,6 +22,8 @@ type Config struct {
 	// Username and Password are for basic authentication; none where both are empty.
 	Username string
 	Password secret.Secret
+	// Redactor masks what else must not be shown of what others answer: credentials that go elsewhere.
+	Redactor secret.Redactor
 	// CAFile has the certificates that the registry's is to be signed by; empty trusts the system's.
 	CAFile string
 	// Register adds a schema that the registry does not have; otherwise it is only looked up.
@@ -47,7 +49,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true}
 	opts := []sr.ClientOpt{
-		sr.URLs(cfg.URL), sr.UserAgent("jmpub"), sr.HTTPClient(&http.Client{Transport: transport, Timeout: requestTimeout}),
+		sr.URLs(cfg.URL), sr.UserAgent("jmpub"), sr.HTTPClient(&http.Client{
+			Transport: transport, Timeout: requestTimeout, CheckRedirect: refuseRedirect,
+		}),
 	}
 	if cfg.Username != "" || !cfg.Password.IsEmpty() {
 		opts = append(opts, sr.BasicAuth(cfg.Username, cfg.Password.Reveal()))
@@ -57,9 +61,16 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("JMPUB_SCHEMA_REGISTRY_URL: %w", err)
 	}
 	return &Client{
-		cfg: cfg, redactor: secret.NewRedactor(cfg.Username, cfg.Password), client: client, ids: make(map[string]int),
+		cfg: cfg, client: client, ids: make(map[string]int),
+		redactor: cfg.Redactor.With(secret.Credentials{User: cfg.Username, Password: cfg.Password}),
 	}, nil
 }
+
+// errRedirect is an answer that names another address.
+var errRedirect = errors.New("redirected there, which is not followed, because the credentials would go there")
+
+// refuseRedirect follows none: of the same host, another port may be another server. The error that comes of it names the address.
+func refuseRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
 // ID is the id of an Avro schema under a subject, which is added where that is allowed. One that was answered is not asked
 // again. All errors are *[pipeline.Fault] or the context's.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -46,6 +47,8 @@ type Config struct {
 	ListenHosts []string
 	LogLevel    slog.Level
 	LogFormat   string
+	// Redactor masks all credentials that are sent anywhere.
+	Redactor secret.Redactor
 
 	// Warnings are what is no mistake, but no good idea either.
 	Warnings []Warning

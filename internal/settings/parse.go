@@ -1,12 +1,14 @@
 package settings
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/registry"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 	"github.com/jmpub/jmpub/source"
@@ -22,7 +24,7 @@ const (
 // Parse turns the settings into values and reports every mistake at once.
 func (s *Settings) Parse() (*Config, error) {
 	p := &parser{}
-	c := &Config{Group: s.Group, Listen: s.Listen}
+	c := &Config{Group: s.Group, Listen: s.Listen, Redactor: s.redactor()}
 	s.parseSource(p, c)
 	s.parseKafka(p, c)
 	s.parseTopics(p, c)
@@ -33,12 +35,26 @@ func (s *Settings) Parse() (*Config, error) {
 	return c, p.err()
 }
 
+// redactor masks all credentials that are sent anywhere, those of proxies too, which net/http reads from the environment.
+func (s *Settings) redactor() secret.Redactor {
+	r := secret.NewRedactor(
+		secret.Credentials{User: s.AppKey, Password: s.MasterSecret},
+		secret.Credentials{User: s.Kafka.SASLUsername, Password: s.Kafka.SASLPassword},
+		secret.Credentials{User: s.SchemaRegistry.Username, Password: s.SchemaRegistry.Password},
+	)
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
+		address, _ := os.LookupEnv(name)
+		r = r.With(secret.OfProxy(address)...)
+	}
+	return r
+}
+
 func (s *Settings) parseSource(p *parser, c *Config) {
 	p.required("JMPUB_APP_KEY", s.AppKey, "the app key of the JMessage console")
 	p.required("JMPUB_MASTER_SECRET", s.MasterSecret.Reveal(), "the master secret of the JMessage console, "+
 		"or name a file that holds it with JMPUB_MASTER_SECRET_FILE")
 	c.Source = source.Config{
-		AppKey: s.AppKey, MasterSecret: s.MasterSecret,
+		AppKey: s.AppKey, MasterSecret: s.MasterSecret, Redactor: c.Redactor,
 		BaseURL:  p.baseURL("JMPUB_API_URL", s.API.URL),
 		TimeZone: p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone),
 		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
@@ -92,6 +108,7 @@ func (s *Settings) parseKafka(p *parser, c *Config) {
 		TLS:     p.boolean("JMPUB_KAFKA_TLS", s.Kafka.TLS),
 		CAFile:  s.Kafka.TLSCaFile, CertFile: s.Kafka.TLSCertFile, KeyFile: s.Kafka.TLSKeyFile,
 		Username: s.Kafka.SASLUsername, Password: s.Kafka.SASLPassword,
+		Redactor: c.Redactor,
 		ClientID: "jmpub",
 	}
 	if !c.Kafka.TLS && (s.Kafka.TLSCaFile != "" || s.Kafka.TLSCertFile != "" || s.Kafka.TLSKeyFile != "") {
@@ -145,7 +162,7 @@ func (s *Settings) parseFormat(p *parser, c *Config) {
 		p.addf("JMPUB_SCHEMA_REGISTRY_PASSWORD is set, but JMPUB_SCHEMA_REGISTRY_USERNAME is not")
 	}
 	schemas, err := registry.New(registry.Config{
-		URL: address, Username: r.Username, Password: r.Password,
+		URL: address, Username: r.Username, Password: r.Password, Redactor: c.Redactor,
 		CAFile: r.CaFile, Register: register,
 	})
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // Handler serves /healthz, /readyz, /metrics and, for people, an index of them at /, with all that there is to know. It is for those who
@@ -43,7 +45,7 @@ func (s *Status) routes(alive any, title string, ready func() (any, int)) http.H
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "%s\n\n/healthz\n/readyz\n/metrics\n", title)
+		fmt.Fprintf(&words.Writer{Out: w}, "%s\n\n/healthz\n/readyz\n/metrics\n", title)
 	})
 	return mux
 }
@@ -81,7 +83,7 @@ func (s *Status) judge() (readiness, int) {
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	out := json.NewEncoder(w)
+	out := json.NewEncoder(&words.Writer{Out: w})
 	out.SetIndent("", "  ")
 	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.
 }

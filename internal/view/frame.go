@@ -6,13 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // State is what a screen shows: a demo at one moment.
@@ -231,20 +230,10 @@ func (s *State) messages(width, height int) []string {
 	}
 	for _, m := range s.Latest[:min(len(s.Latest), max(0, height-len(lines)))] {
 		line := fmt.Sprintf("%s %s %s %s", faint(m.Time.In(s.Zone).Format(layout)), accent(fmt.Sprintf("%-8s", m.Topic)),
-			strong(oneLine(m.From)+":"), oneLine(m.Text))
+			strong(words.Line(m.From)+":"), words.Line(m.Text))
 		lines = append(lines, ansi.Truncate(line, width, "…"))
 	}
 	return lines
-}
-
-// oneLine makes a text of strangers safe for a terminal: nothing in it moves the cursor, turns the direction or joins characters.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 // flow puts items, separated, into lines below each other, behind a label that the first line has. An item that is wider than a line

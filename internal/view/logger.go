@@ -5,15 +5,29 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+
+	"github.com/jmpub/jmpub/internal/secret"
+	"github.com/jmpub/jmpub/internal/words"
 )
 
-// NewLogger writes to w in the given form; the empty form is text on a terminal and JSON elsewhere.
-func NewLogger(w io.Writer, level slog.Level, form string) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
+// NewLogger writes to w in the given form; the empty form is text on a terminal and JSON elsewhere. What others wrote is logged
+// without the credentials, in lines of bounded length, and without what a terminal would obey.
+func NewLogger(w io.Writer, level slog.Level, form string, r secret.Redactor) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		const most = 8 << 10
+		if err, ok := a.Value.Any().(error); ok {
+			return slog.String(a.Key, r.Begin(err.Error(), most))
+		}
+		if a.Value.Kind() == slog.KindString {
+			return slog.String(a.Key, r.Begin(a.Value.String(), most))
+		}
+		return a
+	}}
+	out := &words.Writer{Out: w}
 	if form == "text" || form == "" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, opts))
+		return slog.New(slog.NewTextHandler(out, opts))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(slog.NewJSONHandler(out, opts))
 }
 
 // TakeLibraryLogs sends what libraries write to the standard logger to log instead, where net/http, for one, would print rows that came

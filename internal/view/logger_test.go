@@ -2,6 +2,8 @@ package view_test
 
 import (
 	"bufio"
+	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/secret"
+	"github.com/jmpub/jmpub/internal/tests/hostile"
 	"github.com/jmpub/jmpub/internal/view"
 )
 
@@ -25,7 +29,7 @@ func (l lines) Write(line []byte) (int, error) {
 // TestLibrariesLogWithoutContent lets a server send more than its Content-Length says: net/http quotes it in the standard log.
 func TestLibrariesLogWithoutContent(t *testing.T) {
 	logged := make(lines, 10)
-	view.TakeLibraryLogs(view.NewLogger(logged, slog.LevelInfo, "json"))
+	view.TakeLibraryLogs(view.NewLogger(logged, slog.LevelInfo, "json", secret.Redactor{}))
 
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,5 +68,25 @@ func TestLibrariesLogWithoutContent(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("nothing was logged")
+	}
+}
+
+// TestLogIsPlain logs what a terminal obeys, credentials and a text without end.
+func TestLogIsPlain(t *testing.T) {
+	const password = "pass-phrase"
+	r := secret.NewRedactor(secret.Credentials{User: "u", Password: secret.New(password)})
+	for _, form := range []string{"text", "json"} {
+		var out strings.Builder
+		long := hostile.Controls + strings.Repeat("x", 9<<10) + password
+		view.NewLogger(&out, slog.LevelInfo, form, r).Info("a message", slog.String("text", long), slog.Any("error", errors.New(long)),
+			slog.Any("list", []string{hostile.Controls}), slog.String("said", password))
+		line := out.String()
+		if obeyed := hostile.Obeyed(line); obeyed != "" || strings.Count(line, "\n") != 1 || len(line) > 20_000 ||
+			strings.Contains(line, password) || !strings.Contains(line, secret.Mask) {
+			t.Errorf("%s: %s in %.500q", form, obeyed, line)
+		}
+		if form == "json" && !json.Valid([]byte(line)) {
+			t.Errorf("it is no JSON: %.500q", line)
+		}
 	}
 }

@@ -55,7 +55,7 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 			fmt.Fprintf(w, "%-*s  %s  %8s  %9d  %8d  %s ago\n", streamWidth, cp.Stream, p.local(cp.End), now.Sub(cp.End).Round(time.Second),
 				cp.Counts.Published, cp.Counts.Rejected, now.Sub(cp.SavedAt).Round(time.Second))
 			if cp.Replay != "" {
-				fmt.Fprintf(w, "  replay %s\n", cp.Replay)
+				fmt.Fprintf(w, "  replay %s\n", foreign(cp.Replay))
 			}
 		}
 		for i := range all {

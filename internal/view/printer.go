@@ -8,6 +8,8 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // Printer shows results.
@@ -51,6 +53,15 @@ func (p *Printer) text(text func(io.Writer)) error {
 	_ = table.Flush() // A buffer takes everything.
 	_, err := aligned.WriteTo(p.Out)
 	return err
+}
+
+// foreign is a name as a record has it, which anybody may have written: in one line of bounded length.
+func foreign(name string) string {
+	const most = 128
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	return words.Line(name)
 }
 
 // moment is a time within a sentence; it can be given to --from and --to as it stands.

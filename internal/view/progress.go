@@ -29,7 +29,7 @@ type Progress struct {
 
 // NewProgress draws on a screen, if that is a terminal that can be drawn over.
 func NewProgress(screen io.Writer, zone *time.Location) *Progress {
-	return &Progress{screen: screen, zone: zone}
+	return &Progress{screen: screenOf(screen), zone: zone}
 }
 
 // Begin shows the bar of so many rows that are to come.

@@ -26,6 +26,7 @@ const usualWidth = 80
 
 // NewScreen shows on out until it is closed. It calls stop where a person asks for the end.
 func NewScreen(out io.Writer, stop func()) *Screen {
+	out = screenOf(out)
 	screen := &Screen{out: out, ended: make(chan struct{})}
 	if !isDrawable(out) {
 		return screen

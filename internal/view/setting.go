@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // Settings shows every setting.
@@ -15,7 +16,7 @@ func (p *Printer) Settings(list []settings.Setting) error {
 			if s.Set {
 				from = "set"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, from, s.Value)
+			fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, from, words.Line(s.Value))
 		}
 	})
 }

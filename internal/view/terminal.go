@@ -7,24 +7,35 @@ import (
 
 	"github.com/charmbracelet/colorprofile"
 	"golang.org/x/term"
+
+	"github.com/jmpub/jmpub/internal/words"
 )
 
-// isTerminal tells whether what is written to w, or above the bar that it is, is seen by a person.
-func isTerminal(w io.Writer) bool {
-	if bar, ok := w.(*Progress); ok {
-		w = bar.screen
+// screenOf is what is behind w, to draw on: what is drawn has no text of others but what is [words.Line].
+func screenOf(w io.Writer) io.Writer {
+	switch w := w.(type) {
+	case *words.Writer:
+		return screenOf(w.Out)
+	case *Progress: // What is written to it stands above the bar.
+		return w.screen
+	default:
+		return w
 	}
-	f, ok := w.(*os.File)
+}
+
+// isTerminal tells whether what is written to w is seen by a person.
+func isTerminal(w io.Writer) bool {
+	f, ok := screenOf(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // isDrawable tells whether w is a terminal that can be drawn over. A dumb one takes a line after the other, as a pipe does.
 func isDrawable(w io.Writer) bool {
-	return isTerminal(w) && colorprofile.Detect(w, environment()) != colorprofile.NoTTY
+	return isTerminal(w) && colorprofile.Detect(screenOf(w), environment()) != colorprofile.NoTTY
 }
 
 // Painted passes styled text on to w with as much colour as w shows and the person wants: none where it is no terminal.
-func Painted(w io.Writer) io.Writer { return colorprofile.NewWriter(w, environment()) }
+func Painted(w io.Writer) io.Writer { return colorprofile.NewWriter(screenOf(w), environment()) }
 
 // environment is what programs go by to know a terminal. NO_COLOR counts whatever its value is, https://no-color.org says.
 func environment() []string {

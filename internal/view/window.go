@@ -61,7 +61,7 @@ func marks(l *pipeline.Ledger) []string {
 		all = append(all, "(read again "+words.Count(l.Restarts, "time", "times")+")")
 	}
 	if l.Replay != "" {
-		all = append(all, "(replay "+l.Replay+")")
+		all = append(all, "(replay "+foreign(l.Replay)+")")
 	}
 	if l.Late {
 		all = append(all, "(late rows)")
@@ -80,7 +80,7 @@ func offsets(ranges []pipeline.OffsetRange) []string {
 	var all []string
 	for _, r := range ranges {
 		name := r.Topic[strings.LastIndexByte(r.Topic, '.')+1:]
-		all = append(all, fmt.Sprintf("%s/%d:%d-%d", name, r.Partition, r.First, r.Last))
+		all = append(all, fmt.Sprintf("%s/%d:%d-%d", foreign(name), r.Partition, r.First, r.Last))
 	}
 	return all
 }

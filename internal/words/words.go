@@ -1,4 +1,4 @@
-// Package words puts numbers into the sentences that people read.
+// Package words puts numbers and texts of others into the sentences that people read.
 package words
 
 import "strconv"

@@ -47,7 +47,7 @@ func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	}
 	id, ok := integer(msgid)
 	if !ok {
-		return Event{}, rejected(row, ReasonMsgIDNotInteger, "msgid is "+shorten(msgid)+", not an integer of 64 bits")
+		return Event{}, rejected(row, ReasonMsgIDNotInteger, "msgid is "+quote(msgid)+", not an integer of 64 bits")
 	}
 	// What an event has more than its row: names, an app key, times, a conversation id, and some of its body twice.
 	return n.event(id, len(row)+len(n.appKey)+768), nil

@@ -64,11 +64,15 @@ func describeSyntax(err error) string {
 }
 
 // describeDuplicate says which field stands twice.
-func describeDuplicate(m *member) string { return "the field " + shorten(m.name()) + " stands twice" }
+func describeDuplicate(m *member) string { return "the field " + quote(m.name()) + " stands twice" }
 
-// shorten quotes a bit of the row so that it is short and printable.
-func shorten(text []byte) string {
+// quote quotes a bit of the row so that it is printable. A long one is left out: cut, it could be half of a secret that is masked
+// as a whole.
+func quote(text []byte) string {
 	const limit = 64
 	text = bytes.TrimPrefix(text, []byte(noText))
-	return strconv.QuoteToASCII(string(text[:min(len(text), limit)]))
+	if len(text) > limit {
+		return "of " + strconv.Itoa(len(text)) + " bytes"
+	}
+	return strconv.QuoteToASCII(string(text))
 }

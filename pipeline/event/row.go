@@ -95,7 +95,7 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 			reason, detail = ReasonDuplicateField, describeDuplicate(&m)
 		}
 		if reason == "" && m.field != &r.msgBody && nestsTooDeep(m.value) {
-			reason, detail = ReasonInvalidJSON, "the field "+shorten(m.name())+" nests too deep"
+			reason, detail = ReasonInvalidJSON, "the field "+quote(m.name())+" nests too deep"
 		}
 		r.members = append(r.members, m)
 	}
