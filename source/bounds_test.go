@@ -484,3 +484,14 @@ func TestNamesCannotClimb(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsOfAnotherYearProveNoZone has rows that lie about their time by more than any zone.
+func TestRowsOfAnotherYearProveNoZone(t *testing.T) {
+	w := settled(time.Minute)
+	for off, want := range map[time.Duration]bool{0: true, 26 * time.Hour: true, -26 * time.Hour: true, 27 * time.Hour: false, -8760 * time.Hour: false} {
+		row := fmt.Appendf(nil, `{"msgid":1,"msg_ctime":%d}`, w.Begin.Add(30*time.Second+off).UnixMilli())
+		if shift, known := shiftOf(row, w); known != want || known && shift != off {
+			t.Errorf("%s off: a shift of %s, known: %v", off, shift, known)
+		}
+	}
+}
