@@ -177,7 +177,7 @@ func TestNothingCommitted(t *testing.T) {
 func TestNames(t *testing.T) {
 	names := []string{
 		"messages", "groups/1", "chatrooms/1", "statistics/users", "statistics/messages", "statistics/groups",
-		"users/bob", "users/Bob", "users/BOB", "users/bob.", "users/bob ", "users/con", "users/..", "users/.", "users/../../etc",
+		"users/bob", "users/Bob", "users/BOB", "users/bob.", "users/bob ", "users/con", "users/...", "users/..a", "users/..../etc",
 		"users/a/b", "users/a%2Fb", "users/a%2fb", `users/a\b`, "users/a:b", "users/a*b?\"<>|", "users/-", "users/~",
 		"users/[a]", "users/caf\u00e9", "users/cafe\u0301", "users/名字", "users/" + strings.Repeat("名", 42),
 		"users/" + strings.Repeat("Z", 128), "users/" + strings.Repeat("Z", 127) + "z",

@@ -18,9 +18,9 @@ type rowCollector struct {
 	overlap *overlapIDs
 	norm    *event.Normalizer
 	batch   *Batch
-	// ids are the events of this window, with a sum of their rows' bytes, hashes its rejected rows; near are those that its checkpoint has to carry,
-	// with the later of their clocks.
-	ids    map[int64]uint64
+	// ids are the events of this window, hashes its rejected rows; near are those that its checkpoint has to carry, with the later of
+	// their clocks.
+	ids    map[int64]firstEvent
 	hashes map[int64]struct{}
 	near   map[RowKey]int64
 	seed   maphash.Seed
@@ -37,6 +37,14 @@ type rowCollector struct {
 	// unsteady tells that the window's pages state different totals.
 	unsteady bool
 	margin   time.Duration
+	// taken is how many events were collected before those in the batch.
+	taken int
+}
+
+// firstEvent is the event that came first with its msgid: a sum of its row's bytes, and its number in the window.
+type firstEvent struct {
+	sum    uint64
+	number int
 }
 
 // eventOverhead is about what an event holds besides its value: the struct, its conversation id and time.
@@ -46,7 +54,7 @@ const eventOverhead = 192
 func newRowCollector(w Window, overlap time.Duration, appKey string, s Stream) *rowCollector {
 	c := &rowCollector{
 		window: w, margin: overlap, norm: event.NewNormalizer(appKey),
-		ids: make(map[int64]uint64), hashes: make(map[int64]struct{}), near: make(map[RowKey]int64), seed: maphash.MakeSeed(),
+		ids: make(map[int64]firstEvent), hashes: make(map[int64]struct{}), near: make(map[RowKey]int64), seed: maphash.MakeSeed(),
 		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
 	}
 	c.batch = c.emptyBatch()
@@ -59,6 +67,7 @@ func (c *rowCollector) emptyBatch() *Batch {
 
 // take hands over what was collected and goes on with an empty batch.
 func (c *rowCollector) take() *Batch {
+	c.taken += len(c.batch.Events)
 	if c.overlap != nil {
 		c.leaveOut(c.overlap)
 	}
@@ -145,7 +154,7 @@ func (c *rowCollector) addPage(page Page) {
 func (c *rowCollector) addEvent(e event.Event, row []byte) {
 	sum := maphash.Bytes(c.seed, row)
 	if first, again := c.ids[e.MsgID]; again {
-		if first == sum || c.sameAsFirst(&e) {
+		if first.sum == sum || c.sameAsFirst(first, &e) {
 			c.ledger.Repeated++
 			return
 		}
@@ -153,7 +162,7 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 		c.addRejected(&rejection)
 		return
 	}
-	c.ids[e.MsgID] = sum
+	c.ids[e.MsgID] = firstEvent{sum, c.taken + len(c.batch.Events)}
 	c.checksum += mixed(e.MsgID)
 	c.zone.see(c.window, e.ServerTime, e.ClientTime)
 	clock := laterClock(c.window.End, e.ServerTime, e.ClientTime)
@@ -171,8 +180,8 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 
 // sameAsFirst tells that the event which came first with the same msgid means the same. What was handed on meanwhile cannot be
 // compared.
-func (c *rowCollector) sameAsFirst(e *event.Event) bool {
-	i := slices.IndexFunc(c.batch.Events, func(first event.Event) bool { return first.MsgID == e.MsgID })
+func (c *rowCollector) sameAsFirst(first firstEvent, e *event.Event) bool {
+	i := first.number - c.taken
 	return i >= 0 && bytes.Equal(c.batch.Events[i].Value, e.Value)
 }
 

@@ -61,12 +61,25 @@ func ParseStream(s string) (Stream, error) {
 		return Stream{}, fmt.Errorf("stream %q: the name is not valid UTF-8", s)
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return Stream{}, fmt.Errorf("stream %q: the name holds a control character", s)
+	case climbs(name):
+		return Stream{}, fmt.Errorf("stream %q: a server or a proxy would take the name for another path, however it is escaped", s)
 	case name == "*":
 		return Stream{}, fmt.Errorf("stream %q: discovery by * is not available; name each one", s)
 	case stream.Kind != StreamUsers && strings.Trim(name, "0123456789") != "":
 		return Stream{}, fmt.Errorf("stream %q: the id of %s is a number", s, kind)
 	}
 	return stream, nil
+}
+
+// climbs tells whether a part of a name means another path (RFC 3986 §5.2.4), also to those that decode slashes first, take backslashes
+// for them, or drop what follows a semicolon.
+func climbs(name string) bool {
+	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if part, _, _ = strings.Cut(part, ";"); part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // ParseStreams reads a comma-separated list. A comma inside a name is written %2C; nothing else is escaped.

@@ -267,7 +267,7 @@ func (f *windowFetch) pages(ctx context.Context, c *windowContent) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	results := make(chan pageResult, 1)
+	results := make(chan pageResult) // Two pages are held, however large: this one and the next.
 	go fetchAll(ctx, pages, results)
 	defer func() {
 		cancel()

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -178,13 +179,17 @@ func networkFault(call *call, err error) *pipeline.Fault {
 	return fault
 }
 
-// bodyFault is for a page that broke off or does not end.
-func bodyFault(call *call, err error) *pipeline.Fault {
-	fault := &pipeline.Fault{Class: pipeline.Transient, Op: call.op, Err: err, Hint: call.endpoint.networkHint()}
-	if errors.Is(err, errTooLarge) { // The same rows would come again, as many of them.
-		fault.Class, fault.Hint = pipeline.Permanent, "ask for fewer rows in a page: JMPUB_API_PAGE_SIZE"
+// largeFailure is for a reply beyond the limit. It is transient, however little was asked for: what answers so may be a gateway, and
+// another time it is the API again.
+func largeFailure(call *call) *failure {
+	fault := &pipeline.Fault{
+		Class: pipeline.Transient, Op: call.op, Err: fmt.Errorf("%w: more than %d bytes", errTooLarge, cmp.Or(call.maxBody, maxBody)), Hint: "fewer rows are asked for now",
 	}
-	return fault
+	least := call.fewer == nil || !call.fewer()
+	if least {
+		fault.Hint = "no fewer rows can be asked for: see what answers at the address in " + call.endpoint.setting
+	}
+	return &failure{fault: fault, class: classMalformed, tooLarge: least}
 }
 
 // excerpt is the printable beginning of what others wrote, without the credentials.
@@ -193,11 +198,13 @@ func (c *Client) excerpt(body []byte) string {
 	return strconv.QuoteToGraphic(c.redactor.Begin(string(body[:min(len(body), maxErrorBody)]), most))
 }
 
+// printableBytes is the most that is shown of a value of others.
+const printableBytes = 200
+
 // printable is a value of others in one line, for errors. One that is long is left out rather than cut: only as a whole are the
 // credentials found in it.
 func printable(value string) string {
-	const most = 200
-	if len(value) > most {
+	if len(value) > printableBytes {
 		return fmt.Sprintf("a value of %d bytes", len(value))
 	}
 	return strconv.QuoteToGraphic(value)

@@ -172,20 +172,6 @@ func TestTransportErrors(t *testing.T) {
 	}
 }
 
-func TestBodyLimit(t *testing.T) {
-	cfg := testConfig(&script{answers: []answer{page(100, "", rowsOf(1, 100)...)}})
-	c := newTestClient(t, cfg)
-	c.maxBody = 1200
-	_, err := c.Open(t.Context(), messages(), settled(time.Minute))
-	if fault := wantFault(t, err, pipeline.Permanent); !strings.Contains(fault.Hint, "JMPUB_API_PAGE_SIZE") {
-		t.Errorf("got hint %q", fault.Hint)
-	}
-	c.maxBody = int64(len(pageJSON(100, "", rowsOf(1, 100)...)))
-	if _, err := c.Open(t.Context(), messages(), settled(time.Minute)); err != nil {
-		t.Errorf("a page of exactly the limit: %v", err)
-	}
-}
-
 // TestDamagedPageIsTakenAtLast serves a row that is no JSON: two tries to get it right, then it is taken as it is.
 func TestDamagedPageIsTakenAtLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

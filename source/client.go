@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -22,7 +23,6 @@ type Client struct {
 	redactor secret.Redactor
 	// report and lists are the two APIs.
 	report, lists *endpoint
-	maxBody       int64
 	limiter       *limiter
 	clock         *clock
 	planner       planner
@@ -50,6 +50,8 @@ type progress struct {
 	span time.Duration
 	// start is the position at which the stream began, as far as this client knows.
 	start time.Time
+	// pageSize is how many rows are asked for in a page where those of the settings take too many bytes; 0 is the settings'.
+	pageSize int
 }
 
 var (
@@ -75,7 +77,6 @@ func New(cfg Config) (*Client, error) {
 		redactor: cfg.Redactor.With(secret.Credentials{User: cfg.AppKey, Password: cfg.MasterSecret}),
 		report:   &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: exampleBaseURL, planned: true},
 		lists:    &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: exampleListsURL},
-		maxBody:  maxBody,
 		limiter:  newLimiter(cfg.Rate),
 		clock:    newClock(),
 		planner: planner{
@@ -224,10 +225,25 @@ func (c *Client) notePlan(s pipeline.Stream, plan pipeline.Plan, span time.Durat
 	c.streams[s] = known
 }
 
-// suggest is the span that suits after a window of a stream; see [planner].
-func (c *Client) suggest(s pipeline.Stream, w pipeline.Window, total int64) time.Duration {
+// planned is the length that a stream's last window would have had if the head had not limited it.
+func (c *Client) planned(s pipeline.Stream) time.Duration {
 	c.mu.Lock()
-	planned := c.streams[s].span
-	c.mu.Unlock()
-	return c.planner.suggest(w, total, planned)
+	defer c.mu.Unlock()
+	return c.streams[s].span
+}
+
+// pageSize is how many rows of a stream are asked for in a page.
+func (c *Client) pageSize(s pipeline.Stream) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.streams[s].pageSize, c.cfg.PageSize)
+}
+
+// notePageSize keeps how many rows of a stream are asked for in a page from now on.
+func (c *Client) notePageSize(s pipeline.Stream, rows int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.streams[s]
+	known.pageSize = min(rows, c.cfg.PageSize)
+	c.streams[s] = known
 }

@@ -69,8 +69,9 @@ const (
 	longestGiveUp   = 30 * 24 * time.Hour
 	// requestTimeout bounds one request with its whole reply.
 	requestTimeout = 60 * time.Second
-	// maxBody bounds a reply in bytes, decompressed.
-	maxBody = 64 << 20
+	// maxBody bounds a reply in bytes, decompressed: 4 KiB for each of the most rows that may be asked for. What takes more is asked
+	// for again, fewer rows at a time.
+	maxBody = maxPageSize * 4 << 10
 )
 
 // Validate reports every mistake at once, by the names of the settings. The texts hold neither the secret nor credentials

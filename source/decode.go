@@ -30,6 +30,7 @@ const (
 	deviatesBOM      = "a byte order mark"
 	deviatesStatus   = "status 204 for an empty page"
 	deviatesEncoding = "a Content-Encoding that is not that of the body"
+	deviatesSize     = "a row that is too large to be read, and is rejected"
 )
 
 var (
@@ -37,6 +38,8 @@ var (
 	errNoStatistics = errors.New("there are no statistics")
 	errNoEntries    = errors.New("there is no list")
 	errCount        = errors.New("the count is not that of the messages")
+	// errTooMany is more than was asked for.
+	errTooMany = errors.New("more came than was asked for")
 )
 
 // isAbsent reports whether a reply lacks what was asked for; it may be an error whose status is wrong.
@@ -47,10 +50,9 @@ func isAbsent(err error) bool {
 // decodePage reads {"total","cursor","count","messages"}, and passes over what it does not know. The envelope is strict:
 // one object and nothing after it, each known name once. A row has to be JSON, of which only the extent matters here: it
 // is cut out as it is and judged later, so duplicate names or bytes that are no UTF-8 do not poison its page. Rows point
-// into body.
-func decodePage(body []byte) (reply, error) {
-	d := pageDecoder{Reader: rawjson.Lenient(), page: reply{total: -1, count: -1}, seen: make(map[string]bool)}
-	d.Open(body)
+// into body. It reads no further than to the first row beyond the most that may come.
+func decodePage(body []byte, most int) (reply, error) {
+	d := newPageDecoder(body, most)
 	for d.Enter('{'); d.Member(); {
 		d.readMember()
 	}
@@ -78,19 +80,38 @@ type pageDecoder struct {
 
 	page reply
 	seen map[string]bool
+	// most is how many rows may come.
+	most int
 	// damage is set where the reader has failed at a row.
 	damage *rowError
 }
 
-// check holds a page against what was asked for. Only a window's first page has to state the total.
-func (p *reply) check(first bool, pageSize int) error {
-	if p.total < 0 && first {
-		p.deviations = append(p.deviations, deviatesTotal)
+// decodeCut reads a page of one row that breaks off within it, because it is too large to be read: the row is what a row may have at
+// most, so that it is the same each time. What stands behind it is not known. It is false where the page has another form.
+func decodeCut(body []byte) (reply, bool) {
+	d := newPageDecoder(body, 1)
+	for d.Enter('{'); d.Member(); {
+		d.readMember()
 	}
-	if len(p.rows) > pageSize {
-		return fmt.Errorf("%d messages came, at most %d were asked for", len(p.rows), pageSize)
+	if d.damage == nil || len(d.page.rows) > 0 || d.page.count > 1 {
+		return reply{}, false
 	}
-	return nil
+	begin, end := rowExtent(body, d.damage.offset)
+	if end > begin || len(body)-begin < maxRow {
+		return reply{}, false
+	}
+	d.page.rows = [][]byte{body[begin : begin+maxRow : begin+maxRow]}
+	d.page.deviations = append(d.page.deviations, deviatesSize)
+	return d.page, true
+}
+
+// maxRow is how much is kept of a row that is too large to be read.
+const maxRow = maxBody - 64<<10
+
+func newPageDecoder(body []byte, most int) *pageDecoder {
+	d := &pageDecoder{Reader: rawjson.Lenient(), page: reply{total: -1, count: -1}, seen: make(map[string]bool), most: most}
+	d.Open(body)
+	return d
 }
 
 // readMember reads a member. Those that are known must not stand twice.
@@ -146,6 +167,9 @@ func readNumber(r *rawjson.Reader, name string) (n int64, plain bool) {
 	return n, plain
 }
 
+// maxCursor bounds a cursor in bytes: it is sent back in an address, in which each byte may take three.
+const maxCursor = 4 << 10
+
 // readCursor reads a cursor; null is none.
 func readCursor(r *rawjson.Reader) string {
 	value := r.Value()
@@ -153,6 +177,10 @@ func readCursor(r *rawjson.Reader) string {
 		return ""
 	}
 	cursor := rawjson.Unquote(value)
+	if len(cursor) > maxCursor {
+		r.Fail(fmt.Errorf("the cursor has %d bytes, more than %d", len(cursor), maxCursor))
+		return ""
+	}
 	if cursor == nil {
 		r.Fail(fmt.Errorf("cursor is %s, not a string", printable(string(value))))
 	}
@@ -188,12 +216,16 @@ func (d *pageDecoder) readRows() {
 		return
 	default:
 	}
-	rows := make([][]byte, 0, min(max(d.page.count, 0), maxPageSize))
+	rows := make([][]byte, 0, min(max(d.page.count, 0), int64(d.most)))
 	for d.Enter('['); d.Element(); {
+		if len(rows) == d.most {
+			d.Fail(fmt.Errorf("%w: more than %d messages", errTooMany, d.most))
+			return
+		}
 		begin := d.Offset()
 		row := d.Value()
 		if d.Err() != nil {
-			d.damage = &rowError{begin, d.Err()}
+			d.damage, d.page.rows = &rowError{begin, d.Err()}, rows
 			return
 		}
 		rows = append(rows, row)

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func TestDecodePage(t *testing.T) {
 		{"escapes in names and cursor", `{"\u0074otal":1,"cursor":"a\/b\"","messages":[1]}`, 1, `a/b"`, []string{`1`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := decodePage([]byte(test.body))
+			got, err := decodePage([]byte(test.body), maxPageSize)
 			if err != nil {
 				t.Fatalf("decode: %v", err)
 			}
@@ -86,7 +87,7 @@ func TestDecodePageRefuses(t *testing.T) {
 		"comment":              `{"total":1,"messages":[1]} // end`,
 		"broken row":           `{"total":1,"messages":[{"a":}]}`,
 	} {
-		if got, err := decodePage([]byte(body)); err == nil {
+		if got, err := decodePage([]byte(body), maxPageSize); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, got)
 		}
 	}
@@ -94,7 +95,7 @@ func TestDecodePageRefuses(t *testing.T) {
 
 func TestRowsDoNotShareTheirEnds(t *testing.T) {
 	body := []byte(`{"total":2,"messages":[{"a":1},{"b":2}]}`)
-	got, err := decodePage(body)
+	got, err := decodePage(body, maxPageSize)
 	if err != nil {
 		t.Fatalf("decode: %v", err)
 	}
@@ -104,21 +105,13 @@ func TestRowsDoNotShareTheirEnds(t *testing.T) {
 	}
 }
 
-func TestPageCheck(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		page  reply
-		first bool
-		ok    bool
-	}{
-		{"full", reply{total: 9, rows: make([][]byte, 3)}, true, true},
-		{"too many rows", reply{total: 9, rows: make([][]byte, 4)}, true, false},
-		{"first page without total", reply{total: -1}, true, true},
-		{"later page without total", reply{total: -1}, false, true},
-	} {
-		if err := test.page.check(test.first, 3); (err == nil) != test.ok {
-			t.Errorf("%s: got %v", test.name, err)
-		}
+// TestPageHasRowsOfAPage stops at the row beyond those that may come, whatever is behind it.
+func TestPageHasRowsOfAPage(t *testing.T) {
+	if got, err := decodePage([]byte(`{"total":9,"messages":[1,2,3]}`), 3); err != nil || len(got.rows) != 3 {
+		t.Errorf("a full page: %v", err)
+	}
+	if _, err := decodePage([]byte(`{"total":9,"messages":[1,2,3,4,}`), 3); !errors.Is(err, errTooMany) {
+		t.Errorf("got %v, want %v", err, errTooMany)
 	}
 }
 
@@ -140,7 +133,7 @@ func TestDecodeDamaged(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			body := []byte(pageJSON(7, "C", test.rows...))
-			got, err := decodeDamaged(body)
+			got, _, err := decodeDamaged(body, maxPageSize)
 			if err != nil {
 				t.Fatalf("decode: %v", err)
 			}
@@ -163,7 +156,7 @@ func TestDecodeDamagedRefuses(t *testing.T) {
 		"a row swallows the next": `{"total":2,"count":2,"messages":[{"a":{,{"b":2}}]}`,
 		"open string":             `{"total":2,"count":2,"messages":[{"a":"x},{"b":2}]}`,
 	} {
-		if got, err := decodeDamaged([]byte(body)); err == nil {
+		if got, _, err := decodeDamaged([]byte(body), maxPageSize); err == nil {
 			t.Errorf("%s: got %q, want an error", name, texts(got.rows))
 		}
 	}
@@ -177,8 +170,8 @@ func FuzzDecodePage(f *testing.F) {
 	f.Add([]byte(`{"total":1,"messages":[{"a":}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
-		page, err := decodePage(body)
-		damaged, damagedErr := decodeDamaged(body)
+		page, err := decodePage(body, maxPageSize)
+		damaged, _, damagedErr := decodeDamaged(body, maxPageSize)
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was changed")
 		}
@@ -226,7 +219,7 @@ func BenchmarkDecodePage(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if page, err := decodePage(body); err != nil || len(page.rows) != 1000 {
+		if page, err := decodePage(body, maxPageSize); err != nil || len(page.rows) != 1000 {
 			b.Fatal(err)
 		}
 	}
@@ -236,7 +229,7 @@ func BenchmarkDecodeDamaged(b *testing.B) {
 	body := bytes.Replace(benchmarkPage(), []byte("user_0500"), []byte("user\x010500"), 1)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if page, err := decodeDamaged(body); err != nil || len(page.rows) != 1000 {
+		if page, _, err := decodeDamaged(body, maxPageSize); err != nil || len(page.rows) != 1000 {
 			b.Fatal(err)
 		}
 	}

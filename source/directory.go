@@ -3,8 +3,10 @@ package source
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -17,8 +19,14 @@ const (
 	// listCount is how many entries are asked for at once (IM REST document, list of groups; the official SDKs hold all
 	// lists to it).
 	listCount = 500
+	// leastListCount is the entry by which a page is held against the one before it, and one more.
+	leastListCount = 2
 	// listAttempts is how often a list is read that moves while it is read.
 	listAttempts = 3
+	// mostEntries bounds a list, and mostListPages the requests for it, whatever the replies say: more streams than that would take
+	// hours for a sweep.
+	mostEntries   = 100_000
+	mostListPages = 1000
 )
 
 // listPath is where a kind is listed, under which name the entries stand, and which of their members has the name.
@@ -40,42 +48,64 @@ func listPath(kind pipeline.StreamKind) (path, member, name string) {
 // readings brought is returned.
 func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (discovery.Listing, error) {
 	c.listing.Do(func() { c.warnOfPlainText(c.lists) })
-	l := lister{client: c, kind: kind, seen: make(map[string]bool)}
-	for range listAttempts {
+	l := lister{client: c, kind: kind, count: listCount, seen: make(map[uint64]int), hash: maphash.MakeSeed()}
+	for l.reading = 1; l.reading <= listAttempts && !l.found.Whole && l.unread == ""; l.reading++ {
 		whole, err := l.readOnce(ctx)
 		if err != nil {
 			return discovery.Listing{}, err
 		}
-		if whole {
-			l.found.Whole = true
-			break
-		}
+		l.found.Whole = whole
 	}
-	if l.unusable > 0 {
-		c.cfg.Warn("a list has entries whose names no stream can have", slog.String("kind", string(kind)), slog.Int("entries", l.unusable))
-	}
+	l.warn()
 	return l.found, nil
 }
 
 // lister reads one list.
 type lister struct {
-	client   *Client
-	kind     pipeline.StreamKind
-	found    discovery.Listing
-	seen     map[string]bool
+	client *Client
+	kind   pipeline.StreamKind
+	found  discovery.Listing
+	// count is how many entries are asked for at once; pages counts the replies.
+	count, pages int
+	// seen has hashes of the names, with the last reading that brought them; reading counts from 1.
+	seen    map[uint64]int
+	hash    maphash.Seed
+	reading int
+	// repeats tells that a page brought nothing new although there should be more, unread why the rest of the list is not read.
+	repeats bool
+	unread  string
+	// unusable counts the names that no stream can have; examples are some of them.
 	unusable int
+	examples []string
+}
+
+// warn tells what is unusual about the list.
+func (l *lister) warn() {
+	kind := slog.String("kind", string(l.kind))
+	if l.unusable > 0 {
+		l.client.cfg.Warn("a list has entries whose names no stream can have", kind, slog.Int("entries", l.unusable),
+			slog.String("examples", strings.Join(l.examples, " ")))
+	}
+	if l.repeats {
+		l.client.cfg.Warn("the pages of a list repeat although it should have more entries", kind,
+			slog.Int("entries", len(l.seen)), slog.String("hint", "streams that it did not show are not read"))
+	}
+	if l.unread != "" {
+		l.client.cfg.Warn("a list is not read to its end", kind, slog.String("reason", l.unread),
+			slog.Int("entries", len(l.seen)), slog.String("hint", "what was found is read; read so many by the stream messages"))
+	}
 }
 
 // readOnce goes through the list once, and reports whether it stood still.
 func (l *lister) readOnce(ctx context.Context) (whole bool, err error) {
 	var last string
-	whole = true
+	whole, l.repeats = true, false
 	for start, read := 0, 0; ; {
 		page, err := l.page(ctx, start)
 		if err != nil {
 			return false, err
 		}
-		names, full := page.names, len(page.names) >= listCount
+		names, full := page.names, len(page.names) >= l.count
 		if read > 0 {
 			if len(names) == 0 || names[0] != last {
 				whole = false
@@ -86,30 +116,55 @@ func (l *lister) readOnce(ctx context.Context) (whole bool, err error) {
 		fresh := l.addNames(names)
 		read += len(names)
 		// A server may give fewer than it was asked for, so only the total shows that a page is the last one; and a total
-		// may be wrong, so a full page is never taken for it.
-		if len(names) == 0 || page.total >= 0 && int64(read) >= page.total && !full || page.total < 0 && !fresh {
+		// may be wrong, so a full page is never taken for it. A page without a new name is the last one, whatever the total says.
+		switch {
+		case l.unread != "":
+			return false, nil
+		case len(names) == 0, page.total >= 0 && int64(read) >= page.total && !full, page.total < 0 && !fresh:
 			return whole && (page.total < 0 || int64(read) == page.total), nil
+		case !fresh:
+			l.repeats = true
+			return false, nil
+		case l.pages >= mostListPages:
+			l.unread = fmt.Sprintf("it takes more than %d requests", mostListPages)
+			return false, nil
 		}
 		last, start = names[len(names)-1], read-1
 	}
 }
 
-// addNames takes entries in, and reports whether one of them is new.
+// addNames takes entries in, and reports whether one of them is new in this reading.
 func (l *lister) addNames(names []string) bool {
 	fresh := false
 	for _, name := range names {
-		if l.seen[name] {
+		key := maphash.String(l.hash, name)
+		before := l.seen[key]
+		if before == l.reading {
 			continue
 		}
-		l.seen[name], fresh = true, true
-		stream, err := pipeline.ParseStream(string(l.kind) + "/" + name)
-		if err != nil || l.client.redactor.Redact(name) != name { // What a server shows of a request is nobody's name.
-			l.unusable++
-			continue
+		if before == 0 && len(l.seen) == mostEntries {
+			l.unread = fmt.Sprintf("it has more than %d entries", mostEntries)
+			return true
 		}
-		l.found.Streams = append(l.found.Streams, stream)
+		l.seen[key], fresh = l.reading, true
+		if before == 0 {
+			l.add(name)
+		}
 	}
 	return fresh
+}
+
+// add takes in an entry that is new.
+func (l *lister) add(name string) {
+	stream, err := pipeline.ParseStream(string(l.kind) + "/" + name)
+	if err == nil && l.client.redactor.Redact(name) == name { // What a server shows of a request is nobody's name.
+		l.found.Streams = append(l.found.Streams, stream)
+		return
+	}
+	const shown = 3
+	if l.unusable++; l.unusable <= shown {
+		l.examples = append(l.examples, l.client.excerpt([]byte(name)))
+	}
 }
 
 // listPage is a reply of a list; total is -1 where it has none.
@@ -125,11 +180,21 @@ func (l *lister) page(ctx context.Context, start int) (listPage, error) {
 		call: call{
 			op:     fmt.Sprintf("list %s from %d on", l.kind, start),
 			stream: pipeline.Stream{Kind: l.kind, Name: "*"}, endpoint: l.client.lists, path: path, service: path,
-			query:    "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(listCount),
 			handicap: extraHandicap,
 		},
 		read: func(body []byte) (err error) { page, err = decodeList(body, member, name); return err },
 	}
+	query := func() string { return "start=" + strconv.Itoa(start) + "&count=" + strconv.Itoa(l.count) }
+	r.query = query()
+	r.fewer = func() bool {
+		if l.count == leastListCount {
+			return false
+		}
+		l.count = max(leastListCount, fewerRows(l.count))
+		r.query = query()
+		return true
+	}
+	l.pages++
 	_, err := l.client.ask(ctx, r)
 	return page, err
 }
@@ -169,6 +234,10 @@ func readEntries(r *rawjson.Reader, name string) []string {
 	}
 	var names []string
 	for r.Enter('['); r.Element(); {
+		if len(names) == mostEntries {
+			r.Fail(fmt.Errorf("%w: more than %d entries", errTooMany, mostEntries))
+			return nil
+		}
 		entry, ok := readEntry(r, name)
 		if !ok {
 			r.Fail(fmt.Errorf("an entry has no %s", name))

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -106,6 +107,8 @@ type failure struct {
 	refused bool
 	// denied is set when the API knows of no such credentials.
 	denied bool
+	// tooLarge is set when the reply was too large and no less can be asked for.
+	tooLarge bool
 	// gateway is set when what came may be of somebody other than the API: a gateway, a proxy.
 	gateway bool
 }
@@ -182,15 +185,23 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 		}
 		return arrival{}, failed
 	}
-	body, err := c.readBody(res, call)
-	if err != nil {
-		return arrival{}, &failure{fault: bodyFault(call, causeOf(ctx, err)), class: classNetwork}
+	body, err := call.readBody(res)
+	decode := r.decode
+	switch {
+	case errors.Is(err, errTooLarge) && call.decodePart == nil:
+		return arrival{}, largeFailure(call)
+	case errors.Is(err, errTooLarge):
+		decode = call.decodePart
+	case err != nil:
+		return arrival{}, &failure{fault: networkFault(call, causeOf(ctx, err)), class: classNetwork}
 	}
 	if text, marked := bytes.CutPrefix(body, []byte("\ufeff")); marked {
 		body = text
 		call.deviations = append(call.deviations, deviatesBOM)
 	}
-	if err := r.decode(body); err != nil {
+	if err := decode(body); errors.Is(err, errTooLarge) {
+		return arrival{}, largeFailure(call)
+	} else if err != nil {
 		return arrival{}, c.malformedFailure(call, res, body, err)
 	}
 	date := c.observeDate(call, res.Header, sent, received)
@@ -236,23 +247,28 @@ var errTooLarge = errors.New("the reply is too large")
 // maxErrorBody bounds what is read of a reply that is no page.
 const maxErrorBody = 64 << 10
 
-// readBody takes in a page's body, decompressed, up to the limit. Each has memory of its own, because rows point into it.
-func (c *Client) readBody(res *http.Response, call *call) ([]byte, error) {
-	size := call.sizeHint
+// claimedBody bounds the memory that is taken for a body before it came, whatever its header says.
+const claimedBody = 1 << 20
+
+// readBody takes in a page's body, decompressed. Each has memory of its own, because rows point into it. Of one beyond the limit it
+// returns the beginning, and errTooLarge.
+func (c *call) readBody(res *http.Response) ([]byte, error) {
+	size := int64(c.sizeHint)
 	if res.Header.Get("Content-Encoding") == "" {
-		size = max(size, int(min(res.ContentLength, c.maxBody)))
+		size = max(size, min(res.ContentLength, claimedBody))
 	}
-	plain, err := call.decompressed(res)
+	most := cmp.Or(c.maxBody, maxBody)
+	plain, err := c.decompressed(res)
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
 	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
-	n, err := b.ReadFrom(io.LimitReader(plain, c.maxBody+1))
+	n, err := b.ReadFrom(io.LimitReader(plain, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	if n > c.maxBody {
-		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, c.maxBody)
+	if n > most {
+		return b.Bytes()[:most], errTooLarge
 	}
 	return b.Bytes(), nil
 }

@@ -13,13 +13,17 @@ import (
 
 // Open asks for the window's first page; see [pipeline.Source].
 func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-	p := &pages{client: c, stream: s, window: w, total: -1, seen: make(map[uint64]struct{}), hash: maphash.MakeSeed()}
+	p := &pages{client: c, stream: s, window: w, planner: c.planner, total: -1, seen: make(map[uint64]struct{}), hash: maphash.MakeSeed()}
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
-	if err != nil {
-		return nil, err
+	if p.asked = r.asked; r.asked < c.cfg.PageSize {
+		p.planner.target = int64(targetPages * r.asked)
+		c.notePageSize(s, r.asked)
 	}
-	if c.planner.tooDense(w, r.page.total) {
+	if err != nil {
+		return nil, p.shortenLarge(err)
+	}
+	if p.planner.tooDense(w, r.page.total) {
 		return nil, p.tooDense(r.page.total)
 	}
 	if err := p.accept(r.page, arrived); err != nil {
@@ -31,9 +35,12 @@ func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window)
 // pages are the replies of one window. They go on while there is a cursor and rows are missing or new ones come. What is new is
 // judged by the rows and not by the cursor, which may be the same for all pages of a window.
 type pages struct {
-	client   *Client
-	stream   pipeline.Stream
-	window   pipeline.Window
+	client *Client
+	stream pipeline.Stream
+	window pipeline.Window
+	// planner is the client's, with a target for the pages of this window; asked is how many rows they may have.
+	planner  planner
+	asked    int
 	requests int
 	// ready is a page that came and was not given out yet; came counts the replies.
 	ready *pipeline.Page
@@ -54,8 +61,10 @@ type pages struct {
 const (
 	// mostIdle is how many replies in a row may bring nothing new beside a cursor.
 	mostIdle = 8
-	// mostPages bounds the replies of a window, whatever they say.
-	mostPages = 100_000
+	// mostPages bounds the replies of a window, and mostRows the different rows, whatever they say: no second has so many. A window that
+	// could be shorter has far fewer.
+	mostPages = 10_000
+	mostRows  = 500_000
 	// futileWindows is after how many of the shortest windows in a row whose cursors led to nothing shorter ones are not asked for:
 	// the total is wrong, and not the way of asking.
 	futileWindows = 10
@@ -100,6 +109,9 @@ func (p *pages) accept(page reply, arrived arrival) error {
 	p.came++
 	p.bytes = arrived.bytes
 	p.cursor = page.cursor
+	if p.came == 1 && p.asked < p.client.cfg.PageSize && arrived.bytes < maxBody/4 {
+		p.client.notePageSize(p.stream, 2*p.asked) // There is room for more.
+	}
 	p.expires = arrived.received.Add(cursorLife - cursorMargin)
 	before := p.rows()
 	p.note(page.rows)
@@ -112,7 +124,7 @@ func (p *pages) accept(page reply, arrived arrival) error {
 			p.total = page.total
 		}
 		p.ready = &pipeline.Page{
-			Rows: page.rows, Total: p.total, Span: p.client.suggest(p.stream, p.window, p.estimate()),
+			Rows: page.rows, Total: p.total, Span: p.suggest(p.estimate()),
 		}
 	}
 	complete := p.total >= 0 && p.rows() >= p.total
@@ -120,19 +132,24 @@ func (p *pages) accept(page reply, arrived arrival) error {
 	case p.cursor == "":
 	case complete && p.idle > 0:
 		p.cursor = "" // Some servers give a cursor with the last rows, and others with none.
-	case p.total < 0 && p.client.planner.tooDense(p.window, p.rows()):
+	case p.total < 0 && p.planner.tooDense(p.window, p.rows()):
 		return p.tooDense(p.rows())
 	case p.idle >= mostIdle && p.total < 0:
 		p.cursor = "" // Nothing says that there is more.
 	case p.idle >= mostIdle:
 		return p.giveUp(errIdle)
-	case p.came >= mostPages || p.total >= 0 && p.rows() > 2*p.total+int64(targetPages*maxPageSize):
+	case p.came >= mostPages || p.rows() >= mostRows || p.total >= 0 && (p.rows()-targetPages*maxPageSize)/2 > p.total:
 		return p.giveUp(errEndless)
 	}
 	if complete {
 		p.client.futile.Store(0)
 	}
 	return nil
+}
+
+// suggest is the span that suits after this window, or in its place, by the rows that it has; see [planner].
+func (p *pages) suggest(rows int64) time.Duration {
+	return p.planner.suggest(p.window, rows, p.client.planned(p.stream))
 }
 
 // rows is how many different rows came.
@@ -152,7 +169,7 @@ func (p *pages) estimate() int64 {
 	case p.total >= 0:
 		return p.total
 	case p.cursor != "":
-		return max(p.rows(), p.client.planner.target)
+		return max(p.rows(), p.planner.target)
 	default:
 		return p.rows()
 	}
@@ -160,7 +177,7 @@ func (p *pages) estimate() int64 {
 
 func (p *pages) tooDense(rows int64) error {
 	return &pipeline.Fault{
-		Class: pipeline.Restart, Op: p.op(max(1, p.came)), Span: p.client.suggest(p.stream, p.window, rows),
+		Class: pipeline.Restart, Op: p.op(max(1, p.came)), Span: p.suggest(rows),
 		Err: fmt.Errorf("%w: %d", pipeline.ErrTooManyRows, rows),
 	}
 }
@@ -168,7 +185,7 @@ func (p *pages) tooDense(rows int64) error {
 // giveUp asks for a shorter window where cursors lead on without an end. Where there is none, the cursor is given up, and whoever
 // holds the rows against the total decides.
 func (p *pages) giveUp(err error) error {
-	span := p.client.planner.half(p.window, p.rows(), max(p.total, p.rows()+1))
+	span := p.planner.half(p.window, p.rows(), max(p.total, p.rows()+1))
 	if span > 0 && p.client.futile.Load() < futileWindows {
 		return &pipeline.Fault{Class: pipeline.Restart, Op: p.op(p.came), Err: err, Span: span}
 	}
@@ -212,7 +229,11 @@ func (p *pages) follow(ctx context.Context) error {
 		return p.shorten(cursorExpired(op, nil))
 	}
 	r := p.client.nextPage(p.stream, p.cursor, p.expires, p.total >= 0, op)
+	r.asked = p.asked
 	arrived, err := p.ask(ctx, r)
+	if errors.Is(err, errTooLarge) {
+		p.client.notePageSize(p.stream, fewerRows(p.asked))
+	}
 	if err != nil {
 		return p.shorten(err)
 	}
@@ -231,7 +252,15 @@ func (p *pages) shorten(err error) error {
 		if total < 0 { // The cursor says that there is more.
 			total = p.rows() + 1
 		}
-		fault.Span = p.client.planner.half(p.window, p.rows(), total)
+		fault.Span = p.planner.half(p.window, p.rows(), total)
+	}
+	return err
+}
+
+// shortenLarge asks for half of a window where a single row of it cannot be asked for: a server may give more than it is asked for.
+func (p *pages) shortenLarge(err error) error {
+	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && errors.Is(err, errTooLarge) {
+		fault.Span = p.planner.half(p.window, 1, 2)
 	}
 	return err
 }

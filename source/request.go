@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -43,6 +40,12 @@ type call struct {
 	begin time.Time
 	// sizeHint is about how large the reply will be, where that is known.
 	sizeHint int
+	// maxBody bounds its reply in bytes, where that is less than for a page.
+	maxBody int64
+	// decodePart, where set, reads the beginning of a reply that is too large. It returns errTooLarge where that is of no use.
+	decodePart func(body []byte) error
+	// fewer, where set, makes it ask for less, and reports whether it does: the reply was too large.
+	fewer func() bool
 	// tries counts how often it was sent, denials how often the API refused its credentials.
 	tries, denials int
 	// deviations are in what its last reply was not as documented.
@@ -91,6 +94,8 @@ type pageRequest struct {
 
 	// first is set where the reply has to state the total, checked where another one has.
 	first, checked bool
+	// restarts is set where a shorter window may help.
+	restarts bool
 	// asked is how many rows it asks for, pageSize how many may come.
 	asked, pageSize int
 	page            reply
@@ -106,24 +111,39 @@ func (c *Client) rowsRequest(s pipeline.Stream, op, query string) *pageRequest {
 	if s.Kind == pipeline.StreamMessages {
 		h = noHandicap
 	}
-	return &pageRequest{
+	r := &pageRequest{
 		call:     call{op: op, stream: s, endpoint: c.report, path: path(s), query: query, handicap: h},
 		pageSize: c.cfg.PageSize, asked: c.cfg.PageSize,
 	}
-}
-
-// windowRequest asks for the first rows of a window, and for what else the reply says: the total, and the server's clock.
-func (c *Client) windowRequest(s pipeline.Stream, w pipeline.Window, count int, op string) *pageRequest {
-	r := c.rowsRequest(s, op, "count="+strconv.Itoa(count)+
-		"&begin_time="+escape(w.Begin.In(c.cfg.TimeZone).Format(timeForm))+
-		"&end_time="+escape(w.End.In(c.cfg.TimeZone).Format(timeForm)))
-	r.first, r.asked = true, count
+	r.decodePart = r.decodeBegin
 	return r
 }
 
+// windowRequest asks for the first rows of a window, and for what else the reply says: the total, and the server's clock. Where they
+// take too many bytes it asks for fewer of them.
+func (c *Client) windowRequest(s pipeline.Stream, w pipeline.Window, count int, op string) *pageRequest {
+	bounds := "&begin_time=" + escape(w.Begin.In(c.cfg.TimeZone).Format(timeForm)) +
+		"&end_time=" + escape(w.End.In(c.cfg.TimeZone).Format(timeForm))
+	r := c.rowsRequest(s, op, "count="+strconv.Itoa(count)+bounds)
+	r.first, r.asked = true, count
+	r.fewer = func() bool {
+		if r.asked == 1 {
+			return false
+		}
+		r.asked = fewerRows(r.asked)
+		r.query = "count=" + strconv.Itoa(r.asked) + bounds
+		return true
+	}
+	return r
+}
+
+// fewerRows is how many are asked for where so many are too large.
+func fewerRows(n int) int { return max(1, n/4) }
+
 // firstPage asks for the first page of a window.
 func (c *Client) firstPage(s pipeline.Stream, w pipeline.Window, op string) *pageRequest {
-	r := c.windowRequest(s, w, c.cfg.PageSize, op)
+	r := c.windowRequest(s, w, c.pageSize(s), op)
+	r.restarts = true
 	// A window that is older than the history from the start is the caller's choice; one that gets so is not.
 	if now, _ := c.clock.now(); !w.Begin.Before(now.Add(-pipeline.History)) {
 		r.begin = w.Begin
@@ -142,6 +162,8 @@ func (c *Client) nextPage(s pipeline.Stream, cursor string, expires time.Time, c
 // not documented, so any refusal counts; and a wait that the cursor will not outlive is not begun.
 func (r *pageRequest) judge(f *failure) {
 	switch {
+	case f.tooLarge && (!r.first || r.restarts):
+		f.fault = &pipeline.Fault{Class: pipeline.Restart, Op: r.op, Err: f.fault.Err, Hint: f.fault.Hint}
 	case r.first:
 	case f.refused:
 		f.class = classRefused
@@ -166,7 +188,7 @@ func cursorExpired(op string, cause error) *pipeline.Fault {
 
 // decode reads a page.
 func (r *pageRequest) decode(body []byte) error {
-	page, err := decodePage(body)
+	page, err := decodePage(body, r.pageSize)
 	switch {
 	case err == nil:
 	case errors.Is(err, errCount) && (page.count == int64(r.asked) || page.count == page.total):
@@ -176,15 +198,37 @@ func (r *pageRequest) decode(body []byte) error {
 		// The total that is known shows whether rows are missing.
 		page.deviations = append(page.deviations, deviatesMessages)
 		err = nil
-	case r.isDamagedAgain(body):
-		page, err = decodeDamaged(body)
+	default:
+		if damaged, damage, unread := decodeDamaged(body, r.pageSize); unread == nil && r.isDamagedAgain(damage) {
+			page, err = damaged, nil
+		}
 	}
 	if err == nil {
-		err = page.check(r.first, r.pageSize)
+		r.take(page)
+	}
+	return err
+}
+
+// decodeBegin takes a row that is too large to be read, where it was asked for alone, as far as it came.
+func (r *pageRequest) decodeBegin(body []byte) error {
+	if _, err := decodePage(body, r.pageSize); errors.Is(err, errTooMany) {
+		return err
+	}
+	page, ok := decodeCut(body)
+	if !ok || r.asked > 1 {
+		return errTooLarge
+	}
+	r.take(page)
+	return nil
+}
+
+// take keeps a page. Only a window's first one has to state the total.
+func (r *pageRequest) take(page reply) {
+	if page.total < 0 && r.first {
+		page.deviations = append(page.deviations, deviatesTotal)
 	}
 	r.page = page
 	r.deviations = append(r.deviations, page.deviations...)
-	return err
 }
 
 // takeNothing takes a reply without content for an empty page, and reports whether it may: behind a first page only where there is a
@@ -206,20 +250,9 @@ func (r *pageRequest) takeNothing() bool {
 const damagedAfter = 2
 
 // isDamagedAgain reports whether a page's rows are damaged as they were in the replies before.
-func (r *pageRequest) isDamagedAgain(body []byte) bool {
-	page, err := decodeDamaged(body)
-	if err != nil {
-		return false
-	}
-	h := fnv.New64a()
-	for _, row := range page.rows {
-		if !jsontext.Value(row).IsValid() {
-			h.Write(row)
-			h.Write([]byte{'\n'})
-		}
-	}
-	if sum := h.Sum64(); sum != r.damage {
-		r.damage, r.damaged = sum, 0
+func (r *pageRequest) isDamagedAgain(damage uint64) bool {
+	if damage != r.damage {
+		r.damage, r.damaged = damage, 0
 	}
 	r.damaged++
 	return r.damaged > damagedAfter
@@ -245,7 +278,7 @@ func (*extraRequest) takeNothing() bool { return false }
 
 // judge turns an error that would end the run into one that ends what the request is for. Wrong credentials are everybody's.
 func (r *extraRequest) judge(f *failure) {
-	if errors.Is(f.fault, errMalformed) {
+	if errors.Is(f.fault, errMalformed) || f.tooLarge {
 		if r.malformed++; r.malformed >= unknownAfter {
 			f.fault = &pipeline.Fault{Class: pipeline.Drop, Op: r.op, Err: f.fault}
 		}

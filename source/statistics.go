@@ -13,10 +13,16 @@ import (
 	"github.com/jmpub/jmpub/pipeline/statistics"
 )
 
+// maxStatistics bounds a reply in bytes: 60 periods of some numbers.
+const maxStatistics = 1 << 20
+
+// mostPeriods may be asked for at once (API document, statistics).
+const mostPeriods = 60
+
 // Statistics asks for n periods from first on; see [statistics.Source].
 func (c *Client) Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (all []statistics.Row, requests int, err error) {
 	first = pipeline.PeriodOf(first.Unit, first.Begin.In(c.cfg.TimeZone))
-	most := 60 // API document, statistics.
+	most := mostPeriods
 	if s.Name == string(pipeline.StreamMessages) {
 		most = 1 // The counts by type that a reply has besides its rows are of all of them together.
 	}
@@ -40,7 +46,7 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 		op: "get " + s.String() + " of " + first.String(), stream: s, endpoint: c.report, path: "/statistic/" + s.Name,
 		service:  s.String(),
 		query:    "time_unit=" + strings.ToUpper(string(first.Unit)) + "&start=" + escape(first.String()) + "&duration=" + strconv.Itoa(n),
-		handicap: extraHandicap,
+		handicap: extraHandicap, maxBody: maxStatistics,
 	}}
 	r.read = func(body []byte) error {
 		d.found, d.extra = nil, nil
@@ -67,6 +73,9 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 	return nil, r.tries, err
 }
 
+// mostExtra bounds the sums that a reply has besides its rows: there are two of them.
+const mostExtra = 16
+
 // statisticsDecoder reads a reply with statistics. It is as strict as a consumer of the events will be: each name once, valid
 // UTF-8.
 type statisticsDecoder struct {
@@ -92,6 +101,9 @@ func (d *statisticsDecoder) messages(body []byte) error {
 			found = true
 			d.array(r, "time")
 		case strings.HasSuffix(member, "_msg_stat") && r.Kind() == '{':
+			if len(d.extra) == mostExtra {
+				r.Fail(fmt.Errorf("%w: more than %d sums", errTooMany, mostExtra))
+			}
 			d.extra = append(d.extra, statistics.Field{Name: member, Value: r.Value()})
 		default:
 			r.Skip()
@@ -127,13 +139,20 @@ func (d *statisticsDecoder) array(r *rawjson.Reader, name string) {
 			r.Fail(fmt.Errorf("%s stands where a row should", kind))
 			return
 		}
+		if len(d.found) == 2*mostPeriods {
+			r.Fail(fmt.Errorf("%w: more than %d periods", errTooMany, 2*mostPeriods))
+			return
+		}
 		row := r.Value()
 		if r.Err() != nil {
 			return
 		}
 		period, err := d.period(row, name)
-		if err != nil {
+		switch {
+		case err != nil:
 			unread = err
+		case period.Begin.Before(d.first.Add(-mostPeriods).Begin) || d.first.Add(mostPeriods).Begin.Before(period.Begin):
+			r.Fail(fmt.Errorf("%s is far from what was asked for", period))
 		}
 		for _, other := range d.found {
 			if err == nil && other.Period.Begin.Equal(period.Begin) {
@@ -157,7 +176,7 @@ func (d *statisticsDecoder) period(row []byte, name string) (pipeline.Period, er
 	r := rawjson.Strict()
 	r.Open(row)
 	for r.Enter('{'); r.Member(); {
-		if value := r.Value(); string(r.Name()) == name && r.Err() == nil && value[0] == '"' {
+		if value := r.Value(); string(r.Name()) == name && r.Err() == nil && value[0] == '"' && len(value) <= printableBytes {
 			return pipeline.ParsePeriod(d.first.Unit, string(rawjson.Unquote(value)), d.zone)
 		}
 	}

@@ -21,6 +21,8 @@ const (
 	zoneWindow = 10 * time.Minute
 	zoneSlack  = time.Minute
 	zoneStep   = 15 * time.Minute
+	// zoneMost is the greatest difference between two zones: UTC-12 and UTC+14.
+	zoneMost = 26 * time.Hour
 	// zoneAgree is how many messages that are off by the same difference tell that the zone is wrong; zoneSeen is after how
 	// many that are off by different ones nothing is known.
 	zoneAgree = 3
@@ -152,7 +154,7 @@ func shiftOf(row []byte, w pipeline.Window) (shift time.Duration, known bool) {
 		}
 		off := time.UnixMilli(clock).Sub(w.Begin.Add(w.End.Sub(w.Begin) / 2))
 		steps := off.Round(zoneStep)
-		if (off - steps).Abs() > (w.End.Sub(w.Begin)+time.Second)/2+zoneSlack {
+		if steps.Abs() > zoneMost || (off-steps).Abs() > (w.End.Sub(w.Begin)+time.Second)/2+zoneSlack {
 			continue
 		}
 		if steps == 0 {

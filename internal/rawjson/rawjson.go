@@ -66,8 +66,16 @@ func (r *Reader) Open(input []byte) {
 // Release forgets the input, so that its memory is not kept alive.
 func (r *Reader) Release() { r.Open(nil) }
 
-// Err is the first error; nil as long as there is none.
+// Err is the first error; nil as long as there is none. What it quotes of the input is short.
 func (r *Reader) Err() error { return r.err }
+
+// short says where the JSON is broken. What jsontext adds to that, names and the path to the place, may be of any length.
+func short(err error) error {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok && syntax.Err != nil {
+		return fmt.Errorf("byte %d: %w", syntax.ByteOffset, syntax.Err)
+	}
+	return err
+}
 
 // Fail makes an error of the caller's the reader's, unless there is one already; nil is none.
 func (r *Reader) Fail(err error) {
@@ -98,7 +106,7 @@ func (r *Reader) Enter(kind jsontext.Kind) {
 	case errors.Is(err, io.EOF):
 		r.err = io.ErrUnexpectedEOF
 	case err != nil:
-		r.err = placed(err)
+		r.err = short(err)
 	case token.Kind() != kind:
 		r.err = fmt.Errorf("%s stands where %s should", token.Kind(), kind)
 	}
@@ -123,7 +131,7 @@ func (r *Reader) Element() bool {
 		return true
 	}
 	_, err := r.decoder.ReadToken()
-	r.err = placed(err)
+	r.err = short(err)
 	return false
 }
 
@@ -140,7 +148,7 @@ func (r *Reader) Value() []byte {
 	}
 	value, err := r.decoder.ReadValue()
 	if err != nil {
-		r.err = placed(err)
+		r.err = short(err)
 		return nil
 	}
 	end := int(r.decoder.InputOffset())
@@ -156,19 +164,10 @@ func (r *Reader) End() {
 		return
 	}
 	if _, err := r.decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		if r.err = placed(err); err == nil {
+		if r.err = short(err); err == nil {
 			r.err = ErrTrailing
 		}
 	}
-}
-
-// placed is an error that says by its offset alone where it is. A path would have names of any length in it, shortened: half a
-// secret would not be known as one.
-func placed(err error) error {
-	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok && !errors.Is(err, jsontext.ErrDuplicateName) {
-		syntax.JSONPointer = ""
-	}
-	return err
 }
 
 // AppendCompact appends a value without its insignificant whitespace, by the reader's rules. It leaves the reader where it is.

@@ -126,6 +126,21 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestErrorsAreShort quotes neither a name nor the path to a place.
+func TestErrorsAreShort(t *testing.T) {
+	long := `"` + strings.Repeat("x", 100_000) + `"`
+	for _, input := range []string{
+		`{` + long + `:1,` + long + `:2}`, strings.Repeat(`{`+long+`:`, 3) + `x`, `[` + long + strings.Repeat("y", 100_000),
+	} {
+		r := rawjson.Strict()
+		r.Open([]byte(input))
+		r.Skip()
+		if err := r.Err(); err == nil || len(err.Error()) > 200 {
+			t.Errorf("%.300q", err)
+		}
+	}
+}
+
 func TestUnquote(t *testing.T) {
 	for quoted, want := range map[string]string{`"a"`: "a", `""`: "", `"\u0061"`: "a", `"\ud83d\ude00"`: "😀"} {
 		if got := rawjson.Unquote([]byte(quoted)); got == nil || string(got) != want {

@@ -124,6 +124,21 @@ func TestNormalizeDepth(t *testing.T) {
 	}
 }
 
+// TestNormalizeRowOfFields rejects a row of more fields than there is memory for, with its msgid.
+func TestNormalizeRowOfFields(t *testing.T) {
+	row := []byte(`{"msgid":1` + strings.Repeat(`,"a":1`, 1_000_000) + `}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, rejection := event.NewNormalizer(appKey).Normalize(row)
+	runtime.ReadMemStats(&after)
+	if got := reasonOf(rejection); got != event.ReasonTooLarge || rejection.MsgID != 1 || !rejection.HasMsgID {
+		t.Errorf("got reason %q, want %q", got, event.ReasonTooLarge)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+		t.Errorf("%d MiB are allocated for it", used>>20)
+	}
+}
+
 func reasonOf(r *event.Rejection) event.Reason {
 	if r == nil {
 		return ""

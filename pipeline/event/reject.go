@@ -52,13 +52,10 @@ func describe(v []byte) string {
 	}
 }
 
-// describeSyntax says where the JSON is broken. The path that jsontext would add has names of any length in it.
+// describeSyntax says where the JSON is broken.
 func describeSyntax(err error) string {
 	if errors.Is(err, io.EOF) {
 		return "there is no value"
-	}
-	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok && syntax.Err != nil {
-		return "byte " + strconv.FormatInt(syntax.ByteOffset, 10) + ": " + syntax.Err.Error()
 	}
 	return err.Error()
 }

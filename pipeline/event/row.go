@@ -74,6 +74,9 @@ type row struct {
 	compact []byte
 }
 
+// mostFields bounds a row: each of its fields takes many times the memory that it takes in JSON.
+const mostFields = 100_000
+
 // split reads a row; reason is empty when it could. What is wrong with the JSON comes before what is wrong with a field.
 func (r *row) split(json []byte) (reason Reason, detail string) {
 	if !utf8.Valid(json) {
@@ -82,6 +85,9 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 	others := 0
 	openObject(r.reader, json)
 	for m := (member{}); nextMember(r.reader, &m); {
+		if len(r.members) == mostFields {
+			return ReasonTooLarge, "the row has more than " + strconv.Itoa(mostFields) + " fields"
+		}
 		m.field = r.named(rawjson.Unquote(m.quoted))
 		if hasSpace(m.value) {
 			m.value = r.compacted(m.value)
