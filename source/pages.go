@@ -77,7 +77,8 @@ func (p *pages) restart(err error) error {
 }
 
 // ask sends a request for a page of this window, and holds the reply's clock against the window: rows of its last seconds
-// could still have been on their way. That the clock has passed a whole second shows only that it is within or after it.
+// could still have been on their way. That the clock has passed a whole second shows only that it is within or after it. Like any
+// other, this clock is believed only as far as nothing speaks against it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	r.sizeHint = p.bytes
 	arrived, err := p.client.ask(ctx, r)
@@ -85,9 +86,10 @@ func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	if err != nil {
 		return arrival{}, err
 	}
-	now := arrived.date.Add(dateResolution)
-	if arrived.date.IsZero() {
-		now, _ = p.client.clock.now()
+	known := p.client.clock.read()
+	now := known.now()
+	if !arrived.date.IsZero() {
+		now = known.trusted(arrived.date.Add(dateResolution))
 	}
 	if p.window.End.After(now.Add(-p.client.cfg.Settle)) {
 		return arrival{}, p.restart(errUnsettled)

@@ -62,7 +62,7 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 		if w.Begin.Before(oldest) {
 			w.Begin = oldest
 		}
-		rows, err := c.newestRows(ctx, s, &w)
+		rows, err := c.newestRows(ctx, s, &w, zoneWindow)
 		if err != nil {
 			return err
 		}
@@ -107,11 +107,11 @@ func (z *zoneSamples) add(rows [][]byte, w pipeline.Window) time.Duration {
 	return 0
 }
 
-// newestRows gives some rows of the newest part of a window that has any, no longer than [zoneWindow], and makes the window that
-// part; without rows, the window stays as it is.
-func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.Window) ([][]byte, error) {
+// newestRows gives some rows of the newest part of a window that has any, no longer than shortest, and makes the window that part;
+// without rows, the window stays as it is.
+func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.Window, shortest time.Duration) ([][]byte, error) {
 	part := *w
-	long := func() bool { return part.End.Sub(part.Begin) > zoneWindow }
+	long := func() bool { return part.End.Sub(part.Begin) > shortest }
 	if long() {
 		if total, err := c.Total(ctx, s, part); err != nil || total == 0 {
 			return nil, err
@@ -129,7 +129,7 @@ func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.
 			part.End = middle
 		}
 	}
-	r := c.windowRequest(s, part, min(zoneSeen, c.cfg.PageSize), "look for messages that prove the time zone, in "+part.String())
+	r := c.windowRequest(s, part, min(zoneSeen, c.cfg.PageSize), "look for the newest messages in "+part.String())
 	if _, err := c.ask(ctx, r); err != nil {
 		return nil, err
 	}
