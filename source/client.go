@@ -122,7 +122,7 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 	if s.Kind == pipeline.StreamStatistics { // It has no rows to ask for.
 		s = pipeline.Stream{Kind: pipeline.StreamMessages}
 	}
-	if err := c.learnClock(ctx, s); err != nil {
+	if err := c.learnClock(ctx, s, c.clock.known); err != nil {
 		return time.Time{}, err
 	}
 	if err := c.proveClock(ctx, s); err != nil {
@@ -132,9 +132,9 @@ func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) 
 	return now, nil
 }
 
-// learnClock asks for the server's clock where it is not known. Of several streams, one asks.
-func (c *Client) learnClock(ctx context.Context, s pipeline.Stream) error {
-	if _, ok := c.clock.now(); ok {
+// learnClock asks for the server's clock unless it is known well enough. Of several streams, one asks.
+func (c *Client) learnClock(ctx context.Context, s pipeline.Stream, known func() bool) error {
+	if known() {
 		return nil
 	}
 	select {
@@ -143,7 +143,7 @@ func (c *Client) learnClock(ctx context.Context, s pipeline.Stream) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if _, ok := c.clock.now(); ok { // Another stream asked meanwhile.
+	if known() { // Another stream asked meanwhile.
 		return nil
 	}
 	return c.askClock(ctx, s)

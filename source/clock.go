@@ -27,6 +27,8 @@ type clock struct {
 	wall func() time.Time
 
 	mu sync.Mutex
+	// heard is when the last reply came.
+	heard time.Time
 	// lower is a ring of the lower bounds.
 	lower [clockSamples]time.Duration
 	count int
@@ -75,6 +77,7 @@ func (c *clock) observe(h http.Header, sent, received time.Time) (time.Time, boo
 	date, err := http.ParseTime(h.Get("Date"))
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.heard = received
 	if err != nil {
 		c.local = c.count == 0
 		return time.Time{}, false
@@ -209,10 +212,22 @@ func (c *clock) read() reading {
 
 // now is the time up to which everything may be planned, in UTC, and whether it is known.
 func (c *clock) now() (time.Time, bool) {
+	r := c.read()
+	return r.now(), c.known()
+}
+
+// known tells that a reply has come.
+func (c *clock) known() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := c.reading(time.Now())
-	return r.now(), c.count > 0 || c.local
+	return c.count > 0 || c.local
+}
+
+// heardSince tells that a reply came after a moment.
+func (c *clock) heardSince(moment time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard.After(moment)
 }
 
 // unproven is the time that only the server says has come, if rows are to be looked for in it now. It is returned to one caller in

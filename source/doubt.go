@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	longestLook = pipeline.LongestWindow - time.Second
 )
 
+// ErrInFuture is a position that lies in the future by both clocks. It may be they that are wrong, so a later start may succeed.
+var ErrInFuture = errors.New("the checkpoint is in the future")
+
 // refuse is the error of a position that lies in the future by both clocks, nil otherwise. A stream that begins may begin later.
 func (r *reading) refuse(s pipeline.Stream, p pipeline.Position) error {
 	if r.server.IsZero() || p.Span <= 0 || !p.End.After(r.latest().Add(futureSlack)) {
@@ -30,7 +34,7 @@ func (r *reading) refuse(s pipeline.Stream, p pipeline.Position) error {
 	}
 	return &pipeline.Fault{
 		Class: pipeline.Permanent, Op: "go on with " + s.String(),
-		Err: fmt.Errorf("its checkpoint %s is in the future: %s", pipeline.FormatTime(p.End), r.both()),
+		Err: fmt.Errorf("%w: its end_time is %s, %s", ErrInFuture, pipeline.FormatTime(p.End), r.both()),
 		Hint: fmt.Sprintf("a clock was wrong when it was made. Rows since then may not be published: set it to a time before that with "+
 			"`jmpub checkpoint reset %s --to TIME`", s),
 	}
@@ -56,11 +60,11 @@ func (c *Client) doubt(r *reading, p pipeline.Position, plan pipeline.Plan) erro
 // waitInDoubt tells why a stream waits, and asks for the server's clock after a while.
 func (c *Client) waitInDoubt(ctx context.Context, s pipeline.Stream, doubt error) error {
 	wait := min(doubtWait, c.cfg.GapAfter)
-	c.cfg.Observer.Retry("plan the next window of "+s.String(), doubt, wait)
+	c.cfg.Observer.Retry("plan the next window ["+s.String()+"]", doubt, wait)
 	if err := pipeline.Sleep(ctx, wait); err != nil {
 		return err
 	}
-	return c.askClock(ctx, s)
+	return c.learnClock(ctx, s, func() bool { return c.clock.heardSince(time.Now().Add(-wait)) })
 }
 
 // askClock asks for one row of a stream, for the sake of the reply's Date.

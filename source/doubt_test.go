@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -74,7 +75,6 @@ type clocksTold struct {
 	mu          sync.Mutex
 	began, over int
 	waits       []string
-	ends        []time.Time
 	late        time.Duration
 }
 
@@ -382,8 +382,37 @@ func TestDateOfAReplyAloneSettlesNothing(t *testing.T) {
 		api := &liar{begin: time.Now().Add(-time.Hour), every: time.Second, off: func(int) time.Duration { return time.Hour }}
 		end := time.Now().UTC().Truncate(time.Second)
 		_, err := newTestClient(t, testConfig(api)).Open(t.Context(), messages(), pipeline.Window{Begin: end.Add(-time.Minute), End: end})
-		if wantFault(t, err, pipeline.Restart); !errors.Is(err, errUnsettled) {
+		_ = wantFault(t, err, pipeline.Restart)
+		if !errors.Is(err, errUnsettled) {
 			t.Errorf("it failed with %v", err)
+		}
+	})
+}
+
+// TestManyStreamsInDoubtAskOnce lets many streams wait for the same clocks: they share the replies that tell of them.
+func TestManyStreamsInDoubtAskOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		right := time.Now().Add(2 * time.Minute)
+		api := &liar{begin: time.Now(), every: time.Hour, off: func(int) time.Duration {
+			if time.Now().Before(right) {
+				return -time.Hour
+			}
+			return 0
+		}}
+		client := newTestClient(t, testConfig(api))
+		p := pipeline.Position{End: time.Now().Add(-time.Minute).UTC().Truncate(time.Second), Span: time.Hour}
+		var all sync.WaitGroup
+		for i := range 500 {
+			all.Go(func() {
+				s := pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)}
+				if _, err := client.Plan(t.Context(), s, p); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if waited := time.Since(right); waited < 0 || waited > lastingDifference+2*doubtWait || api.asked > 25 {
+			t.Errorf("%d requests, and it ended %v after the clocks were right", api.asked, waited)
 		}
 	})
 }
