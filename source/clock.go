@@ -191,6 +191,9 @@ func (r *reading) trusted(t time.Time) time.Time {
 	return t
 }
 
+// disputed tells that the server's clock is ahead of what is believed.
+func (r *reading) disputed() bool { return r.server.Sub(r.now()) > clockSlack }
+
 // latest is the later of the two clocks.
 func (r *reading) latest() time.Time { return later(r.server, r.proven) }
 

@@ -102,3 +102,47 @@ func TestClockWithoutDates(t *testing.T) {
 		}
 	})
 }
+
+// TestClockTakesAbsurdDates has the dates of replies be as far off as a date can be: they stay on their side of the present.
+func TestClockTakesAbsurdDates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for date, ahead := range map[string]bool{"Fri, 31 Dec 9999 23:59:59 GMT": true, "Mon, 01 Jan 0001 00:00:00 GMT": false} {
+			c := newClock()
+			for range 100 {
+				time.Sleep(time.Hour)
+				if _, ok := c.observe(http.Header{"Date": {date}}, time.Now(), time.Now()); !ok {
+					t.Fatalf("%s is no date", date)
+				}
+				r := c.read()
+				if r.server.After(time.Now()) != ahead || r.difference() > 0 != ahead || r.now().After(time.Now()) {
+					t.Fatalf("%s: got %v, a difference of %v, and now is %v", date, r.server, r.difference(), r.now())
+				}
+			}
+		}
+	})
+}
+
+// TestClockIsNotSteadyOnceTheLocalOneIsSet sets the local clock between two replies.
+func TestClockIsNotSteadyOnceTheLocalOneIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		off := time.Duration(0)
+		c.wall = func() time.Time { return time.Now().Add(off) }
+		for range 10 {
+			c.observe(dated(time.Now()), time.Now(), time.Now())
+			time.Sleep(time.Minute)
+		}
+		if r := c.read(); r.steady != 10*time.Minute {
+			t.Errorf("steady for %v, want 10m", r.steady)
+		}
+		off = time.Hour
+		if r := c.read(); r.steady != 0 {
+			t.Errorf("steady for %v behind a step", r.steady)
+		}
+		c.observe(dated(time.Now()), time.Now(), time.Now())
+		time.Sleep(time.Minute)
+		if r := c.read(); r.steady != time.Minute {
+			t.Errorf("steady for %v a minute behind a step", r.steady)
+		}
+	})
+}

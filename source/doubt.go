@@ -96,7 +96,7 @@ func (c *Client) proveClock(ctx context.Context, s pipeline.Stream) error {
 		return nil
 	}
 	from, to = from.Truncate(time.Second), to.Truncate(time.Second)
-	oldest := to.Add(-c.planner.retention)
+	oldest := to.Add(retentionMargin - c.planner.retention)
 	spans := []pipeline.Window{{Begin: later(from, oldest), End: to}}
 	if oldest.After(from) { // The server is ahead, or the local clock far behind.
 		spans = append(spans, pipeline.Window{Begin: from, End: earlier(oldest, from.Add(longestLook))})

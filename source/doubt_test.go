@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,7 +17,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// liar is an API with a row every so often, each visible some seconds after it was sent, whose replies have dates that are off.
+// liar is an API with a row every so often, each visible some seconds after it was sent, whose replies have dates that are off. It refuses
+// what begins before its history.
 type liar struct {
 	begin time.Time
 	every time.Duration
@@ -58,7 +60,11 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	zone := defaults().TimeZone
 	begin, _ := time.ParseInLocation(timeForm, q.Get("begin_time"), zone)
 	end, _ := time.ParseInLocation(timeForm, q.Get("end_time"), zone)
-	begin, end = later(begin, now.Add(-pipeline.History)), end.Add(time.Second)
+	if end = end.Add(time.Second); begin.Before(now.Add(-pipeline.History)) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, apiErrorBody(899003))
+		return
+	}
 	if seen := now.Add(-liarDelay); end.After(seen) {
 		end = seen
 	}

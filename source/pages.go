@@ -17,6 +17,10 @@ func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window)
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
 	if err != nil {
+		known := c.clock.read()
+		if pipeline.ClassOf(err) == pipeline.Permanent && known.disputed() && w.Begin.Before(known.server.Add(-pipeline.History)) {
+			return nil, p.restart(err) // It has left the history by the server's clock, which may be right.
+		}
 		return nil, err
 	}
 	if c.planner.tooDense(w, r.page.total) {

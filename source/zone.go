@@ -47,12 +47,29 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if c.zone.done {
-		return nil
+	for !c.zone.done {
+		wrong, err := c.compareZone(ctx, s)
+		switch known := c.clock.read(); {
+		case wrong != nil:
+			return wrong
+		case err == nil:
+			c.zone.done = true
+		case pipeline.ClassOf(err) == pipeline.Permanent && known.disputed():
+			if err = c.waitInDoubt(ctx, s, err); err != nil { // It was asked for a history that the API has not.
+				return err
+			}
+		default:
+			return err
+		}
 	}
+	return nil
+}
+
+// compareZone holds the newest messages against the time; wrong says that the zone is.
+func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (wrong, err error) {
 	now, err := c.Now(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
 	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second).UTC()
@@ -64,17 +81,16 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 		}
 		rows, err := c.newestRows(ctx, s, &w, zoneWindow)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if end = w.Begin; len(rows) > 0 {
 			span = zoneWindow // From here on, messages are near.
 		}
 		if shift := seen.add(rows, w); shift != 0 {
-			return c.wrongZone(w, shift)
+			return c.wrongZone(w, shift), nil
 		}
 	}
-	c.zone.done = true
-	return nil
+	return nil, nil
 }
 
 // zoneSamples are messages that were held against the time.
