@@ -422,3 +422,18 @@ func TestManyStreamsInDoubtAskOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusalOfWhatMayBeGone opens a window that the API refuses because it has left the history by its clock alone: it is planned
+// anew, while the same refusal ends the run where the clocks agree.
+func TestRefusalOfWhatMayBeGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for off, class := range map[time.Duration]pipeline.Class{0: pipeline.Permanent, -90 * 24 * time.Hour: pipeline.Restart} {
+			api := &liar{begin: time.Now(), every: time.Hour, off: func(int) time.Duration { return 0 }}
+			client := newTestClient(t, testConfig(api))
+			client.clock.wall = func() time.Time { return time.Now().Add(off) }
+			end := time.Now().AddDate(0, 0, -100).UTC().Truncate(time.Second)
+			_, err := client.Open(t.Context(), messages(), pipeline.Window{Begin: end.Add(-time.Hour), End: end})
+			_ = wantFault(t, err, class)
+		}
+	})
+}
