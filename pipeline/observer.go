@@ -62,6 +62,14 @@ type WindowPlanned struct {
 	Plan   Plan
 }
 
+// ClocksCompared tells, with each reply of the API, what its clock and the local one say.
+type ClocksCompared struct {
+	Server, Local time.Time
+	// Disagree is set from when they differ by more than can be left alone until that has been over for a while, Changed when it
+	// is another than the last time.
+	Disagree, Changed bool
+}
+
 // StreamStarted tells, at the beginning of each session, from where a stream is read.
 type StreamStarted struct{ Checkpoint *Checkpoint }
 
@@ -113,6 +121,7 @@ func (RequestAnswered) observation()   {}
 func (RetryScheduled) observation()    {}
 func (WindowRestarted) observation()   {}
 func (WindowPlanned) observation()     {}
+func (ClocksCompared) observation()    {}
 func (StreamStarted) observation()     {}
 func (HeadRead) observation()          {}
 func (WindowCommitted) observation()   {}

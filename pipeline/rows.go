@@ -104,7 +104,7 @@ func (r *RowReader) RowsBefore(ctx context.Context, appKey string, s Stream, at 
 	norm := event.NewNormalizer(appKey)
 	var found RowSet
 	for _, end := range []time.Time{at.Add(-time.Second), at} {
-		plan, err := r.Source.Plan(ctx, s, Position{End: at.Add(-overlapMargin), Span: overlapMargin, Until: end})
+		plan, err := r.Source.Plan(ctx, s, Position{End: at.Add(-overlapMargin), Until: end})
 		if err != nil {
 			return RowSet{}, err
 		}

@@ -66,6 +66,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg.BaseURL, cfg.ListsURL = strings.TrimRight(cfg.BaseURL, "/"), strings.TrimRight(cfg.ListsURL, "/")
+	cfg.GapAfter = cmp.Or(cfg.GapAfter, gapAfter)
 	if cfg.Warn == nil {
 		cfg.Warn = func(string, ...slog.Attr) {}
 	}
@@ -115,32 +116,37 @@ func (c *Client) Close() {
 	}
 }
 
-// Now is the server's clock; see [pipeline.Source]. Where no reply has come yet, a request for one row of the stream asks
-// for it, which also shows that the credentials are right.
+// Now is the server's clock, as far as nothing speaks against it; see [pipeline.Source]. Where no reply has come yet, a request for
+// one row of the stream asks for it, which also shows that the credentials are right.
 func (c *Client) Now(ctx context.Context, s pipeline.Stream) (time.Time, error) {
-	if now, ok := c.clock.now(); ok {
-		return now, nil
+	if s.Kind == pipeline.StreamStatistics { // It has no rows to ask for.
+		s = pipeline.Stream{Kind: pipeline.StreamMessages}
+	}
+	if err := c.learnClock(ctx, s, c.clock.known); err != nil {
+		return time.Time{}, err
+	}
+	if err := c.proveClock(ctx, s); err != nil {
+		return time.Time{}, err
+	}
+	now, _ := c.clock.now()
+	return now, nil
+}
+
+// learnClock asks for the server's clock unless it is known well enough. Of several streams, one asks.
+func (c *Client) learnClock(ctx context.Context, s pipeline.Stream, known func() bool) error {
+	if known() {
+		return nil
 	}
 	select {
 	case c.probing <- struct{}{}:
 		defer func() { <-c.probing }()
 	case <-ctx.Done():
-		return time.Time{}, ctx.Err()
+		return ctx.Err()
 	}
-	if now, ok := c.clock.now(); ok { // Another stream asked meanwhile.
-		return now, nil
+	if known() { // Another stream asked meanwhile.
+		return nil
 	}
-	if s.Kind == pipeline.StreamStatistics { // It has no rows to ask for.
-		s = pipeline.Stream{Kind: pipeline.StreamMessages}
-	}
-	// The middle of the history is inside it even if the local clock is days off.
-	end := time.Now().UTC().Add(-pipeline.History / 2).Truncate(time.Second)
-	w := pipeline.Window{Begin: end.Add(-time.Second), End: end}
-	if _, err := c.ask(ctx, c.windowRequest(s, w, 1, "ask the API for its clock with "+s.String())); err != nil {
-		return time.Time{}, err
-	}
-	now, _ := c.clock.now()
-	return now, nil
+	return c.askClock(ctx, s)
 }
 
 // Total is how many rows the API says a window holds: one request, for a single row. It is -1 of an API that states no totals, if there
@@ -177,6 +183,16 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 			return pipeline.Plan{}, err
 		}
 		plan, wait := c.planner.plan(p, now, slack)
+		known := c.clock.read()
+		if err := known.refuse(s, p); err != nil {
+			return pipeline.Plan{}, err
+		}
+		if doubt := c.doubt(&known, p, plan); doubt != nil {
+			if err := c.waitInDoubt(ctx, s, doubt); err != nil {
+				return pipeline.Plan{}, err
+			}
+			continue
+		}
 		if plan.Head {
 			wait = max(wait, c.untilPoll(s))
 		}

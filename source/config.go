@@ -47,6 +47,8 @@ type Config struct {
 	// ListsURL is the address of the IM REST API with its version, https://api.im.jpush.cn/v1, which lists users, groups and
 	// chatrooms.
 	ListsURL string
+	// GapAfter is for how long the clocks have to have been steady before time is planned to be a gap; 0 is 5 minutes.
+	GapAfter time.Duration
 	// Retry is the policy for requests that may succeed later.
 	Retry pipeline.Retry
 	// Observer gets each request, except one that was cut off by its own context; may be nil.

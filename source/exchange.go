@@ -220,7 +220,10 @@ func (c *Client) observeDate(call *call, h http.Header, sent, received time.Time
 			c.cfg.Warn("a reply of the API has no usable Date header",
 				slog.String("hint", "without one the local clock decides how far the API is read; see that it is right"))
 		})
+		return date
 	}
+	known, disagree, changed := c.clock.compare()
+	c.cfg.Observer.Tell(pipeline.ClocksCompared{Server: known.server, Local: known.local, Disagree: disagree, Changed: changed})
 	return date
 }
 

@@ -21,6 +21,10 @@ func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window)
 		c.notePageSize(s, r.asked)
 	}
 	if err != nil {
+		known := c.clock.read()
+		if pipeline.ClassOf(err) == pipeline.Permanent && known.disputed() && w.Begin.Before(known.server.Add(-pipeline.History)) {
+			return nil, p.restart(err) // It has left the history by the server's clock, which may be right.
+		}
 		return nil, p.shortenLarge(err)
 	}
 	if p.planner.tooDense(w, r.page.total) {
@@ -86,7 +90,8 @@ func (p *pages) restart(err error) error {
 }
 
 // ask sends a request for a page of this window, and holds the reply's clock against the window: rows of its last seconds
-// could still have been on their way. That the clock has passed a whole second shows only that it is within or after it.
+// could still have been on their way. That the clock has passed a whole second shows only that it is within or after it. Like any
+// other, this clock is believed only as far as nothing speaks against it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	r.sizeHint = p.bytes
 	arrived, err := p.client.ask(ctx, r)
@@ -94,9 +99,10 @@ func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	if err != nil {
 		return arrival{}, err
 	}
-	now := arrived.date.Add(dateResolution)
-	if arrived.date.IsZero() {
-		now, _ = p.client.clock.now()
+	known := p.client.clock.read()
+	now := known.now()
+	if !arrived.date.IsZero() {
+		now = known.trusted(arrived.date.Add(dateResolution))
 	}
 	if p.window.End.After(now.Add(-p.client.cfg.Settle)) {
 		return arrival{}, p.restart(errUnsettled)

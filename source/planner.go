@@ -108,6 +108,13 @@ func (p planner) half(w pipeline.Window, rows, total int64) time.Duration {
 // ceil is the first whole second not before t.
 func ceil(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second) }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

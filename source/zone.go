@@ -49,12 +49,29 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if c.zone.done {
-		return nil
+	for !c.zone.done {
+		wrong, err := c.compareZone(ctx, s)
+		switch known := c.clock.read(); {
+		case wrong != nil:
+			return wrong
+		case err == nil:
+			c.zone.done = true
+		case pipeline.ClassOf(err) == pipeline.Permanent && known.disputed():
+			if err = c.waitInDoubt(ctx, s, err); err != nil { // It was asked for a history that the API has not.
+				return err
+			}
+		default:
+			return err
+		}
 	}
+	return nil
+}
+
+// compareZone holds the newest messages against the time; wrong says that the zone is.
+func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (wrong, err error) {
 	now, err := c.Now(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
 	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second).UTC()
@@ -64,19 +81,18 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 		if w.Begin.Before(oldest) {
 			w.Begin = oldest
 		}
-		rows, err := c.newestRows(ctx, s, &w)
+		rows, err := c.newestRows(ctx, s, &w, zoneWindow)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if end = w.Begin; len(rows) > 0 {
 			span = zoneWindow // From here on, messages are near.
 		}
 		if shift := seen.add(rows, w); shift != 0 {
-			return c.wrongZone(w, shift)
+			return c.wrongZone(w, shift), nil
 		}
 	}
-	c.zone.done = true
-	return nil
+	return nil, nil
 }
 
 // zoneSamples are messages that were held against the time.
@@ -109,11 +125,11 @@ func (z *zoneSamples) add(rows [][]byte, w pipeline.Window) time.Duration {
 	return 0
 }
 
-// newestRows gives some rows of the newest part of a window that has any, no longer than [zoneWindow], and makes the window that
-// part; without rows, the window stays as it is.
-func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.Window) ([][]byte, error) {
+// newestRows gives some rows of the newest part of a window that has any, no longer than shortest, and makes the window that part;
+// without rows, the window stays as it is.
+func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.Window, shortest time.Duration) ([][]byte, error) {
 	part := *w
-	long := func() bool { return part.End.Sub(part.Begin) > zoneWindow }
+	long := func() bool { return part.End.Sub(part.Begin) > shortest }
 	if long() {
 		if total, err := c.Total(ctx, s, part); err != nil || total == 0 {
 			return nil, err
@@ -131,7 +147,7 @@ func (c *Client) newestRows(ctx context.Context, s pipeline.Stream, w *pipeline.
 			part.End = middle
 		}
 	}
-	r := c.windowRequest(s, part, min(zoneSeen, c.cfg.PageSize), "look for messages that prove the time zone, in "+part.String())
+	r := c.windowRequest(s, part, min(zoneSeen, c.cfg.PageSize), "look for the newest messages in "+part.String())
 	if _, err := c.ask(ctx, r); err != nil {
 		return nil, err
 	}

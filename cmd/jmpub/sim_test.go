@@ -77,6 +77,8 @@ func TestSimFlagsReachTheSimulator(t *testing.T) {
 		{"--shuffled 2", "shuffled"},
 		{"--dropped-headers 2", "dropped_headers"},
 		{"--slow 0.1 --slow-by 0", "SlowBy"},
+		{"--wrong-date 2", "WrongDate"},
+		{"--wrong-date 0.1 --wrong-date-by 0", "WrongDateBy"},
 		{"--no-statistics-status 200", "NoStatisticsStatus"},
 		{"--statistics-lag -1s", "StatisticsLag"},
 		{"--expired-status 200", "ExpiredStatus"},

@@ -75,6 +75,8 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 			}
 		case pipeline.NoticePublished:
 			logNotice(log, &o.Notice)
+		case pipeline.ClocksCompared:
+			logClocks(log, &o)
 		case pipeline.StreamStarted:
 			logOldStart(log, trouble, o.Checkpoint)
 		case pipeline.SessionStarted:
@@ -93,6 +95,20 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 		default: // Left to the metrics.
 		}
 	}
+}
+
+// logClocks tells when the API's clock and the local one begin to disagree, and when that is over.
+func logClocks(log *slog.Logger, o *pipeline.ClocksCompared) {
+	if !o.Changed {
+		return
+	}
+	clocks := []any{slog.Time("api", o.Server), slog.Time("local", o.Local), duration("difference", o.Server.Sub(o.Local))}
+	if !o.Disagree {
+		log.Info("the API's clock and the local one agree again", clocks...)
+		return
+	}
+	log.Warn("the API's clock and the local one disagree; nothing is read that only one of them says is over", append(clocks,
+		slog.String("hint", "set the clock that is wrong; the local one is kept right by NTP"))...)
 }
 
 // duration is a time with its unit, "282ms", in text and in JSON, where slog would write nanoseconds without one.

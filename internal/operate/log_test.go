@@ -49,3 +49,30 @@ func TestDurationsHaveUnits(t *testing.T) {
 		}
 	}
 }
+
+// TestClocksThatDisagreeAreLogged logs that the clocks begin to disagree and that it is over, and nothing of the replies between.
+func TestClocksThatDisagreeAreLogged(t *testing.T) {
+	var out bytes.Buffer
+	o := logObserver(slog.New(slog.NewJSONHandler(&out, nil)))
+	local := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	ahead := local.Add(70 * 24 * time.Hour)
+	for _, c := range []pipeline.ClocksCompared{
+		{Server: ahead, Local: local, Disagree: true, Changed: true},
+		{Server: ahead, Local: local, Disagree: true},
+		{Server: local, Local: local, Changed: true},
+		{Server: local, Local: local},
+	} {
+		o.Tell(c)
+	}
+	log := out.String()
+	for _, want := range []string{
+		`"level":"WARN"`, `"api":"2027-02-02T10:00:00Z","local":"2026-11-24T10:00:00Z","difference":"1680h0m0s"`, `agree again`,
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %s: %s", want, log)
+		}
+	}
+	if n := strings.Count(log, "\n"); n != 2 {
+		t.Errorf("%d lines: %s", n, log)
+	}
+}

@@ -34,6 +34,8 @@ type reset struct {
 	// begin and to are the range that is published again; both are the new position where that itself is set.
 	begin, to time.Time
 	isRange   bool
+	// now is the API's clock, as far as it is believed.
+	now time.Time
 }
 
 // Reset sets a stream's live position, or has a range published again, and returns the position that the stream has then.
@@ -94,7 +96,7 @@ func (r *reset) setRange(ctx context.Context, o *ResetOptions) error {
 	if err != nil {
 		return startError(err)
 	}
-	r.to = o.To.Resolve(now)
+	r.now, r.to = now, o.To.Resolve(now)
 	r.begin, r.isRange = r.to, o.From != nil
 	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle).Truncate(time.Second)
 	within := func(flag string, t time.Time) error {
@@ -162,6 +164,9 @@ func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (
 		does = "are SKIPPED and never published"
 	case len(before.Backlog) > 0 && r.to.Before(before.Backlog[len(before.Backlog)-1].Until):
 		does = "are read, and published again where they were published before"
+	}
+	if w.End.After(r.now) { // A clock was wrong when the position was made; what has not come yet cannot be counted.
+		w.End = r.now
 	}
 	if !w.Begin.Before(w.End) {
 		return fmt.Sprintf("%s stands at %s already; nothing changes.", r.stream, at(r.to)), nil

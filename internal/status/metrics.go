@@ -30,6 +30,7 @@ func (c counters) Collect(out chan<- prometheus.Metric) {
 	all := samples{out}
 	all.gauge("jmpub_build_info", "Version and delivery of this jmpub; always 1.", 1,
 		prometheus.Labels{"version": s.opts.Version, "delivery": s.opts.Delivery})
+	all.gauge("jmpub_clock_difference_seconds", "By how much the API's clock is ahead of the local one.", s.difference().Seconds(), nil)
 	s.collectStreams(all)
 	for reason, n := range s.totals.rejected {
 		all.count("jmpub_rejected_total", "Rows rejected, by reason.", n, prometheus.Labels{"reason": string(reason)})
@@ -48,10 +49,10 @@ func (s *Status) collectStreams(all samples) {
 	for stream, state := range s.streams {
 		name := prometheus.Labels{"stream": stream.String()}
 		snap := s.stream(stream, state, now)
-		if snap.LagSeconds >= 0 {
-			all.gauge("jmpub_lag_seconds", "How far behind the clock the stream is read, in source time.", snap.LagSeconds, name)
+		if !snap.Read.IsZero() {
+			all.gauge("jmpub_lag_seconds", "How far behind the local clock the stream is read, in source time.", snap.LagSeconds, name)
 		}
-		if snap.UnreadSeconds >= 0 {
+		if !snap.Read.IsZero() || !snap.Committed.IsZero() {
 			all.gauge("jmpub_unread_age_seconds", "Age of the oldest second not yet read.", snap.UnreadSeconds, name)
 			all.gauge("jmpub_retention_left_seconds", "Time until the oldest second not yet read leaves the API's history.",
 				snap.RetentionLeftSeconds, name)

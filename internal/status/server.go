@@ -66,18 +66,46 @@ type readiness struct {
 	Snapshot
 }
 
-// judge answers 200 once every stream that is not dropped has been read or committed lately, and 503 otherwise.
+// farthestAhead is by how much a stream may be read further than the local clock goes.
+const farthestAhead = 30 * time.Second
+
+// missing is why a stream is not as it should be; empty where it is.
+func (s *StreamSnapshot) missing() string {
+	switch {
+	case s.Dropped:
+		return ""
+	case !s.Read.IsZero() && s.LagSeconds < -farthestAhead.Seconds():
+		return fmt.Sprintf("%s is read up to %s, which has not come yet by the local clock", s.Stream, s.Read.Format(time.RFC3339))
+	case !s.Fresh:
+		return fmt.Sprintf("nothing was read of %s in the last %s", s.Stream, s.stale)
+	default:
+		return ""
+	}
+}
+
+// judge answers 200 once every stream that is not dropped has been read or committed lately, no further than the clock goes, and 503
+// otherwise.
 func (s *Status) judge() (readiness, int) {
-	body := readiness{Ready: true, Warnings: s.Leaving(), Snapshot: s.Snapshot()}
+	body := readiness{Ready: true, Warnings: append(s.disagreement(), s.Leaving()...), Snapshot: s.Snapshot()}
 	code := http.StatusOK
-	for _, stream := range body.Streams {
-		if !stream.Fresh && !stream.Dropped {
+	for i := range body.Streams {
+		if body.Why = body.Streams[i].missing(); body.Why != "" {
 			body.Ready, code = false, http.StatusServiceUnavailable
-			body.Why = fmt.Sprintf("nothing was read of %s in the last %s", stream.Stream, stream.stale)
 			break
 		}
 	}
 	return body, code
+}
+
+// disagreement says what the clocks say while they disagree.
+func (s *Status) disagreement() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.clocks.Disagree {
+		return nil
+	}
+	return []string{fmt.Sprintf("the API's clock and the local one disagree: %s and %s, a difference of %s", s.clocks.Server.Format(time.RFC3339),
+		s.clocks.Local.Format(time.RFC3339), s.difference().Round(time.Second))}
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

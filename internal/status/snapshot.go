@@ -31,6 +31,8 @@ type Snapshot struct {
 	Streams   []StreamSnapshot `json:"streams"`
 	// SweepSeconds is about how long it takes until a window of each stream of the lists was read; 0 without any.
 	SweepSeconds float64 `json:"sweep_seconds,omitempty"`
+	// ClockDifferenceSeconds is by how much the API's clock was ahead of the local one at the last reply.
+	ClockDifferenceSeconds float64 `json:"clock_difference_seconds"`
 	// Last is the ledger record of the window committed last; nil before the first.
 	Last *pipeline.Ledger `json:"last_window,omitempty"`
 	// Problem is the last error, in one sentence.
@@ -46,9 +48,10 @@ type StreamSnapshot struct {
 	// Read and Committed are end_times; zero before the first window.
 	Read      time.Time `json:"read_to,omitzero"`
 	Committed time.Time `json:"committed_to,omitzero"`
-	// LagSeconds is how far behind the clock the stream is read; -1 before the first window.
+	// LagSeconds is how far behind the local clock the stream is read, negative where it is read further than that; -1 before the first
+	// window, where there is no Read.
 	LagSeconds float64 `json:"lag_seconds"`
-	// UnreadSeconds is the age of the oldest second not yet read; -1 while it is not known.
+	// UnreadSeconds is the age of the oldest second not yet read; -1 while it is not known, where there is neither Committed nor Read.
 	UnreadSeconds float64 `json:"unread_seconds"`
 	// BacklogEnd is up to where the oldest range of the backlog is published, BacklogUntil where it ends; zero without one.
 	BacklogEnd   time.Time `json:"backlog_end_time,omitzero"`
@@ -72,7 +75,7 @@ func (s *Status) Snapshot() Snapshot {
 		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version,
 		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: maps.Clone(s.totals.requests),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
-		Last: s.last,
+		Last: s.last, ClockDifferenceSeconds: s.difference().Seconds(),
 	}
 	for stream, state := range s.streams {
 		t := &state.totals
@@ -93,6 +96,9 @@ func (s *Status) Snapshot() Snapshot {
 	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
 	return snap
 }
+
+// difference is by how much the API's clock was ahead of the local one at the last reply. The caller holds the lock.
+func (s *Status) difference() time.Duration { return s.clocks.Server.Sub(s.clocks.Local) }
 
 func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Time) StreamSnapshot {
 	p := state.where()

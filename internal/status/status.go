@@ -57,6 +57,8 @@ type Status struct {
 	// discovered is how many streams the lists have, sweep about how long it takes until a window of each was read.
 	discovered int
 	sweep      time.Duration
+	// clocks is how the API's clock and the local one compared at the last reply.
+	clocks pipeline.ClocksCompared
 }
 
 // streamState is what is known of one stream, or of all that a list has.
@@ -138,6 +140,8 @@ func (s *Status) observe(o pipeline.Observation) {
 	case pipeline.RequestAnswered:
 		s.totals.requests[o.Class]++
 		s.durations.WithLabelValues(o.Class).Observe(o.Took.Seconds())
+	case pipeline.ClocksCompared:
+		s.clocks = o
 	case pipeline.RetryScheduled:
 		s.totals.retries++
 		s.trouble(o.Err)

@@ -206,3 +206,34 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		t.Errorf("serve: %v", err)
 	}
 }
+
+// TestClocksThatDisagreeAreShown reads a stream further than the clock goes: its lag is shown as it is, it is not ready, and the clocks
+// that disagree are told.
+func TestClocksThatDisagreeAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStatus()
+		now := time.Now()
+		see := func(end time.Time, code int, says ...string) {
+			t.Helper()
+			s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: end})
+			got, body := get(t, s.Handler(), "/readyz")
+			_, text := get(t, s.Handler(), "/metrics")
+			for _, want := range says {
+				if got != code || !strings.Contains(body+text, want) {
+					t.Errorf("/readyz answers %d, want %d; they lack %s:\n%s\n%s", got, code, want, body, text)
+				}
+			}
+		}
+		lag, difference := `jmpub_lag_seconds{app="app",stream="messages"} `, `jmpub_clock_difference_seconds{app="app"} `
+		see(now.Add(3*time.Second), http.StatusOK, lag+"-3\n", difference+"0\n")
+		see(now.Add(866_270*time.Second), http.StatusServiceUnavailable, lag+"-866270\n", `"lag_seconds": -866270`, "has not come yet by the local clock",
+			`jmpub_unread_age_seconds{app="app",stream="messages"} -866270`)
+		s.Observer().Tell(pipeline.ClocksCompared{Server: now.Add(time.Hour), Local: now, Disagree: true, Changed: true})
+		see(now, http.StatusOK, lag+"0\n", difference+"3600\n", `"clock_difference_seconds": 3600`, "the API's clock and the local one disagree",
+			now.Add(time.Hour).Format(time.RFC3339))
+		s.Observer().Tell(pipeline.ClocksCompared{Server: now, Local: now})
+		if _, body := get(t, s.Handler(), "/readyz"); strings.Contains(body, "disagree") {
+			t.Errorf("clocks that agree again are told of: %s", body)
+		}
+	})
+}

@@ -252,8 +252,15 @@ func (s *lateSearch) wanted(stream pipeline.Stream, r *record) bool {
 			return false // What is late there may be the backlog's, which is still to be read.
 		}
 	}
-	return end.After(s.asked[stream]) && !end.After(s.until) && timeOf(r.started).Sub(end) < s.delay
+	started := timeOf(r.started)
+	if started.After(s.until.Add(s.delay + clockSlack)) { // By a local clock that was wrong: when it was read is not known.
+		started = end
+	}
+	return end.After(s.asked[stream]) && !end.After(s.until) && started.Sub(end) < s.delay
 }
+
+// clockSlack is how far in the future a window may have been read, for clocks may have been set since.
+const clockSlack = time.Minute
 
 // backlogMargin is how far from a range of the backlog a window may lie that brings rows of it.
 const backlogMargin = 2 * time.Second

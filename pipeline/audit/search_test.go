@@ -148,3 +148,23 @@ func TestWindowsReadBeforeTheFirstRoundAreSearched(t *testing.T) {
 		})
 	}
 }
+
+// TestWindowsReadByAWrongClockAreSearched reads windows while the local clock is months ahead: when they were read is not known, so
+// they are asked for late rows.
+func TestWindowsReadByAWrongClockAreSearched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		rows := fakes.RowsFrom(begin, 300)
+		rows[150].Late = 10 * time.Minute
+		w := newWorld(rows...)
+		time.Sleep(6 * time.Minute)
+		w.read(t, messages(), begin, begin.Add(5*time.Minute))
+		for i := range w.Kafka.Ledger {
+			w.Kafka.Ledger[i].Started = time.Now().AddDate(0, 3, 0)
+		}
+		follow(t, w, searching(w, 20*time.Minute), 45*time.Minute)
+		if n := w.published()[rows[150].ID]; n != 1 {
+			t.Errorf("the row that was late is published %d times", n)
+		}
+	})
+}

@@ -39,6 +39,8 @@ const (
 	allMonths     = 2
 	// lastLook is how long before a day ends its hours are read once more: afterwards the API has them no longer.
 	lastLook = time.Minute
+	// futureSlack is how far in the future the last reading may lie, for clocks may have been set since.
+	futureSlack = time.Minute
 	// attempts is how often a reading begins anew because the day moved on.
 	attempts = 3
 )
@@ -139,6 +141,9 @@ func (s *reader) wait(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 		now = now.In(s.cfg.Zone)
+		if s.read.After(now.Add(futureSlack)) { // A clock was wrong then: what was read is not known to be what there was.
+			s.read = time.Time{}
+		}
 		wait := s.due().Sub(now)
 		if wait <= 0 {
 			return now, nil

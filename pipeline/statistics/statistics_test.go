@@ -270,3 +270,23 @@ func TestStatisticsFaults(t *testing.T) {
 type idleSession struct{ pipeline.Session }
 
 func (idleSession) Positions() map[pipeline.Stream]pipeline.Checkpoint { return nil }
+
+// TestStatisticsReadInTheFuture begins where a clock that was wrong has left the position: everything is read again, and nothing
+// that was published is published again.
+func TestStatisticsReadInTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeStatistics{zone: time.UTC}
+		kafka := fakes.NewKafka()
+		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: time.UTC, Source: source, Every: time.Hour}
+		fakes.Run(t, alone(kafka, cfg), 10*time.Minute)
+		cp := kafka.Checkpoints[cfg.Stream]
+		cp.End = cp.End.AddDate(200, 0, 0)
+		kafka.Checkpoints[cfg.Stream] = cp
+		published := len(kafka.Records)
+		source.asked = nil
+		fakes.Run(t, alone(kafka, cfg), 10*time.Minute)
+		if want := []string{"1999-11-03 60"}; !slices.Equal(source.asked, want) || len(kafka.Records) > published+1 {
+			t.Errorf("asked %q and published %d more, want %q and the present day at most", source.asked, len(kafka.Records)-published, want)
+		}
+	})
+}

@@ -270,3 +270,24 @@ func TestConcurrency(t *testing.T) {
 		t.Errorf("%+v; want %d requests", stats, want)
 	}
 }
+
+// TestWrongDates sends a part of the replies with a Date that is off, whatever else is in them.
+func TestWrongDates(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, func(o *sim.Options) { o.WrongDate, o.WrongDateBy = 0.3, 70*24*time.Hour })
+	wrong := 0
+	for range 1000 {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/messages", http.NoBody))
+		date, err := http.ParseTime(w.Header().Get("Date"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if date.Sub(s.Now()) > 69*24*time.Hour {
+			wrong++
+		}
+	}
+	if wrong < 250 || wrong > 350 {
+		t.Errorf("%d of 1000 dates are off, want about 300", wrong)
+	}
+}

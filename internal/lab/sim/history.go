@@ -72,6 +72,7 @@ const (
 	saltNull   = 0x9b05688c2b3e6c1f
 	saltFields = 0x1f83d9abfb41bd6b
 	saltFault  = 0x5be0cd19137e2179
+	saltDate   = 0xcbbb9d5dc1059ed8
 	saltID     = 0x6a09e667f3bcc909
 )
 

@@ -117,6 +117,9 @@ type Faults struct {
 	// SlowBy is how much longer a slow reply takes.
 	SlowBy       time.Duration
 	ExpiredEarly float64
+	// WrongDate is the fraction of replies (0 to 1), besides all others, whose Date is off by WrongDateBy, ahead where that is positive.
+	WrongDate   float64
+	WrongDateBy time.Duration
 	// Intercept, where set, decides instead of all parts: its result is the fault of the n-th request that was let in,
 	// counted from 1 with those that were not; the empty fault is none. It is called concurrently.
 	Intercept func(n int64, r *http.Request) Fault

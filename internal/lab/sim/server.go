@@ -73,6 +73,9 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		t.Requests++
 		n = t.Requests
 	})
+	if unit(mix(s.Seed^mix(uint64(n)^saltDate))) < s.WrongDate {
+		w.Header().Set("Date", s.Now().Add(s.WrongDateBy).UTC().Format(http.TimeFormat))
+	}
 	if apiErr := s.admit(r); apiErr != nil {
 		s.refuse(w, apiErr)
 		return

@@ -87,6 +87,8 @@ func (u *Unknowns) validate(m *mistakes) {
 
 func (f *Faults) validate(m *mistakes) {
 	m.parts(f.rates())
+	m.parts([]part{{"WrongDate", f.WrongDate}})
+	m.check(!(f.WrongDate > 0) || f.WrongDateBy != 0, "WrongDate needs WrongDateBy, by how much dates are off")
 	m.notNegative("SlowBy", f.SlowBy)
 	m.check(!(f.Slow > 0) || f.SlowBy > 0, "Slow needs SlowBy, the time that slow replies take")
 }

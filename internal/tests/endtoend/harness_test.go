@@ -102,13 +102,14 @@ func (w *world) job(prefix string) *job {
 	}
 }
 
-// sourceConfig is for an API at an address, with the defaults of the settings but for the rate.
+// sourceConfig is for an API at an address, with the defaults of the settings but for the rate and the wait before a gap.
 func sourceConfig(api *sim.Server, address string) source.Config {
 	return source.Config{
 		AppKey: api.AppKey, MasterSecret: secret.New(api.MasterSecret), TimeZone: api.Zone,
 		BaseURL: address + "/v2", ListsURL: address + "/v1",
 		Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: 1000,
 		Poll: 2 * time.Second, Settle: 5 * time.Second, Overlap: 2 * time.Second,
+		GapAfter: 50 * time.Millisecond, // Clocks are right here.
 	}
 }
 
