@@ -69,7 +69,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "jmpub: %v\n", err)
 	}
 	switch {
-	case pipeline.ClassOf(err) == pipeline.Fenced:
+	case pipeline.ClassOf(err) == pipeline.Fenced, errors.Is(err, pipeline.ErrReplayDeleted):
 		return exitFenced
 	case ctx.Err() != nil: // Whatever an interrupted call says went wrong.
 		return exitInterrupted

@@ -134,7 +134,7 @@ func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditO
 	if err != nil {
 		return nil, err
 	}
-	holes := coverage.Holes(o.Range.expected(cfg), audit.Settled(span, time.Now()))
+	holes := coverage.Holes(o.Range.expected(cfg), audit.Settled(span, now))
 	days := &dayAudit{source: client, report: o.Report, lineage: lineage, counter: dailyCounter(cfg, out)}
 	if o.Statistics {
 		days.plan(holes, span, now.In(src.TimeZone))
