@@ -166,7 +166,7 @@ func (e *Exclusive) once(ctx, patient context.Context, fill Fill) (err error) {
 	defer cancel()
 	err = e.write(inTime, hard, p, fill)
 	if err != nil && inTime.Err() != nil && ctx.Err() == nil && !errors.Is(err, ErrInDoubt) {
-		return fmt.Errorf("%s: %w; nothing was changed", e.Command, context.Cause(inTime))
+		return fmt.Errorf("%s: %w; nothing was changed (%v)", e.Command, context.Cause(inTime), err) //nolint:errorlint // Its class is that of a call.
 	}
 	return err
 }
@@ -209,7 +209,7 @@ func (e *Exclusive) awaitOthers(ctx, patient context.Context) (waited bool, err 
 	}
 	e.Observer.Tell(ClaimAwaited{newest})
 	if newest, err = awaitClaim(patient, e.Claims, newest); patient.Err() != nil && ctx.Err() == nil {
-		return true, fmt.Errorf("%s: other commands were at work for %s, the last one since %s: %s; nothing was changed: try again later",
+		return true, fmt.Errorf("%s: other commands were at work for %s, the last one since %s: %.100q; nothing was changed: try again later",
 			e.Command, exclusivePatience, FormatTime(newest.At), newest.Command)
 	}
 	return true, err

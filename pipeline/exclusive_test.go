@@ -255,7 +255,7 @@ func TestACommandDoesNotWaitForEver(t *testing.T) {
 		var others sync.WaitGroup
 		others.Go(func() {
 			for i := 0; ; i++ {
-				_ = kafka.Announce(t.Context(), pipeline.Claim{ID: strconv.Itoa(i), Command: "audit --repair", At: time.Now()})
+				_ = kafka.Announce(t.Context(), pipeline.Claim{ID: strconv.Itoa(i), Command: "audit\x1b[2J --repair", At: time.Now()})
 				select {
 				case <-time.After(40 * time.Second):
 				case <-stop:
@@ -267,11 +267,38 @@ func TestACommandDoesNotWaitForEver(t *testing.T) {
 		err := exclusive(kafka).Commit(t.Context(), sign("reset"))
 		close(stop)
 		others.Wait()
-		if err == nil || !strings.Contains(err.Error(), "audit --repair") || !strings.Contains(err.Error(), "nothing was changed") {
+		if err == nil || !strings.Contains(err.Error(), `"audit\x1b[2J --repair"`) || !strings.Contains(err.Error(), "nothing was changed") {
 			t.Errorf("it ended with %v", err)
 		}
 		if took := time.Since(began); took > 6*time.Minute {
 			t.Errorf("it waited for %s", took)
 		}
 	})
+}
+
+// TestTheBrokerIsGoneWhileACommandHasThePlace has each step of a command hang until it gives up: before its claim is over, with what it was
+// that hung, and with nothing changed.
+func TestTheBrokerIsGoneWhileACommandHasThePlace(t *testing.T) {
+	for _, step := range []string{"open", "load", "begin", "append", "abort"} {
+		synctest.Test(t, func(t *testing.T) {
+			kafka, began := fakes.NewKafka(), time.Now()
+			kafka.Fail = func(ctx context.Context, op string) error {
+				switch op {
+				case step:
+					<-ctx.Done()
+					return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("no answer")}
+				case "append":
+					return &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: errors.New("no answer")}
+				}
+				return nil
+			}
+			err := exclusive(kafka).Commit(t.Context(), sign("reset"))
+			if err == nil || !strings.Contains(err.Error(), "no answer") || !strings.Contains(err.Error(), "nothing was changed") {
+				t.Errorf("%s: %v", step, err)
+			}
+			if took := time.Since(began); took >= pipeline.ClaimTime || len(signed(kafka)) > 0 || !kafka.Claim.Done {
+				t.Errorf("%s: after %s it wrote %q, and its claim is %+v", step, took, signed(kafka), kafka.Claim)
+			}
+		})
+	}
 }
