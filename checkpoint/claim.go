@@ -20,7 +20,7 @@ type claimJSON struct {
 }
 
 func encodeClaim(c pipeline.Claim) ([]byte, error) {
-	return encodeJSON("claim", claimJSON{Version: version, ID: c.ID, Command: c.Command, Done: c.Done, At: time.Now().UTC()})
+	return encodeJSON("claim", claimJSON{Version: version, ID: c.ID, Command: c.Command, Done: c.Done, At: c.At.UTC()})
 }
 
 // decodeClaim reads a claim. One that cannot be read is none: at worst a run that was fenced ends, and is started again.
@@ -29,7 +29,7 @@ func decodeClaim(value []byte) pipeline.Claim {
 	if decodeJSON(value, &c) != nil {
 		return pipeline.Claim{}
 	}
-	return pipeline.Claim{ID: c.ID, Command: c.Command, Done: c.Done}
+	return pipeline.Claim{ID: c.ID, Command: c.Command, Done: c.Done, At: c.At}
 }
 
 // claimKey is the key of the newest claim on the place of the one who writes an app's live positions as a group,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -323,4 +324,26 @@ func TestWritersWaitForEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "then", m, 1)
+}
+
+// TestALockThatIsHeldIsTold has a process stand still while it writes: who waits for it says so, and which lock that is.
+func TestALockThatIsHeldIsTold(t *testing.T) {
+	f := reopen(t, newMemDisk())
+	f.patience = 10 * time.Millisecond
+	other := regular.NewLock(f.writing.Path())
+	if free, err := other.TryLock(); err != nil || !free {
+		t.Fatal(free, err)
+	}
+	var notified error
+	f.Retry.Notify = func(_ string, err error, _ time.Duration) {
+		if notified = err; other.Locked() {
+			_ = other.Close()
+		}
+	}
+	if err := f.Save(t.Context(), two(1)); err != nil {
+		t.Fatal(err)
+	}
+	if notified == nil || !strings.Contains(notified.Error(), "another process holds the lock "+f.writing.Path()) {
+		t.Errorf("it was notified of: %v", notified)
+	}
 }

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -39,6 +40,8 @@ type Files struct {
 	place *flock.Flock
 	// token is that of the last Open.
 	token string
+	// patience is for how long the lock is waited for before that is told; lockPatience where it is zero.
+	patience time.Duration
 }
 
 var (
@@ -125,17 +128,29 @@ func (f *Files) Open(ctx context.Context) error {
 	})
 }
 
-// lockLook is how often a lock is tried that is held for a moment.
-const lockLook = 10 * time.Millisecond
+const (
+	// lockLook is how often a lock is tried that is held for a moment; after lockPatience it is told that it is held for longer.
+	lockLook     = 10 * time.Millisecond
+	lockPatience = 5 * time.Second
+)
 
 // exclusively calls fn while no other process writes, again and again while the disk is full.
 func (f *Files) exclusively(ctx context.Context, op string, fn func() error) error {
 	return f.Retry.Do(ctx, op, func(ctx context.Context) (err error) {
-		if err = lockSoon(ctx, f.writing); err != nil {
-			if ctx.Err() != nil {
+		waiting, cancel := context.WithTimeout(ctx, cmp.Or(f.patience, lockPatience))
+		defer cancel()
+		if err = lockSoon(waiting, f.writing); err != nil {
+			switch {
+			case ctx.Err() != nil:
 				return ctx.Err()
+			case waiting.Err() != nil:
+				return &pipeline.Fault{
+					Class: pipeline.Transient, Op: op, Err: errors.New("another process holds the lock " + f.writing.Path()),
+					Hint: "it is held for a moment only, while somebody writes; see which process has it, and end that one if it is stopped",
+				}
+			default:
+				return diskFault(op, err)
 			}
-			return diskFault(op, err)
 		}
 		defer func() {
 			if unlocked := f.writing.Unlock(); err == nil {

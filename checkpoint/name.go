@@ -39,6 +39,25 @@ func fileName(appKey string, s pipeline.Stream) string {
 	return name + suffix
 }
 
+// ReplayFolder is the folder of a replay's positions within that of the live ones, for [filepath.Glob] too. Different prefixes and
+// ids have different folders, as streams have different files.
+func ReplayFolder(prefix, replay string) string {
+	if replay != "*" {
+		replay = short(escape(replay))
+	}
+	return "replay~" + short(escape(prefix)) + "~" + replay
+}
+
+// short cuts off what is too long for a half of a name, and puts its hash there.
+func short(name string) string {
+	const longest = 80
+	if len(name) <= longest {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return name[:longest] + "%" + hex.EncodeToString(sum[:16])
+}
+
 // escape writes every byte but lower-case letters, digits and `._-` as its two hexadecimal digits behind a percent sign.
 func escape(text string) string {
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,8 +20,9 @@ import (
 type Claim struct {
 	// ID tells claims apart.
 	ID string
-	// Command is what is being done, for people.
+	// Command is what is being done, and At when that was announced by the clock of the command's host; both are for people.
 	Command string
+	At      time.Time
 	// Done tells that the command has left.
 	Done bool
 }
@@ -53,12 +55,12 @@ func (p *Pipeline) wasClaimed(ctx context.Context) bool {
 	}
 	for range fencedLooks {
 		newest, err := p.cfg.Claims.Newest(ctx)
-		if err != nil {
+		switch {
+		case err != nil && ClassOf(err) != Abort:
 			return false // Fenced it is in any case.
-		}
-		if newest.ID != p.known.ID {
+		case err == nil && newest.ID != p.known.ID:
 			p.known, err = awaitClaim(ctx, p.cfg.Claims, newest)
-			return err == nil
+			return err == nil || ctx.Err() != nil // Whoever is asked to stop meanwhile was not replaced.
 		}
 		if Sleep(ctx, claimLook) != nil {
 			return false
@@ -85,6 +87,9 @@ func awaitClaim(ctx context.Context, claims Claims, newest Claim) (Claim, error)
 			return newest, err
 		}
 		next, err := claims.Newest(ctx)
+		if ClassOf(err) == Abort { // What was there has been deleted meanwhile; the next look begins anew.
+			continue
+		}
 		if err != nil {
 			return newest, err
 		}
@@ -107,78 +112,143 @@ type Exclusive struct {
 	Observer    Observer
 }
 
-// exclusiveTries is how often a command takes the writer's place before it gives up: others may take it from it.
-const exclusiveTries = 5
+const (
+	// exclusiveTries is how often a command takes the writer's place before it gives up: others may take it from it.
+	exclusiveTries = 5
+	// exclusivePatience is for how long a command waits for others, one after another.
+	exclusivePatience = 5 * ClaimTime
+	// exclusiveTime is after how long a command that has the place gives up, and decidedTime by when its transaction is decided then.
+	exclusiveTime = ClaimTime * 3 / 4
+	decidedTime   = ClaimTime * 7 / 8
+)
 
 // Commit takes the writer's place and commits what fill makes of the positions that are committed then. fill may be called
-// several times, each time with what is committed at that moment. An error leaves nothing behind, unless it says that the commit
-// is in doubt.
+// several times, each time with what is committed at that moment. A done ctx ends everything but a commit that has begun. An error
+// leaves nothing behind, unless [ErrInDoubt] is in it.
 func (e *Exclusive) Commit(ctx context.Context, fill Fill) error {
+	patient, cancel := context.WithTimeout(ctx, exclusivePatience)
+	defer cancel()
 	for try := 1; ; try++ {
-		err := e.once(ctx, fill)
+		err := e.once(ctx, patient, fill)
 		class := ClassOf(err)
-		if err == nil || class != Abort && class != Fenced || ctx.Err() != nil {
+		switch {
+		case errors.Is(err, ErrInDoubt):
+			return fmt.Errorf("%s: %w; see `jmpub checkpoint list` before it is tried again", e.Command, err)
+		case err == nil || class != Abort && class != Fenced || ctx.Err() != nil:
 			return err
-		}
-		if try == exclusiveTries {
-			return &Fault{
-				Class: Permanent, Op: e.Command, Err: fmt.Errorf("others took the writer's place %d times: %w", try, err),
-				Hint: "see which commands and processes work on this app, and try again",
-			}
+		case try == exclusiveTries:
+			return fmt.Errorf("%s: others took the writer's place %d times (%w); nothing was changed: "+
+				"see which commands and processes work on this app, and try again", e.Command, try, err)
 		}
 	}
 }
 
 // once takes the place once.
-func (e *Exclusive) once(ctx context.Context, fill Fill) (err error) {
-	newest, err := e.Claims.Newest(ctx)
-	if err != nil {
+func (e *Exclusive) once(ctx, patient context.Context, fill Fill) (err error) {
+	p, err := e.announce(ctx, patient)
+	if p == nil {
 		return err
 	}
-	if !newest.Done && newest.ID != "" {
-		e.Observer.Tell(ClaimAwaited{newest})
-	}
-	if _, err = awaitClaim(ctx, e.Claims, newest); err != nil {
-		return err
-	}
-	claim := Claim{ID: rand.Text(), Command: e.Command}
-	if err = e.Claims.Announce(ctx, claim); err != nil {
-		return err
-	}
+	hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), decidedTime)
+	defer cancel()
 	defer func() {
 		// Also if the command was interrupted: a run waits for it.
-		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), ClaimTime/4)
-		defer cancel()
-		if failed := e.leave(left, claim); failed != nil {
+		left, stop := context.WithTimeout(context.WithoutCancel(ctx), ClaimTime/4)
+		defer stop()
+		if failed := e.leave(left, p); failed != nil {
 			e.Observer.Retry("announce that the command is done", failed, ClaimTime) // The run goes on by itself then.
 		}
 	}()
-	const within = ClaimTime * 3 / 4
-	inTime, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it took longer than %s", within))
+	if err != nil {
+		return err
+	}
+	inTime, cancel := context.WithTimeoutCause(ctx, exclusiveTime, fmt.Errorf("it took longer than %s", exclusiveTime))
 	defer cancel()
-	if err = e.write(inTime, fill); err != nil && inTime.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("%s: %w; nothing was changed", e.Command, context.Cause(inTime))
+	err = e.write(inTime, hard, p, fill)
+	if err != nil && inTime.Err() != nil && ctx.Err() == nil && !errors.Is(err, ErrInDoubt) {
+		return fmt.Errorf("%s: %w; nothing was changed (%v)", e.Command, context.Cause(inTime), err) //nolint:errorlint // Its class is that of a call.
 	}
 	return err
 }
 
-// leave tells that a claim is done, unless another one has taken its place.
-func (e *Exclusive) leave(ctx context.Context, claim Claim) error {
-	newest, err := e.Claims.Newest(ctx)
-	if err != nil || newest.ID != claim.ID {
-		return err
-	}
-	claim.Done = true
-	return e.Claims.Announce(ctx, claim)
+// place is a command's hold on the writer's place.
+type place struct {
+	claim Claim
+	// fencing tells that others may have been fenced since the claim was last seen to be the newest one.
+	fencing bool
 }
 
-// write fences whoever writes, reads what is committed, and commits.
-func (e *Exclusive) write(ctx context.Context, fill Fill) error {
+// announce waits until no other command is at work, and makes an own claim the newest one. With an error, the place that it returns
+// is nil, or has a claim that may be announced. Of several that announce themselves at the same moment the last one goes first.
+func (e *Exclusive) announce(ctx, patient context.Context) (*place, error) {
+	for {
+		waited, err := e.awaitOthers(ctx, patient)
+		if err != nil {
+			return nil, err
+		}
+		p := &place{claim: Claim{ID: rand.Text(), Command: e.Command, At: time.Now()}}
+		if err = e.Claims.Announce(ctx, p.claim); err != nil {
+			return p, err
+		}
+		if waited { // Others may have waited for the same command, and announce themselves just now.
+			if err = Sleep(ctx, claimLook); err != nil {
+				return p, err
+			}
+		}
+		if newest, err := e.Claims.Newest(ctx); err != nil || newest.ID == p.claim.ID {
+			return p, err
+		}
+	}
+}
+
+// awaitOthers waits until no other command is at work, and tells whether one was.
+func (e *Exclusive) awaitOthers(ctx, patient context.Context) (waited bool, err error) {
+	newest, err := e.Claims.Newest(ctx)
+	if err != nil || newest.Done || newest.ID == "" {
+		return false, err
+	}
+	e.Observer.Tell(ClaimAwaited{newest})
+	if newest, err = awaitClaim(patient, e.Claims, newest); patient.Err() != nil && ctx.Err() == nil {
+		return true, fmt.Errorf("%s: other commands were at work for %s, the last one since %s: %.100q; nothing was changed: try again later",
+			e.Command, exclusivePatience, FormatTime(newest.At), newest.Command)
+	}
+	return true, err
+}
+
+// hold sees to it that whoever was fenced finds a claim. Another command that looked at the same moment may have announced its own
+// behind this one, and may have left since: a run would know that claim already.
+func (e *Exclusive) hold(ctx context.Context, p *place) error {
+	newest, err := e.Claims.Newest(ctx)
+	if err == nil && newest.ID != p.claim.ID {
+		p.claim.ID = rand.Text()
+		err = e.Claims.Announce(ctx, p.claim)
+	}
+	p.fencing = p.fencing && err != nil
+	return err
+}
+
+// leave tells that a claim is done, unless another one has taken its place.
+func (e *Exclusive) leave(ctx context.Context, p *place) error {
+	if p.fencing {
+		p.claim.ID = rand.Text() // Whoever was fenced may know the old one.
+	} else if newest, err := e.Claims.Newest(ctx); err != nil || newest.ID != p.claim.ID {
+		return err
+	}
+	p.claim.Done = true
+	return e.Claims.Announce(ctx, p.claim)
+}
+
+// write fences whoever writes, reads what is committed, and commits. A commit that has begun is decided under hard.
+func (e *Exclusive) write(ctx, hard context.Context, p *place, fill Fill) error {
 	e.Sink.Forget()
+	p.fencing = true
 	if err := e.Sink.Open(ctx); err != nil {
 		return err
 	}
 	if err := e.Checkpoints.Open(ctx); err != nil {
+		return err
+	}
+	if err := e.hold(ctx, p); err != nil {
 		return err
 	}
 	loaded, err := e.Checkpoints.Load(ctx)
@@ -188,7 +258,13 @@ func (e *Exclusive) write(ctx context.Context, fill Fill) error {
 	streams := newStreamTable()
 	streams.load(loaded)
 	w := writer{sink: e.Sink, checkpoints: e.Checkpoints, coverage: e.Coverage, streams: streams, observer: e.Observer}
-	err = w.commit(ctx, fill)
+	err = w.commit(hard, func(hard context.Context, d *Draft) error {
+		inTime, cancel := context.WithCancel(hard)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		filled := fill(inTime, d)
+		return cmp.Or(filled, ctx.Err()) // What was computed in time may be written.
+	})
 	if own, ok := errors.AsType[*fillError](err); ok {
 		return own.error
 	}

@@ -13,13 +13,18 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// mortal is a command's process. It dies before one of its steps, and nothing of it goes out from then on.
+// mortal is a command's process. It dies before one of its steps, and nothing of it goes out from then on; or it is stopped there, once,
+// and goes on long after.
 type mortal struct {
-	diesAt string
-	dead   bool
+	diesAt, stopsAt string
+	dead            bool
 }
 
 func (m *mortal) step(name string) error {
+	if name == m.stopsAt {
+		m.stopsAt = ""
+		time.Sleep(7 * time.Minute)
+	}
 	if m.dead = m.dead || name == m.diesAt; !m.dead {
 		return nil
 	}

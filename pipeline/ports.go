@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -57,12 +58,15 @@ type Transaction interface {
 	Publish(ctx context.Context, b *Batch) (Published, error)
 	// Append writes records of jmpub's own topics.
 	Append(ctx context.Context, records []Record) error
-	// Commit makes all of it visible to a read_committed reader. An error means that it is unknown here whether it
-	// did (the caller opens the sink again and loads the checkpoints to learn it).
+	// Commit makes all of it visible to a read_committed reader. An error that has [ErrInDoubt] means that it is unknown here whether
+	// it did (the caller opens the sink again and loads the checkpoints to learn it), any other one that it did not.
 	Commit(ctx context.Context) error
 	// Abort drops all of it.
 	Abort(ctx context.Context) error
 }
+
+// ErrInDoubt is in the error of a commit that may have been taken, although nobody has said so.
+var ErrInDoubt = errors.New("whether it was committed is not known")
 
 // Published tells where a batch stands in Kafka.
 type Published struct {

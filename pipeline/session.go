@@ -107,6 +107,9 @@ func (p *Pipeline) open(ctx context.Context) error {
 	return nil
 }
 
+// ErrReplayDeleted is in the error of a replay whose position was deleted while it was running. Nothing was published after that.
+var ErrReplayDeleted = errors.New("it was deleted while the replay was running")
+
 // load reads the committed positions.
 func (p *Pipeline) load(ctx context.Context) error {
 	loaded, err := p.cfg.Checkpoints.Load(ctx)
@@ -118,7 +121,7 @@ func (p *Pipeline) load(ctx context.Context) error {
 			if _, there := loaded[s]; !there && p.streams.isCommitted(s) {
 				return &Fault{
 					Class: Permanent, Op: "read the position of the replay " + p.cfg.Replay,
-					Err:  errors.New("it was deleted while the replay was running"),
+					Err:  ErrReplayDeleted,
 					Hint: "start the replay again to publish its range from the beginning",
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/addpartitionstotxn"
+	"github.com/segmentio/kafka-go/protocol/endtxn"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -225,6 +226,56 @@ func TestAbortAfterAReplyThatIsLostForGood(t *testing.T) {
 			commit(t, s, events(0, 10))
 			if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, upTo(10)) {
 				t.Errorf("keys %v, want 0 to 9 once each", got)
+			}
+		})
+	}
+}
+
+// lostVerdict loses the reply to the first verdict on a transaction, which may have reached the broker.
+type lostVerdict struct {
+	next kafkago.RoundTripper
+	done bool
+}
+
+// RoundTrip implements kafkago.RoundTripper.
+func (l *lostVerdict) RoundTrip(ctx context.Context, addr net.Addr, req kafkago.Request) (kafkago.Response, error) {
+	res, err := l.next.RoundTrip(ctx, addr, req)
+	if _, verdict := req.(*endtxn.Request); verdict && !l.done {
+		l.done = true
+		return nil, errLost
+	}
+	return res, err
+}
+
+// TestCommitInDoubt has the place taken from a writer before the answer to its commit has come. Only if an answer was lost before
+// that, the commit may have been taken.
+func TestCommitInDoubt(t *testing.T) {
+	for _, lost := range []bool{true, false} {
+		t.Run(fmt.Sprintf("lost=%t", lost), func(t *testing.T) {
+			b := newBench(t)
+			b.topics.Client = &kafkago.Client{
+				Addr: b.conn.Addr, Timeout: b.conn.Timeout, Transport: &lostVerdict{next: b.conn.Transport, done: !lost},
+			}
+			s := b.open(t)
+			refuses := !lost
+			b.cluster.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				b.cluster.KeepControl()
+				if refuses {
+					return refuse(req, kerr.ProducerFenced.Code), nil, true
+				}
+				refuses = true
+				return nil, nil, false
+			})
+			tx, err := s.Begin(t.Context())
+			if err == nil {
+				_, err = tx.Publish(t.Context(), events(0, 10))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = tx.Commit(t.Context())
+			if pipeline.ClassOf(err) != pipeline.Abort || errors.Is(err, pipeline.ErrInDoubt) != lost {
+				t.Errorf("commit: %v, of class %s", err, pipeline.ClassOf(err))
 			}
 		})
 	}

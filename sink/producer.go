@@ -185,7 +185,8 @@ func (p *producer) joinFault(res *kafkago.AddPartitionsToTxnResponse, asked map[
 }
 
 // end asks for the verdict until it is known to be taken. Asked again with the same verdict, the broker answers as it did
-// the first time (KIP-98, EndTxn), so a lost reply is no doubt.
+// the first time (KIP-98, EndTxn), so a lost reply is no doubt, unless the last word is that somebody else has the transactional id by
+// then, or there is none.
 func (p *producer) end(ctx context.Context, commit bool) error {
 	if !p.begun {
 		return nil
@@ -194,7 +195,8 @@ func (p *producer) end(ctx context.Context, commit bool) error {
 	if commit {
 		op = "commit the transaction"
 	}
-	return p.retry.Do(ctx, op, func(ctx context.Context) error {
+	inDoubt := false
+	err := p.retry.Do(ctx, op, func(ctx context.Context) error {
 		res, err := p.client.EndTxn(ctx, &kafkago.EndTxnRequest{
 			TransactionalID: p.transactionalID,
 			ProducerID:      int(p.id), ProducerEpoch: int(p.epoch),
@@ -206,6 +208,12 @@ func (p *producer) end(ctx context.Context, commit bool) error {
 		if !commit && errors.Is(err, kafkago.InvalidTransactionState) {
 			return nil // None is open: the broker took none of the partitions.
 		}
+		_, answered := errors.AsType[kafkago.Error](err)
+		inDoubt = inDoubt || commit && err != nil && !answered
 		return p.fault(op, err)
 	})
+	if err != nil && inDoubt {
+		return fmt.Errorf("%w: %w", pipeline.ErrInDoubt, err)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -44,8 +45,9 @@ func newCheckpoint() *cobra.Command {
 // showPositions has a command show all positions, or those of the stream that its argument names.
 func showPositions(cmd *cobra.Command) *cobra.Command {
 	var asJSON bool
+	var prefix string
 	cmd.RunE = func(cmd *cobra.Command, stream []string) error {
-		cfg, log, err := configure(cmd)
+		cfg, log, err := configureElsewhere(cmd, prefix)
 		if err != nil {
 			return err
 		}
@@ -63,6 +65,7 @@ func showPositions(cmd *cobra.Command) *cobra.Command {
 		return show.Positions(positions, time.Now())
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
+	cmd.Flags().StringVar(&prefix, prefixFlag, "", "show those of replays to these topics, not to those of JMPUB_TOPIC_PREFIX")
 	return cmd
 }
 
@@ -114,14 +117,21 @@ Where history is being published behind a live position, what of it lies before 
 
 func newCheckpointDelete() *cobra.Command {
 	var yes, asJSON bool
-	var replay string
+	var replay, prefix string
 	cmd := &cobra.Command{
 		Use: "delete STREAM", Short: "Forget a stream's position: it begins at JMPUB_START again",
 		Args: oneStream, ValidArgsFunction: completeStream,
-		Example: "  jmpub checkpoint delete messages --yes\n  jmpub checkpoint delete messages --replay after-the-outage",
+		Example: "  jmpub checkpoint delete messages --yes\n  jmpub checkpoint delete messages --replay after-the-outage\n" +
+			"  jmpub checkpoint delete messages --replay after-the-outage --to-topic-prefix replayed",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stream, _ := pipeline.ParseStream(args[0]) // It was checked.
-			cfg, log, err := configure(cmd)
+			if err := notEmpty(cmd, "replay"); err != nil {
+				return err
+			}
+			if prefix != "" && replay == "" {
+				return usage.Errorf("--%s goes with --replay; a live position is that of JMPUB_TOPIC_PREFIX", prefixFlag)
+			}
+			cfg, log, err := configureElsewhere(cmd, prefix)
 			if err != nil {
 				return err
 			}
@@ -136,8 +146,20 @@ func newCheckpointDelete() *cobra.Command {
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was forgotten as JSON")
 	cmd.Flags().StringVar(&replay, "replay", "", "forget the position of this replay, not the live one")
+	cmd.Flags().StringVar(&prefix, prefixFlag, "", "with --replay, the topics that it publishes to, if they are not those of JMPUB_TOPIC_PREFIX")
 	completeFlag(cmd, "replay", completeReplay)
 	return cmd
+}
+
+// configureElsewhere reads the settings, for topics that are made by nobody who only asks about them where a prefix is named.
+func configureElsewhere(cmd *cobra.Command, prefix string) (*settings.Config, *slog.Logger, error) {
+	if err := notEmpty(cmd, prefixFlag); err != nil || prefix == "" {
+		return configureAs(cmd, func(*settings.Settings) error { return err })
+	}
+	return configureAs(cmd, func(s *settings.Settings) error {
+		s.Topics.Create = "false"
+		return toPrefix(s, prefix)
+	})
 }
 
 // oneStream wants the name of a stream.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,15 @@ import (
 
 // configure reads the settings, and makes the log that they ask for.
 func configure(cmd *cobra.Command) (*settings.Config, *slog.Logger, error) {
+	return configureAs(cmd, func(*settings.Settings) error { return nil })
+}
+
+// configureAs lets flags change the settings first.
+func configureAs(cmd *cobra.Command, change func(*settings.Settings) error) (*settings.Config, *slog.Logger, error) {
 	s, err := settings.Read()
+	if err == nil {
+		err = change(s)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,4 +78,26 @@ func parseSpan(from, to string, zone *time.Location) (span operate.Span, err err
 	}
 	span.To, err = settings.ParseMoment("--to", to, zone)
 	return span, err
+}
+
+// prefixFlag names the topics of a replay that does not publish to those of JMPUB_TOPIC_PREFIX.
+const prefixFlag = "to-topic-prefix"
+
+// toPrefix has the topics of a replay be others.
+func toPrefix(s *settings.Settings, prefix string) error {
+	if !strings.Contains(s.TopicTemplate, "{prefix}") {
+		return usage.Errorf("--%s: the events' topics have no prefix, because JMPUB_TOPIC_TEMPLATE is %q", prefixFlag, s.TopicTemplate)
+	}
+	s.TopicPrefix = prefix
+	return nil
+}
+
+// notEmpty refuses flags that were given without a value, as by a script whose variable is not set: what they choose would be something else.
+func notEmpty(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usage.Errorf("--%s is empty; leave it out, or give it a value", name)
+		}
+	}
+	return nil
 }

@@ -115,17 +115,6 @@ func (f *keptInFiles) restore(s *station) {
 	}
 }
 
-// client is a client of the station's broker.
-func (s *station) client(opts ...kgo.Opt) *kgo.Client {
-	s.t.Helper()
-	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(s.broker.Addrs()...))...)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(client.Close)
-	return client
-}
-
 func (s *station) deleteTopic(name string) {
 	s.t.Helper()
 	if _, err := kadm.NewClient(s.client()).DeleteTopic(s.t.Context(), name); err != nil {

@@ -79,7 +79,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "jmpub: "+text)
 	}
 	switch {
-	case pipeline.ClassOf(err) == pipeline.Fenced:
+	case pipeline.ClassOf(err) == pipeline.Fenced, errors.Is(err, pipeline.ErrReplayDeleted):
 		return exitFenced
 	case ctx.Err() != nil: // Whatever an interrupted call says went wrong.
 		return exitInterrupted

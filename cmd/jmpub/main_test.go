@@ -137,6 +137,8 @@ func TestBadInput(t *testing.T) {
 			"several at once", with(good, "JMPUB_POLL", "2x", "JMPUB_STREAMS", "user/a", "JMPUB_API_RATE", "fast"),
 			[]string{"JMPUB_POLL", "JMPUB_STREAMS", "JMPUB_API_RATE"},
 		},
+		{"group with a slash", with(good, "JMPUB_GROUP", "a/b"), []string{"JMPUB_GROUP", "letters"}},
+		{"group with an exclamation mark", with(good, "JMPUB_GROUP", "a!b"), []string{"JMPUB_GROUP", "letters"}},
 		{"streams that overlap", with(good, "JMPUB_STREAMS", "messages,groups/*"), []string{"JMPUB_STREAMS", "twice", "JMPUB_GROUP"}},
 		{
 			"statistics by the week", with(good, "JMPUB_STATISTICS_UNITS", "week", "JMPUB_STATISTICS_EVERY", "1s", "JMPUB_IM_URL", "ftp://x"),

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
@@ -145,6 +146,17 @@ func (s *station) await(end time.Time) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// client is a client of the station's broker.
+func (s *station) client(opts ...kgo.Opt) *kgo.Client {
+	s.t.Helper()
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(s.broker.Addrs()...))...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(client.Close)
+	return client
 }
 
 // truth has every row once, but those that may not have been read yet, and those of the closed ranges once more each.

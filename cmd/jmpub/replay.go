@@ -21,7 +21,7 @@ const replayHelp = `Publish a range of time again, while the live run goes on an
 Every event carries the replay's id in the header jmpub_replay. The replay has a position and a transactional id of its
 own: interrupted, the same command goes on where it was, and each row of the range is published once. Times that are given
 as how long ago are fixed when it begins, and shown: until it is complete, the same command goes on with it; afterwards it is another replay,
-of another time. With --id, go on by the times that were shown. Notices tell consumers when it begins and ends. It asks at half the configured rate, and leaves a fifth of what the API still allows to
+of another time, and asks first whether that is meant where most of it is the same. With --id, go on by the times that were shown. Notices tell consumers when it begins and ends. It asks at half the configured rate, and leaves a fifth of what the API still allows to
 the live run.`
 
 const replayExamples = `  jmpub replay --from '2026-11-01 00:00:00' --to '2026-11-02 00:00:00' --dry-run
@@ -33,7 +33,7 @@ const replayExamples = `  jmpub replay --from '2026-11-01 00:00:00' --to '2026-1
 type replayFlags struct {
 	from, to, id, prefix, rate string
 	streams                    []string
-	dryRun, asJSON             bool
+	dryRun, asJSON, yes        bool
 }
 
 func newReplay() *cobra.Command {
@@ -48,9 +48,10 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.to, "to", "", "end, in the same forms")
 	f.StringVar(&o.id, "id", "", "the replay's name; by default it is made of range, streams and topics")
 	f.StringSliceVar(&o.streams, "stream", nil, "stream to replay, repeatable; default JMPUB_STREAMS")
-	f.StringVar(&o.prefix, "to-topic-prefix", "", "publish to these topics instead of those of JMPUB_TOPIC_PREFIX")
+	f.StringVar(&o.prefix, prefixFlag, "", "publish to these topics instead of those of JMPUB_TOPIC_PREFIX")
 	f.StringVar(&o.rate, "rate", "", "requests, as in JMPUB_API_RATE; default half of that")
 	f.BoolVar(&o.dryRun, "dry-run", false, "tell what it would take, and publish nothing")
+	f.BoolVar(&o.yes, "yes", false, "do not ask, where the same command has published nearly the same rows a short while ago")
 	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON")
 	completeFlag(cmd, "stream", completeStreams)
 	completeFlag(cmd, "id", completeReplay)
@@ -67,10 +68,9 @@ func (o *replayFlags) configure() (*settings.Config, error) {
 		s.Streams = strings.Join(o.streams, ",")
 	}
 	if o.prefix != "" {
-		if !strings.Contains(s.TopicTemplate, "{prefix}") {
-			return nil, usage.Errorf("--to-topic-prefix: the events' topics have no prefix, because JMPUB_TOPIC_TEMPLATE is %q", s.TopicTemplate)
+		if err = toPrefix(s, o.prefix); err != nil {
+			return nil, err
 		}
-		s.TopicPrefix = o.prefix
 	}
 	s.Listen, s.Recheck = "off", "off" // A replay has neither.
 	return s.Parse()
@@ -89,6 +89,9 @@ func (o *replayFlags) options(zone *time.Location) (operate.ReplayOptions, error
 }
 
 func (o *replayFlags) run(cmd *cobra.Command) error {
+	if err := notEmpty(cmd, "id", prefixFlag); err != nil {
+		return err
+	}
 	cfg, err := o.configure()
 	if err != nil {
 		return err
@@ -110,7 +113,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if !o.dryRun {
-		resumed, failed := replay.Resume(ctx)
+		resumed, failed := replay.Resume(ctx, confirmation(cmd, o.yes))
 		if failed != nil {
 			return failed
 		}

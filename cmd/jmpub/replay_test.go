@@ -28,8 +28,8 @@ func (s *station) replays() map[string]bool {
 }
 
 // TestRelativeReplayIsFixedOnce gives the same command with relative times again and again, interrupted each time, until it is
-// complete: it is one replay, of the time that it began with, and each row of that is there once. Given once more it is refused; later it is
-// another replay.
+// complete: it is one replay, of the time that it began with, and each row of that is there once. Given once more it asks, and is refused
+// where nobody answers; with a yes, and later, it is another replay.
 func TestRelativeReplayIsFixedOnce(t *testing.T) {
 	s := newStation(t)
 	args := []string{"replay", "--from", "20m", "--to", "2m"}
@@ -75,6 +75,9 @@ func TestRelativeReplayIsFixedOnce(t *testing.T) {
 	}
 	if again := try(t, s.env, args...); again.code != exitFailed || !strings.Contains(again.stderr, "--id") {
 		t.Errorf("given once more: exit code %d: %s", again.code, again.stderr)
+	}
+	if again := try(t, s.env, append(args, "--yes")...); again.code != exitDone || len(s.replays()) != 2 {
+		t.Errorf("given once more with --yes: exit code %d: %s", again.code, again.stderr)
 	}
 
 	short := []string{"replay", "--from", "5m", "--to", "4m58s", "--to-topic-prefix", "short"}

@@ -24,7 +24,7 @@ Exit codes:
   0    done; also run, demo, sim and broker that SIGTERM or Ctrl-C ended
   1    failed
   2    wrong use or settings
-  3    another process took over
+  3    another process took over, or a replay was deleted while it ran
   4    data incomplete (audit)
   130  interrupted by SIGTERM or Ctrl-C: any other command, or at once by a second signal
   141  whoever read the output has read enough`

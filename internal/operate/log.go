@@ -91,7 +91,8 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 			log.Info("window left uncommitted; it is read again at the next start",
 				slog.String("stream", o.Stream.String()), slog.String("window", o.Window.String()))
 		case pipeline.ClaimAwaited:
-			log.Warn("another command is at work; waiting for it", slog.String("command", o.Claim.Command))
+			log.Warn("another command is at work; waiting for it", slog.String("command", o.Claim.Command), slog.Time("since", o.Claim.At),
+				slog.String("hint", "it is waited for until it has left, for a minute at most: it may have been killed"))
 		default: // Left to the metrics.
 		}
 	}

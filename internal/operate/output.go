@@ -137,7 +137,7 @@ func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
 func (w *wiring) openFiles(ctx context.Context, out *output) error {
 	dir := w.cfg.CheckpointDir
 	if w.replay != "" { // A folder of its own, and so locks of its own.
-		dir = filepath.Join(dir, replayDir(w.replay))
+		dir = filepath.Join(dir, checkpoint.ReplayFolder(w.cfg.Topics.Prefix, w.replay))
 		if err := regular.CheckFolder(dir); err != nil { // The operator may choose a link for the folder, and nobody one within it.
 			return usage.Errorf("JMPUB_CHECKPOINT: %w", err)
 		}
@@ -166,9 +166,6 @@ func (out *output) lock() error {
 	}
 	return nil
 }
-
-// replayDir is the folder of a replay's positions, within that of the live ones.
-func replayDir(id string) string { return "replay-" + id }
 
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.

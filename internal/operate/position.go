@@ -39,6 +39,11 @@ type DeleteOptions struct {
 
 // Delete forgets a position. It takes the place of whoever writes that position: the live run, or the replay, which ends then.
 func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o DeleteOptions) error {
+	if o.Replay != "" {
+		if err := checkReplay("--replay", o.Replay); err != nil {
+			return err
+		}
+	}
 	w := newReading(cfg, log)
 	w.replay = o.Replay
 	defer w.Close()
@@ -49,7 +54,10 @@ func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o Delet
 	if err = w.checkWrite(ctx, out); err != nil {
 		return err
 	}
-	absent := fmt.Errorf("%s has no such position; see `jmpub checkpoint list`", o.Stream)
+	absent := fmt.Errorf("%s has no such position in %s; see `jmpub checkpoint list`", o.Stream, cfg.TopicNames())
+	if o.Replay != "" {
+		absent = fmt.Errorf("%w, and --to-topic-prefix for a replay to other topics", absent)
+	}
 	all, err := w.positions(ctx, out)
 	if err != nil {
 		return err
@@ -96,7 +104,7 @@ func (w *wiring) readPositions(ctx context.Context, out *output) ([]pipeline.Che
 		return nil, err
 	}
 	all := slices.Collect(maps.Values(live))
-	dirs, err := filepath.Glob(filepath.Join(w.cfg.CheckpointDir, replayDir("*")))
+	dirs, err := filepath.Glob(filepath.Join(w.cfg.CheckpointDir, checkpoint.ReplayFolder(w.cfg.Topics.Prefix, "*")))
 	for _, dir := range dirs {
 		replayed, unread := w.replayPositions(ctx, dir)
 		all = slices.AppendSeq(all, maps.Values(replayed))

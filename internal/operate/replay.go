@@ -52,8 +52,10 @@ type Replay struct {
 func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observers ...pipeline.Observer) (*Replay, error) {
 	own := *cfg
 	r := &Replay{cfg: &own, log: log, id: o.ID, span: o.Span, named: o.ID != ""}
-	if err := r.setRange(o, time.Now()); err != nil {
-		return nil, err
+	if r.named {
+		if err := checkReplay("--id", o.ID); err != nil {
+			return nil, err
+		}
 	}
 	own.Statistics = nil // They have no history that could be published again.
 	own.Recheck = nil
@@ -65,21 +67,22 @@ func NewReplay(cfg *settings.Config, log *slog.Logger, o ReplayOptions, observer
 		own.Source.Rate = o.Rate
 	}
 	r.request = r.hashRequest()
-	if !r.named {
-		r.id = r.defaultID()
-	}
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
-	if len(r.id) > 100 || strings.Trim(r.id, allowed) != "" {
-		return nil, usage.Errorf("--id: %q is no name of up to 100 letters, digits, '.', '_' and '-'", r.id)
-	}
 	r.wiring = newWiring(r.cfg, log, append(slices.Clone(observers), r.observer())...)
-	r.wiring.replay = r.id
 	return r, nil
 }
 
-func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
+// checkReplay refuses what cannot name a replay. It stands in ids, keys and the names of folders.
+func checkReplay(flag, id string) error {
+	if !settings.IsName(id) {
+		return usage.Errorf("%s: %q is no name of up to 100 letters, digits, '.', '_' and '-'", flag, id)
+	}
+	return nil
+}
+
+// setRange makes the range of what was asked for, as seen from the API's clock, and the id of both.
+func (r *Replay) setRange(now time.Time) error {
 	var err error
-	if r.window, err = o.window(r.cfg, now); err != nil {
+	if r.window, err = r.span.window(r.cfg, now); err != nil {
 		return err
 	}
 	oldest, newest := now.Add(-pipeline.History), now.Add(-r.cfg.Source.Settle)
@@ -91,8 +94,17 @@ func (r *Replay) setRange(o ReplayOptions, now time.Time) error {
 		return usage.Errorf("--from %s is before what the API still holds; the oldest is %s",
 			r.cfg.Time(r.window.Begin), r.cfg.Time(oldest))
 	}
-	r.cfg.Start = pipeline.Start{At: r.window.Begin}
+	if !r.named {
+		r.id = r.defaultID()
+	}
+	r.fix(r.id, r.window)
 	return nil
+}
+
+// fix has the replay be one of an id and a range.
+func (r *Replay) fix(id string, w pipeline.Window) {
+	r.id, r.window = id, w
+	r.wiring.replay, r.cfg.Start = id, pipeline.Start{At: w.Begin}
 }
 
 // hashRequest is the same for the same command. Relative times are part of it as they were given: the range is another one each time.
@@ -126,8 +138,9 @@ func (r *Replay) rangeOf(id string) (w pipeline.Window, ok bool) {
 }
 
 // Resume makes the replay, where its times are relative, the one that the same command has begun before, with the range that it had
-// then, unless that one is complete. It returns whether there is one.
-func (r *Replay) Resume(ctx context.Context) (resumed bool, err error) {
+// then, unless that one is complete. It returns whether there is one. Shortly after one was complete it asks whether nearly the same
+// rows are published once more.
+func (r *Replay) Resume(ctx context.Context, again Confirm) (resumed bool, err error) {
 	if r.named || !r.span.relative() {
 		return false, nil
 	}
@@ -150,12 +163,14 @@ func (r *Replay) Resume(ctx context.Context) (resumed bool, err error) {
 		switch {
 		case w.Begin.Before(time.Now().Add(-pipeline.History)): // What is left of it is gone.
 		case !r.complete(replays[id], w):
-			r.id, r.window = id, w
-			r.wiring.replay, r.cfg.Start = id, pipeline.Start{At: w.Begin}
+			r.fix(id, w)
 			return true, nil
 		case asked.Begin.Sub(w.Begin) < min(w.End.Sub(w.Begin)/2, repeatAfter):
-			return false, fmt.Errorf("the same command was given a short while ago: its replay %s has published %s; to publish %s "+
-				"as another replay, give it a name with --id", id, r.cfg.Span(w), r.cfg.Span(asked))
+			if again(fmt.Sprintf("The same command was given a short while ago, and its replay %s has published\n  %s.\n"+
+				"Another one publishes most of it once more:\n  %s.", id, r.cfg.Span(w), r.cfg.Span(asked))) {
+				return false, nil
+			}
+			return false, errors.New("nothing was published: answer yes, or give --yes or another name with --id where nobody can answer")
 		}
 	}
 	return false, nil
@@ -174,10 +189,17 @@ func (r *Replay) Window() pipeline.Window { return r.window }
 // Close lets go of what is held.
 func (r *Replay) Close() { r.wiring.Close() }
 
-// Connect makes the first contact with the API, and learns which streams there are.
+// Connect makes the first contact with the API, resolves times that are relative to now, and learns which streams there are.
 func (r *Replay) Connect(ctx context.Context) error {
 	var err error
 	if r.source, err = r.wiring.openSource(ctx, r.cfg.Source); err != nil {
+		return err
+	}
+	now, err := r.source.Now(ctx, r.cfg.Contact())
+	if err != nil {
+		return startError(err)
+	}
+	if err = r.setRange(now); err != nil {
 		return err
 	}
 	return startError(r.expand(ctx))

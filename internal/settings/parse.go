@@ -179,7 +179,7 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 	case s.Checkpoint != "kafka":
 		p.add("JMPUB_CHECKPOINT", s.Checkpoint, "kafka, or file:DIR")
 	}
-	p.want(s.Group != "" && !strings.ContainsAny(s.Group, " \t\r\n/"), "JMPUB_GROUP", s.Group, "a name without spaces and slashes")
+	p.want(IsName(s.Group), "JMPUB_GROUP", s.Group, "a name of up to 100 letters, digits, '.', '_' and '-'")
 	c.WaitWhenFenced = p.oneOf("JMPUB_WHEN_FENCED", s.WhenFenced, "leave", "wait") == "wait"
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
@@ -204,4 +204,11 @@ func (p *parser) complete(c *Config) {
 	if c.Start.At.After(time.Now().Add(24 * time.Hour)) {
 		p.addf("JMPUB_START: %s is more than a day in the future", c.Time(c.Start.At))
 	}
+}
+
+// IsName tells whether a text may name a group or a replay. It stands in transactional ids, keys and the names of folders, beside
+// separators that it has none of.
+func IsName(text string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	return text != "" && len(text) <= 100 && strings.Trim(text, letters) == ""
 }

@@ -5,6 +5,7 @@ package operator_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,7 +43,7 @@ func (d *desk) follow(run *command, end time.Time) {
 	})
 }
 
-// commandsBesideARun has operators do everything beside one run, which is never started anew: two ranges are published again at
+// commandsBesideARun has operators do everything beside one run, which is never started anew: six ranges are published again at
 // once, a replay's position is forgotten, the position is set back, three audits repair at once, and the position is forgotten. Each
 // row is there as often as that makes it.
 func commandsBesideARun(t *testing.T, desk newDeskFunc) {
@@ -53,9 +54,14 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	d.follow(run, started.Add(-15*time.Second))
 	minute := func(n int) time.Time { return d.begin.Add(time.Duration(n) * time.Minute) }
 
-	ranges := []span{{minute(2), minute(4)}, {minute(6), minute(7)}}
-	d.together([]string{"checkpoint", "reset", "messages", "--from", at(ranges[0].begin), "--to", at(ranges[0].end), "--yes"},
-		[]string{"checkpoint", "reset", "messages", "--from", at(ranges[1].begin), "--to", at(ranges[1].end), "--yes"})
+	var ranges []span
+	var resets [][]string
+	for n := range 6 {
+		r := span{minute(1 + 2*n), minute(1 + 2*n).Add(30 * time.Second)}
+		ranges = append(ranges, r)
+		resets = append(resets, []string{"checkpoint", "reset", "messages", "--from", at(r.begin), "--to", at(r.end), "--yes"})
+	}
+	d.together(resets...)
 
 	replayed := span{minute(5), minute(9)}
 	d.do(exitDone, "replay", "--from", at(replayed.begin), "--to", at(replayed.end), "--id", "once")
@@ -110,8 +116,9 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 			}
 		}
 		once(span{d.begin, last.End})
-		once(ranges[0])
-		once(ranges[1])
+		for _, r := range ranges {
+			once(r)
+		}
 		once(replayed)
 		once(span{back, before.End})
 		perhaps(span{before.End.Add(time.Second), backAsked}) // The run went on until the command took its place.
@@ -127,11 +134,21 @@ func commandsBesideARun(t *testing.T, desk newDeskFunc) {
 	})
 }
 
-// killedReset is killed when it has taken the writer's place and reads what it needs. The run waits for it as long as its claim
-// lasts, goes on where it was, and ends well.
+// killedReset is killed when it has taken the writer's place and reads what it needs, and stoppedReset stopped, until it wakes up long
+// after. The run waits as long as the claim lasts, goes on where it was, and ends well.
 func killedReset(t *testing.T, desk newDeskFunc) {
 	t.Helper()
-	d := desk("killed", 10, func(o *sim.Options) { o.Rate, o.Faults = 5, sim.Faults{} })
+	resetThatGets(t, desk, "killed", syscall.SIGKILL)
+}
+
+func stoppedReset(t *testing.T, desk newDeskFunc) {
+	t.Helper()
+	resetThatGets(t, desk, "stopped", syscall.SIGSTOP)
+}
+
+func resetThatGets(t *testing.T, desk newDeskFunc, name string, signal syscall.Signal) {
+	t.Helper()
+	d := desk(name, 10, func(o *sim.Options) { o.Rate, o.Faults = 5, sim.Faults{} })
 	run := d.start(nil, "run")
 	d.follow(run, time.Now().Add(-15*time.Second))
 	to := d.begin.Add(5 * time.Minute)
@@ -155,16 +172,61 @@ func killedReset(t *testing.T, desk newDeskFunc) {
 	case <-time.After(soak.Patience):
 		t.Fatal("the reset asked for nothing")
 	}
-	if code := d.stop(reset, syscall.SIGKILL); code != exitKilled {
-		t.Errorf("the reset had ended by itself with exit code %d", code)
+	if err := reset.Process.Signal(signal); err != nil {
+		t.Fatal(err)
 	}
-	killed := time.Now().UTC()
-	d.follow(run, killed)
-	if took := time.Since(killed); took < 30*time.Second || took > 90*time.Second {
+	stopped := time.Now().UTC()
+	d.follow(run, stopped)
+	if took := time.Since(stopped); took < 30*time.Second || took > 90*time.Second {
 		t.Errorf("the run went on after %s; the claim lasts a minute", took)
 	}
+	want := exitKilled
+	if signal == syscall.SIGSTOP {
+		want = exitFailed
+		if err := reset.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code := d.exit(reset); code != want {
+		t.Errorf("the reset: exit code %d: %s", code, tail(reset.said.String()))
+	}
+	d.follow(run, time.Now())
 	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
 		t.Errorf("run: exit code %d", code)
 	}
-	d.compare("killed", []span{{d.begin, d.live().End}})
+	d.compare(name, []span{{d.begin, d.live().End}})
+}
+
+// deletedReplay is forgotten while it publishes elsewhere. It ends as one that must not be started again, nothing of it comes after that,
+// and the run is not disturbed.
+func deletedReplay(t *testing.T, desk newDeskFunc) {
+	t.Helper()
+	d := desk("live", 10, func(o *sim.Options) { o.Rate, o.Latency = 10, 20*time.Millisecond })
+	run := d.start(nil, "run")
+	d.follow(run, time.Now().Add(-30*time.Second))
+	end := d.begin.Add(8 * time.Minute)
+	replay := d.start(map[string]string{"JMPUB_API_PARALLEL": "1"}, "replay", "--from", at(d.begin), "--to", at(end), "--id", "gone",
+		"--to-topic-prefix", "gone", "--rate", "4/s")
+	d.await("gone", "gone", func(p position) bool { return p.Published > 0 })
+	d.do(exitFailed, "checkpoint", "delete", "messages", "--replay", "gone", "--yes")
+	d.do(exitDone, "checkpoint", "delete", "messages", "--replay", "gone", "--to-topic-prefix", "gone", "--yes")
+	count := func() int {
+		report := d.report("gone", times([]span{{d.begin, end}}, nil))
+		return report.Rows - report.Missing
+	}
+	before := count()
+	if code := d.exit(replay); code != exitFenced {
+		t.Errorf("the replay: exit code %d: %s", code, tail(replay.said.String()))
+	}
+	if after := count(); after != before || before == 0 {
+		t.Errorf("%d rows were there after the deletion, and then %d", before, after)
+	}
+	d.follow(run, time.Now().Add(-15*time.Second))
+	if code := d.stop(run, syscall.SIGTERM); code != exitDone {
+		t.Errorf("run: exit code %d", code)
+	}
+	if said := run.said.String(); strings.Contains(said, "position read again") {
+		t.Errorf("the run was disturbed: %s", tail(said))
+	}
+	d.compare("live", []span{{d.begin, d.live().End}})
 }

@@ -29,6 +29,7 @@ import (
 // The exit codes.
 const (
 	exitDone       = 0
+	exitFailed     = 1
 	exitFenced     = 3
 	exitIncomplete = 4
 	exitKilled     = -1

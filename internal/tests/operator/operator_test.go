@@ -24,6 +24,8 @@ func TestOperatorOnApacheKafka(t *testing.T) {
 		"live-first": liveFirst,
 		"commands":   commandsBesideARun,
 		"killed":     killedReset,
+		"stopped":    stoppedReset,
+		"deleted":    deletedReplay,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
