@@ -62,6 +62,14 @@ func decodeJSON(data []byte, v any) error {
 	return nil
 }
 
+// isNewer tells, of a value that could not be read, that a newer jmpub wrote it for the app. Anybody else may write a version too.
+func isNewer(err error, value []byte, appKey string) bool {
+	var form struct {
+		AppKey string `json:"app_key"`
+	}
+	return errors.Is(err, errNewer) && json.Unmarshal(value, &form) == nil && form.AppKey == appKey
+}
+
 func damaged(format string, args ...any) error { return fmt.Errorf("it is damaged: "+format, args...) }
 
 // damagedBy puts an error of encoding/json, which speaks of Go, into words about the value.
