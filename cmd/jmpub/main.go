@@ -30,6 +30,7 @@ const (
 )
 
 func main() {
+	crashBySignal()
 	os.Exit(run())
 }
 
