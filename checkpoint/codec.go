@@ -42,7 +42,8 @@ func encodeJSON(what string, v any) ([]byte, error) {
 // decodeJSON reads a value of one of the forms into v, a pointer to a struct.
 func decodeJSON(data []byte, v any) error {
 	// encoding/json takes the last of two members of one name, and repairs text that is not UTF-8.
-	if _, err := jsontext.AppendFormat(nil, data); err != nil {
+	if !jsontext.Value(data).IsValid() {
+		_, err := jsontext.AppendFormat(nil, data)
 		return fmt.Errorf("it is damaged: %w", err)
 	}
 	var form struct {

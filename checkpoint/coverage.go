@@ -27,11 +27,11 @@ type coverageJSON struct {
 type dayJSON struct {
 	Day string `json:"day"`
 	// Complete tells that the day was read to its end.
-	Complete bool                  `json:"complete"`
-	Read     []pipeline.Window     `json:"read"`
-	Gaps     []pipeline.Window     `json:"gaps,omitempty"`
-	Hours    []hourJSON            `json:"hours"`
-	Offsets  []pipeline.LastOffset `json:"offsets"`
+	Complete bool                     `json:"complete"`
+	Read     few[pipeline.Window]     `json:"read"`
+	Gaps     few[pipeline.Window]     `json:"gaps,omitempty"`
+	Hours    few[hourJSON]            `json:"hours"`
+	Offsets  few[pipeline.LastOffset] `json:"offsets"`
 }
 
 // utcRanges are ranges with all times in UTC; a list that is empty, not one that is unknown.

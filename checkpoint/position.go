@@ -41,7 +41,7 @@ const fewElements = 20_000
 
 // UnmarshalJSON counts before it decodes.
 func (list *few[T]) UnmarshalJSON(data []byte) error {
-	if in := jsontext.NewDecoder(bytes.NewReader(data)); in.PeekKind() == '[' {
+	if in := jsontext.NewDecoder(bytes.NewBuffer(data)); in.PeekKind() == '[' {
 		_, err := in.ReadToken()
 		for n := 0; err == nil && in.PeekKind() != ']'; n++ {
 			if n == fewElements {
