@@ -203,6 +203,8 @@ func (cfg *Config) connectFault(ctx context.Context, op, broker string, err erro
 	var network *net.OpError
 	switch {
 	case fault.Class != pipeline.Transient && !errors.As(err, new(tls.RecordHeaderError)):
+	case errors.Is(err, errHungUp):
+		fault.Class, fault.Hint = pipeline.Permanent, "check JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
 	case errors.As(err, &dns):
 		fault.Hint = "the host name is not known; check JMPUB_KAFKA_BROKERS"
 	case errors.As(err, &network) && network.Op == "dial":

@@ -242,6 +242,22 @@ func TestSlowPassword(t *testing.T) {
 	}
 }
 
+// TestHangsUpAtLogin is a broker that knows nothing of credentials, or refuses them without a word. At the first contact that is a wrong
+// setting; later it may pass.
+func TestHangsUpAtLogin(t *testing.T) {
+	cfg := Config{Mechanism: Plain, Username: "u", Password: secret.New("p")}
+	conn := hostile(honest).open(t, cfg)
+	defer conn.Close()
+	_, err := conn.brokers(t.Context())
+	if got := pipeline.ClassOf(Fault("read", err)); err == nil || got != pipeline.Transient {
+		t.Errorf("%v is of class %s", err, got)
+	}
+	err = cfg.connectFault(t.Context(), "connect", "hostile:9092", err)
+	if pipeline.ClassOf(err) != pipeline.Permanent || !strings.Contains(err.Error(), "JMPUB_KAFKA_SASL") {
+		t.Errorf("%v is of class %s", err, pipeline.ClassOf(err))
+	}
+}
+
 // written is a batch as a producer may write it: its checksum is right, whatever else is not.
 type written struct {
 	first         int64

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -127,9 +128,15 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// errHungUp is a broker that refuses credentials, or knows nothing of them. One that is being stopped does the same.
+var errHungUp = errors.New("hung up while jmpub logged in")
+
 func (w *wire) receive() error {
 	var prefix [4]byte
 	if _, err := io.ReadFull(w.Conn, prefix[:]); err != nil {
+		if errors.Is(err, io.EOF) && (w.key == protocol.SaslHandshake || w.key == protocol.SaslAuthenticate) {
+			return fmt.Errorf("the broker at %s %w", w.broker, errHungUp)
+		}
 		return err
 	}
 	size := int(int32(binary.BigEndian.Uint32(prefix[:]))) //nolint:gosec // Negative sizes are refused.
