@@ -99,7 +99,7 @@ func (p *poisoned) read(t *testing.T) (positions map[pipeline.Stream]pipeline.Ch
 	return positions
 }
 
-// at are keys that a record may have: jmpub's own, and nearly.
+// keysOf are keys that a record may have: jmpub's own, and nearly.
 func keysOf() []string {
 	return []string{
 		appKey + "/users/a", appKey + "/messages", appKey + "~r-1/users/a", appKey + "!jmpub!claim", appKey + "/users/a/2026-07-01T00:00:00Z",
@@ -111,7 +111,6 @@ func keysOf() []string {
 // stream is found as it was.
 func FuzzLog(f *testing.F) {
 	for i := range keysOf() {
-		f.Add(byte(i), []byte(positionForm), byte(0), []byte(ledgerForm))
 		f.Add(byte(i), []byte(`{"version":2,"app_key":"`+appKey+`"}`), byte(4), []byte(`{"version":1,"claim":"x"}`))
 	}
 	cp := window(pipeline.Stream{Kind: pipeline.StreamGroups, Name: "12500001"}, 1).Checkpoint
@@ -120,6 +119,10 @@ func FuzzLog(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, firstKey byte, first []byte, secondKey byte, second []byte) {
+		const most = 128 // What a form may hold is drawn elsewhere; here it is what stands at which key.
+		if len(first)+len(second) > most {
+			return
+		}
 		keys := keysOf()
 		key := func(at byte) []byte {
 			if int(at) < len(keys) {
