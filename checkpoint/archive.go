@@ -199,7 +199,7 @@ func (a *Archive) records(wanted func(key []byte) bool, fn func(*pipeline.Ledger
 }
 
 // decode reads a ledger record, which has to be that of its key.
-func (a *Archive) decode(r *kafka.LogRecord) (pipeline.Ledger, error) {
+func (*Archive) decode(r *kafka.LogRecord) (pipeline.Ledger, error) {
 	err := r.Unread
 	if err == nil && len(r.Value) > maxLedger {
 		err = damaged("it has %d bytes", len(r.Value))

@@ -161,7 +161,7 @@ func TestCoverageRoundTrip(t *testing.T) {
 		if value, err = checkpoint.Encode(&cp); err != nil {
 			t.Fatal(err)
 		}
-		if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) {
+		if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) { //nolint:govet // Damage is nil.
 			t.Fatalf("%+v\nbecame %+v\nby %s, %v", cp, got, value, cause)
 		}
 	})

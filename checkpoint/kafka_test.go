@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -406,7 +405,7 @@ func TestDamagedRecord(t *testing.T) {
 		k.Replay = strings.TrimPrefix(replay, "~")
 		found := load(t, k)
 		damage := found[stream(t, name)].Damage
-		if k.Replay == "" && len(found) != 2 || !reflect.DeepEqual(load(t, s.kafka(t))[whole.Checkpoint.Stream], whole.Checkpoint) {
+		if k.Replay == "" && len(found) != 2 || !load(t, s.kafka(t))[whole.Checkpoint.Stream].End.Equal(whole.Checkpoint.End) {
 			t.Errorf("with %q at %s it finds %v", tc.value[:min(len(tc.value), 99)], tc.key, found)
 		}
 		if pipeline.ClassOf(damage) != pipeline.Drop || !errors.Is(damage, pipeline.ErrUnreadable) {

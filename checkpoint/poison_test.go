@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -107,35 +108,43 @@ func keysOf() []string {
 	}
 }
 
+// garbage is one of the forms, or nearly.
+func garbage(dice *rand.Rand) []byte {
+	forms := []string{
+		"", "garbage", "null", `{"version":2}`, `{"version":2,"app_key":"` + appKey + `"}`, `{"version":1,"claim":"x"}`, positionForm, ledgerForm, noticeForm,
+	}
+	value := []byte(forms[dice.IntN(len(forms))])
+	for range dice.IntN(4) {
+		if at := dice.IntN(len(value) + 1); at < len(value) {
+			value[at] = byte(dice.Uint32())
+		}
+	}
+	if dice.IntN(4) == 0 {
+		value = value[:dice.IntN(len(value)+1)]
+	}
+	return value
+}
+
 // FuzzLog writes anything to jmpub's own topics. Nobody panics, what is wrong is named with its place, and a position of somebody else's
 // stream is found as it was.
 func FuzzLog(f *testing.F) {
-	for i := range keysOf() {
-		f.Add(byte(i), []byte(`{"version":2,"app_key":"`+appKey+`"}`), byte(4), []byte(`{"version":1,"claim":"x"}`))
-	}
 	cp := window(pipeline.Stream{Kind: pipeline.StreamGroups, Name: "12500001"}, 1).Checkpoint
 	whole, err := checkpoint.Encode(&cp)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, firstKey byte, first []byte, secondKey byte, second []byte) {
-		const most = 128 // What a form may hold is drawn elsewhere; here it is what stands at which key.
-		if len(first)+len(second) > most {
-			return
-		}
-		keys := keysOf()
-		key := func(at byte) []byte {
-			if int(at) < len(keys) {
-				return []byte(keys[at])
+	for seed := range uint64(32) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		dice := rand.New(rand.NewPCG(seed, 0))
+		p := &poisoned{keys: [][]byte{[]byte(appKey + "/" + cp.Stream.String())}, values: [][]byte{whole}}
+		for range 1 + dice.IntN(3) {
+			key := []byte(keysOf()[dice.IntN(len(keysOf()))])
+			if len(key) > 0 && dice.IntN(4) == 0 {
+				key[dice.IntN(len(key))] = byte(dice.Uint32())
 			}
-			return []byte(appKey + "/" + string(first[:min(len(first), int(at))]))
-		}
-		p := &poisoned{
-			keys:   [][]byte{[]byte(appKey + "/" + cp.Stream.String()), key(firstKey), key(secondKey)},
-			values: [][]byte{whole, first, second},
-		}
-		if bytes.Equal(p.keys[0], p.keys[1]) || bytes.Equal(p.keys[0], p.keys[2]) {
-			return
+			p.keys, p.values = append(p.keys, key), append(p.values, garbage(dice))
 		}
 		if got := p.read(t)[cp.Stream]; got.Damage != nil || !got.End.Equal(cp.End) {
 			t.Errorf("the position of another stream is %+v", got)
