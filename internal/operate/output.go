@@ -109,7 +109,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
-	out.archive.Skipped, out.coverage.Skipped = w.skipped(), w.skipped()
+	out.archive.Skipped, out.coverage.Skipped = w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
 	out.evidence = &checkpoint.Evidence{
 		Archive: out.archive, Coverage: out.coverage, Followed: w.cfg.Follows, AtLeastOnce: !w.cfg.ExactlyOnce(),
 	}

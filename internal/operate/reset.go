@@ -156,6 +156,7 @@ func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (
 	}
 	before := &positions[live]
 	if before.Damage != nil {
+		//nolint:nilerr // It is what is about to be put right.
 		return fmt.Sprintf("The position of %s cannot be read. It will begin at %s: what is published behind that is published again,\n"+
 			"and what is not published before it never is.", r.stream, at(r.to)), nil
 	}

@@ -141,7 +141,7 @@ func (f *following) remove(ctx context.Context, stream pipeline.Stream) error {
 	return f.session.Commit(ctx, func(_ context.Context, d *pipeline.Draft) error {
 		cp, known := d.Position(stream) // Behind its last window, which may have been on its way.
 		if cp.Removed || cp.Damage != nil {
-			return nil
+			return nil //nolint:nilerr // It was told when it was to be read.
 		}
 		if !known {
 			cp.End = now.UTC().Truncate(time.Second)
