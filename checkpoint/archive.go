@@ -21,6 +21,9 @@ type Archive struct {
 	appKey string
 	// partitions gives the number of partitions of the ledger's topic.
 	partitions func() int
+	// Skipped, where it is set, is told of what stands at a key of the app and is no ledger record. It is passed over: whoever
+	// may write there can have put it there, and it takes nothing away from the others.
+	Skipped func(error)
 }
 
 var _ audit.Archive = (*Archive)(nil)
@@ -111,7 +114,7 @@ func (r *ledgerReading) read(
 			return err
 		}
 	}
-	return r.ledger.Committed(ctx, partition, b, ledgerRecords(wanted, fn))
+	return r.ledger.Committed(ctx, partition, b, r.records(wanted, fn))
 }
 
 // streamLog is what was found of a stream in the partition where its records stand now.
@@ -148,7 +151,7 @@ func (a *Archive) Newer(ctx context.Context, s pipeline.Stream, behind audit.Fro
 			return err
 		}
 		b.First = max(b.First, from[partition])
-		if err := a.ledger.Committed(ctx, int(partition), b, ledgerRecords(wanted, fn)); err != nil {
+		if err := a.ledger.Committed(ctx, int(partition), b, a.records(wanted, fn)); err != nil {
 			return err
 		}
 	}
@@ -164,26 +167,51 @@ func (a *Archive) At(ctx context.Context, p audit.Place) (found *pipeline.Ledger
 	if p.Offset < b.First {
 		return nil, nil //nolint:nilnil // Retention has deleted it.
 	}
-	take := ledgerRecords(a.isOurs, func(l *pipeline.Ledger, _ audit.Place) error {
+	take := a.records(a.isOurs, func(l *pipeline.Ledger, _ audit.Place) error {
 		found = l
 		return nil
 	})
 	return found, a.ledger.Known(ctx, int(p.Partition), kafka.Bounds{First: p.Offset, End: p.Offset + 1}, take)
 }
 
-// ledgerRecords decodes the records with the keys that are wanted.
-func ledgerRecords(wanted func(key []byte) bool, fn func(*pipeline.Ledger, audit.Place) error) func(*kafka.LogRecord) error {
+// maxLedger bounds a ledger record: no topic that jmpub made takes a larger one.
+const maxLedger = 2 << 20
+
+// records decodes the records with the keys that are wanted.
+func (a *Archive) records(wanted func(key []byte) bool, fn func(*pipeline.Ledger, audit.Place) error) func(*kafka.LogRecord) error {
 	return func(r *kafka.LogRecord) error {
 		if r.Value == nil || !wanted(r.Key) {
 			return nil
 		}
-		record, err := DecodeLedger(r.Value, r.Where())
-		if err != nil {
+		record, err := a.decode(r)
+		switch {
+		case isNewer(err, r.Value, a.appKey): // Without it, what is published would look as if it were missing.
 			return err
+		case err != nil:
+			if a.Skipped != nil {
+				a.Skipped(err)
+			}
+			return nil
 		}
 		record.Committed = r.Time
 		return fn(&record, audit.Place{Partition: int32(r.Partition), Offset: r.Offset}) //nolint:gosec // A partition's number.
 	}
+}
+
+// decode reads a ledger record, which has to be that of its key.
+func (*Archive) decode(r *kafka.LogRecord) (pipeline.Ledger, error) {
+	err := r.Unread
+	if err == nil && len(r.Value) > maxLedger {
+		err = damaged("it has %d bytes", len(r.Value))
+	}
+	if err != nil {
+		return pipeline.Ledger{}, decodeFault("the ledger record", r.Where(), notOurs, err)
+	}
+	record, err := DecodeLedger(r.Value, r.Where())
+	if err == nil && string(LedgerKey(record.AppKey, record.Stream, record.Window)) != string(r.Key) {
+		err = decodeFault("the ledger record", r.Where(), notOurs, damaged("its key is %q", r.Key))
+	}
+	return record, err
 }
 
 func (a *Archive) isOurs(key []byte) bool { return a.streamOf(key) != nil }

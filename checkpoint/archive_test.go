@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -254,4 +255,46 @@ func TestRecordsThatAreGone(t *testing.T) {
 	if err != nil || records != 2 {
 		t.Errorf("%d records, %v", records, err)
 	}
+}
+
+// TestForeignLedgerRecords reads the ledger between what others write to the app's keys: it is told and passed over.
+func TestForeignLedgerRecords(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	a := stream(t, "users/a")
+	w := window(a, 1)
+	good := staged(t, s.kafka(t), commitOf(w))[0]
+	at := func(key, value string) pipeline.Record {
+		return pipeline.Record{Topic: pipeline.TopicWindows, Key: []byte(key), Value: []byte(value)}
+	}
+	garbage := []pipeline.Record{
+		at(string(good.Key), "garbage"), at(string(good.Key), ""), at(string(good.Key), `{"version":2}`),
+		at(appKey+"/users/b/2026-01-01T00:00:00Z", string(good.Value)), // It would be found for a stream that was not asked for.
+		at(string(good.Key), strings.Replace(string(good.Value), "users/a", "users/b", 1)),
+		at(string(good.Key), strings.Replace(string(good.Value), appKey, "4f7aef34fb361292c566a1ce", 1)),
+		at(string(good.Key), `{"offsets":[`+strings.Repeat("0,", 400_000)+`0]}`),
+	}
+	write(t, s.main, append(garbage, good)...)
+	end(t, s.main, kgo.TryCommit)
+	for _, streams := range [][]pipeline.Stream{nil, {a}, {a, stream(t, "users/b")}} {
+		archive := s.archive(t)
+		told, found := 0, 0
+		archive.Skipped = func(err error) {
+			if told++; !strings.Contains(err.Error(), "jmessage.windows/0 at offset") {
+				t.Errorf("it does not say where: %v", err)
+			}
+		}
+		_, err := archive.Ledger(t.Context(), audit.Query{Streams: streams}, func(l *pipeline.Ledger, _ audit.Place) error {
+			if found++; l.Stream != a {
+				t.Errorf("it finds %v", l)
+			}
+			return nil
+		})
+		if want := len(garbage) - 1; err != nil || found != 1 || told < want {
+			t.Errorf("it finds %d and tells of %d, want %d; %v", found, told, want, err)
+		}
+	}
+	write(t, s.main, at(string(good.Key), strings.Replace(string(good.Value), `"version":1`, `"version":2`, 1)))
+	end(t, s.main, kgo.TryCommit)
+	_, err := s.archive(t).Ledger(t.Context(), audit.Query{}, func(*pipeline.Ledger, audit.Place) error { return nil })
+	fault(t, err, "newer jmpub")
 }

@@ -24,13 +24,16 @@ func encodeClaim(c pipeline.Claim) ([]byte, error) {
 }
 
 // decodeClaim reads a claim. One that cannot be read is none: at worst a run that was fenced ends, and is started again.
-func decodeClaim(value []byte) pipeline.Claim {
+func decodeClaim(value []byte) (claim pipeline.Claim, ok bool) {
 	var c claimJSON
-	if decodeJSON(value, &c) != nil {
-		return pipeline.Claim{}
+	if len(value) > maxClaim || decodeJSON(value, &c) != nil {
+		return pipeline.Claim{}, false
 	}
-	return pipeline.Claim{ID: c.ID, Command: c.Command, Done: c.Done, At: c.At}
+	return pipeline.Claim{ID: c.ID, Command: c.Command, Done: c.Done, At: c.At}, true
 }
+
+// maxClaim bounds a claim, which has a few hundred bytes.
+const maxClaim = 16 << 10
 
 // claimKey is the key of the newest claim on the place of the one who writes an app's live positions as a group,
 // `<app_key>!<group>!claim`, or those of a replay, `<app_key>~<replay>!<group>!claim`. App keys have no exclamation mark.
@@ -75,8 +78,11 @@ func (k *Kafka) Newest(ctx context.Context) (pipeline.Claim, error) {
 	}
 	key := string(claimKey(k.appKey, k.Replay, k.Group))
 	err = k.log.Known(ctx, shard, b, func(r *kafka.LogRecord) error {
-		if string(r.Key) == key {
-			k.claim = decodeClaim(r.Value)
+		if string(r.Key) != key {
+			return nil
+		}
+		if claim, ok := decodeClaim(r.Value); ok || r.Value == nil {
+			k.claim = claim
 		}
 		return nil
 	})

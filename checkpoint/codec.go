@@ -42,7 +42,8 @@ func encodeJSON(what string, v any) ([]byte, error) {
 // decodeJSON reads a value of one of the forms into v, a pointer to a struct.
 func decodeJSON(data []byte, v any) error {
 	// encoding/json takes the last of two members of one name, and repairs text that is not UTF-8.
-	if _, err := jsontext.AppendFormat(nil, data); err != nil {
+	if !jsontext.Value(data).IsValid() {
+		_, err := jsontext.AppendFormat(nil, data)
 		return fmt.Errorf("it is damaged: %w", err)
 	}
 	var form struct {
@@ -60,6 +61,14 @@ func decodeJSON(data []byte, v any) error {
 		return damagedBy(err)
 	}
 	return nil
+}
+
+// isNewer tells, of a value that could not be read, that a newer jmpub wrote it for the app. Anybody else may write a version too.
+func isNewer(err error, value []byte, appKey string) bool {
+	var form struct {
+		AppKey string `json:"app_key"`
+	}
+	return errors.Is(err, errNewer) && json.Unmarshal(value, &form) == nil && form.AppKey == appKey
 }
 
 func damaged(format string, args ...any) error { return fmt.Errorf("it is damaged: "+format, args...) }

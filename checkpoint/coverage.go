@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,11 +27,11 @@ type coverageJSON struct {
 type dayJSON struct {
 	Day string `json:"day"`
 	// Complete tells that the day was read to its end.
-	Complete bool                  `json:"complete"`
-	Read     []pipeline.Window     `json:"read"`
-	Gaps     []pipeline.Window     `json:"gaps,omitempty"`
-	Hours    []hourJSON            `json:"hours"`
-	Offsets  []pipeline.LastOffset `json:"offsets"`
+	Complete bool                     `json:"complete"`
+	Read     few[pipeline.Window]     `json:"read"`
+	Gaps     few[pipeline.Window]     `json:"gaps,omitempty"`
+	Hours    few[hourJSON]            `json:"hours"`
+	Offsets  few[pipeline.LastOffset] `json:"offsets"`
 }
 
 // utcRanges are ranges with all times in UTC; a list that is empty, not one that is unknown.
@@ -184,6 +186,8 @@ type Coverage struct {
 	appKey string
 	// partitions gives the topic's number of partitions, once it is known to exist.
 	partitions func() int
+	// Skipped, where it is set, is told of what stands at a key of the app and is no coverage. It is passed over.
+	Skipped func(error)
 	// places are, by partition, the offsets at which the newest coverage of each day stands, as far as it was read.
 	places map[int]*places
 }
@@ -228,12 +232,70 @@ func (c *Coverage) newest(ctx context.Context, partition int, key string) (*pipe
 		return nil, nil //nolint:nilnil // There is none, which is no error.
 	}
 	var found *pipeline.Coverage
-	err = c.log.Known(ctx, partition, kafka.Bounds{First: offset, End: offset + 1}, func(r *kafka.LogRecord) error {
-		read, damage := DecodeCoverage(r.Value, r.Where())
-		found = &read
+	read := func(r *kafka.LogRecord) error {
+		day, damage := c.decode(r)
+		if damage == nil {
+			found = &day
+		}
 		return damage
+	}
+	err = c.log.Known(ctx, partition, kafka.Bounds{First: offset, End: offset + 1}, read)
+	if errors.Is(err, errForeign) {
+		c.skip(err)
+		return c.older(ctx, partition, key, offset)
+	}
+	return found, err
+}
+
+// older is the newest coverage with a key that can be read, before an offset at which something else stands; nil if there is none. That
+// hides what jmpub wrote from other consumers, until jmpub writes the next one.
+func (c *Coverage) older(ctx context.Context, partition int, key string, before int64) (found *pipeline.Coverage, err error) {
+	b, err := c.log.All(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	b.End = before
+	err = c.log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
+		if string(r.Key) != key || r.Value == nil {
+			return nil
+		}
+		if day, damage := c.decode(r); damage == nil {
+			found = &day
+		}
+		return nil
 	})
 	return found, err
+}
+
+// maxCoverage bounds the coverage of a day: no topic that jmpub made takes a larger one.
+const maxCoverage = 2 << 20
+
+// errForeign is a record that is not what its key says, and not of a newer jmpub.
+var errForeign = errors.New("it is no coverage of jmpub")
+
+// decode reads the coverage of a day, which has to be that of its key.
+func (c *Coverage) decode(r *kafka.LogRecord) (pipeline.Coverage, error) {
+	err := r.Unread
+	if err == nil && len(r.Value) > maxCoverage {
+		err = damaged("it has %d bytes", len(r.Value))
+	}
+	if err != nil {
+		return pipeline.Coverage{}, decodeFault("the coverage", r.Where(), notOurs, fmt.Errorf("%w: %w", errForeign, err))
+	}
+	day, err := DecodeCoverage(r.Value, r.Where())
+	if err == nil && string(CoverageKey(day.AppKey, day.Stream, day.Day)) != string(r.Key) {
+		err = decodeFault("the coverage", r.Where(), notOurs, damaged("its key is %q", r.Key))
+	}
+	if err != nil && !isNewer(err, r.Value, c.appKey) {
+		err = fmt.Errorf("%w: %w", errForeign, err)
+	}
+	return day, err
+}
+
+func (c *Coverage) skip(err error) {
+	if c.Skipped != nil {
+		c.Skipped(err)
+	}
 }
 
 // look takes in what was committed in a partition since it was looked at. Where others' transactions are open there, it waits for them:

@@ -161,7 +161,7 @@ func TestCoverageRoundTrip(t *testing.T) {
 		if value, err = checkpoint.Encode(&cp); err != nil {
 			t.Fatal(err)
 		}
-		if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) {
+		if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) { //nolint:govet // Damage is nil.
 			t.Fatalf("%+v\nbecame %+v\nby %s, %v", cp, got, value, cause)
 		}
 	})
@@ -333,12 +333,33 @@ func TestCoverageReadsOnlyWhatIsNew(t *testing.T) {
 	}
 }
 
-// TestDamagedCoverageRecord names the record that cannot be read.
+// TestDamagedCoverageRecord has others write to a day's key: it is told, and what jmpub wrote there before is found. Only of what a newer
+// jmpub wrote nothing is made.
 func TestDamagedCoverageRecord(t *testing.T) {
 	s := coverageLog(t, 1)
 	a, day := stream(t, "users/a"), dayOf(t)
-	write(t, s.main, pipeline.Record{Topic: pipeline.TopicCoverage, Key: checkpoint.CoverageKey(appKey, a, day), Value: []byte(`{"version":1}`)})
-	end(t, s.main, kgo.TryCommit)
-	_, err := s.coverage(t).Coverage(t.Context(), a, day)
-	fault(t, err, "jmessage.coverage/0 at offset 0", "is missing")
+	c := s.coverage(t)
+	var told []string
+	c.Skipped = func(err error) { told = append(told, err.Error()) }
+	garbage := func(value string) {
+		write(t, s.main, pipeline.Record{Topic: pipeline.TopicCoverage, Key: checkpoint.CoverageKey(appKey, a, day), Value: []byte(value)})
+		end(t, s.main, kgo.TryCommit)
+	}
+	garbage(`{"version":1}`)
+	if found, err := c.Coverage(t.Context(), a, day); err != nil || found != nil {
+		t.Errorf("it finds %v, %v", found, err)
+	}
+	s.day(t, s.main, a, day, 7, kgo.TryCommit)
+	for _, value := range []string{"", "garbage", `{"version":2}`, strings.Repeat("[", 1<<19)} {
+		garbage(value)
+		if got := rowsOf(t, c, a, day); got != 7 {
+			t.Errorf("behind %.20q are %d rows", value, got)
+		}
+	}
+	if len(told) != 5 || !strings.Contains(told[0], "jmessage.coverage/0 at offset 0") || !strings.Contains(told[0], "is missing") {
+		t.Errorf("it tells %q", told)
+	}
+	garbage(`{"version":2,"app_key":"` + appKey + `"}`)
+	_, err := c.Coverage(t.Context(), a, day)
+	fault(t, err, "newer jmpub")
 }

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -38,7 +39,7 @@ func (e *Evidence) Lost(ctx context.Context, positions map[pipeline.Stream]pipel
 func (e *Evidence) older(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
 	var since time.Time
 	for s, cp := range positions {
-		if e.Followed(s) && !cp.Removed && !cp.Forgotten && (since.IsZero() || cp.SavedAt.Before(since)) {
+		if e.Followed(s) && !cp.Removed && !cp.Forgotten && cp.Damage == nil && (since.IsZero() || cp.SavedAt.Before(since)) {
 			since = cp.SavedAt
 		}
 	}
@@ -60,7 +61,7 @@ func (e *Evidence) older(ctx context.Context, positions map[pipeline.Stream]pipe
 		if e.AtLeastOnce {
 			behind = c.first > cp.Sequence+1
 		}
-		if there && behind && e.Followed(s) {
+		if there && cp.Damage == nil && behind && e.Followed(s) {
 			lost = append(lost, pipeline.LostPosition{Stream: s, End: cp.End, Published: c.to})
 		}
 	}
@@ -102,7 +103,11 @@ func (e *Evidence) gone(ctx context.Context, positions map[pipeline.Stream]pipel
 			if _, known := positions[s]; other != nil || known || r.Value == nil || !e.Followed(s) {
 				return nil //nolint:nilerr // It is no stream of this app.
 			}
-			day, damage := DecodeCoverage(r.Value, r.Where())
+			day, damage := e.Coverage.decode(r)
+			if errors.Is(damage, errForeign) {
+				e.Coverage.skip(damage)
+				return nil
+			}
 			if n := len(day.Read); n > 0 && day.Read[n-1].End.After(published[s]) {
 				published[s] = day.Read[n-1].End
 			}

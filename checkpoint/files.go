@@ -307,7 +307,8 @@ func (f *Files) Newest(context.Context) (pipeline.Claim, error) {
 	case err != nil:
 		return pipeline.Claim{}, diskFault("read the claim in "+f.dir, err)
 	}
-	return decodeClaim(value), nil
+	claim, _ := decodeClaim(value)
+	return claim, nil
 }
 
 // diskFault says what an error of the file system asks for; nil is none.

@@ -69,7 +69,7 @@ func roundTrip(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) {
+	if got, cause := checkpoint.Decode(value, appKey, "here"); cause != nil || !reflect.DeepEqual(got, cp) { //nolint:govet // Damage is nil.
 		t.Fatalf("%+v\nbecame %+v\nby %s, %v", cp, got, value, cause)
 	}
 	l := pipeline.Ledger{

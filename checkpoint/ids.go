@@ -1,8 +1,10 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
 )
 
@@ -28,31 +30,37 @@ func (list ids) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. No ids at all are nil.
+// UnmarshalJSON reads what MarshalJSON writes. No ids at all are nil. What it takes is as long as the ids: data may be somebody else's.
 func (list *ids) UnmarshalJSON(data []byte) error {
-	var numbers []json.RawMessage
-	if err := json.Unmarshal(data, &numbers); err != nil {
-		return err
-	}
 	*list = nil
-	if len(numbers) == 0 {
+	if string(data) == "null" {
 		return nil
 	}
-	read := make(ids, len(numbers))
-	for i, number := range numbers {
-		if i == 0 {
+	text, ok := bytes.CutPrefix(data, []byte{'['})
+	if !ok {
+		return &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[[]int64]()}
+	}
+	text = bytes.TrimSpace(bytes.TrimSuffix(text, []byte{']'}))
+	if len(text) == 0 {
+		return nil
+	}
+	read := make(ids, 0, bytes.Count(text, []byte{','})+1)
+	for number := range bytes.SplitSeq(text, []byte{','}) {
+		number = bytes.TrimSpace(number)
+		if len(read) == 0 {
 			first, err := strconv.ParseInt(string(number), 10, 64)
 			if err != nil {
-				return fmt.Errorf("the first id is %s, not an integer of 64 bits", number)
+				return fmt.Errorf("the first id is %.40s, not an integer of 64 bits", number)
 			}
-			read[0] = first
+			read = append(read, first)
 			continue
 		}
+		last := read[len(read)-1]
 		step, err := strconv.ParseUint(string(number), 10, 64)
-		if err != nil || step == 0 || step > distance(read[i-1], maxID) {
-			return fmt.Errorf("the ids are not ascending integers of 64 bits: difference %s after %d", number, read[i-1])
+		if err != nil || step == 0 || step > distance(last, maxID) {
+			return fmt.Errorf("the ids are not ascending integers of 64 bits: difference %.40s after %d", number, last)
 		}
-		read[i] = int64(uint64(read[i-1]) + step) //nolint:gosec // Wraps around zero on purpose; the bound was checked.
+		read = append(read, int64(uint64(last)+step)) //nolint:gosec // Wraps around zero on purpose; the bound was checked.
 	}
 	*list = read
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func (k *Kafka) tombstone(s pipeline.Stream, replay string) pipeline.Record {
 // Save has nothing left to do.
 func (*Kafka) Save(context.Context, *pipeline.Commit) error { return nil }
 
-// Load reads the app's committed checkpoints. It waits while a transaction is open in the shard that began before the
+// Load reads the app's committed checkpoints; one that cannot be read has its damage in it. It waits while a transaction is open in the shard that began before the
 // call: a newer checkpoint may stand behind it. The sink has been opened before, so whatever this writer's last
 // transaction was is decided by now; another's is open for as long as its timeout allows.
 func (k *Kafka) Load(ctx context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
@@ -120,23 +121,63 @@ func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func
 		return err
 	}
 	for key, value := range values {
-		cp, err := Decode(value.bytes, k.appKey, value.where)
-		if err == nil && key != string(replayKey(k.appKey, cp.Replay, cp.Stream)) {
-			err = decodeFault("the checkpoint", value.where, removeRecord,
-				damaged("its key is %q, but it is that of %s", key, cp.Stream))
-		}
-		if err != nil {
-			return err
-		}
+		cp := k.decode(key, &value)
 		found(&cp)
 	}
 	return nil
 }
 
-// value is the newest value of a key, and where it stands.
+// maxPosition bounds a position: no record of one is larger than the topic takes.
+const maxPosition = 16 << 20
+
+// decode reads the position with a key of the app. Anybody who may write to the topic can have put something else there, and the
+// others' positions are as good as before: so it is the position's own damage.
+func (k *Kafka) decode(key string, v *value) pipeline.Checkpoint {
+	replay, s, _ := k.parseKey([]byte(key)) // The key was found good.
+	err := v.unread
+	if err == nil && len(v.bytes) > maxPosition {
+		err = damaged("it has %d bytes", len(v.bytes))
+	}
+	var cp pipeline.Checkpoint
+	if err == nil {
+		cp, err = Decode(v.bytes, k.appKey, v.where)
+	}
+	if err == nil && (cp.Stream != s || cp.Replay != replay) {
+		err = damaged("its key is %q, but it is that of %s", key, cp.Stream)
+	}
+	if err == nil {
+		return cp
+	}
+	if known, ok := errors.AsType[*pipeline.Fault](err); ok {
+		err = known.Err
+	}
+	return pipeline.Checkpoint{AppKey: k.appKey, Stream: s, Replay: replay, Damage: &pipeline.Fault{
+		Class: pipeline.Drop, Op: "read the checkpoint of " + s.String() + " in " + v.where,
+		Err: fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err), Hint: replaceHint(s, replay, err),
+	}}
+}
+
+// replaceHint says how a position is replaced that cannot be read.
+func replaceHint(s pipeline.Stream, replay string, err error) string {
+	hint := ""
+	if errors.Is(err, errNewer) {
+		hint = "run that jmpub or a later one, or "
+	}
+	switch {
+	case replay != "":
+		return hint + fmt.Sprintf("forget it with `jmpub checkpoint delete %s --replay %s`", s, replay)
+	case s.Kind == pipeline.StreamStatistics:
+		return hint + fmt.Sprintf("forget it with `jmpub checkpoint delete %s`", s)
+	default:
+		return hint + fmt.Sprintf("set it with `jmpub checkpoint reset %s --to TIME`, or begin at JMPUB_START after `jmpub checkpoint delete %s`", s, s)
+	}
+}
+
+// value is the newest value of a key, and where it stands. unread is why it could not be read.
 type value struct {
-	bytes []byte
-	where string
+	bytes  []byte
+	where  string
+	unread error
 }
 
 // table reads a partition within bounds as a table: the newest committed value of each key that keep wants.
@@ -148,7 +189,7 @@ func table(ctx context.Context, log *kafka.Log, partition int, b kafka.Bounds, k
 		case r.Value == nil:
 			delete(found, string(r.Key))
 		default:
-			found[string(r.Key)] = value{bytes.Clone(r.Value), r.Where()}
+			found[string(r.Key)] = value{bytes.Clone(r.Value), r.Where(), r.Unread}
 		}
 		return nil
 	})
@@ -157,12 +198,26 @@ func table(ctx context.Context, log *kafka.Log, partition int, b kafka.Bounds, k
 
 // isOurs tells whether a key is that of one of these positions, isOfApp whether it is of any of the app's.
 func (k *Kafka) isOurs(key []byte) bool {
-	return strings.HasPrefix(string(key), string(replayKey(k.appKey, k.Replay, pipeline.Stream{})))
+	replay, _, ok := k.parseKey(key)
+	return ok && replay == k.Replay
 }
 
 func (k *Kafka) isOfApp(key []byte) bool {
-	rest, ok := strings.CutPrefix(string(key), k.appKey)
-	return ok && strings.Contains(rest, "/") && (rest[0] == '/' || rest[0] == '~') // A claim's key has no slash.
+	_, _, ok := k.parseKey(key)
+	return ok
+}
+
+// parseKey takes a position's key apart; see [replayKey]. ok is false for every other key, whoever wrote that.
+func (k *Kafka) parseKey(key []byte) (replay string, s pipeline.Stream, ok bool) {
+	const longest = 1024
+	rest, ours := strings.CutPrefix(string(key[:min(len(key), longest)]), k.appKey)
+	before, name, found := strings.Cut(rest, "/")
+	if !ours || !found {
+		return "", s, false
+	}
+	s, err := pipeline.ParseStream(name)
+	replay = strings.TrimPrefix(before, "~")
+	return replay, s, err == nil && bytes.Equal(key, replayKey(k.appKey, replay, s))
 }
 
 // search looks for checkpoints of the app in the other partitions. They come there when the topic is given more
@@ -184,7 +239,8 @@ func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) err
 			return err
 		}
 		for key, value := range others {
-			if _, replaced := own[key]; !replaced {
+			cp := k.decode(key, &value)
+			if _, replaced := own[key]; !replaced && (cp.Damage == nil || isNewer(cp.Damage, value.bytes, k.appKey)) {
 				return strayed(key, value, shard)
 			}
 		}

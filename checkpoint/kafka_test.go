@@ -368,31 +368,78 @@ func TestOtherPartitionsBusy(t *testing.T) {
 	end(t, w, kgo.TryAbort)
 }
 
+// TestDamagedRecord has others write to a stream's key: that stream's position is damaged, and says so with the commands that replace
+// it. The others' are as good as before, and what stands at no stream's key does not matter at all.
 func TestDamagedRecord(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	k := s.kafka(t)
+	whole := window(stream(t, "users/whole"), 1)
 	good := record(t, k, window(stream(t, "users/a"), 1))
-	other := good
-	other.Key = []byte(appKey + "/users/b")
-	broken := good
-	broken.Value = []byte(`{"version":1`)
-	newer := good
-	newer.Value = []byte(strings.Replace(string(good.Value), `"version":1`, `"version":2`, 1))
 	w := s.writer(t, "1")
-	for _, tc := range []struct {
-		record pipeline.Record
-		want   []string
-	}{
-		{broken, []string{"jmessage.checkpoints/0 at offset 0", "damaged", "remove it"}},
-		{newer, []string{"jmessage.checkpoints/0 at offset 4", "newer jmpub", "run that jmpub"}},
-		{other, []string{"users/b", "users/a"}},
+	write(t, w, record(t, k, whole))
+	for _, key := range []string{
+		"", appKey, appKey + "/", appKey + "/nothing", appKey + "/users/", appKey + "/\x1b[2J", appKey + "~/messages", appKey + "~r-1/", appKey + "x/messages",
+		"other/messages", appKey + "/users/" + strings.Repeat("x", 1<<14), appKey + "!jmpub!claim",
 	} {
-		write(t, w, tc.record)
+		r := good
+		r.Key, r.Value = []byte(key), []byte("garbage")
+		add(t, w, r)
+	}
+	end(t, w, kgo.TryCommit)
+	for _, tc := range []struct {
+		key, value string
+		want       []string
+	}{
+		{"/users/a", `{"version":1`, []string{"jmessage.checkpoints/0 at offset ", "damaged", "jmpub checkpoint reset users/a --to TIME"}},
+		{"/users/a", "", []string{"damaged"}},
+		{"/users/a", strings.Replace(string(good.Value), `"version":1`, `"version":2`, 1), []string{"newer jmpub", "run that jmpub", "checkpoint delete users/a"}},
+		{"/users/b", string(good.Value), []string{"users/b", "users/a"}},
+		{"/statistics/users", "{}", []string{"forget it with `jmpub checkpoint delete statistics/users`"}},
+		{"~r-1/users/a", "{}", []string{"`jmpub checkpoint delete users/a --replay r-1`"}},
+	} {
+		r := good
+		r.Key, r.Value = []byte(appKey+tc.key), []byte(tc.value)
+		write(t, w, r)
 		end(t, w, kgo.TryCommit)
-		_, err := k.Load(t.Context())
-		fault(t, err, tc.want...)
-		write(t, w, pipeline.Record{Topic: tc.record.Topic, Key: tc.record.Key})
+		replay, name, _ := strings.Cut(tc.key, "/")
+		k.Replay = strings.TrimPrefix(replay, "~")
+		found := load(t, k)
+		damage := found[stream(t, name)].Damage
+		if k.Replay == "" && len(found) != 2 || !load(t, s.kafka(t))[whole.Checkpoint.Stream].End.Equal(whole.Checkpoint.End) {
+			t.Errorf("with %q at %s it finds %v", tc.value[:min(len(tc.value), 99)], tc.key, found)
+		}
+		if pipeline.ClassOf(damage) != pipeline.Drop || !errors.Is(damage, pipeline.ErrUnreadable) {
+			t.Errorf("%v is of class %s", damage, pipeline.ClassOf(damage))
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(fmt.Sprint(damage), want) {
+				t.Errorf("%v does not say %q", damage, want)
+			}
+		}
+		all, err := k.All(t.Context())
+		if err != nil || len(all) != 2 {
+			t.Errorf("the list has %v, %v", all, err)
+		}
+		write(t, w, pipeline.Record{Topic: r.Topic, Key: r.Key})
 		end(t, w, kgo.TryCommit)
+	}
+}
+
+// TestGarbageHidesNoClaim announces a claim, behind which somebody writes something else.
+func TestGarbageHidesNoClaim(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	k := s.kafka(t)
+	k.Group = "jmpub"
+	claim := pipeline.Claim{ID: "1", Command: "reset"}
+	if err := k.Announce(t.Context(), claim); err != nil {
+		t.Fatal(err)
+	}
+	for _, garbage := range []string{"", "{", `{"version":2,"claim":"2"}`, "[]", strings.Repeat("x", 1<<16)} {
+		write(t, s.main, pipeline.Record{Topic: pipeline.TopicCheckpoints, Key: []byte(appKey + "!jmpub!claim"), Value: []byte(garbage)})
+		end(t, s.main, kgo.TryCommit)
+		if got, err := k.Newest(t.Context()); err != nil || got != claim {
+			t.Errorf("behind %.20q is %+v, %v", garbage, got, err)
+		}
 	}
 }
 

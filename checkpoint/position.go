@@ -1,31 +1,59 @@
 package checkpoint
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // positionJSON is a checkpoint as it is stored. Every field of version 1 is required, but for those that only some positions have.
 type positionJSON struct {
-	Version       int               `json:"version"`
-	AppKey        *string           `json:"app_key"`
-	Stream        *pipeline.Stream  `json:"stream"`
-	End           *time.Time        `json:"end_time"`
-	Span          *seconds          `json:"span_seconds"`
-	OverlapIDs    *ids              `json:"overlap_ids"`
-	OverlapHashes *ids              `json:"overlap_hashes"`
-	Backlog       []backlogJSON     `json:"backlog,omitempty"`
-	Marks         ids               `json:"marks,omitempty"`
-	Sequence      int64             `json:"sequence,omitempty"`
-	Counts        *pipeline.Counts  `json:"counts"`
-	SavedAt       *time.Time        `json:"saved_at"`
-	Rechecked     []recheckedJSON   `json:"rechecked,omitempty"`
-	Replay        string            `json:"replay,omitempty"`
-	Removed       bool              `json:"removed,omitempty"`
-	Forgotten     bool              `json:"forgotten,omitempty"`
-	Coverage      []dayJSON         `json:"coverage,omitempty"`
-	Covered       []pipeline.Window `json:"covered,omitempty"`
+	Version       int                  `json:"version"`
+	AppKey        *string              `json:"app_key"`
+	Stream        *pipeline.Stream     `json:"stream"`
+	End           *time.Time           `json:"end_time"`
+	Span          *seconds             `json:"span_seconds"`
+	OverlapIDs    *ids                 `json:"overlap_ids"`
+	OverlapHashes *ids                 `json:"overlap_hashes"`
+	Backlog       few[backlogJSON]     `json:"backlog,omitempty"`
+	Marks         ids                  `json:"marks,omitempty"`
+	Sequence      int64                `json:"sequence,omitempty"`
+	Counts        *pipeline.Counts     `json:"counts"`
+	SavedAt       *time.Time           `json:"saved_at"`
+	Rechecked     few[recheckedJSON]   `json:"rechecked,omitempty"`
+	Replay        string               `json:"replay,omitempty"`
+	Removed       bool                 `json:"removed,omitempty"`
+	Forgotten     bool                 `json:"forgotten,omitempty"`
+	Coverage      few[dayJSON]         `json:"coverage,omitempty"`
+	Covered       few[pipeline.Window] `json:"covered,omitempty"`
+}
+
+// few is a list of a position that has so many elements at the most: a byte or two of JSON may become a struct, and a position with
+// many ids has megabytes.
+type few[T any] []T
+
+const fewElements = 20_000
+
+// UnmarshalJSON counts before it decodes.
+func (list *few[T]) UnmarshalJSON(data []byte) error {
+	if in := jsontext.NewDecoder(bytes.NewBuffer(data)); in.PeekKind() == '[' {
+		_, err := in.ReadToken()
+		for n := 0; err == nil && in.PeekKind() != ']'; n++ {
+			if n == fewElements {
+				return fmt.Errorf("a list has more than %d elements", fewElements)
+			}
+			err = in.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return json.Unmarshal(data, (*[]T)(list))
 }
 
 // backlogJSON is a range of the backlog. Every field is required.

@@ -1,6 +1,9 @@
 package pipeline
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Checkpoint is the committed position of one stream.
 type Checkpoint struct {
@@ -37,7 +40,14 @@ type Checkpoint struct {
 	// Forgotten tells that an operator has forgotten the position: the stream begins anew, and only Sequence goes on. Without
 	// that, a position that is not there would look like one that was lost.
 	Forgotten bool
+	// Damage, where it is not nil, is why the position that stands there cannot be read: an error of class [Drop] around
+	// [ErrUnreadable]. Nothing but the stream and the replay is known then.
+	Damage error
 }
+
+// ErrUnreadable is the cause of a fault of a position that cannot be read. To begin its stream anew would publish again, so the stream
+// is left alone until an operator has replaced the position.
+var ErrUnreadable = errors.New("the position cannot be read")
 
 // Rechecked is the end_time up to which windows were asked for late rows, so long after they were closed.
 type Rechecked struct {

@@ -45,7 +45,7 @@ type Draft struct {
 }
 
 // Position is a stream's position: as this draft leaves it, or else as it is committed, or where its reading began if nothing is
-// committed yet.
+// committed yet. One that cannot be read is not known, and has its Damage.
 func (d *Draft) Position(s Stream) (cp Checkpoint, known bool) {
 	if i := slices.IndexFunc(d.commit.Positions, func(cp *Checkpoint) bool { return cp.Stream == s }); i >= 0 {
 		return unlessForgotten(d.commit.Positions[i])
@@ -113,6 +113,9 @@ func (d *Draft) Publish(ctx context.Context, b *Batch) error {
 // follows from other records it fills in: offsets, sequence number, sums and coverage.
 func (d *Draft) CloseWindow(ctx context.Context, l Ledger, next Checkpoint, notices ...Notice) error {
 	before, _ := d.Position(l.Stream)
+	if before.Damage != nil {
+		return before.Damage
+	}
 	rows := d.rows
 	d.rows = publishedRows{}
 	l.Offsets = mergeRanges(rows.offsets)

@@ -10,6 +10,9 @@ import (
 // Follow reads a stream from its position on: live and, one after another, the ranges of its backlog. See [Session].
 func (s *session) Follow(ctx context.Context, stream Stream) error {
 	cp, committed := s.streams.position(stream)
+	if cp.Damage != nil {
+		return cp.Damage
+	}
 	cp.AppKey = s.cfg.AppKey
 	if err := s.begin(ctx, &cp, committed); err != nil {
 		return err

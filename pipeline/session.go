@@ -143,6 +143,8 @@ type crew struct {
 
 	working          sync.WaitGroup
 	members, dropped atomic.Int64
+	// cause is why one of them was dropped.
+	cause atomic.Pointer[error]
 }
 
 // add lets one work. It must not be called once all others have come to their end.
@@ -153,6 +155,7 @@ func (c *crew) add(run func() error) {
 		defer c.working.Done()
 		err := run()
 		if ClassOf(err) == Drop {
+			c.cause.Store(&err)
 			c.dropped.Add(1)
 			return nil
 		}
@@ -197,7 +200,7 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 		attending.Wait()
 		close(s.proposals)
 		if all.dropped.Load() == all.members.Load() {
-			return noStream()
+			return noStream(all.cause.Load())
 		}
 		return nil
 	})
@@ -230,12 +233,23 @@ func (s *session) Positions() map[Stream]Checkpoint { return s.streams.positions
 // Sweep implements [Session].
 func (s *session) Sweep(streams int) time.Duration { return s.res.slots.sweep(streams) }
 
-// noStream ends a run in which the API knows none of the streams.
-func noStream() error {
+// noStream ends a run in which none of the streams can be read. cause is what ended the last of them.
+func noStream(cause *error) error {
+	if own, ok := asFault(cause); ok && errors.Is(own, ErrUnreadable) {
+		return &Fault{Class: Permanent, Op: own.Op, Err: own.Err, Hint: own.Hint}
+	}
 	return &Fault{
 		Class: Permanent, Op: "read", Err: errors.New("no stream is left: the API knows none of those that were named"),
 		Hint: "see JMPUB_STREAMS",
 	}
+}
+
+// asFault is the fault that an error is, where there is one.
+func asFault(err *error) (*Fault, bool) {
+	if err == nil {
+		return nil, false
+	}
+	return errors.AsType[*Fault](*err)
 }
 
 // graceful is a context that ends grace after ctx does. Its values are ctx's; its own end is not, because a transaction

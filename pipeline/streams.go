@@ -19,6 +19,8 @@ type streamState struct {
 	position *Checkpoint
 	// committed tells that the position is a committed one.
 	committed bool
+	// damage is why the committed position cannot be read.
+	damage error
 	// sequence is the number of the newest ledger record of a stream whose position is forgotten.
 	sequence int64
 	// start is where the stream began that has committed nothing yet: given as a duration back, the start would move on with the
@@ -45,18 +47,21 @@ func (t *streamTable) load(loaded map[Stream]Checkpoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for s, own := range t.all {
-		own.position, own.committed, own.sequence = nil, false, 0
+		own.position, own.committed, own.sequence, own.damage = nil, false, 0, nil
 		if own.start.IsZero() {
 			delete(t.all, s)
 		}
 	}
 	for s, cp := range loaded {
 		own := t.state(s)
-		if cp.Forgotten {
+		switch {
+		case cp.Damage != nil:
+			own.damage = cp.Damage
+		case cp.Forgotten:
 			own.sequence = cp.Sequence
-			continue
+		default:
+			own.position, own.committed = &cp, true
 		}
-		own.position, own.committed = &cp, true
 	}
 }
 
@@ -69,7 +74,7 @@ func (t *streamTable) position(s Stream) (cp Checkpoint, known bool) {
 	case own == nil:
 		return Checkpoint{Stream: s}, false
 	case own.position == nil:
-		return Checkpoint{Stream: s, Sequence: own.sequence}, false
+		return Checkpoint{Stream: s, Sequence: own.sequence, Damage: own.damage}, false
 	default:
 		return *own.position, true
 	}
@@ -81,7 +86,7 @@ func (t *streamTable) lost(loaded map[Stream]Checkpoint) []LostPosition {
 	defer t.mu.Unlock()
 	var all []LostPosition
 	for s, own := range t.all {
-		if cp, there := loaded[s]; own.committed && cp.Sequence < own.position.Sequence {
+		if cp, there := loaded[s]; own.committed && cp.Damage == nil && cp.Sequence < own.position.Sequence {
 			all = append(all, LostPosition{Stream: s, Gone: !there, End: cp.End, Published: own.position.End})
 		}
 	}
@@ -171,7 +176,7 @@ func (t *streamTable) apply(c *Commit) {
 			continue
 		}
 		own := t.state(cp.Stream)
-		own.position, own.committed, own.start = cp, true, time.Time{}
+		own.position, own.committed, own.start, own.damage = cp, true, time.Time{}, nil
 		if own.moved != nil {
 			close(own.moved)
 			own.moved = nil

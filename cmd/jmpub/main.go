@@ -34,6 +34,7 @@ const (
 const longestError = 16 << 10
 
 func main() {
+	crashBySignal()
 	os.Exit(run())
 }
 

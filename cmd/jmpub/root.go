@@ -27,6 +27,7 @@ Exit codes:
   3    another process took over, or a replay was deleted while it ran
   4    data incomplete (audit)
   130  interrupted by SIGTERM or Ctrl-C: any other command, or at once by a second signal
+  134  a bug (SIGABRT): please report what it printed; 2 as process 1 of a container
   141  whoever read the output has read enough`
 
 const rootExamples = `  # See it work: simulated API, embedded broker and pipeline in one process, no settings.

@@ -31,7 +31,7 @@ func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*protoco
 			pending = pending[1:]
 		}
 		drop := b.transactional && aborted[b.producer]
-		return eachRecord(b.records, func(r *protocol.Record) error {
+		failed := eachRecord(b.records, func(r *protocol.Record) error {
 			next = max(next, r.Offset+1)
 			switch {
 			case b.control:
@@ -42,6 +42,10 @@ func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*protoco
 				return fn(r)
 			}
 		})
+		if whole, ok := b.records.(*batchReader); ok { // Its last records may be gone, or nobody's.
+			next = max(next, whole.lastOffset()+1)
+		}
+		return failed
 	})
 	return next, err
 }
@@ -97,8 +101,7 @@ func eachBatch(reader protocol.RecordReader, fn func(*batch) error) error {
 	case *protocol.ControlBatch:
 		return fn(&batch{r.ProducerID, r.ProducerEpoch, true, true, r.BaseOffset, r.Records})
 	default:
-		// Magic 0 and 1: no topic that jmpub made holds such records, and they know nothing of transactions.
-		return fmt.Errorf("the records are of the old form %T", reader)
+		return fmt.Errorf("(bug) the records are %T", reader)
 	}
 }
 

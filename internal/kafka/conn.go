@@ -52,10 +52,15 @@ const (
 	// one only by refreshing.
 	metadataTTL = 2 * time.Second
 	dialTimeout = 5 * time.Second
-	idleTimeout = time.Minute
+	// connectTimeout bounds the first contact: to dial and learn what is spoken, and to log in and ask for the brokers.
+	connectTimeout = 2 * dialTimeout
+	idleTimeout    = time.Minute
 	// requestTimeout bounds one request; kafka-go's transport would otherwise wait for a broker that never answers.
 	requestTimeout = 30 * time.Second
 )
+
+// maxNamed is how many brokers are reached for, of those that one of them names: more than clusters have, and few enough for all at once.
+const maxNamed = 200
 
 // Validate reads what the settings name and checks the rest; nothing is sent.
 func (cfg *Config) Validate() error {
@@ -72,21 +77,27 @@ type Conn struct {
 
 // Open makes a connection. Nothing is sent yet, but files are read.
 func Open(cfg Config) (*Conn, error) {
-	transport := &kafkago.Transport{
-		DialTimeout: dialTimeout, IdleTimeout: idleTimeout, MetadataTTL: metadataTTL, ClientID: cfg.ClientID,
-	}
-	var err error
-	if transport.TLS, err = cfg.tls(); err != nil {
+	conf, err := cfg.tls()
+	if err != nil {
 		return nil, err
 	}
-	if transport.SASL, err = cfg.mechanism(); err != nil {
+	return cfg.open(newDialer(conf))
+}
+
+func (cfg *Config) open(by *dialer) (*Conn, error) {
+	mechanism, err := cfg.mechanism()
+	if err != nil {
 		return nil, err
+	}
+	pool := &kafkago.Transport{
+		Dial: by.dial, DialTimeout: dialTimeout, IdleTimeout: idleTimeout, MetadataTTL: metadataTTL, ClientID: cfg.ClientID, SASL: mechanism,
 	}
 	return &Conn{
 		Client: &kafkago.Client{
-			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: redacting{transport, cfg.redactor()},
+			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout,
+			Transport: redacting{&transport{pool, new(decoders)}, cfg.redactor()},
 		},
-		transport: transport,
+		transport: pool,
 	}, nil
 }
 
@@ -112,7 +123,7 @@ func (cfg *Config) mechanism() (sasl.Mechanism, error) {
 		if err != nil {
 			return nil, fmt.Errorf("JMPUB_KAFKA_SASL_USERNAME and JMPUB_KAFKA_SASL_PASSWORD: %w", err)
 		}
-		return mechanism, nil
+		return boundedScram{mechanism}, nil
 	default:
 		return nil, fmt.Errorf("JMPUB_KAFKA_SASL: %q is not plain, scram-sha-256 or scram-sha-512", cfg.Mechanism)
 	}
@@ -135,6 +146,7 @@ func Check(ctx context.Context, cfg Config) (partly, err error) {
 
 // checkNamed reaches for the brokers that another one names.
 func checkNamed(ctx context.Context, cfg Config, by string, named []kafkago.Broker) (partly, err error) {
+	named = named[:min(len(named), maxNamed)]
 	errs := make([]error, len(named))
 	var asking sync.WaitGroup
 	for i, broker := range named {
@@ -163,31 +175,26 @@ func checkNamed(ctx context.Context, cfg Config, by string, named []kafkago.Brok
 
 // checkOne reaches for a broker, and returns the brokers that it names.
 func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker, error) {
-	op := "connect to Kafka at " + broker
-	opened, err := Open(cfg)
+	cfg.Brokers = []string{broker}
+	conn, err := Open(cfg)
 	if err != nil {
 		return nil, err
 	}
-	by := opened.transport
-	if by.TLS != nil {
-		if by.TLS.ServerName, _, err = net.SplitHostPort(broker); err != nil {
-			return nil, fmt.Errorf("JMPUB_KAFKA_BROKERS: %w", err)
-		}
-	}
-	dialer := &kafkago.Dialer{Timeout: by.DialTimeout, TLS: by.TLS, SASLMechanism: by.SASL, ClientID: by.ClientID}
-	conn, err := dialer.DialContext(ctx, "tcp", broker)
+	defer conn.Close()
+	named, err := conn.brokers(ctx)
+	return named, cfg.connectFault(ctx, "connect to Kafka at "+broker, broker, err)
+}
+
+// brokers asks for the brokers of the cluster, and for no topic.
+func (c *Conn) brokers(ctx context.Context) ([]kafkago.Broker, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	c.transport.MetadataTopics, c.transport.MetadataTTL = []string{}, dialTimeout
+	res, err := c.Metadata(ctx, &kafkago.MetadataRequest{})
 	if err != nil {
-		return nil, cfg.connectFault(ctx, op, broker, err)
+		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // It was only looked at.
-	if err = conn.SetDeadline(time.Now().Add(dialTimeout)); err == nil {
-		_, err = conn.ApiVersions()
-	}
-	var named []kafkago.Broker
-	if err == nil { // A broker that wants credentials answers which versions it has without them, and hangs up at anything else.
-		named, err = conn.Brokers()
-	}
-	return named, cfg.connectFault(ctx, op, broker, err)
+	return res.Brokers, nil
 }
 
 // connectFault is [Fault] with hints that fit the first contact. Where the broker was reached and did not answer as one, what answers
@@ -202,6 +209,8 @@ func (cfg *Config) connectFault(ctx context.Context, op, broker string, err erro
 	var network *net.OpError
 	switch {
 	case fault.Class != pipeline.Transient && !errors.As(err, new(tls.RecordHeaderError)):
+	case errors.Is(err, errHungUp):
+		fault.Class, fault.Hint = pipeline.Permanent, "check JMPUB_KAFKA_SASL and its _USERNAME and _PASSWORD"
 	case errors.As(err, &dns):
 		fault.Hint = "the host name is not known; check JMPUB_KAFKA_BROKERS"
 	case errors.As(err, &network) && network.Op == "dial":

@@ -33,6 +33,8 @@ type LogRecord struct {
 	Offset     int64
 	Time       time.Time
 	Key, Value []byte
+	// Unread is why the value could not be read whole: none of jmpub's is so large, or so damaged. Value is not nil then.
+	Unread error
 }
 
 // Where names the record's place, for errors.
@@ -43,8 +45,7 @@ func (r *LogRecord) Where() string {
 // Bounds are offsets of a partition: the first one, and the one behind the last.
 type Bounds struct{ First, End int64 }
 
-// fetchBytes bounds a reply; a single batch may exceed it. kafka-go takes 64 KiB of memory for each batch of a reply, however
-// small, and an idle stream's windows are batches of a few hundred bytes: this much holds about 200 of them. The whole reply
+// fetchBytes bounds a reply; a single batch may exceed it. The whole reply
 // may be larger than the only partition in it, so that it is never that bound which ends it: the embedded broker then leaves
 // out the list of aborted transactions.
 const (
@@ -102,9 +103,7 @@ func (l *Log) each(ctx context.Context, partition int, b Bounds, level kafkago.I
 		if out.Key, err = readInto(out.Key, r.Key); err != nil {
 			return err
 		}
-		if out.Value, err = readInto(out.Value, r.Value); err != nil {
-			return err
-		}
+		out.Value, out.Unread = readInto(out.Value, r.Value)
 		return fn(out)
 	}
 	for offset := b.First; offset < b.End; {
@@ -130,9 +129,12 @@ func readInto(buf []byte, b protocol.Bytes) ([]byte, error) {
 	if buf == nil {
 		buf = []byte{} // What is empty is not null.
 	}
+	if _, ok := b.(tooLarge); ok {
+		return buf[:0], errTooLarge
+	}
 	buf = slices.Grow(buf[:0], b.Len())[:b.Len()]
-	_, err := io.ReadFull(b, buf)
-	return buf, err
+	n, err := io.ReadFull(b, buf)
+	return buf[:n], err
 }
 
 // OffsetAt is the first offset within b whose record is not older than a time; b's end if all are.

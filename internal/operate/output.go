@@ -79,6 +79,16 @@ func transactionalID(group, prefix, appKey, replay string) string {
 	return id
 }
 
+// skipped tells of records that stand where jmpub's own do and are none.
+func (w *wiring) skipped() func(error) {
+	trouble := &throttle{every: logEvery, last: make(map[string]throttled)}
+	return func(err error) {
+		if ok, suppressed := trouble.allow("record"); ok {
+			w.warn("record passed over that is none of jmpub's", slog.Any("error", err), slog.Int("not_logged", suppressed))
+		}
+	}
+}
+
 // openOutput connects to Kafka, and makes the sink and what reads back what stands there.
 func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	conn, err := w.connect(ctx)
@@ -100,6 +110,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
+	out.archive.Skipped, out.coverage.Skipped = w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
 	out.evidence = &checkpoint.Evidence{
 		Archive: out.archive, Coverage: out.coverage, Followed: w.cfg.Follows, AtLeastOnce: !w.cfg.ExactlyOnce(),
 	}

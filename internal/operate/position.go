@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/regular"
@@ -73,13 +74,26 @@ func Delete(ctx context.Context, cfg *settings.Config, log *slog.Logger, o Delet
 		return errNotConfirmed()
 	}
 	return startError(w.exclusive(out, "delete the position of "+o.Stream.String()).Commit(ctx,
-		func(_ context.Context, d *pipeline.Draft) error {
-			if _, there := d.Position(o.Stream); !there {
+		func(ctx context.Context, d *pipeline.Draft) error {
+			switch cp, there := d.Position(o.Stream); {
+			case cp.Damage != nil && o.Replay == "":
+				return w.forget(ctx, out, d, o.Stream)
+			case !there && cp.Damage == nil:
 				return absent
 			}
 			d.DeletePosition(o.Stream)
 			return nil
 		}))
+}
+
+// forget forgets a live position that cannot be read. The number of its stream's newest ledger record is left in the ledger.
+func (w *wiring) forget(ctx context.Context, out *output, d *pipeline.Draft, s pipeline.Stream) error {
+	newest, err := out.evidence.Sequences(ctx, []pipeline.Stream{s})
+	now := time.Now().UTC()
+	d.SetPosition(&pipeline.Checkpoint{
+		AppKey: w.cfg.Source.AppKey, Stream: s, End: now.Truncate(time.Second), Sequence: newest[s], SavedAt: now, Forgotten: true,
+	})
+	return err
 }
 
 // newReading is the wiring of a command that begins at no time of its own.

@@ -124,12 +124,16 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 		return pipeline.Checkpoint{}, err
 	}
 	next := before.ResetTo(r.to, justBefore)
+	next.Damage = nil
 	newest, err := r.evidence.Sequences(ctx, []pipeline.Stream{r.stream})
 	if err != nil {
 		return next, err
 	}
 	next.Sequence = max(next.Sequence, newest[r.stream])
 	if r.isRange {
+		if before.Damage != nil {
+			return next, usage.Errorf("the position of %s cannot be read, so only --to can be given: %w", r.stream, before.Damage)
+		}
 		if !known {
 			return next, usage.Errorf("%s has no position yet, so nothing of it is published that could be published again", r.stream)
 		}
@@ -153,6 +157,11 @@ func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (
 		return fmt.Sprintf("%s has no position yet; it will begin at %s.", r.stream, at(r.to)), nil
 	}
 	before := &positions[live]
+	if before.Damage != nil {
+		//nolint:nilerr // It is what is about to be put right.
+		return fmt.Sprintf("The position of %s cannot be read. It will begin at %s: what is published behind that is published again,\n"+
+			"and what is not published before it never is.", r.stream, at(r.to)), nil
+	}
 	w := pipeline.Window{Begin: r.to, End: before.End}
 	does := "are published again"
 	switch {

@@ -33,6 +33,21 @@ type Config struct {
 // requestTimeout is how long one request may take.
 const requestTimeout = 10 * time.Second
 
+// maxAnswer bounds an answer, decompressed: the id, with the schema that was asked for.
+const maxAnswer = 4 << 20
+
+// bounded ends an answer that is larger: the client reads all that comes.
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip sends a request and returns the answer, of which only so much can be read.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
+	}
+	return res, err
+}
+
 // Client asks for ids, and remembers them. It is used by one goroutine at a time.
 type Client struct {
 	cfg      Config
@@ -50,7 +65,7 @@ func New(cfg Config) (*Client, error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true}
 	opts := []sr.ClientOpt{
 		sr.URLs(cfg.URL), sr.UserAgent("jmpub"), sr.HTTPClient(&http.Client{
-			Transport: transport, Timeout: requestTimeout, CheckRedirect: refuseRedirect,
+			Transport: bounded{transport}, Timeout: requestTimeout, CheckRedirect: refuseRedirect,
 		}),
 	}
 	if cfg.Username != "" || !cfg.Password.IsEmpty() {

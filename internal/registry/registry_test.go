@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/pem"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -72,6 +74,42 @@ func TestLookUpAddsNothing(t *testing.T) {
 	}
 	if _, err := c.ID(t.Context(), "a-value", schema); pipeline.ClassOf(err) != pipeline.Permanent || !strings.Contains(err.Error(), "message.avsc") {
 		t.Errorf("an unknown schema: %v", err)
+	}
+}
+
+// TestEndlessAnswers asks a registry whose answers do not end, or are small and become endless. They are read no further than any answer
+// can be long.
+func TestEndlessAnswers(t *testing.T) {
+	zeros := make([]byte, 1<<20)
+	endless := func(status int, head string, compressed bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			to := io.Writer(w)
+			if compressed {
+				w.Header().Set("Content-Encoding", "gzip")
+				to = gzip.NewWriter(w)
+			}
+			w.WriteHeader(status)
+			_, err := io.WriteString(to, head)
+			for n := 0; err == nil && n < 2<<10; n++ { // 2 GiB, should anybody read so much.
+				_, err = to.Write(zeros)
+			}
+		}
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"an id":             endless(http.StatusOK, `{"id":1,"x":"`, false),
+		"an error":          endless(http.StatusNotFound, `{"message":"`, false),
+		"a compressed id":   endless(http.StatusOK, `{"id":1,"x":"`, true),
+		"a compressed page": endless(http.StatusBadGateway, "<html>", true),
+	} {
+		server := httptest.NewServer(answer)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := newClient(t, registry.Config{URL: server.URL}).ID(t.Context(), "a-value", schema)
+		runtime.ReadMemStats(&after)
+		server.Close()
+		if taken := after.TotalAlloc - before.TotalAlloc; pipeline.ClassOf(err) != pipeline.Transient || taken > 64<<20 {
+			t.Errorf("%s: %d MiB were taken, %v", name, taken>>20, err)
+		}
 	}
 }
 

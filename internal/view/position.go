@@ -18,6 +18,8 @@ type Position struct {
 	LagSeconds int64     `json:"lag_seconds"`
 	pipeline.Counts
 	SavedAt time.Time `json:"saved_at"`
+	// Unreadable is why the position cannot be read; nothing else is known then.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // Backlog is a range of history behind the position: it is published up to End, and ends at Until.
@@ -30,6 +32,9 @@ func newPosition(cp *pipeline.Checkpoint, now time.Time) Position {
 	p := Position{
 		Stream: cp.Stream.String(), Replay: cp.Replay, End: cp.End,
 		LagSeconds: int64(now.Sub(cp.End).Seconds()), Counts: cp.Counts, SavedAt: cp.SavedAt.UTC(),
+	}
+	if cp.Damage != nil {
+		return Position{Stream: p.Stream, Replay: p.Replay, Unreadable: cp.Damage.Error()}
 	}
 	for _, b := range cp.Backlog {
 		p.Backlog = append(p.Backlog, Backlog{b.End, b.Until})
@@ -52,6 +57,10 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 		fmt.Fprintf(w, "%-*s  %-19s  %8s  %9s  %8s  SAVED\n", streamWidth, "STREAM", "END_TIME", "LAG", "PUBLISHED", "REJECTED")
 		for i := range all {
 			cp := &all[i]
+			if cp.Damage != nil {
+				fmt.Fprintf(w, "%-*s  UNREADABLE: %v\n", streamWidth, cp.Stream, cp.Damage)
+				continue
+			}
 			fmt.Fprintf(w, "%-*s  %s  %8s  %9d  %8d  %s ago\n", streamWidth, cp.Stream, p.local(cp.End), now.Sub(cp.End).Round(time.Second),
 				cp.Counts.Published, cp.Counts.Rejected, now.Sub(cp.SavedAt).Round(time.Second))
 			if cp.Replay != "" {

@@ -3,6 +3,7 @@ package discovery
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -119,6 +120,9 @@ func (f *following) read(ctx context.Context, stream pipeline.Stream) *found {
 			return err
 		case reading.Err() != nil:
 			return nil // It was removed from its list.
+		case errors.Is(err, pipeline.ErrUnreadable):
+			f.cfg.Observer.Tell(pipeline.StreamDropped{Stream: stream, Err: err})
+			return nil
 		}
 		own.gone = true
 		f.lists.gone(stream)
@@ -136,8 +140,8 @@ func (f *following) remove(ctx context.Context, stream pipeline.Stream) error {
 	}
 	return f.session.Commit(ctx, func(_ context.Context, d *pipeline.Draft) error {
 		cp, known := d.Position(stream) // Behind its last window, which may have been on its way.
-		if cp.Removed {
-			return nil
+		if cp.Removed || cp.Damage != nil {
+			return nil //nolint:nilerr // It was told when it was to be read.
 		}
 		if !known {
 			cp.End = now.UTC().Truncate(time.Second)

@@ -3,6 +3,7 @@ package statistics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -94,6 +95,9 @@ func (s *Statistics) Run(ctx context.Context, session pipeline.Session) error {
 			continue
 		}
 		if err := session.Commit(ctx, news); err != nil {
+			if errors.Is(err, pipeline.ErrUnreadable) {
+				s.cfg.Observer.Tell(pipeline.StreamDropped{Stream: s.cfg.Stream, Err: err})
+			}
 			return err
 		}
 	}
