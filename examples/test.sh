@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$(cd .. && pwd)
 work=$(mktemp -d)
-export PATH="$PATH:$(go env GOPATH)/bin"
+PATH=$PATH:$(go env GOPATH)/bin
+export PATH
 export JMPUB_TEST_PYTHON="$work/venv/bin/python"
 heading() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 cleanup() {
@@ -38,6 +39,7 @@ wait "$installing" || { cat "$work/pip.log"; exit 1; }
 
 heading "the walk-through of README.md"
 # Its ports may be taken on this machine, so it gets others.
+# shellcheck disable=SC2016 # It is for the script that is written here.
 echo 'trap "kill \$(jobs -p)" EXIT' >"$work/walk.sh"
 sed -n '/^<!-- walk-through -->/,/^```$/p' README.md | sed '1,2d; $d' |
   sed "s/127.0.0.1:8080/127.0.0.1:38080/g; s/127.0.0.1:9092/127.0.0.1:39092/g; s/127.0.0.1:9464/127.0.0.1:39464/g;

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Builds the container image, and runs the compose file with it: start, readiness, a message that is read, a second process that takes
-# over, stop. It needs a container engine, docker-compose, curl and a static busybox; the images of Go and Apache Kafka are those that
-# JMPUB_TEST_GO_IMAGE and JMPUB_TEST_KAFKA_IMAGE name. Without the former, one is made of this machine's Go and the modules that it has.
+# over, stop, in containers without rights. It needs a container engine, Docker Compose, curl and a static busybox; the images of Go and
+# Apache Kafka are those that JMPUB_TEST_GO_IMAGE and JMPUB_TEST_KAFKA_IMAGE name. Without the former, one is made of this machine's
+# Go and the modules that it has, and the image must hold the binary that is built here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 export COMPOSE_PROJECT_NAME="jmpub-test-$$" JMPUB_IMAGE="jmpub-test/jmpub:$$" KAFKA_IMAGE=${JMPUB_TEST_KAFKA_IMAGE:-apache/kafka:4.1.0}
-compose() { docker-compose --log-level ERROR -f "$work/compose.yaml" "$@"; }
+composer=(docker compose)
+docker compose version >/dev/null 2>&1 || composer=(docker-compose --log-level ERROR)
+compose() { "${composer[@]}" -f "$work/compose.yaml" "$@"; }
 cleanup() {
   local code=$?
   trap - EXIT
@@ -51,7 +54,14 @@ if [ -z "${JMPUB_TEST_GO_IMAGE-}" ]; then
 fi
 docker build --force-rm -f deploy/Dockerfile -t "$JMPUB_IMAGE" "${arguments[@]}" . >"$work/build.log" 2>&1 ||
   { tail -n 30 "$work/build.log"; fail "the image does not build"; }
-docker run --rm "$JMPUB_IMAGE" version
+docker run --rm --cap-drop ALL --read-only --network none "$JMPUB_IMAGE" version
+if [ -z "${JMPUB_TEST_GO_IMAGE-}" ]; then # Another image has another release of Go.
+  made=$(docker create "$JMPUB_IMAGE")
+  docker cp "$made:/jmpub" "$work/jmpub" >/dev/null
+  docker rm "$made" >/dev/null
+  scripts/build.sh "$work/outside"
+  cmp "$work/jmpub" "$work/outside" || fail "the image's binary is not the one that is built outside"
+fi
 
 sed '/^name:/d' deploy/compose.yaml >"$work/compose.yaml" # Releases before 2 do not know it.
 cp deploy/compose.env "$work/"
@@ -61,11 +71,20 @@ grep -q 'JMPUB_KAFKA_BROKERS: elsewhere:9092' "$work/config.log" || fail "jmpub.
 
 compose up -d --no-build kafka sim jmpub 2>"$work/up.log" || { cat "$work/up.log"; fail "docker-compose up"; }
 within 120 "jmpub is not ready" curl -fsS http://127.0.0.1:9464/readyz
-within 60 "no message is there" compose exec -T kafka /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server localhost:9092 \
-  --topic jmessage.single --from-beginning --isolation-level read_committed --max-messages 1 --timeout-ms 30000
-grep -o '"msgid":[0-9]*' "$work/last.log" || fail "what was read is no message: $(cat "$work/last.log")"
+message() { # The consumer leaves with 0, also where it has waited for nothing.
+  compose exec -T kafka /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server localhost:9092 \
+    --topic jmessage.single --from-beginning --isolation-level read_committed --max-messages 1 --timeout-ms 30000 2>&1 |
+    grep -o '"msgid":[0-9]*'
+}
+within 120 "no message is there" message
+cat "$work/last.log"
 
 first=$(compose ps -q jmpub)
+rights='{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}'
+for container in "$first" "$(compose ps -q sim)"; do
+  [ "$(docker inspect -f "$rights" "$container")" = "true [ALL] [no-new-privileges:true] 536870912 100" ] ||
+    fail "a container has rights that it does not need: $(docker inspect -f "$rights" "$container")"
+done
 second=$(compose run -d --no-deps jmpub 2>/dev/null | tail -n 1)
 said() { docker logs "$1" >"$work/said.log" 2>&1 && grep -q "$2" "$work/said.log"; }
 within 60 "the first process was not replaced" said "$first" 'another process has taken over'

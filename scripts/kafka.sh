@@ -25,6 +25,7 @@ go test -tags integration -count=1 -v -run "$pattern" "${packages[@]}" "$@" 2>&1
 
 tests=$(sed 's|/[^|]*||g' <<<"$pattern") # Without the names of subtests.
 for package in "${packages[@]}"; do
+  # shellcheck disable=SC2013 # A name is a word.
   for test in $(grep -hoE '^func Test[A-Za-z0-9]+' "$package"/*_test.go | sed 's/^func //' | grep -E "^($tests)\$"); do
     grep -q -- "^--- PASS: $test " "$log" || { echo "$test of $package did not run"; exit 1; }
   done

@@ -192,9 +192,10 @@ func FuzzDecodePage(f *testing.F) {
 			Total    *int64            `json:"total"`
 			Messages []json.RawMessage `json:"messages"`
 		}
-		// A page is an object of JSON as others read it too, where its bytes are UTF-8.
-		if err == nil && json.Valid(body) {
-			if jsonErr := json.Unmarshal(body, &whole); jsonErr == nil && len(whole.Messages) != len(page.rows) && !bytes.Contains(bytes.ToLower(body), []byte(`\u`)) && bytes.Count(bytes.ToLower(body), []byte(`"messages"`)) == 1 {
+		// A page is an object of JSON as others read it too, where its bytes are UTF-8. encoding/json takes names in any case.
+		named := bytes.Count(body, []byte(`"messages"`)) == 1 && bytes.Count(bytes.ToLower(body), []byte(`"messages"`)) == 1
+		if err == nil && named && json.Valid(body) {
+			if jsonErr := json.Unmarshal(body, &whole); jsonErr == nil && len(whole.Messages) != len(page.rows) && !bytes.Contains(bytes.ToLower(body), []byte(`\u`)) {
 				t.Fatalf("%d rows, another decoder finds %d", len(page.rows), len(whole.Messages))
 			}
 		}

@@ -17,13 +17,14 @@ rootfs() {
   local mirror suite java=openjdk-17-jre-headless
   mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
     /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1 || true)
-  suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
   debootstrap --variant=minbase --include="$java,ca-certificates" "$suite" "$work/rootfs" ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 ||
     { tail -n 20 "$work/debootstrap.log"; exit 1; }
   rm -rf "$work/rootfs"/var/cache/apt/archives/*.deb "$work/rootfs"/usr/share/doc "$work/rootfs"/usr/share/man
 }
 
 tool() { # name, class
+  # shellcheck disable=SC2016 # It is for the script that is written here.
   printf '#!/bin/sh\nexec java -Xmx256m ${KAFKA_OPTS:-} -XX:+UseSerialGC -cp "/opt/kafka/libs/*" %s "$@"\n' "$2" >"$kafka/bin/$1"
   chmod 755 "$kafka/bin/$1"
 }
