@@ -37,7 +37,7 @@ kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_p
 
 scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*.sh)
 
-waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints
+waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
 .PHONY: help tools lint documents supply sbom test race fuzz examples container waiting kafka oldest faults reliability soak
 
@@ -87,7 +87,7 @@ examples: ## the examples, each by itself and on Apache Kafka
 container: ## the container image, and the compose file with it
 	scripts/container.sh
 
-waiting: ## the tests of commands that wait for ports and topics to be given up; they need nothing but Go
+waiting: ## the tests of commands that wait, or begin the binary again and again; they need nothing but Go
 	scripts/kafka.sh '$(waiting)' ./cmd/jmpub -- -timeout 10m
 
 kafka: ## the protocol, the pipeline, registries, clients, security, rights and operators on Apache Kafka

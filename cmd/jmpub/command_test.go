@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/view"
 )
 
 // TestReplayThatIsDeletedWhileItRuns forgets the position of a replay that has committed something, in this process or in one before. It
@@ -174,4 +175,20 @@ func (b *background) until(holds func() bool) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// replays are the ids of the replays that have positions.
+func (s *station) replays() map[string]bool {
+	s.t.Helper()
+	ids := make(map[string]bool)
+	for line := range strings.Lines(try(s.t, s.env, "checkpoint", "list", "--json").stdout) {
+		var p view.Position
+		if err := json.Unmarshal([]byte(line), &p); err != nil {
+			s.t.Fatal(err)
+		}
+		if p.Replay != "" {
+			ids[p.Replay] = true
+		}
+	}
+	return ids
 }

@@ -179,3 +179,13 @@ func TestFirstStartRaisesNoAlarm(t *testing.T) {
 		t.Errorf("from before the history on it logs:\n%s", log)
 	}
 }
+
+// TestUnreachable expects a message that names each address, and exit code 1: it may only be too early.
+func TestUnreachable(t *testing.T) {
+	got := try(t, with(working(t), "JMPUB_KAFKA_BROKERS", "127.0.0.1:1,nowhere.invalid:9092"), "run")
+	for _, want := range []string{"127.0.0.1:1", "nowhere.invalid:9092", "JMPUB_KAFKA_BROKERS"} {
+		if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+			t.Errorf("exit code %d without %s, want %d: %s", got.code, want, exitFailed, got.stderr)
+		}
+	}
+}

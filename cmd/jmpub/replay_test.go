@@ -1,31 +1,14 @@
+//go:build integration
+
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/jmpub/jmpub/internal/view"
 )
-
-// replays are the ids of the replays that have positions.
-func (s *station) replays() map[string]bool {
-	s.t.Helper()
-	ids := make(map[string]bool)
-	for line := range strings.Lines(try(s.t, s.env, "checkpoint", "list", "--json").stdout) {
-		var p view.Position
-		if err := json.Unmarshal([]byte(line), &p); err != nil {
-			s.t.Fatal(err)
-		}
-		if p.Replay != "" {
-			ids[p.Replay] = true
-		}
-	}
-	return ids
-}
 
 // TestRelativeReplayIsFixedOnce gives the same command with relative times again and again, interrupted each time, until it is
 // complete: it is one replay, of the time that it began with, and each row of that is there once. Given once more it asks, and is refused

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jmpub/jmpub/checkpoint"
 )
 
 // TestUnsafeSettingsAreTold has a command and `jmpub config` say what is unsafe about settings that work, and nothing about others.
@@ -39,10 +41,10 @@ func TestUnsafeSettingsAreTold(t *testing.T) {
 	if out := try(t, env, config...); !strings.Contains(out.stderr, "warning: JMPUB_MASTER_SECRET_FILE: ") {
 		t.Errorf("config: %s", out.stderr)
 	}
-	if err := os.Symlink(dir, filepath.Join(folder, "replay-x")); err != nil {
+	if err := os.Symlink(dir, filepath.Join(folder, checkpoint.ReplayFolder("jmessage", "x"))); err != nil {
 		t.Fatal(err)
 	}
-	if out := try(t, env, list...); out.code != exitUsage || !strings.Contains(out.stderr, "replay-x: it cannot be used: it is a symbolic link") {
+	if out := try(t, env, list...); out.code != exitUsage || !strings.Contains(out.stderr, "replay~jmessage~x: it cannot be used: it is a symbolic link") {
 		t.Errorf("a replay's folder that is a link: exit code %d: %s", out.code, out.stderr)
 	}
 }
