@@ -4,6 +4,7 @@ package kafkatest_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
@@ -15,7 +16,7 @@ func TestProtocol(t *testing.T) {
 	for _, brokers := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d brokers", brokers), func(t *testing.T) {
 			t.Parallel()
-			newLab(t, kafkatest.Start(t, kafkatest.Options{Brokers: brokers}).Addrs).protocol(t)
+			newLab(t, kafkatest.Start(t, kafkatest.Options{Brokers: brokers}).Addrs).protocol(t, slices.Concat(transactionCases(), modelCases()))
 		})
 	}
 }

@@ -1,0 +1,192 @@
+// Package world_test runs jmpub in a world without sockets: a model of Kafka, the simulated API, and a clock that costs nothing.
+package world_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
+
+	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/secret"
+	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
+	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
+)
+
+// world is what processes share.
+type world struct {
+	api   *sim.Server
+	kafka *kafkamodel.Cluster
+	begin time.Time
+}
+
+// network carries a process's requests to the simulated API; none arrives once the process was killed.
+type network struct {
+	api    http.Handler
+	killed *atomic.Bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n *network) RoundTrip(r *http.Request) (res *http.Response, err error) {
+	if n.killed.Load() {
+		return nil, kafkamodel.ErrKilled
+	}
+	defer func() {
+		if dropped := recover(); dropped != nil {
+			res, err = nil, io.ErrUnexpectedEOF
+		}
+	}()
+	reply := httptest.NewRecorder()
+	n.api.ServeHTTP(reply, r)
+	return reply.Result(), nil
+}
+
+// process is one jmpub.
+type process struct {
+	*world
+	client *kafkamodel.Client
+	killed atomic.Bool
+}
+
+// kill ends it as kill -9 does.
+func (p *process) kill(stop func()) {
+	p.killed.Store(true)
+	p.client.Kill()
+	stop()
+}
+
+// run publishes until ctx is done.
+func (p *process) run(ctx context.Context) error {
+	client := &kafkago.Client{Addr: kafkago.TCP("model:9092"), Timeout: 30 * time.Second, Transport: p.client}
+	api, err := source.New(source.Config{
+		AppKey: p.api.AppKey, MasterSecret: secret.New(p.api.MasterSecret), TimeZone: p.api.Zone, BaseURL: "http://api/v2", ListsURL: "http://api/v1",
+		Rate: source.Rate{Requests: 100, Per: time.Minute}, PageSize: 100, Poll: 10 * time.Second, Settle: 5 * time.Second, Overlap: 2 * time.Second,
+		Transport: &network{p.api, &p.killed},
+	})
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	topics, err := sink.NewTopics(sink.TopicsConfig{
+		Client: client, Prefix: "w", AppKey: p.api.AppKey, Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
+	})
+	if err != nil {
+		return err
+	}
+	out, err := sink.NewWriter(topics, sink.WriterConfig{
+		TransactionalID: "w", Compression: "snappy", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
+	})
+	if err != nil {
+		return err
+	}
+	store := checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), p.api.AppKey,
+		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, pipeline.Retry{})
+	jmpub, err := pipeline.New(pipeline.Config{
+		AppKey: p.api.AppKey, Streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}}, Source: api, Sink: out, Checkpoints: store,
+		Start: pipeline.Start{At: p.begin}, Overlap: 2 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	return jmpub.Run(ctx)
+}
+
+// TestHourWithAKill publishes an hour of live messages. In the middle, the process is killed with records of a transaction written, and
+// another one begins a minute later. In the end each row stands in Kafka once.
+func TestHourWithAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := sim.Defaults()
+		opts.Begin, opts.Rate = time.Now().Truncate(time.Second), 0.5
+		api, err := sim.New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{api: api, begin: opts.Begin, kafka: kafkamodel.New(kafkamodel.Options{
+			Brokers: 3, MarkerDelay: func() time.Duration { return 20 * time.Millisecond },
+		})}
+		w.untilKilled(t, opts.Begin.Add(30*time.Minute))
+		if w.openTransactions() == 0 {
+			t.Error("the process was not killed in the middle of a transaction")
+		}
+		time.Sleep(time.Minute)
+		end := opts.Begin.Add(time.Hour)
+		ctx, cancel := context.WithDeadline(t.Context(), end.Add(time.Minute))
+		defer cancel()
+		p := &process{world: w, client: w.kafka.Client(kafkamodel.ClientOptions{})}
+		if err := p.run(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		w.check(t, end)
+	})
+}
+
+// untilKilled runs a process that is killed when it has written some records of a transaction, at a time.
+func (w *world) untilKilled(t *testing.T, at time.Time) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	p := &process{world: w}
+	fate := func(m *kafkamodel.Message) kafkamodel.Fate {
+		f := kafkamodel.Fate{Delay: time.Millisecond, ReplyDelay: time.Millisecond}
+		if _, produces := m.Request.(*rawproduce.Request); produces && time.Now().After(at) {
+			f.Loss = kafkamodel.LoseReply
+			time.AfterFunc(f.Delay, func() { p.kill(stop) })
+		}
+		return f
+	}
+	p.client = w.kafka.Client(kafkamodel.ClientOptions{Fate: fate})
+	_ = p.run(ctx) // Nobody is there to be told.
+	if !p.killed.Load() {
+		t.Fatal("the process ended by itself")
+	}
+}
+
+func (w *world) openTransactions() (n int) {
+	for _, topic := range w.kafka.Topics() {
+		n += w.kafka.Open(topic)
+	}
+	return n
+}
+
+// check finds each row of the history up to a time once, and no other row twice.
+func (w *world) check(t *testing.T, end time.Time) {
+	t.Helper()
+	routing, err := sink.NewRouting("", "w", w.api.AppKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]int)
+	for _, topic := range routing.Events() {
+		for _, r := range w.kafka.Committed(topic) {
+			found[topic+" "+string(r.Key)]++
+		}
+	}
+	rows := 0
+	want := maps.Clone(found)
+	for r := range w.api.Truth(sim.Range{Begin: w.begin, End: end, Stream: string(pipeline.StreamMessages)}) {
+		rows++
+		want[fmt.Sprintf("%s %d", routing.Event(event.TargetNamed(r.Target)), r.MsgID)] = 1
+	}
+	if rows < 1000 {
+		t.Errorf("the history has %d rows, which proves little", rows)
+	}
+	for row, n := range want {
+		if found[row] != 1 {
+			t.Errorf("%s stands in Kafka %d times, want %d", row, found[row], min(n, 1))
+		}
+	}
+}
