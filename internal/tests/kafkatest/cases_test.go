@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func (l *lab) lastFive(t *testing.T) {
 	ok(t, w.add(t))
 	var batches [][]byte
 	for i := range 7 {
-		batches = append(batches, w.batch(t, fmt.Sprint(i), int32(i)))
+		batches = append(batches, w.batch(t, strconv.Itoa(i), int32(i)))
 		_, err := w.send(t, batches[i])
 		ok(t, err)
 	}
@@ -61,7 +62,11 @@ func (l *lab) lastFive(t *testing.T) {
 	l.decided(t, w.topic)
 	_, err := w.send(t, batches[6])
 	wantCode(t, "a batch of a transaction that is over", err, kafkago.InvalidTransactionState)
+	ok(t, w.add(t))
 	w.sequence = 7
+	_, err = w.write(t, "never")
+	wantCode(t, "a batch behind one that was refused", err, kafkago.OutOfOrderSequenceNumber)
+	ok(t, w.end(t, false))
 	w.put(t, "next")
 	ok(t, w.end(t, true))
 	l.wantValues(t, w.topic, "0", "1", "2", "3", "4", "5", "6", "next")
@@ -371,10 +376,10 @@ func (l *lab) config(t *testing.T) {
 	got := make(map[string]string)
 	want := map[string]string{
 		"max.message.bytes": "1048588", "cleanup.policy": "delete", "retention.ms": "604800000",
-		"message.timestamp.before.max.ms": fmt.Sprint(int64(math.MaxInt64)), "message.timestamp.after.max.ms": "3600000",
+		"message.timestamp.before.max.ms": strconv.FormatInt(math.MaxInt64, 10), "message.timestamp.after.max.ms": "3600000",
 	}
 	if l.release < 4 {
-		want["message.timestamp.after.max.ms"] = fmt.Sprint(int64(math.MaxInt64))
+		want["message.timestamp.after.max.ms"] = strconv.FormatInt(math.MaxInt64, 10)
 	}
 	var names []string
 	for name := range want {
@@ -431,10 +436,10 @@ func (l *lab) offset(t *testing.T, topic string, level kafkago.IsolationLevel, a
 	found := res.Topics[topic][0]
 	ok(t, found.Error)
 	got := int64(-1)
-	switch {
-	case at == kafkago.FirstOffset:
+	switch at {
+	case kafkago.FirstOffset:
 		got = found.FirstOffset
-	case at == kafkago.LastOffset:
+	case kafkago.LastOffset:
 		got = found.LastOffset
 	default:
 		for offset := range found.Offsets {

@@ -71,7 +71,9 @@ type Client struct {
 
 	// The cluster's lock guards these.
 	known *metadata.Response
-	asked time.Time
+	// layout is what requests find their broker by, of what is known.
+	layout protocol.Cluster
+	asked  time.Time
 }
 
 var _ kafkago.RoundTripper = (*Client)(nil)
@@ -95,18 +97,17 @@ func (c *Client) RoundTrip(ctx context.Context, _ net.Addr, req protocol.Message
 	if c.killed.Load() {
 		return nil, ErrKilled
 	}
-	known, err := c.metadata()
+	known, layout, err := c.metadata()
 	if err != nil {
 		return nil, err
 	}
-	layout := layoutOf(known)
 	switch m := req.(type) {
 	case *metadata.Request:
 		return filter(known, m), ctx.Err()
 	case protocol.Splitter:
-		messages, merger, err := m.Split(layout)
-		if err != nil {
-			return nil, err
+		messages, merger, splitErr := m.Split(layout)
+		if splitErr != nil {
+			return nil, splitErr
 		}
 		results := make([]any, len(messages))
 		for i, part := range messages {

@@ -276,15 +276,20 @@ func (c *Cluster) end(t *transaction, commit bool) {
 			p.endTransaction(marker(producer, epoch, commit, c.now), commit)
 			c.grown()
 		}
-		if left--; left == 0 {
-			t.state = complete
+		if left--; left == 0 { // It takes the coordinator a moment to know of the last one.
+			c.later(c.opts.MarkerDelay(), func() { t.state = complete })
 		}
 	}
 	for _, at := range t.places {
-		if d := c.opts.MarkerDelay(); d > 0 {
-			c.after(d, func() { write(at) })
-		} else {
-			write(at)
-		}
+		c.later(c.opts.MarkerDelay(), func() { write(at) })
+	}
+}
+
+// later is after, but for what does not have to wait.
+func (c *Cluster) later(d time.Duration, do func()) {
+	if d > 0 {
+		c.after(d, do)
+	} else {
+		do()
 	}
 }

@@ -12,20 +12,21 @@ import (
 )
 
 // metadata is what the client knows of the cluster. It asks again when that is old; where no broker answers, it keeps what it knows.
-func (c *Client) metadata() (*metadata.Response, error) {
+func (c *Client) metadata() (*metadata.Response, protocol.Cluster, error) {
 	c.cluster.lock()
 	defer c.cluster.mu.Unlock()
 	if c.known != nil && c.cluster.now.Sub(c.asked) < c.opts.MetadataTTL {
-		return c.known, nil
+		return c.known, c.layout, nil
 	}
 	if c.cluster.anyUp(0) < 0 {
 		if c.known != nil {
-			return c.known, nil
+			return c.known, c.layout, nil
 		}
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		return nil, protocol.Cluster{}, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	c.known, c.asked = c.cluster.describe(c.opts.User, c.opts.MetadataTopics), c.cluster.now
-	return c.known, nil
+	c.layout = layoutOf(c.known)
+	return c.known, c.layout, nil
 }
 
 // forget has the client ask again.

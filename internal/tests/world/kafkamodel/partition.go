@@ -17,6 +17,7 @@ type partition struct {
 	start, end int64
 	batches    []batch
 	producers  map[int64]*writer
+	waiting    map[int64]*waiting
 	aborted    []aborted
 }
 
@@ -27,6 +28,13 @@ type writer struct {
 	sent []sent
 	// open is the first offset of its transaction; negative where none is open here.
 	open int64
+}
+
+// waiting is a producer's batch that the coordinator is asked about: the lowest sequence of those that were sent since its last
+// transaction here. Whatever the answer was, none behind it is taken before it (KIP-890).
+type waiting struct {
+	epoch  int16
+	lowest int32
 }
 
 // sent is a batch that was appended.
@@ -84,6 +92,9 @@ func (p *partition) append(b batch) (base int64, err kafkago.Error) {
 			}
 		}
 	}
+	if v := p.waiting[b.producer()]; v != nil && v.epoch == b.epoch() && first > v.lowest {
+		return -1, kafkago.OutOfOrderSequenceNumber
+	}
 	switch {
 	case w == nil: // Of a producer that is not known, any sequence is taken.
 		w = &writer{open: -1}
@@ -102,10 +113,24 @@ func (p *partition) append(b batch) (base int64, err kafkago.Error) {
 	if len(w.sent) > remembered {
 		w.sent = w.sent[1:]
 	}
-	if b.attributes().Transactional() && w.open < 0 {
-		w.open = base
+	if b.attributes().Transactional() {
+		delete(p.waiting, b.producer())
+		if w.open < 0 {
+			w.open = base
+		}
 	}
 	return base, 0
+}
+
+// wait notes that the coordinator is asked about a batch.
+func (p *partition) wait(b batch) {
+	first, _ := b.sequences()
+	v := p.waiting[b.producer()]
+	if v == nil || v.epoch < b.epoch() {
+		p.waiting[b.producer()] = &waiting{b.epoch(), first}
+		return
+	}
+	v.lowest = min(v.lowest, first)
 }
 
 // next is the sequence that comes next.
@@ -117,7 +142,7 @@ func (w *writer) next() int32 {
 	return int32((int64(last) + 1) % (1 << 31))
 }
 
-// end takes a marker.
+// endTransaction takes a marker.
 func (p *partition) endTransaction(b batch, commit bool) {
 	w := p.producers[b.producer()]
 	if w == nil {
@@ -125,6 +150,7 @@ func (p *partition) endTransaction(b batch, commit bool) {
 		p.producers[b.producer()] = w
 	}
 	at := p.push(b)
+	delete(p.waiting, b.producer())
 	if b.epoch() > w.epoch {
 		w.epoch, w.sent = b.epoch(), nil
 	}

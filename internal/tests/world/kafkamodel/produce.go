@@ -53,6 +53,7 @@ func (c *Cluster) produceTo(m *Message, id, name string, number int32, data []by
 		return -1, kafkago.NotLeaderForPartition
 	}
 	if transactional && !p.isOpen(b.producer(), b.epoch()) {
+		p.wait(b)
 		if err = c.verify(id, b, place{name, number}); err != 0 {
 			return -1, err
 		}

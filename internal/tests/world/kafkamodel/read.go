@@ -144,19 +144,19 @@ func (c *Cluster) fetch(m *Message, req *fetch.Request) *fetch.Response {
 func (p *partition) fill(one *fetch.ResponsePartition, want *fetch.RequestPartition, level int8) {
 	bound := p.bound(level)
 	one.HighWatermark, one.LastStableOffset, one.LogStartOffset = p.end, p.stable(), p.start
-	data := make([]byte, sizePrefix)
+	var data []byte
 	end := want.FetchOffset
 	for _, b := range p.batches[p.from(want.FetchOffset):] {
-		if b.base() >= bound || len(data) > sizePrefix && len(data)+len(b) > int(want.PartitionMaxBytes) {
+		if b.base() >= bound || len(data) > 0 && len(data)+len(b) > int(want.PartitionMaxBytes) {
 			break
 		}
 		data, end = append(data, b...), b.last()+1
 	}
-	if len(data) == sizePrefix {
+	if len(data) == 0 {
 		return
 	}
-	binary.BigEndian.PutUint32(data, uint32(len(data)-sizePrefix))
-	if _, err := one.RecordSet.ReadFrom(bytes.NewReader(data)); err != nil {
+	prefix := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
+	if _, err := one.RecordSet.ReadFrom(bytes.NewReader(append(prefix, data...))); err != nil {
 		one.ErrorCode = code(kafkago.InvalidMessage)
 		return
 	}

@@ -1,10 +1,10 @@
 package kafkamodel
 
-// Operation is what is done to something, and Resource what it is done to.
-type (
-	Operation string
-	Resource  string
-)
+// Operation is what is done to something.
+type Operation string
+
+// Resource is the kind of thing that it is done to.
+type Resource string
 
 // The operations and resources that rights are held against.
 const (

@@ -105,7 +105,7 @@ func (c *Cluster) createTopic(user string, want *createtopics.RequestTopic) kafk
 // extend gives a topic more partitions.
 func (c *Cluster) extend(t *topic, partitions, factor int) {
 	for i := len(t.partitions); i < partitions; i++ {
-		p := &partition{producers: make(map[int64]*writer)}
+		p := &partition{producers: make(map[int64]*writer), waiting: make(map[int64]*waiting)}
 		for j := range factor {
 			p.replicas = append(p.replicas, int32((i+j)%len(c.up)+1))
 		}
