@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -32,11 +33,13 @@ func modelCases() []protocolCase {
 		{"batches that are refused", (*lab).refused},
 		{"topics that are refused", (*lab).topics},
 		{"the configuration of a topic", (*lab).config},
+		{"an old epoch is renewed while a transaction is open", (*lab).zombie},
+		{"a compacted topic", (*lab).compaction},
 	}
 }
 
-// invalidRecord is INVALID_RECORD, which kafka-go has no name for.
-const invalidRecord = kafkago.Error(87)
+// errInvalidRecord is INVALID_RECORD, which kafka-go has no name for.
+const errInvalidRecord = kafkago.Error(87)
 
 func (l *lab) lastFive(t *testing.T) {
 	w := l.writer(t, time.Minute)
@@ -197,7 +200,7 @@ func (l *lab) stable(t *testing.T) {
 	ok(t, first.add(t))
 	ok(t, second.add(t))
 	var where int64
-	for _, b := range l.batches(t, first.topic, 0) { // The marker of the abort may come after the record that was sent later.
+	for _, b := range l.batches(t, first.topic) { // The marker of the abort may come after the record that was sent later.
 		if b.control && b.producer == int64(first.pid.ProducerID) {
 			where = b.base
 		}
@@ -313,14 +316,14 @@ func (l *lab) refused(t *testing.T) {
 	refuse("too large", w, w.sign(t, 0, 0, record(now, long)), kafkago.MessageSizeTooLarge)
 	refuse("too old", w, w.sign(t, 0, 0, record(now.Add(-2*time.Minute), nil)), kafkago.InvalidTimestamp)
 	refuse("too new", w, w.sign(t, 0, 0, record(now.Add(2*time.Hour), nil)), kafkago.InvalidTimestamp)
-	refuse("without a key", &compacted, w.sign(t, 0, 0, record(now, nil)), invalidRecord)
+	refuse("without a key", &compacted, w.sign(t, 0, 0, record(now, nil)), errInvalidRecord)
 	broken := w.sign(t, 0, 0, record(now, []byte("x")))
 	broken[len(broken)-2]++
 	refuse("with another checksum", w, broken, kafkago.InvalidMessage)
 	twice := w.sign(t, 0, 0, record(now, []byte("x")))
 	twice = append(twice, twice[4:]...)
 	binary.BigEndian.PutUint32(twice, uint32(len(twice)-4))
-	refuse("two batches", w, twice, invalidRecord)
+	refuse("two batches", w, twice, errInvalidRecord)
 	refuse("that are small only when compressed", w, w.sign(t, 0, 0, record(now, long[:150])), kafkago.MessageSizeTooLarge)
 	_, err := w.send(t, w.sign(t, protocol.Gzip, 0, record(now, long)))
 	ok(t, err)
@@ -392,6 +395,63 @@ func (l *lab) config(t *testing.T) {
 		t.Errorf("the configuration is %v, want %v", got, want)
 	}
 	wantCode(t, "of what is not there", ask("never-there", names...).Error, kafkago.UnknownTopicOrPartition)
+}
+
+// zombie is about a writer that was replaced, and does not know it, when its successor has a transaction open.
+func (l *lab) zombie(t *testing.T) {
+	first := l.writer(t, time.Minute)
+	second := &writer{Client: l.client, id: first.id, topic: first.topic}
+	ok(t, second.init(t, time.Minute, -1, -1))
+	second.put(t, "second")
+	wantCode(t, "renew what was replaced", first.init(t, time.Minute, first.pid.ProducerID, first.pid.ProducerEpoch), kafkago.ProducerFenced)
+	wantCode(t, "commit of the writer that replaced it", second.end(t, true), kafkago.ProducerFenced) // Its transaction was aborted.
+	ok(t, second.init(t, time.Minute, second.pid.ProducerID, second.pid.ProducerEpoch))
+	second.put(t, "again")
+	ok(t, second.end(t, true))
+	l.wantValues(t, first.topic, "again")
+}
+
+func (l *lab) compaction(t *testing.T) {
+	w := l.writer(t, time.Minute)
+	w.topic += "-compacted"
+	res, err := l.client.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
+		Topic: w.topic, NumPartitions: 1, ReplicationFactor: -1,
+		ConfigEntries: []kafkago.ConfigEntry{
+			{ConfigName: "cleanup.policy", ConfigValue: "compact"},
+			{ConfigName: "segment.ms", ConfigValue: "500"},
+			{ConfigName: "min.cleanable.dirty.ratio", ConfigValue: "0.001"},
+		},
+	}}})
+	ok(t, err)
+	ok(t, res.Errors[w.topic])
+	put := func(commit bool, pairs ...string) {
+		t.Helper()
+		var records []protocol.Record
+		for _, pair := range pairs {
+			records = append(records, protocol.Record{Key: protocol.NewBytes([]byte(pair[:1])), Value: protocol.NewBytes([]byte(pair))})
+		}
+		ok(t, w.add(t))
+		_, err := w.send(t, w.sign(t, protocol.Lz4, w.sequence, records...))
+		ok(t, err)
+		w.sequence += int32(len(pairs))
+		ok(t, w.end(t, commit))
+	}
+	put(true, "a1")        // Offset 0, marker 1.
+	put(true, "b1", "a2")  // 2 and 3, 4
+	put(false, "a3", "b2") // 5 and 6, 7
+	put(true, "a4")        // 8, 9
+	l.decided(t, w.topic)
+	time.Sleep(time.Second) // Behind it, another segment begins.
+	put(true, "z1")         // 10, 11
+	l.decided(t, w.topic)
+	l.compact(t, w.topic)
+	id := int64(w.pid.ProducerID)
+	want := []stored{{1, id, true, 1}, {2, id, false, 1}, {4, id, true, 1}, {7, id, true, 1}, {8, id, false, 1}, {9, id, true, 1}, {10, id, false, 1}, {11, id, true, 1}}
+	if got := l.batches(t, w.topic); !slices.Equal(got, want) {
+		t.Errorf("the batches are %v, want %v", got, want)
+	}
+	l.wantOffset(t, w.topic, kafkago.ReadCommitted, kafkago.FirstOffset, 0)
+	l.wantValues(t, w.topic, "b1", "a4", "z1")
 }
 
 // sign makes a signed batch of records.
@@ -479,21 +539,46 @@ func (l *lab) page(t *testing.T, topic string, offset int64, level kafkago.Isola
 type stored struct {
 	base, producer int64
 	control        bool
+	records        int
 }
 
-func (l *lab) batches(t *testing.T, topic string, offset int64) (found []stored) {
+// batches reads all that is there.
+func (l *lab) batches(t *testing.T, topic string) (found []stored) {
 	t.Helper()
-	stream, is := l.page(t, topic, offset, kafkago.ReadUncommitted).RecordSet.Records.(*protocol.RecordStream)
-	if !is {
-		t.Fatal("there are no batches")
+	for offset, end := int64(0), int64(1); offset < end; {
+		page := l.page(t, topic, offset, kafkago.ReadUncommitted)
+		stream, is := page.RecordSet.Records.(*protocol.RecordStream)
+		if !is {
+			t.Fatalf("there is nothing at %d of %d", offset, page.HighWatermark)
+		}
+		some := storedIn(t, stream)
+		last := some[len(some)-1]
+		found, offset, end = append(found, some...), last.base+int64(last.records), page.HighWatermark
 	}
+	return found
+}
+
+func storedIn(t *testing.T, stream *protocol.RecordStream) (found []stored) {
+	t.Helper()
 	for _, part := range stream.Records {
 		switch b := part.(type) {
 		case *protocol.RecordBatch:
-			found = append(found, stored{b.BaseOffset, b.ProducerID, false})
+			found = append(found, stored{b.BaseOffset, b.ProducerID, false, count(t, b)})
 		case *protocol.ControlBatch:
-			found = append(found, stored{b.BaseOffset, b.ProducerID, true})
+			found = append(found, stored{b.BaseOffset, b.ProducerID, true, count(t, b)})
 		}
 	}
 	return found
+}
+
+func count(t *testing.T, r protocol.RecordReader) (n int) {
+	t.Helper()
+	for {
+		if _, err := r.ReadRecord(); errors.Is(err, io.EOF) {
+			return n
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
 }

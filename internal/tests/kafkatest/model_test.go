@@ -39,7 +39,8 @@ func newModelLab(brokers int, late time.Duration) *lab {
 		Addr: kafkago.TCP("model:9092"), Timeout: 30 * time.Second,
 		Transport: model.Client(kafkamodel.ClientOptions{MetadataTTL: time.Second}),
 	}
-	return &lab{client: client, stale: kafkago.InvalidProducerEpoch, release: 4, read: func(t *testing.T, topic, _ string) (got []string) {
+	compact := func(_ *testing.T, topic string) { model.Compact(topic) }
+	return &lab{client: client, compact: compact, stale: kafkago.InvalidProducerEpoch, release: 4, read: func(t *testing.T, topic, _ string) (got []string) {
 		t.Helper()
 		log := &kafka.Log{Client: client, Topic: topic}
 		all, err := log.Complete(t.Context(), partition)
@@ -50,4 +51,41 @@ func newModelLab(brokers int, late time.Duration) *lab {
 		}))
 		return got
 	}}
+}
+
+// TestModelKeepsRights holds the model of Kafka to what TestRightsProtocol finds on Apache Kafka.
+func TestModelKeepsRights(t *testing.T) {
+	t.Parallel()
+	for _, c := range deniedCases() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				model := kafkamodel.New(kafkamodel.Options{})
+				client := func(user string) *kafkago.Client {
+					return &kafkago.Client{Addr: kafkago.TCP("model:9092"), Transport: model.Client(kafkamodel.ClientOptions{User: user})}
+				}
+				admin := &lab{client: client("")}
+				w := admin.writer(t, time.Minute)
+				deny(model, "jmpub", w, c.rights)
+				l := &lab{client: client("jmpub")}
+				w.Client = l.client
+				l.denied(t, w, c.want)
+			})
+		})
+	}
+}
+
+// deny takes all rights from a user but some.
+func deny(model *kafkamodel.Cluster, user string, w *writer, but []right) {
+	for _, o := range []kafkamodel.Operation{
+		kafkamodel.Read, kafkamodel.Write, kafkamodel.Create, kafkamodel.Delete, kafkamodel.Alter, kafkamodel.Describe, kafkamodel.DescribeConfigs,
+	} {
+		if !slices.Contains(but, right{operation: string(o)}) {
+			model.Deny(user, o, kafkamodel.Topic, w.topic)
+		}
+		if !slices.Contains(but, right{string(o), true}) {
+			model.Deny(user, o, kafkamodel.TransactionalID, w.id)
+		}
+	}
+	model.Deny(user, kafkamodel.Create, kafkamodel.Topic, "another")
 }

@@ -144,6 +144,8 @@ type lab struct {
 	n      int
 	// read reads a topic, as a read_committed reader sees it, up to a value.
 	read func(t *testing.T, topic, last string) []string
+	// compact returns when a topic was compacted.
+	compact func(t *testing.T, topic string)
 	// stale is the answer to a batch of a writer that was replaced.
 	stale kafkago.Error
 	// release is that of the Kafka whose answers are expected.
@@ -155,7 +157,14 @@ func newLab(t *testing.T, addrs []string) *lab {
 	transport := &kafkago.Transport{MetadataTTL: time.Second}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &kafkago.Client{Addr: kafkago.TCP(addrs...), Timeout: 30 * time.Second, Transport: transport}
-	return &lab{client: client, stale: kafkago.InvalidProducerEpoch, release: kafkatest.Release(), read: reader(addrs)}
+	l := &lab{client: client, stale: kafkago.InvalidProducerEpoch, release: kafkatest.Release(), read: reader(addrs)}
+	l.compact = func(t *testing.T, topic string) {
+		t.Helper()
+		for l.batches(t, topic)[0].base == 0 {
+			pause()
+		}
+	}
+	return l
 }
 
 func (l *lab) writer(t *testing.T, timeout time.Duration) *writer {

@@ -217,9 +217,8 @@ func (c *Cluster) join(t *transaction, places []place) {
 
 // watch aborts a transaction when its time is over and the coordinator sees it.
 func (c *Cluster) watch(t *transaction) {
-	began, scan := t.began, c.opts.TimeoutScan
-	over := began.Add(t.timeout).Sub(c.began)
-	seen := (over/scan + 1) * scan
+	began := t.began
+	seen := began.Add(t.timeout).Sub(c.began).Truncate(c.opts.TimeoutScan) + c.opts.TimeoutScan
 	c.after(c.began.Add(seen).Sub(c.now), func() {
 		if t.state == ongoing && t.began.Equal(began) {
 			c.fence(t)

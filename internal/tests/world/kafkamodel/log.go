@@ -109,42 +109,43 @@ func (c *Cluster) Compact(name string) {
 }
 
 func (p *partition) compact() {
+	newest, last := p.newest()
 	stable := p.stable()
-	newest, last := make(map[string]int64), make(map[int64]int64)
-	each := func(fn func(b batch, records []record)) {
-		for _, b := range p.batches {
-			if b.base() < stable && !b.attributes().Control() {
-				records, _ := b.records() // They were checked.
-				fn(b, records)
-			}
-		}
-	}
-	each(func(b batch, records []record) {
-		last[b.producer()] = b.base()
-		if !p.wasAborted(b) {
-			for _, r := range records {
-				newest[string(r.key)] = r.offset
-			}
-		}
-	})
-	kept := make(map[int64]batch)
-	each(func(b batch, records []record) {
-		dropped := p.wasAborted(b)
-		left := slices.DeleteFunc(slices.Clone(records), func(r record) bool { return dropped || newest[string(r.key)] != r.offset })
-		switch {
-		case len(left) == len(records):
-			kept[b.base()] = b
-		case len(left) > 0 || b.producer() >= 0 && last[b.producer()] == b.base():
-			kept[b.base()] = b.keep(left)
-		}
-	})
 	var batches []batch
 	for _, b := range p.batches {
 		if b.base() >= stable || b.attributes().Control() {
 			batches = append(batches, b)
-		} else if k := kept[b.base()]; k != nil {
-			batches = append(batches, k)
+			continue
+		}
+		dropped := p.wasAborted(b)
+		records, _ := b.records() // They were checked.
+		left := slices.DeleteFunc(slices.Clone(records), func(r record) bool { return dropped || newest[string(r.key)] != r.offset })
+		switch {
+		case len(left) == len(records):
+			batches = append(batches, b)
+		case len(left) > 0 || last[b.producer()] == b.base():
+			batches = append(batches, b.keep(left))
 		}
 	}
 	p.batches = batches
+}
+
+// newest finds, of what is decided, each key's newest offset, and the last batch of each producer.
+func (p *partition) newest() (keys map[string]int64, producers map[int64]int64) {
+	keys, producers = make(map[string]int64), make(map[int64]int64)
+	for _, b := range p.batches {
+		if b.base() >= p.stable() || b.attributes().Control() {
+			continue
+		}
+		producers[b.producer()] = b.base()
+		if p.wasAborted(b) {
+			continue
+		}
+		records, _ := b.records() // They were checked.
+		for _, r := range records {
+			keys[string(r.key)] = r.offset
+		}
+	}
+	delete(producers, -1) // That is none.
+	return keys, producers
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
-// invalidRecord is INVALID_RECORD, which kafka-go has no name for.
-const invalidRecord = kafkago.Error(87)
+// errInvalidRecord is INVALID_RECORD, which kafka-go has no name for.
+const errInvalidRecord = kafkago.Error(87)
 
 func (c *Cluster) produce(m *Message, req *rawproduce.Request) *produce.Response {
 	res := &produce.Response{}
@@ -48,7 +48,7 @@ func (c *Cluster) produceTo(m *Message, id, name string, number int32, data []by
 	case len(b) < atRecords || b[atMagic] != 2 || b.size() > len(b):
 		return -1, kafkago.InvalidMessage
 	case b.size() < len(b): // There is more than one.
-		return -1, invalidRecord
+		return -1, errInvalidRecord
 	case p.leader != m.Broker:
 		return -1, kafkago.NotLeaderForPartition
 	}
@@ -94,12 +94,12 @@ func (c *Cluster) check(t *topic, p *partition, b batch) kafkago.Error {
 	}
 	records, err := b.records()
 	if err != nil || len(records) == 0 || int32(len(records)) != b.int32(atLastDelta)+1 {
-		return invalidRecord
+		return errInvalidRecord
 	}
 	now, before, after := c.now.UnixMilli(), t.number(earliestBefore), t.number(latestAfter)
 	for _, r := range records {
 		if r.key == nil && strings.Contains(t.config[cleanupPolicy], "compact") {
-			return invalidRecord
+			return errInvalidRecord
 		}
 		if now-r.time > before || r.time-now > after {
 			return kafkago.InvalidTimestamp
