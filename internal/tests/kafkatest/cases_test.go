@@ -27,6 +27,7 @@ func modelCases() []protocolCase {
 		{"a writer that is not known", (*lab).unknown},
 		{"renewing", (*lab).renewing},
 		{"transactions without a record", (*lab).nothing},
+		{"batches without a producer", (*lab).plain},
 		{"what is not decided is not seen", (*lab).stable},
 		{"offsets at times", (*lab).times},
 		{"a topic that is deleted", (*lab).deleted},
@@ -178,6 +179,30 @@ func (l *lab) nothing(t *testing.T) {
 	w.put(t, "x")
 	ok(t, w.end(t, true))
 	l.wantValues(t, w.topic, "x")
+}
+
+func (l *lab) plain(t *testing.T) {
+	w := l.writer(t, time.Minute)
+	w.put(t, "never")
+	for i := range 2 { // The same batch is another one each time.
+		var buf bytes.Buffer
+		set := protocol.RecordSet{Version: 2, Records: protocol.NewRecordReader(protocol.Record{Value: protocol.NewBytes([]byte("plain"))})}
+		_, err := set.WriteTo(&buf)
+		ok(t, err)
+		res, err := l.client.RawProduce(t.Context(), &kafkago.RawProduceRequest{
+			Topic: w.topic, Partition: partition, RequiredAcks: kafkago.RequireAll, RawRecords: protocol.RawRecordSet{Reader: &buf},
+		})
+		ok(t, err)
+		ok(t, res.Error)
+		if res.BaseOffset != int64(1+i) {
+			t.Errorf("the batch came to offset %d, want %d", res.BaseOffset, 1+i)
+		}
+	}
+	l.wantOffset(t, w.topic, kafkago.ReadCommitted, kafkago.LastOffset, 0)
+	ok(t, w.end(t, false))
+	w.put(t, "last")
+	ok(t, w.end(t, true))
+	l.wantValues(t, w.topic, "plain", "plain", "last")
 }
 
 func (l *lab) stable(t *testing.T) {
@@ -380,9 +405,6 @@ func (l *lab) config(t *testing.T) {
 	want := map[string]string{
 		"max.message.bytes": "1048588", "cleanup.policy": "delete", "retention.ms": "604800000",
 		"message.timestamp.before.max.ms": strconv.FormatInt(math.MaxInt64, 10), "message.timestamp.after.max.ms": "3600000",
-	}
-	if l.release < 4 {
-		want["message.timestamp.after.max.ms"] = strconv.FormatInt(math.MaxInt64, 10)
 	}
 	var names []string
 	for name := range want {

@@ -13,6 +13,9 @@ import (
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
 )
 
+// modelled is the release that the model of Kafka answers like.
+const modelled = 4
+
 // TestModelKeepsTheProtocol holds the model of Kafka to what TestProtocol finds on Apache Kafka, with markers that are written at once and
 // later.
 func TestModelKeepsTheProtocol(t *testing.T) {
@@ -40,7 +43,7 @@ func newModelLab(brokers int, late time.Duration) *lab {
 		Transport: model.Client(kafkamodel.ClientOptions{MetadataTTL: time.Second}),
 	}
 	compact := func(_ *testing.T, topic string) { model.Compact(topic) }
-	return &lab{client: client, compact: compact, stale: kafkago.InvalidProducerEpoch, release: 4, read: func(t *testing.T, topic, _ string) (got []string) {
+	return &lab{client: client, compact: compact, stale: kafkago.InvalidProducerEpoch, release: modelled, read: func(t *testing.T, topic, _ string) (got []string) {
 		t.Helper()
 		log := &kafka.Log{Client: client, Topic: topic}
 		all, err := log.Complete(t.Context(), partition)
@@ -53,7 +56,7 @@ func newModelLab(brokers int, late time.Duration) *lab {
 	}}
 }
 
-// TestModelKeepsRights holds the model of Kafka to what TestRightsProtocol finds on Apache Kafka.
+// TestModelKeepsRights holds the model of Kafka to what TestProtocolOfRights finds on Apache Kafka.
 func TestModelKeepsRights(t *testing.T) {
 	t.Parallel()
 	for _, c := range deniedCases() {

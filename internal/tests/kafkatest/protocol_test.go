@@ -294,7 +294,11 @@ func (l *lab) fencing(t *testing.T) {
 	first := l.writer(t, time.Minute)
 	first.put(t, "first")
 	second := &writer{Client: l.client, id: first.id, topic: first.topic}
+	began := time.Now()
 	ok(t, second.init(t, time.Minute, -1, -1))
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("the second writer waited %v, as if for the first one's time to be over", took)
+	}
 	if second.pid.ProducerID != first.pid.ProducerID || second.pid.ProducerEpoch <= first.pid.ProducerEpoch {
 		t.Errorf("the second writer has %v after %v, want a later epoch", second.pid, first.pid)
 	}

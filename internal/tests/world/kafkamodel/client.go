@@ -63,7 +63,8 @@ type ClientOptions struct {
 	MetadataTopics []string
 }
 
-// Client is one process's connection to a cluster. It finds brokers as [kafkago.Transport] does.
+// Client is one process's connection to a cluster. It finds brokers as [kafkago.Transport] does, which goes by what it knows of the cluster
+// and asks again from time to time; that takes no time here, and is never lost.
 type Client struct {
 	cluster *Cluster
 	opts    ClientOptions

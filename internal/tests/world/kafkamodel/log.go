@@ -40,8 +40,9 @@ func (c *Cluster) Committed(name string) []Record {
 	}
 	var found []Record
 	for number, p := range t.partitions {
+		stable := p.stable()
 		for _, b := range p.batches {
-			if b.base() >= p.stable() || b.attributes().Control() || p.wasAborted(b) {
+			if b.base() >= stable || b.attributes().Control() || p.wasAborted(b) {
 				continue
 			}
 			records, _ := b.records() // They were checked.
@@ -133,8 +134,9 @@ func (p *partition) compact() {
 // newest finds, of what is decided, each key's newest offset, and the last batch of each producer.
 func (p *partition) newest() (keys map[string]int64, producers map[int64]int64) {
 	keys, producers = make(map[string]int64), make(map[int64]int64)
+	stable := p.stable()
 	for _, b := range p.batches {
-		if b.base() >= p.stable() || b.attributes().Control() {
+		if b.base() >= stable || b.attributes().Control() {
 			continue
 		}
 		producers[b.producer()] = b.base()
