@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -14,17 +15,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 
-	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/secret"
+	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 	"github.com/jmpub/jmpub/sink"
-	"github.com/jmpub/jmpub/source"
 )
 
 // world is what processes share.
@@ -69,40 +69,23 @@ func (p *process) kill(stop func()) {
 	stop()
 }
 
-// run publishes until ctx is done.
+// run publishes until ctx is done, as `jmpub run` does.
 func (p *process) run(ctx context.Context) error {
-	client := &kafkago.Client{Addr: kafkago.TCP("model:9092"), Timeout: 30 * time.Second, Transport: p.client}
-	api, err := source.New(source.Config{
-		AppKey: p.api.AppKey, MasterSecret: secret.New(p.api.MasterSecret), TimeZone: p.api.Zone, BaseURL: "http://api/v2", ListsURL: "http://api/v1",
-		Rate: source.Rate{Requests: 100, Per: time.Minute}, PageSize: 100, Poll: 10 * time.Second, Settle: 5 * time.Second, Overlap: 2 * time.Second,
-		Transport: &network{p.api, &p.killed},
-	})
+	s := settings.Defaults()
+	s.AppKey, s.MasterSecret, s.API.URL, s.API.TimeZone = p.api.AppKey, secret.New(p.api.MasterSecret), "http://api/v2", p.api.Zone.String()
+	s.Start, s.Kafka.Brokers, s.Topics.Partitions, s.Listen, s.Poll = p.begin.Format(time.RFC3339), "model:9092", "2", "off", "20s"
+	s.Kafka.Compression = "snappy" // kafka-go's pool of zstd decoders holds channels, which belong to the bubble that made them.
+	cfg, err := s.Parse()
 	if err != nil {
 		return err
 	}
-	defer api.Close()
-	topics, err := sink.NewTopics(sink.TopicsConfig{
-		Client: client, Prefix: "w", AppKey: p.api.AppKey, Create: true, Partitions: 2, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
-	})
+	cfg.Source.Transport, cfg.Kafka.Transport = &network{p.api, &p.killed}, p.client
+	live, err := operate.NewLive(ctx, cfg, slog.New(slog.DiscardHandler), "test")
 	if err != nil {
 		return err
 	}
-	out, err := sink.NewWriter(topics, sink.WriterConfig{
-		TransactionalID: "w", Compression: "snappy", PartitionBy: sink.ByMsgID, RecordTime: sink.TimePublish,
-	})
-	if err != nil {
-		return err
-	}
-	store := checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), p.api.AppKey,
-		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, pipeline.Retry{})
-	jmpub, err := pipeline.New(pipeline.Config{
-		AppKey: p.api.AppKey, Streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}}, Source: api, Sink: out, Checkpoints: store,
-		Start: pipeline.Start{At: p.begin}, Overlap: 2 * time.Second,
-	})
-	if err != nil {
-		return err
-	}
-	return jmpub.Run(ctx)
+	defer live.Close()
+	return live.Run(ctx)
 }
 
 // TestHourWithAKill publishes an hour of live messages. In the middle, the process is killed with records of a transaction written, and
@@ -165,7 +148,7 @@ func (w *world) openTransactions() (n int) {
 // check finds each row of the history up to a time once, and no other row twice.
 func (w *world) check(t *testing.T, end time.Time) {
 	t.Helper()
-	routing, err := sink.NewRouting("", "w", w.api.AppKey)
+	routing, err := sink.NewRouting("", "jmessage", w.api.AppKey)
 	if err != nil {
 		t.Fatal(err)
 	}
