@@ -87,7 +87,7 @@ func Open(cfg Config) (*Conn, error) {
 		transport: transport,
 	}
 	if cfg.Transport != nil {
-		conn.Client.Transport = cfg.Transport
+		conn.Transport = cfg.Transport
 	}
 	return conn, nil
 }
