@@ -115,10 +115,10 @@ func (l *lab) topics(t *testing.T) {
 		{"no partitions", kafkago.TopicConfig{Topic: "none", NumPartitions: 0, ReplicationFactor: -1}, kafkago.InvalidPartitionNumber},
 		{"too many replicas", kafkago.TopicConfig{Topic: "many", NumPartitions: 1, ReplicationFactor: 9}, kafkago.InvalidReplicationFactor},
 		{"unknown setting", kafkago.TopicConfig{
-			Topic: "odd", NumPartitions: 1, ReplicationFactor: -1, ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "no.such", ConfigValue: "1"}},
+			Topic: "another", NumPartitions: 1, ReplicationFactor: -1, ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "no.such", ConfigValue: "1"}},
 		}, kafkago.InvalidConfiguration},
 		{"bad value", kafkago.TopicConfig{
-			Topic: "odd", NumPartitions: 1, ReplicationFactor: -1, ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "retention.ms", ConfigValue: "x"}},
+			Topic: "another", NumPartitions: 1, ReplicationFactor: -1, ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "retention.ms", ConfigValue: "x"}},
 		}, kafkago.InvalidConfiguration},
 	} {
 		if c.what == "collides" {

@@ -139,7 +139,7 @@ func (w *world) untilKilled(t *testing.T, at time.Time) {
 		return f
 	}
 	p.client = w.kafka.Client(kafkamodel.ClientOptions{Fate: fate})
-	_ = p.run(ctx) // Nobody is there to be told.
+	_ = p.run(ctx) // It is gone, and reports to nobody.
 	if !p.killed.Load() {
 		t.Fatal("the process ended by itself")
 	}

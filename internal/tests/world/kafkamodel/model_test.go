@@ -91,7 +91,7 @@ func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, client := newCluster(t, 1, func() kafkamodel.Fate { return kafkamodel.Fate{Delay: time.Minute} })
 		if err := put(t.Context(), client, "late"); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the client was told %v, want its deadline", err)
+			t.Errorf("the client got %v, want its deadline", err)
 		}
 		wantLog(t, c)
 		time.Sleep(time.Minute)
