@@ -3,10 +3,8 @@ package kafkatest_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strconv"
 	"testing"
@@ -41,6 +39,7 @@ func (w *writer) init(t *testing.T, timeout time.Duration, pid, epoch int) error
 			t.Fatal(err)
 		}
 		if busy(res.Error) {
+			pause()
 			continue
 		}
 		if res.Error == nil {
@@ -69,26 +68,17 @@ func (w *writer) add(t *testing.T) error {
 		if err := res.Topics[w.topic][0].Error; !busy(err) && !moving(err) {
 			return err
 		}
+		pause()
 	}
 }
+
+// pause lets time pass before something is asked for again.
+func pause() { time.Sleep(10 * time.Millisecond) }
 
 // batch makes a signed batch of one record.
 func (w *writer) batch(t *testing.T, value string, sequence int32) []byte {
 	t.Helper()
-	var buf bytes.Buffer
-	set := protocol.RecordSet{
-		Version: 2, Attributes: protocol.Lz4 | protocol.Transactional,
-		Records: protocol.NewRecordReader(protocol.Record{Value: protocol.NewBytes([]byte(value))}),
-	}
-	if _, err := set.WriteTo(&buf); err != nil {
-		t.Fatal(err)
-	}
-	b := buf.Bytes()[4:]
-	binary.BigEndian.PutUint64(b[43:], uint64(w.pid.ProducerID))
-	binary.BigEndian.PutUint16(b[51:], uint16(w.pid.ProducerEpoch))
-	binary.BigEndian.PutUint32(b[53:], uint32(sequence))
-	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
-	return buf.Bytes()
+	return w.sign(t, protocol.Lz4, sequence, protocol.Record{Value: protocol.NewBytes([]byte(value))})
 }
 
 func (w *writer) send(t *testing.T, batch []byte) (int64, error) {
@@ -101,9 +91,11 @@ func (w *writer) send(t *testing.T, batch []byte) (int64, error) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !moving(res.Error) {
+		// NOT_ENOUGH_REPLICAS is also the word for a coordinator that is busy with the end of the last transaction.
+		if !moving(res.Error) && !errors.Is(res.Error, kafkago.NotEnoughReplicas) {
 			return res.BaseOffset, res.Error
 		}
+		pause()
 	}
 }
 
@@ -142,16 +134,22 @@ func (w *writer) end(t *testing.T, commit bool) error {
 		if !busy(res.Error) {
 			return res.Error
 		}
+		pause()
 	}
 }
 
 // lab makes writers on one cluster.
 type lab struct {
-	addrs  []string
 	client *kafkago.Client
 	n      int
+	// read reads a topic, as a read_committed reader sees it, up to a value.
+	read func(t *testing.T, topic, last string) []string
+	// compact returns when a topic was compacted.
+	compact func(t *testing.T, topic string)
 	// stale is the answer to a batch of a writer that was replaced.
 	stale kafkago.Error
+	// release is that of the Kafka whose answers are expected.
+	release int
 }
 
 func newLab(t *testing.T, addrs []string) *lab {
@@ -159,7 +157,14 @@ func newLab(t *testing.T, addrs []string) *lab {
 	transport := &kafkago.Transport{MetadataTTL: time.Second}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &kafkago.Client{Addr: kafkago.TCP(addrs...), Timeout: 30 * time.Second, Transport: transport}
-	return &lab{addrs: addrs, client: client, stale: kafkago.InvalidProducerEpoch}
+	l := &lab{client: client, stale: kafkago.InvalidProducerEpoch, release: kafkatest.Release(), read: reader(addrs)}
+	l.compact = func(t *testing.T, topic string) {
+		t.Helper()
+		for l.batches(t, topic)[0].base == 0 {
+			pause()
+		}
+	}
+	return l
 }
 
 func (l *lab) writer(t *testing.T, timeout time.Duration) *writer {
@@ -214,19 +219,26 @@ func wantCode(t *testing.T, what string, err error, codes ...kafkago.Error) {
 // wantValues expects a read_committed reader to see these, the last of which is committed last.
 func (l *lab) wantValues(t *testing.T, topic string, want ...string) {
 	t.Helper()
-	r, err := kgo.NewClient(kgo.SeedBrokers(l.addrs...), kgo.ConsumeTopics(topic),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	ok(t, err)
-	defer r.Close()
-	var got []string
-	for len(got) == 0 || got[len(got)-1] != want[len(want)-1] {
-		for _, record := range r.PollFetches(t.Context()).Records() {
-			got = append(got, string(record.Value))
-		}
-		ok(t, t.Context().Err())
-	}
-	if !slices.Equal(got, want) {
+	if got := l.read(t, topic, want[len(want)-1]); !slices.Equal(got, want) {
 		t.Errorf("read %q, want %q", got, want)
+	}
+}
+
+// reader reads with another client than jmpub's.
+func reader(addrs []string) func(t *testing.T, topic, last string) []string {
+	return func(t *testing.T, topic, last string) (got []string) {
+		t.Helper()
+		r, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic),
+			kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+		ok(t, err)
+		defer r.Close()
+		for len(got) == 0 || got[len(got)-1] != last {
+			for _, record := range r.PollFetches(t.Context()).Records() {
+				got = append(got, string(record.Value))
+			}
+			ok(t, t.Context().Err())
+		}
+		return got
 	}
 }
 
@@ -239,19 +251,34 @@ func TestEmbeddedBrokerKeepsTheProtocol(t *testing.T) {
 			t.Cleanup(func() { _ = b.Close() }) // It kept nothing.
 			l := newLab(t, b.Addrs())
 			l.stale = kafkago.InvalidTransactionState // It looks for the transaction before it looks at the epoch.
-			l.protocol(t)
+			l.protocol(t, transactionCases())
 		})
 	}
 }
 
-// protocol is what jmpub's transactions rely on.
-func (l *lab) protocol(t *testing.T) {
+// protocolCase is something that a cluster has to answer as Apache Kafka does.
+type protocolCase struct {
+	name string
+	run  func(*lab, *testing.T)
+}
+
+// transactionCases are what jmpub's transactions rely on.
+func transactionCases() []protocolCase {
+	return []protocolCase{
+		{"committed is seen, aborted is not", (*lab).commitAndAbort},
+		{"a second writer fences the first", (*lab).fencing},
+		{"a transaction that timed out can be recovered from", (*lab).timeout},
+		{"a verdict can be asked again", (*lab).verdict},
+		{"sequences", (*lab).sequences},
+	}
+}
+
+// protocol runs cases on one cluster.
+func (l *lab) protocol(t *testing.T, cases []protocolCase) {
 	t.Helper()
-	t.Run("committed is seen, aborted is not", l.commitAndAbort)
-	t.Run("a second writer fences the first", l.fencing)
-	t.Run("a transaction that timed out can be recovered from", l.timeout)
-	t.Run("a verdict can be asked again", l.verdict)
-	t.Run("sequences", l.sequences)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { c.run(l, t) })
+	}
 }
 
 func (l *lab) commitAndAbort(t *testing.T) {
@@ -267,7 +294,11 @@ func (l *lab) fencing(t *testing.T) {
 	first := l.writer(t, time.Minute)
 	first.put(t, "first")
 	second := &writer{Client: l.client, id: first.id, topic: first.topic}
+	began := time.Now()
 	ok(t, second.init(t, time.Minute, -1, -1))
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("the second writer waited %v, as if for the first one's time to be over", took)
+	}
 	if second.pid.ProducerID != first.pid.ProducerID || second.pid.ProducerEpoch <= first.pid.ProducerEpoch {
 		t.Errorf("the second writer has %v after %v, want a later epoch", second.pid, first.pid)
 	}
@@ -296,7 +327,7 @@ func (l *lab) timeout(t *testing.T) {
 	wantCode(t, "commit", w.end(t, true), kafkago.ProducerFenced)
 	// The same answers as to a writer that was replaced; from release 4.0 on, renewing tells the two apart.
 	err = w.init(t, time.Minute, old.ProducerID, old.ProducerEpoch)
-	if kafkatest.Release() < 4 {
+	if l.release < 4 {
 		wantCode(t, "renew", err, kafkago.ProducerFenced)
 		ok(t, w.init(t, time.Minute, -1, -1))
 	} else {
