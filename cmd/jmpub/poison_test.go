@@ -84,7 +84,7 @@ func TestPoisonedPosition(t *testing.T) {
 	s.poison(poisoned)
 	s.env["JMPUB_STREAMS"] = poisoned // Nothing is left to be read, so the run ends, and says why.
 	out := try(t, s.env, "run")
-	if out.code != exitUsage || !strings.Contains(out.stderr, fmt.Sprint(pipeline.ErrUnreadable)) || !strings.Contains(out.stderr, "checkpoint delete "+poisoned) {
+	if out.code != exitFailed || !strings.Contains(out.stderr, fmt.Sprint(pipeline.ErrUnreadable)) || !strings.Contains(out.stderr, "checkpoint delete "+poisoned) {
 		t.Errorf("run: exit code %d: %s", out.code, out.stderr)
 	}
 }

@@ -197,9 +197,9 @@ func (w *wiring) runError(err error) error {
 }
 
 // startError makes a mistake of the settings out of what waiting cannot change. An answer that is not the API's own may be another
-// one at the next start, and clocks may be right then.
+// one at the next start, and clocks may be right then; a record that somebody else wrote is no mistake of the settings.
 func startError(err error) error {
-	if errors.Is(err, source.ErrGateway) || errors.Is(err, source.ErrInFuture) {
+	if errors.Is(err, source.ErrGateway) || errors.Is(err, source.ErrInFuture) || errors.Is(err, pipeline.ErrUnreadable) {
 		return err
 	}
 	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {

@@ -74,6 +74,8 @@ func (s *StreamSnapshot) missing() string {
 	switch {
 	case s.Dropped:
 		return ""
+	case s.Unreadable > 0:
+		return "a position of " + s.Stream + " cannot be read, so nothing of its stream is published; `jmpub checkpoint list` says what replaces it"
 	case !s.Read.IsZero() && s.LagSeconds < -farthestAhead.Seconds():
 		return fmt.Sprintf("%s is read up to %s, which has not come yet by the local clock", s.Stream, s.Read.Format(time.RFC3339))
 	case !s.Fresh:

@@ -70,6 +70,8 @@ type streamState struct {
 
 	totals  streamTotals
 	dropped bool
+	// unreadable are the streams of it whose positions cannot be read.
+	unreadable map[pipeline.Stream]bool
 }
 
 type streamTotals struct {
@@ -82,7 +84,7 @@ type streamTotals struct {
 
 // newStream begins with what raises an alarm when it moves: from nothing to one would be no rise.
 func newStream() *streamState {
-	return &streamState{totals: streamTotals{
+	return &streamState{unreadable: make(map[pipeline.Stream]bool), totals: streamTotals{
 		restarts: map[pipeline.Class]int64{pipeline.Restart: 0},
 		notices:  map[pipeline.NoticeKind]int64{pipeline.NoticeGap: 0, pipeline.NoticeMismatch: 0},
 	}}
@@ -149,6 +151,7 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.at(o.Stream).totals.restarts[cause(o.Err)]++
 	case pipeline.StreamStarted:
 		s.place(o.Checkpoint.Stream).move(o.Checkpoint)
+		delete(s.at(o.Checkpoint.Stream).unreadable, o.Checkpoint.Stream)
 	case pipeline.HeadRead:
 		p := s.place(o.Stream)
 		p.read, p.headAt = o.End, s.opts.Now()
@@ -164,7 +167,11 @@ func (s *Status) observe(o pipeline.Observation) {
 	case pipeline.StreamsDiscovered:
 		s.discovered, s.sweep = o.Streams, o.Sweep
 	case pipeline.StreamDropped:
-		s.at(o.Stream).dropped = true
+		if state := s.at(o.Stream); errors.Is(o.Err, pipeline.ErrUnreadable) {
+			state.unreadable[o.Stream] = true
+		} else {
+			state.dropped = true
+		}
 		s.trouble(o.Err)
 	default: // It shows nowhere.
 	}

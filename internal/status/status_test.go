@@ -179,6 +179,30 @@ func TestReadiness(t *testing.T) {
 	})
 }
 
+// TestUnreadablePosition is not ready while a stream stands still because of its position, and is again once that was replaced.
+func TestUnreadablePosition(t *testing.T) {
+	users := pipeline.Stream{Kind: pipeline.StreamUsers, Name: "user_0001"}
+	for _, s := range []*status.Status{
+		status.New(status.Options{Streams: []pipeline.Stream{messages(), users}}),
+		status.New(status.Options{Streams: []pipeline.Stream{messages()}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}}),
+	} {
+		ready := func(want int, says string) {
+			t.Helper()
+			if code, body := get(t, s.Handler(), "/readyz"); code != want || !strings.Contains(body, says) {
+				t.Errorf("%d, want %d and %q: %s", code, want, says, body)
+			}
+		}
+		for _, stream := range []pipeline.Stream{messages(), users, {Kind: pipeline.StreamUsers, Name: "user_0002"}} {
+			s.Observer().Tell(pipeline.HeadRead{Stream: stream, End: time.Now()})
+		}
+		ready(http.StatusOK, "")
+		s.Observer().Tell(pipeline.StreamDropped{Stream: users, Err: fmt.Errorf("read it: %w", pipeline.ErrUnreadable)})
+		ready(http.StatusServiceUnavailable, "jmpub checkpoint list")
+		s.Observer().Tell(pipeline.StreamStarted{Checkpoint: &pipeline.Checkpoint{Stream: users, End: time.Now()}})
+		ready(http.StatusOK, "")
+	}
+}
+
 func TestServeEndsWithItsContext(t *testing.T) {
 	s := newStatus()
 	var lc net.ListenConfig
