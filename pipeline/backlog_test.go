@@ -16,8 +16,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// odd makes a row that lacks a clock, has a sender's clock that is far off, or cannot be an event, now and then.
-func odd(dice *rand.Rand, r fakes.Row) fakes.Row {
+// irregular makes a row that lacks a clock, has a sender's clock that is far off, or cannot be an event, now and then.
+func irregular(dice *rand.Rand, r fakes.Row) fakes.Row {
 	server := r.At.UnixMilli()
 	client := server + dice.Int64N(20_000) - 10_000
 	switch dice.IntN(12) {
@@ -61,7 +61,7 @@ func TestLiveFirstPublishesEachRowOnce(t *testing.T) {
 			begin := time.Now().UTC().Add(-2 * time.Hour)
 			rows := fakes.RowsFrom(begin, 8000) // The last ones are sent while it runs.
 			for i := range rows {
-				rows[i] = odd(dice, rows[i])
+				rows[i] = irregular(dice, rows[i])
 			}
 			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 			source.PageSize, source.Span = 200, 5*time.Minute

@@ -341,7 +341,7 @@ func TestGapIsPlannedOnceItIsCertain(t *testing.T) {
 	}
 }
 
-// TestPositionInTheFuture refuses a position that is in the future by both clocks, with the command that mends it, and waits for one
+// TestPositionInTheFuture refuses a position that is in the future by both clocks, with the command that corrects it, and waits for one
 // that is by one of them.
 func TestPositionInTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

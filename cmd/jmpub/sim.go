@@ -42,7 +42,7 @@ func newSim() *cobra.Command {
 	f.IntVar(&o.Groups, "groups", o.Groups, "groups that exist at a time")
 	f.IntVar(&o.Rooms, "rooms", o.Rooms, "chatrooms that exist at a time")
 	f.DurationVar(&o.ChurnEvery, "churn", 0, "how often, from now on, a user, a group and a chatroom appear and the oldest are deleted; 0 is never")
-	f.Float64Var(&o.OddRows, "odd", o.OddRows, "fraction (0 to 1) of rows that are hard or impossible to turn into an event")
+	f.Float64Var(&o.IrregularRows, "irregular", o.IrregularRows, "fraction (0 to 1) of rows that are hard or impossible to turn into an event")
 	f.Float64Var(&o.NullRows, "null", o.NullRows, "fraction (0 to 1) of rows that are a bare null")
 	f.IntVar(&o.PerMinute, "per-minute", o.PerMinute, "requests a minute that are answered; 0 is no limit")
 	f.BoolVar(&o.QuotaHeader, "quota-header", o.QuotaHeader, "spell the rate header X-Rate-Limit-Quota")

@@ -40,7 +40,7 @@ func TestExampleConnectOnApacheKafka(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rig := soak.NewRig(t, kafkatest.Options{})
 	trial := rig.NewTrial(t, "connect", 20, func(o *sim.Options) {
-		o.Seed, o.Rate, o.OddRows, o.Latency, o.End = seed, 8, 0.03, 50*time.Millisecond, time.Now().UTC()
+		o.Seed, o.Rate, o.IrregularRows, o.Latency, o.End = seed, 8, 0.03, 50*time.Millisecond, time.Now().UTC()
 	})
 	trial.Env["JMPUB_TOPIC_PREFIX"] = "jmessage" // As the configurations have it.
 	w := newWorld(t, trial)

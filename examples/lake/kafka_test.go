@@ -39,7 +39,7 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 	dice := soak.NewDice(seed)
 	rig := soak.NewRig(t, kafkatest.Options{})
 	trial := rig.NewTrial(t, "lake", 200, func(o *sim.Options) {
-		o.Seed, o.Rate, o.OddRows = seed, 4, 0.03
+		o.Seed, o.Rate, o.IrregularRows = seed, 4, 0.03
 		o.ServerError, o.Truncated, o.Dropped, o.Latency = 0.02, 0.02, 0.02, 30*time.Millisecond
 	})
 	w := &world{

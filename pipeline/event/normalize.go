@@ -31,7 +31,7 @@ func NewNormalizer(appKey string) *Normalizer {
 // and is the caller's to keep; the rejection's Row is the row itself.
 //
 // An event is made of every JSON object (RFC 8259, valid UTF-8, no deeper than jsontext reads) whose top-level names are
-// unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or odd: a field goes to its
+// unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or of another form: a field goes to its
 // place in the event only if its value has the expected type and form, so that [Rebuild] can give it back, and otherwise
 // into `attributes`, unchanged. What can still be read from such a field is read: a target_id that is a number gives
 // target.id too.

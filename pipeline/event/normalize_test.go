@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestNormalizeGolden holds the event (or the rejection) of each row in testdata/normalize against its golden file. row-*
-// are the kinds of row that the API is known to give, odd-* are rows that still become events, rejected-* do not.
+// are the kinds of row that the API is known to give, irregular-* are rows that still become events, rejected-* do not.
 func TestNormalizeGolden(t *testing.T) {
 	for name, row := range storedRows(t, "*") {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestNormalizeManyFields(t *testing.T) {
 // size follow, and when somebody appends to what another event has.
 func TestNormalizeKeepsEvents(t *testing.T) {
 	n := event.NewNormalizer(appKey)
-	rows := append(sampleRows(t), storedRows(t, "odd-conversation-escaped")["odd-conversation-escaped"])
+	rows := append(sampleRows(t), storedRows(t, "irregular-conversation-escaped")["irregular-conversation-escaped"])
 	var events []event.Event
 	var want []event.Event
 	for i := range 600 {

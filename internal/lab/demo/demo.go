@@ -141,7 +141,7 @@ func (d *demo) observe(o pipeline.Observation) {
 func (d *demo) serveAPI(ctx context.Context, appKey, masterSecret string) (url string, err error) {
 	api := sim.Defaults()
 	api.AppKey, api.MasterSecret, api.Seed, api.Rate, api.Begin = appKey, masterSecret, d.opts.Seed, d.opts.Rate, d.begin
-	api.OddRows = 0.001
+	api.IrregularRows = 0.001
 	if d.opts.Faults {
 		api.Faults = sim.Faults{
 			RateLimitedBare: 0.005, ServerError: 0.01, HTMLError: 0.005, Truncated: 0.01, DroppedMidway: 0.005,

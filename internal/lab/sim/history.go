@@ -65,15 +65,15 @@ func unit(h uint64) float64 { return float64(h>>11) / (1 << 53) }
 
 // What is drawn for one row comes from hashes that are independent of each other: each use has a constant of its own.
 const (
-	saltRow    = 0xd1342543de82ef95
-	saltClock  = 0x3c6ef372fe94f82b
-	saltLate   = 0xa54ff53a5f1d36f1
-	saltOdd    = 0x510e527fade682d1
-	saltNull   = 0x9b05688c2b3e6c1f
-	saltFields = 0x1f83d9abfb41bd6b
-	saltFault  = 0x5be0cd19137e2179
-	saltDate   = 0xcbbb9d5dc1059ed8
-	saltID     = 0x6a09e667f3bcc909
+	saltRow       = 0xd1342543de82ef95
+	saltClock     = 0x3c6ef372fe94f82b
+	saltLate      = 0xa54ff53a5f1d36f1
+	saltIrregular = 0x510e527fade682d1
+	saltNull      = 0x9b05688c2b3e6c1f
+	saltFields    = 0x1f83d9abfb41bd6b
+	saltFault     = 0x5be0cd19137e2179
+	saltDate      = 0xcbbb9d5dc1059ed8
+	saltID        = 0x6a09e667f3bcc909
 )
 
 // count is the number of rows of a second.

@@ -12,9 +12,9 @@ import (
 func TestSameSeedSameHistory(t *testing.T) {
 	t.Parallel()
 	begin, end := now.Add(-time.Hour), now
-	odd := func(o *sim.Options) { o.OddRows, o.Late, o.LateBy = 0.1, 0.1, time.Hour }
-	a, b := newSim(t, odd), newSim(t, odd)
-	other := newSim(t, func(o *sim.Options) { odd(o); o.Seed = 2 })
+	irregular := func(o *sim.Options) { o.IrregularRows, o.Late, o.LateBy = 0.1, 0.1, time.Hour }
+	a, b := newSim(t, irregular), newSim(t, irregular)
+	other := newSim(t, func(o *sim.Options) { irregular(o); o.Seed = 2 })
 	if !slices.Equal(truth(a, begin, end, ""), truth(b, begin, end, "")) {
 		t.Error("the same seed gave two histories")
 	}
@@ -31,7 +31,7 @@ func TestSameSeedSameHistory(t *testing.T) {
 	}
 	// What the API hides, and how it sorts, is no part of the truth.
 	hiding := newSim(t, func(o *sim.Options) {
-		odd(o)
+		irregular(o)
 		o.BeginStrict, o.EndMillis, o.Late, o.Clock = true, true, 1, sim.SenderClock
 		o.Faults = sim.Faults{Dropped: 1}
 	})

@@ -31,7 +31,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"Rooms", func(o *sim.Options) { o.Rooms = 0 }},
 		{"ChurnEvery", func(o *sim.Options) { o.ChurnEvery, o.ChurnSince = time.Millisecond, now }},
 		{"ChurnSince", func(o *sim.Options) { o.ChurnEvery = time.Second }},
-		{"OddRows", func(o *sim.Options) { o.OddRows = math.NaN() }},
+		{"IrregularRows", func(o *sim.Options) { o.IrregularRows = math.NaN() }},
 		{"NullRows", func(o *sim.Options) { o.NullRows = 2 }},
 		{"Zone", func(o *sim.Options) { o.Zone = nil }},
 		{"Clock", func(o *sim.Options) { o.Clock = "sundial" }},

@@ -36,9 +36,9 @@ type Options struct {
 	// ChurnSince on; zero is never. A row is always between those that exist in its second.
 	ChurnEvery time.Duration
 	ChurnSince time.Time
-	// OddRows is the fraction of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
-	OddRows float64
-	// NullRows is the fraction of rows (0 to 1) that are a bare null. They are apart from OddRows because one cannot be
+	// IrregularRows is the fraction of rows (0 to 1) that are hard or impossible to turn into an event. Each is unlike any other.
+	IrregularRows float64
+	// NullRows is the fraction of rows (0 to 1) that are a bare null. They are apart from IrregularRows because one cannot be
 	// distinguished from another: with two of them near each other, nobody can say which was read.
 	NullRows float64
 	// RichBodies have extras that are nested, and sizes beyond 31 bits. The Java SDK cannot read them: it takes extras for a map of

@@ -57,7 +57,7 @@ func TestAnyPagingYieldsTheTruth(t *testing.T) {
 					o.RoomsInMessages = rapid.Bool().Draw(rt, "rooms")
 					o.CursorAtEnd = rapid.Bool().Draw(rt, "cursor at end")
 					if clock == sim.ServerClock {
-						o.OddRows, o.NullRows = 0.05, 0.01
+						o.IrregularRows, o.NullRows = 0.05, 0.01
 					}
 				})
 				begin := now.Add(-time.Duration(rapid.IntRange(600, 3*3600).Draw(rt, "begin")) * time.Second)

@@ -120,7 +120,7 @@ func TestQuota(t *testing.T) {
 
 func TestTruthEndpoint(t *testing.T) {
 	t.Parallel()
-	s := newSim(t, func(o *sim.Options) { o.OddRows, o.NullRows, o.Late, o.LateBy = 0.1, 0.02, 0.2, time.Minute })
+	s := newSim(t, func(o *sim.Options) { o.IrregularRows, o.NullRows, o.Late, o.LateBy = 0.1, 0.02, 0.2, time.Minute })
 	begin, end := now.Add(-time.Hour), now
 	for _, stream := range append(someStreams(), "") {
 		target := "/sim/truth?" + url.Values{

@@ -9,9 +9,9 @@ import (
 // draft is a row as it is written.
 type draft struct {
 	*meta
-	d       dice
-	odd     odd
-	variant uint64
+	d         dice
+	irregular irregular
+	variant   uint64
 	// admin rows come through the REST API, which leaves fields out.
 	admin    bool
 	crossApp bool
@@ -22,7 +22,7 @@ type draft struct {
 
 func (h *history) draft(m *meta) draft {
 	r := draft{meta: m, d: dice(m.hash ^ saltFields), admin: m.byAdmin()}
-	r.odd, r.variant = h.oddness(m)
+	r.irregular, r.variant = h.irregularity(m)
 	clock, milli := m.senderClock()
 	switch {
 	case r.admin:
@@ -40,12 +40,12 @@ func (h *history) draft(m *meta) draft {
 // append writes a row as JSON, without white space. The same outline gives the same bytes.
 func (h *history) append(dst []byte, m *meta) []byte {
 	r := h.draft(m)
-	switch r.odd {
-	case oddNull:
+	switch r.irregular {
+	case irregularNull:
 		return append(dst, "null"...)
-	case oddNoID:
+	case irregularNoID:
 		return appendNoID(dst, h.msgid(m.sec, m.i), r.variant)
-	case oddNone, oddTarget, oddFields:
+	case irregularNone, irregularTarget, irregularFields:
 	}
 	if r.admin {
 		return h.appendAdmin(dst, &r)
@@ -92,7 +92,7 @@ func (h *history) appendUser(dst []byte, r *draft) []byte {
 		}
 		dst = append(dst, '"')
 	}
-	dst = appendTargetType(dst, r.meta, r.odd, r.variant)
+	dst = appendTargetType(dst, r.meta, r.irregular, r.variant)
 	dst = append(dst, `,"msgid":`...)
 	dst = strconv.AppendInt(dst, h.msgid(r.sec, r.i), 10)
 	dst = r.appendServerTime(dst)
@@ -108,7 +108,7 @@ func (h *history) appendAdmin(dst []byte, r *draft) []byte {
 	dst = fmt.Appendf(dst, `"version":1,"msg_type":"%s","msgid":%d,"from_platform":"%s","target_id":`,
 		r.msgType, h.msgid(r.sec, r.i), r.platform)
 	dst = r.appendTargetID(dst)
-	dst = appendTargetType(dst, r.meta, r.odd, r.variant)
+	dst = appendTargetType(dst, r.meta, r.irregular, r.variant)
 	dst = append(dst, `,"from_type":"admin"`...)
 	dst = r.appendServerTime(dst)
 	dst = h.appendBody(append(dst, `,"msg_body":`...), r)
@@ -118,7 +118,7 @@ func (h *history) appendAdmin(dst []byte, r *draft) []byte {
 	return r.appendEnd(dst)
 }
 
-// appendTargetID writes the value of target_id; an odd row has a number where a string is usual.
+// appendTargetID writes the value of target_id; an irregular row has a number where a string is usual.
 func (r *draft) appendTargetID(dst []byte) []byte {
 	if r.kind == kindSingle {
 		return append(appendUsername(append(dst, '"'), r.to), '"')
@@ -127,21 +127,21 @@ func (r *draft) appendTargetID(dst []byte) []byte {
 	if r.kind == kindRoom {
 		id = int64(firstRoom + r.to)
 	}
-	if r.odd == oddFields {
+	if r.irregular == irregularFields {
 		return strconv.AppendInt(dst, id, 10)
 	}
 	return append(strconv.AppendInt(append(dst, '"'), id, 10), '"')
 }
 
 func (r *draft) appendCreateTime(dst []byte) []byte {
-	if r.odd == oddFields && r.variant%4 == 1 {
+	if r.irregular == irregularFields && r.variant%4 == 1 {
 		return dst
 	}
 	return strconv.AppendInt(append(dst, `,"create_time":`...), r.create, 10)
 }
 
 func (r *draft) appendServerTime(dst []byte) []byte {
-	if r.odd == oddFields && r.variant%4 == 0 {
+	if r.irregular == irregularFields && r.variant%4 == 0 {
 		return dst
 	}
 	return strconv.AppendInt(append(dst, `,"msg_ctime":`...), r.millis, 10)
@@ -167,7 +167,7 @@ func (r *draft) appendRare(dst []byte) []byte {
 
 // appendEnd writes msg_level (API page: 0 within the app, 1 across apps) and what nobody knows.
 func (r *draft) appendEnd(dst []byte) []byte {
-	if r.odd == oddFields {
+	if r.irregular == irregularFields {
 		dst = append(dst, `,"x_unknown":{"deep":[1,2.50,{"n":9007199254740993}]},"text":"a name of the event"`...)
 	}
 	level := byte('0')

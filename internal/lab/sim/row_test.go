@@ -102,7 +102,7 @@ func checkSides(t *testing.T, s *sim.Server, row *shown) {
 // TestEveryKindOfRow finds each in a day of history.
 func TestEveryKindOfRow(t *testing.T) {
 	t.Parallel()
-	s := newSim(t, func(o *sim.Options) { o.Rate, o.OddRows, o.NullRows = 2, 0.05, 0.001 })
+	s := newSim(t, func(o *sim.Options) { o.Rate, o.IrregularRows, o.NullRows = 2, 0.05, 0.001 })
 	missing := make(map[string]*regexp.Regexp)
 	for name, pattern := range map[string]string{
 		"text": `"msg_type":"text".*"msg_body":\{"text":"`, "image": `"msg_type":"image".*"width":\d+,"height":\d+`,
@@ -151,13 +151,13 @@ func TestEveryKindOfRow(t *testing.T) {
 	}
 }
 
-// TestOddRows looks at what the truth knows of them.
-func TestOddRows(t *testing.T) {
+// TestIrregularRows looks at what the truth knows of them.
+func TestIrregularRows(t *testing.T) {
 	t.Parallel()
 	const part, nulls = 0.1, 0.02
-	s := newSim(t, func(o *sim.Options) { o.OddRows, o.NullRows = part, nulls })
+	s := newSim(t, func(o *sim.Options) { o.IrregularRows, o.NullRows = part, nulls })
 	plain := newSim(t, nil)
-	rows, odd, null := 0, 0, 0
+	rows, irregular, null := 0, 0, 0
 	seen := make(map[string]bool)
 	same := make(map[string]bool)
 	for r := range plain.Truth(sim.Range{Begin: now.Add(-2 * time.Hour), End: now}) {
@@ -168,7 +168,7 @@ func TestOddRows(t *testing.T) {
 		if string(r.Raw) == "null" {
 			null++
 		} else if !same[string(r.Raw)] {
-			odd++
+			irregular++
 		}
 		if seen[string(r.Raw)] && string(r.Raw) != "null" {
 			t.Fatalf("%s is there twice", r.Raw)
@@ -184,8 +184,8 @@ func TestOddRows(t *testing.T) {
 			t.Fatalf("the truth says msgid %d (%t), %q of %s", r.MsgID, r.HasMsgID, r.Target, r.Raw)
 		}
 	}
-	if got := float64(odd) / float64(rows); got < part*0.85 || got > part*1.15 {
-		t.Errorf("%.3f of the rows are odd, want %.2f", got, part)
+	if got := float64(irregular) / float64(rows); got < part*0.85 || got > part*1.15 {
+		t.Errorf("%.3f of the rows are irregular, want %.2f", got, part)
 	}
 	if got := float64(null) / float64(rows); got < nulls*0.7 || got > nulls*1.3 {
 		t.Errorf("%.3f of the rows are null, want %.2f", got, nulls)

@@ -14,7 +14,7 @@ type Row struct {
 	// MsgID is the row's msgid, if it has one that can be used (HasMsgID).
 	MsgID    int64
 	HasMsgID bool
-	// Target is the row's target_type: single, group, chatroom, or what an odd row has; empty where that is no string.
+	// Target is the row's target_type: single, group, chatroom, or what an irregular row has; empty where that is no string.
 	Target string
 	// Raw is the row as the API returns it; the receiver's to keep.
 	Raw []byte
@@ -56,7 +56,7 @@ func (s *Server) Truth(r Range) iter.Seq[Row] {
 }
 
 func (h *history) row(m *meta) Row {
-	o, variant := h.oddness(m)
+	o, variant := h.irregularity(m)
 	const usual = 768
 	_, target := targetIn(m, o, variant)
 	row := Row{

@@ -43,7 +43,7 @@ func (o *Options) validate() error {
 	m.check(o.Rooms >= 1 && o.Rooms <= maxPopulation, "Rooms %d is not between 1 and %d", o.Rooms, maxPopulation)
 	m.check(o.ChurnEvery >= 0 && o.ChurnEvery%time.Second == 0, "ChurnEvery %v is not a number of whole seconds", o.ChurnEvery)
 	m.check(o.ChurnEvery <= 0 || o.ChurnSince.Unix() >= 0, "ChurnEvery needs ChurnSince, when it begins, after 1970")
-	m.parts([]part{{"OddRows", o.OddRows}, {"NullRows", o.NullRows}})
+	m.parts([]part{{"IrregularRows", o.IrregularRows}, {"NullRows", o.NullRows}})
 	m.check(o.Zone != nil, "Zone is missing")
 	o.Unknowns.validate(&m)
 	o.Faults.validate(&m)

@@ -346,7 +346,7 @@ func TestChecks(t *testing.T) {
 		defer mu.Unlock()
 		given[topic]++
 		if topic == "notices" && string(r.Value) == "v" || topic == "single" && r.Offset == 0 {
-			return errors.New("it is odd")
+			return errors.New("it is strange")
 		}
 		return nil
 	}
@@ -358,7 +358,7 @@ func TestChecks(t *testing.T) {
 		t.Errorf("checked %v, found %d and %d", given, found.Records, found.Checked)
 	}
 	report := verify.Compare(slices.Values(rows), found)
-	if report.OK() || report.Invalid < 2 || report.Invalid > 4 || !strings.Contains(report.String(), "it is odd") {
+	if report.OK() || report.Invalid < 2 || report.Invalid > 4 || !strings.Contains(report.String(), "it is strange") {
 		t.Error(report.String())
 	}
 	report.Invalid = 0

@@ -28,15 +28,15 @@ func javaReader(t *testing.T, brokers []string, java *Java, topic string) {
 	}
 	reader := java.Reader()
 	sent := time.Now().Add(-time.Hour).Truncate(time.Millisecond) // Much older, and retention would delete it.
-	odd := []byte("\x00\xff\xfe\n\"\\é")
+	binary := []byte("\x00\xff\xfe\n\"\\é")
 	write := func(name string) {
 		if err := writer.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 100 {
 			r := &kgo.Record{
-				Topic: topic, Key: fmt.Append(nil, name, i), Value: odd, Timestamp: sent,
-				Headers: []kgo.RecordHeader{{Key: "h,é", Value: odd}, {Key: "", Value: nil}, {Key: "h,é", Value: []byte{}}},
+				Topic: topic, Key: fmt.Append(nil, name, i), Value: binary, Timestamp: sent,
+				Headers: []kgo.RecordHeader{{Key: "h,é", Value: binary}, {Key: "", Value: nil}, {Key: "h,é", Value: []byte{}}},
 			}
 			if i == 99 {
 				r.Key, r.Value = nil, nil
@@ -74,8 +74,8 @@ func javaReader(t *testing.T, brokers []string, java *Java, topic string) {
 		case r.Key == nil && r.Value == nil:
 		case strings.HasPrefix(string(r.Key), "aborted"):
 			t.Errorf("read an aborted record, %q", r.Key)
-		case string(r.Value) != string(odd) || !r.Timestamp.Equal(sent) || len(r.Headers) != 3 ||
-			r.Headers[0].Key != "h,é" || string(r.Headers[0].Value) != string(odd) ||
+		case string(r.Value) != string(binary) || !r.Timestamp.Equal(sent) || len(r.Headers) != 3 ||
+			r.Headers[0].Key != "h,é" || string(r.Headers[0].Value) != string(binary) ||
 			r.Headers[1].Value != nil || r.Headers[2].Value == nil:
 			t.Errorf("record %q came as %v", r.Key, r)
 		}

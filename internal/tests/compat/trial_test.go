@@ -41,7 +41,7 @@ func (h *history) start(t *testing.T, rig *soak.Rig) {
 		h.end = h.end.Add(20 * time.Second) // While it is killed, messages are sent.
 	}
 	h.Trial = rig.NewTrial(t, h.name, h.minutes, func(o *sim.Options) {
-		o.End, o.OddRows = h.end, 0.03
+		o.End, o.IrregularRows = h.end, 0.03
 		if h.change != nil {
 			h.change(o)
 		}

@@ -206,7 +206,7 @@ func rawExamples(t *testing.T, name string) [][]byte {
 	return all
 }
 
-// rows are the stored rows of the kinds that the API gives, and odd ones, by name.
+// rows are the stored rows of the kinds that the API gives, and irregular ones, by name.
 func rows(tb testing.TB) map[string][]byte {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(golden, "*.json"))

@@ -19,7 +19,7 @@ func TestFormatsAndTemplates(t *testing.T) {
 		for _, registry := range []string{"", fake.URL()} {
 			t.Run(fmt.Sprintf("%q avro %t", template, registry != ""), func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, 10, func(o *sim.Options) { o.Rate, o.OddRows = 2, 0.05 })
+				w := newWorld(t, 10, func(o *sim.Options) { o.Rate, o.IrregularRows = 2, 0.05 })
 				j := w.job(fmt.Sprintf("format-%d", i))
 				j.template, j.registry = template, registry
 				wantWhole(t, j)
@@ -44,7 +44,7 @@ func TestKilledInAvro(t *testing.T) {
 	t.Parallel()
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
-	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
+	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.IrregularRows = 1, 0.05 })
 	const apart = 10 // Each exchange is tried in TestKilledAtEachStep.
 	killAtSteps(t, apart, func(name string, _ bool) *job {
 		j := w.job(name)

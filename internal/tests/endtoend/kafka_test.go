@@ -24,7 +24,7 @@ func TestOnApacheKafka(t *testing.T) {
 	}
 	t.Run("whole history", func(t *testing.T) {
 		t.Parallel()
-		w := onKafka(t, 30, func(o *sim.Options) { o.Rate, o.OddRows = 5, 0.02 })
+		w := onKafka(t, 30, func(o *sim.Options) { o.Rate, o.IrregularRows = 5, 0.02 })
 		j := w.job("whole")
 		j.pageSize = 100
 		wantWhole(t, j)
@@ -48,7 +48,7 @@ func TestOnApacheKafka(t *testing.T) {
 	})
 	t.Run("killed at each step", func(t *testing.T) {
 		t.Parallel()
-		w := onKafka(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
+		w := onKafka(t, 4, func(o *sim.Options) { o.Rate, o.IrregularRows = 1, 0.05 })
 		killAtEachStep(t, w)
 	})
 	t.Run("groups and rooms of the lists", func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 func liveWorld(t *testing.T, change func(*sim.Options)) *job {
 	t.Helper()
 	w := newWorld(t, 11, func(o *sim.Options) {
-		o.Rate, o.OddRows = 3, 0.05
+		o.Rate, o.IrregularRows = 3, 0.05
 		change(o)
 		o.End = time.Now().Add(10 * time.Minute)
 	})
@@ -29,7 +29,7 @@ func TestLiveFirst(t *testing.T) {
 		"bounds strict": func(o *sim.Options) { o.BeginStrict, o.EndStrict = true, true },
 		"end in ms":     func(o *sim.Options) { o.EndMillis = true },
 		"sender's clock": func(o *sim.Options) { // What a slow clock stamps now may belong to the backlog, and is late then.
-			o.Clock, o.OddRows, o.BeginStrict = sim.SenderClock, 0, true
+			o.Clock, o.IrregularRows, o.BeginStrict = sim.SenderClock, 0, true
 		},
 		"hostile": hostile,
 	} {

@@ -30,14 +30,14 @@ func wantWhole(t *testing.T, j *job) {
 
 func TestWholeHistory(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 10, func(o *sim.Options) { o.Rate, o.OddRows = 2, 0.02 })
+	w := newWorld(t, 10, func(o *sim.Options) { o.Rate, o.IrregularRows = 2, 0.02 })
 	wantWhole(t, w.job("whole"))
 }
 
 // hostile is an API in which everything goes wrong now and then. A 429 is rare, because each of them holds all requests back
 // for a second.
 func hostile(o *sim.Options) {
-	o.Rate, o.OddRows = 5, 0.02
+	o.Rate, o.IrregularRows = 5, 0.02
 	o.CursorAtEnd, o.Gzip = true, true
 	o.CursorTTL = 2 * time.Second
 	o.Faults = sim.Faults{
@@ -91,7 +91,7 @@ func TestUnknowns(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 15, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.02; c.change(o) })
+			w := newWorld(t, 15, func(o *sim.Options) { o.Rate, o.IrregularRows = 1, 0.02; c.change(o) })
 			j := w.job("unknown")
 			j.pageSize = 20
 			wantWhole(t, j)
@@ -140,7 +140,7 @@ func TestFileCheckpoints(t *testing.T) {
 // took place, starts it again, and expects every row exactly once.
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.OddRows = 1, 0.05 })
+	w := newWorld(t, 4, func(o *sim.Options) { o.Rate, o.IrregularRows = 1, 0.05 })
 	killAtEachStep(t, w)
 }
 

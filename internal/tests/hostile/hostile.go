@@ -138,7 +138,7 @@ func Bodies(text string) map[string]string {
 		"statistic": `[{"` + text + `":"` + text + `"}]`, "day": `[{"date":"` + text + `","active_users":1}]`,
 		"list": `{"total":1,"users":[{"` + text + `":1}]}`, "entry": `{"total":1,"users":["` + text + `/` + text + `"]}`,
 		"error":     `{"error":{"code":899001,"message":"` + text + `"}}`,
-		"odd error": `{"error":{"code":"` + text + `","message":"x"}}`,
+		"error whose code is a text": `{"error":{"code":"` + text + `","message":"x"}}`,
 		"other":     `{"error_code":40301,"message":"` + text + `"}`,
 		"id":        `{"id":"` + text + `","subject":"` + text + `","version":1}`,
 	}

@@ -56,7 +56,7 @@ func newDesk(t *testing.T, cluster *kafkatest.Cluster, binary, prefix string, mi
 	o := sim.Defaults()
 	o.Now = func() time.Time { return time.Now().Add(time.Duration(d.skipped.Load())) }
 	o.Begin, o.End = now.Add(-time.Duration(minutes)*time.Minute), now.Add(240*time.Hour)
-	o.Rate, o.OddRows, o.Users, o.Groups, o.Rooms = 20, 0.01, 200, 40, 10
+	o.Rate, o.IrregularRows, o.Users, o.Groups, o.Rooms = 20, 0.01, 200, 40, 10
 	o.Faults = sim.Faults{
 		ServerError: 0.01, Truncated: 0.01, Dropped: 0.01, Repeated: 0.02, Displaced: 0.01, WrongTotal: 0.01, ExpiredEarly: 0.01,
 	}

@@ -186,7 +186,7 @@ func everyKind(n int) map[string]int {
 
 // hostile is an API in which everything goes wrong now and then, a fifth of the time.
 func hostile(o *sim.Options) {
-	o.OddRows, o.Gzip = 0.03, true
+	o.IrregularRows, o.Gzip = 0.03, true
 	o.Faults = sim.Faults{
 		RateLimited: 0.005, RateLimitedBare: 0.01, ServerError: 0.02, HTMLError: 0.01, HTMLPage: 0.01, Truncated: 0.02,
 		Malformed: 0.02, Dropped: 0.02, DroppedHeaders: 0.01, DroppedMidway: 0.02, Repeated: 0.02, Displaced: 0.02,

@@ -95,7 +95,7 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 	o := sim.Defaults()
 	now := time.Now().UTC().Truncate(time.Second)
 	o.Begin, o.End = now.Add(-time.Duration(minutes)*time.Minute), now.Add(240*time.Hour)
-	o.Rate, o.OddRows, o.Users, o.Groups, o.Rooms = 100, 0.01, 200, 40, 10
+	o.Rate, o.IrregularRows, o.Users, o.Groups, o.Rooms = 100, 0.01, 200, 40, 10
 	if change != nil {
 		change(&o)
 	}

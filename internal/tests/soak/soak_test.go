@@ -64,7 +64,7 @@ func TestSoakOnApacheKafka(t *testing.T) {
 func unlike(dice Dice, o *sim.Options) {
 	coin := func() bool { return dice.IntN(2) == 0 }
 	rate := func(most float64) float64 { return most * dice.Float64() }
-	o.Seed, o.Rate, o.OddRows = dice.Uint64(), 20+rate(200), rate(0.05)
+	o.Seed, o.Rate, o.IrregularRows = dice.Uint64(), 20+rate(200), rate(0.05)
 	o.BeginStrict, o.EndStrict, o.EndMillis, o.CursorAtEnd, o.EmptyCursor = coin(), coin(), coin(), coin(), coin()
 	o.EmptyPages, o.ConstantCursor = coin(), coin()
 	o.OldIsError, o.QuotaHeader, o.NoRateHeaders, o.RetryAfter, o.Gzip = coin(), coin(), coin(), coin(), coin()

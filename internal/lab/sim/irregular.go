@@ -2,34 +2,34 @@ package sim
 
 import "strconv"
 
-// odd is how a row is hard to make an event of.
-type odd uint8
+// irregular is how a row is hard to make an event of.
+type irregular uint8
 
 const (
-	oddNone   odd = iota
-	oddNull       // a bare null
-	oddNoID       // cannot become an event: no object, or no msgid that is one
-	oddTarget     // a target_type that nobody knows, or none
-	oddFields     // numeric ids, unknown fields, a clock missing
+	irregularNone   irregular = iota
+	irregularNull             // a bare null
+	irregularNoID             // cannot become an event: no object, or no msgid that is one
+	irregularTarget           // a target_type that nobody knows, or none
+	irregularFields           // numeric ids, unknown fields, a clock missing
 )
 
-// oddness draws whether a row is odd, and a number by which its kind of oddness varies.
-func (h *history) oddness(m *meta) (odd, uint64) {
+// irregularity draws how a row is irregular, if it is, and a number by which that varies.
+func (h *history) irregularity(m *meta) (irregular, uint64) {
 	if h.NullRows > 0 && unit(mix(m.hash^saltNull)) < h.NullRows {
-		return oddNull, 0
+		return irregularNull, 0
 	}
-	if h.OddRows <= 0 {
-		return oddNone, 0
+	if h.IrregularRows <= 0 {
+		return irregularNone, 0
 	}
-	d := dice(m.hash ^ saltOdd)
-	if unit(d.roll()) >= h.OddRows {
-		return oddNone, 0
+	d := dice(m.hash ^ saltIrregular)
+	if unit(d.roll()) >= h.IrregularRows {
+		return irregularNone, 0
 	}
-	return oddNoID + odd(d.below(3)), d.roll()
+	return irregularNoID + irregular(d.below(3)), d.roll()
 }
 
 // hasMsgID tells that a row has a msgid that can be used.
-func (o odd) hasMsgID() bool { return o != oddNull && o != oddNoID }
+func (o irregular) hasMsgID() bool { return o != irregularNull && o != irregularNoID }
 
 // appendNoID writes what is no event. Each holds its id somewhere, so that it is unlike any other.
 func appendNoID(dst []byte, id int64, variant uint64) []byte {
@@ -49,8 +49,8 @@ func appendNoID(dst []byte, id int64, variant uint64) []byte {
 }
 
 // targetIn is the target_type in JSON, empty where the row has none, and as the truth has it: empty where it is no string.
-func targetIn(m *meta, o odd, variant uint64) (value, truth string) {
-	if o != oddTarget {
+func targetIn(m *meta, o irregular, variant uint64) (value, truth string) {
+	if o != irregularTarget {
 		return `"` + m.kind.String() + `"`, m.kind.String()
 	}
 	switch variant % 4 {
@@ -66,7 +66,7 @@ func targetIn(m *meta, o odd, variant uint64) (value, truth string) {
 }
 
 // appendTargetType writes target_type, if the row has one. A comma goes before.
-func appendTargetType(dst []byte, m *meta, o odd, variant uint64) []byte {
+func appendTargetType(dst []byte, m *meta, o irregular, variant uint64) []byte {
 	if value, _ := targetIn(m, o, variant); value != "" {
 		dst = append(append(dst, `,"target_type":`...), value...)
 	}
