@@ -36,6 +36,19 @@ func TestSettingNames(t *testing.T) {
 	}
 }
 
+// clearSettings has no setting set: what whoever runs the tests has set is no part of them.
+func clearSettings(t *testing.T) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix+"_") {
+			t.Setenv(name, "")
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestVariablesOfServices expects Read to leave alone what Kubernetes puts into every container of a namespace that has a Service whose
 // name begins with jmpub, and to refuse what only looks like it.
 func TestVariablesOfServices(t *testing.T) {
@@ -46,14 +59,7 @@ func TestVariablesOfServices(t *testing.T) {
 		"JMPUB_KAFKA_SERVICE_HOST": "fd00::1", "JMPUB_KAFKA_SERVICE_PORT": "9092", "JMPUB_KAFKA_PORT": "udp://[fd00::1]:9092",
 		"JMPUB_KAFKA_PORT_9092_UDP": "udp://[fd00::1]:9092", "JMPUB_KAFKA_PORT_9092_UDP_ADDR": "fd00::1",
 	}
-	for _, entry := range os.Environ() { // What whoever runs the tests has set is no part of this.
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix+"_") {
-			t.Setenv(name, "")
-			if err := os.Unsetenv(name); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	clearSettings(t)
 	for name, value := range services {
 		t.Setenv(name, value)
 	}

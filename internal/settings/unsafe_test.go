@@ -75,6 +75,7 @@ func TestProxySettings(t *testing.T) {
 // TestUnsafeSettings warns of what others can read on the way or change on the disk, and of nothing else.
 func TestUnsafeSettings(t *testing.T) {
 	clearProxies(t)
+	clearSettings(t)
 	safe := filepath.Join(t.TempDir(), "safe")
 	open := filepath.Join(t.TempDir(), "open")
 	for path, mode := range map[string]os.FileMode{safe: 0o644, open: 0o666} {
