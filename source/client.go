@@ -26,6 +26,8 @@ type Client struct {
 	limiter       *limiter
 	clock         *clock
 	planner       planner
+	// mostRows bounds the different rows of a window; tests lower it.
+	mostRows int64
 	// probing has room for one: whoever asks for the server's clock.
 	probing chan struct{}
 	zone    zoneProof
@@ -80,6 +82,7 @@ func New(cfg Config) (*Client, error) {
 		lists:    &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: exampleListsURL},
 		limiter:  newLimiter(cfg.Rate),
 		clock:    newClock(),
+		mostRows: mostRows,
 		planner: planner{
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: pipeline.History,
 			target: int64(targetPages * cfg.PageSize),

@@ -65,10 +65,10 @@ type pages struct {
 const (
 	// mostIdle is how many replies in a row may bring nothing new beside a cursor.
 	mostIdle = 8
-	// mostPages bounds the replies of a window, and mostRows the different rows, whatever they say: no second has so many. A window that
-	// could be shorter has far fewer.
+	// mostPages bounds the replies of a window, and mostRows the different rows, whatever they say: twice what a second may sensibly
+	// have. A window that could be shorter has far fewer.
 	mostPages = 10_000
-	mostRows  = 500_000
+	mostRows  = 2_000_000
 	// futileWindows is after how many of the shortest windows in a row whose cursors led to nothing shorter ones are not asked for:
 	// the total is wrong, and not the way of asking.
 	futileWindows = 10
@@ -144,7 +144,7 @@ func (p *pages) accept(page reply, arrived arrival) error {
 		p.cursor = "" // Nothing says that there is more.
 	case p.idle >= mostIdle:
 		return p.giveUp(errIdle)
-	case p.came >= mostPages || p.rows() >= mostRows || p.total >= 0 && (p.rows()-targetPages*maxPageSize)/2 > p.total:
+	case p.came >= mostPages || p.rows() >= p.client.mostRows || p.total >= 0 && (p.rows()-targetPages*maxPageSize)/2 > p.total:
 		return p.giveUp(errEndless)
 	}
 	if complete {
