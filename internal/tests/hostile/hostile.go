@@ -137,10 +137,10 @@ func Bodies(text string) map[string]string {
 		"row":       `{"total":1,"count":1,"messages":[` + text + `]}`,
 		"statistic": `[{"` + text + `":"` + text + `"}]`, "day": `[{"date":"` + text + `","active_users":1}]`,
 		"list": `{"total":1,"users":[{"` + text + `":1}]}`, "entry": `{"total":1,"users":["` + text + `/` + text + `"]}`,
-		"error":     `{"error":{"code":899001,"message":"` + text + `"}}`,
+		"error":                      `{"error":{"code":899001,"message":"` + text + `"}}`,
 		"error whose code is a text": `{"error":{"code":"` + text + `","message":"x"}}`,
-		"other":     `{"error_code":40301,"message":"` + text + `"}`,
-		"id":        `{"id":"` + text + `","subject":"` + text + `","version":1}`,
+		"other":                      `{"error_code":40301,"message":"` + text + `"}`,
+		"id":                         `{"id":"` + text + `","subject":"` + text + `","version":1}`,
 	}
 }
 
