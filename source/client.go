@@ -81,7 +81,7 @@ func New(cfg Config) (*Client, error) {
 		report:   &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: exampleBaseURL, planned: true},
 		lists:    &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: exampleListsURL},
 		limiter:  newLimiter(cfg.Rate),
-		clock:    newClock(),
+		clock:    newClock(cfg.Now),
 		mostRows: mostRows,
 		planner: planner{
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: pipeline.History,

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // clock knows the time from three sources, none of which decides alone: the server, the local clock, and rows.
@@ -24,7 +26,7 @@ type clock struct {
 	// base is when the clock was made, local; offsets are from it.
 	base time.Time
 	// wall is the local clock.
-	wall func() time.Time
+	wall pipeline.Clock
 
 	mu sync.Mutex
 	// heard is when the last reply came.
@@ -67,9 +69,13 @@ const (
 	farthest = 100 * 365 * 24 * time.Hour
 )
 
-func newClock() *clock {
+// newClock makes a clock beside a local one; time.Now where that is nil.
+func newClock(local pipeline.Clock) *clock {
+	if local == nil {
+		local = time.Now
+	}
 	now := time.Now()
-	return &clock{base: now, wall: time.Now, steady: now}
+	return &clock{base: now, wall: local, steady: now}
 }
 
 // observe takes in the Date of a reply and returns it. A Date that is missing or no date is false.

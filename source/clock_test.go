@@ -12,14 +12,14 @@ func dated(t time.Time) http.Header {
 }
 
 func TestClockIsUnknownAtFirst(t *testing.T) {
-	if now, ok := newClock().now(); ok {
+	if now, ok := newClock(nil).now(); ok {
 		t.Errorf("got %v, want it unknown", now)
 	}
 }
 
 func TestClockNeverPassesTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClock()
+		c := newClock(nil)
 		const ahead = 90*time.Second + 345*time.Millisecond
 		for i := range 100 {
 			sent := time.Now()
@@ -43,7 +43,7 @@ func TestClockNeverPassesTheServer(t *testing.T) {
 
 func TestClockFollowsAStepBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClock()
+		c := newClock(nil)
 		see := func(ahead time.Duration) time.Duration {
 			sent := time.Now()
 			time.Sleep(10 * time.Millisecond)
@@ -66,7 +66,7 @@ func TestClockFollowsAStepBack(t *testing.T) {
 
 func TestClockForgetsDrift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClock()
+		c := newClock(nil)
 		for i := range 2000 { // The server's clock loses a millisecond in each second.
 			behind := time.Duration(i) * time.Millisecond
 			now := time.Now()
@@ -86,7 +86,7 @@ func TestClockWithoutDates(t *testing.T) {
 		for name, h := range map[string]http.Header{
 			"none": {}, "malformed": {"Date": {"yesterday"}}, "number": {"Date": {"1767225600"}},
 		} {
-			c := newClock()
+			c := newClock(nil)
 			if _, ok := c.observe(h, time.Now(), time.Now()); ok {
 				t.Errorf("%s: a date was found", name)
 			}
@@ -107,7 +107,7 @@ func TestClockWithoutDates(t *testing.T) {
 func TestClockTakesAbsurdDates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for date, ahead := range map[string]bool{"Fri, 31 Dec 9999 23:59:59 GMT": true, "Mon, 01 Jan 0001 00:00:00 GMT": false} {
-			c := newClock()
+			c := newClock(nil)
 			for range 100 {
 				time.Sleep(time.Hour)
 				if _, ok := c.observe(http.Header{"Date": {date}}, time.Now(), time.Now()); !ok {
@@ -125,7 +125,7 @@ func TestClockTakesAbsurdDates(t *testing.T) {
 // TestClockIsNotSteadyOnceTheLocalOneIsSet sets the local clock between two replies.
 func TestClockIsNotSteadyOnceTheLocalOneIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClock()
+		c := newClock(nil)
 		off := time.Duration(0)
 		c.wall = func() time.Time { return time.Now().Add(off) }
 		for range 10 {

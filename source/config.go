@@ -49,6 +49,8 @@ type Config struct {
 	ListsURL string
 	// GapAfter is for how long the clocks have to have been steady before time is planned to be a gap; 0 is 5 minutes.
 	GapAfter time.Duration
+	// Now is the local clock, against which the API's is held; time.Now where nil.
+	Now pipeline.Clock
 	// Retry is the policy for requests that may succeed later.
 	Retry pipeline.Retry
 	// Observer gets each request, except one that was cut off by its own context; may be nil.

@@ -62,12 +62,14 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 	if err == nil {
 		return d.found, r.tries, nil
 	}
-	// Of hours there are only those of the present day. A request that was refused because midnight came first is no lack
-	// of a right.
-	now, ok := c.clock.now()
-	today := pipeline.PeriodOf(pipeline.Day, now.In(c.cfg.TimeZone))
-	if fault, is := errors.AsType[*pipeline.Fault](err); is && fault.Class == pipeline.Drop && ok &&
-		first.Unit == pipeline.Hour && !pipeline.PeriodOf(pipeline.Day, first.Begin).Begin.Equal(today.Begin) {
+	// Of hours there are only those of the present day. A request that was refused because midnight came first, or has come by the
+	// API's clock alone, is no lack of a right.
+	known := c.clock.read()
+	isToday := func(now time.Time) bool {
+		return pipeline.PeriodOf(pipeline.Day, now.In(c.cfg.TimeZone)).Begin.Equal(pipeline.PeriodOf(pipeline.Day, first.Begin).Begin)
+	}
+	if fault, is := errors.AsType[*pipeline.Fault](err); is && fault.Class == pipeline.Drop &&
+		first.Unit == pipeline.Hour && !(isToday(known.now()) && isToday(known.latest())) {
 		fault.Class = pipeline.Restart
 	}
 	return nil, r.tries, err

@@ -42,7 +42,7 @@ const (
 	lastLook = time.Minute
 	// futureSlack is how far in the future the last reading may lie, for clocks may have been set since.
 	futureSlack = time.Minute
-	// attempts is how often a reading begins anew because the day moved on.
+	// attempts is how often a reading begins anew at once because the day moved on, before it waits for the next one's time.
 	attempts = 3
 )
 
@@ -131,8 +131,11 @@ func (s *reader) refresh(ctx context.Context) (news, error) {
 		if pipeline.ClassOf(err) != pipeline.Restart || ctx.Err() != nil {
 			return nil, err
 		}
-		if attempt == attempts {
-			return nil, &pipeline.Fault{Class: pipeline.Drop, Op: "read " + s.cfg.Stream.String(), Err: err}
+		if attempt%attempts == 0 { // The clocks may disagree about which day it is; that passes.
+			s.cfg.Observer.Retry("read "+s.cfg.Stream.String(), err, s.cfg.Every)
+			if err := pipeline.Sleep(ctx, s.cfg.Every); err != nil {
+				return nil, err
+			}
 		}
 	}
 }

@@ -234,36 +234,42 @@ func TestStatisticsSurviveEveryFailure(t *testing.T) {
 }
 
 func TestStatisticsFaults(t *testing.T) {
-	for class, want := range map[pipeline.Class]int{pipeline.Drop: 1, pipeline.Permanent: 1, pipeline.Restart: 3} {
+	for class, want := range map[pipeline.Class]int{pipeline.Drop: 1, pipeline.Permanent: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			source := &fakeStatistics{zone: zone(), fail: func(int) error {
 				return &pipeline.Fault{Class: class, Op: "ask", Err: errors.New("for the test")}
 			}}
 			s := statistics.New(statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: zone(), Source: source})
 			err := s.Run(t.Context(), idleSession{})
-			ends := class
-			if class == pipeline.Restart {
-				ends = pipeline.Drop
-			}
-			if pipeline.ClassOf(err) != ends || len(source.asked) != want {
+			if pipeline.ClassOf(err) != class || len(source.asked) != want {
 				t.Errorf("%s: %v after %d requests, want %d", class, err, len(source.asked), want)
 			}
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
-		source := &fakeStatistics{zone: zone(), fail: func(n int) error {
-			if n == 1 {
-				return &pipeline.Fault{Class: pipeline.Restart, Op: "ask", Err: errors.New("midnight")}
+}
+
+// TestStatisticsOfAnotherDay has the day move on while statistics are read, once, and for as long as the clocks disagree about it: then
+// they are asked for once in an interval, and come at last.
+func TestStatisticsOfAnotherDay(t *testing.T) {
+	for _, c := range []struct {
+		failing int
+		within  time.Duration
+	}{{1, time.Second}, {7, 2*10*time.Minute + time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			source := &fakeStatistics{zone: zone(), fail: func(n int) error {
+				if n <= c.failing {
+					return &pipeline.Fault{Class: pipeline.Restart, Op: "ask", Err: errors.New("midnight")}
+				}
+				return nil
+			}}
+			kafka := fakes.NewKafka()
+			cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: zone(), Source: source, Every: 10 * time.Minute}
+			err := fakes.RunFor(t, alone(kafka, cfg), c.within)
+			if err != nil || len(kafka.Records) != 60 || len(kafka.Ledger) != 1 || kafka.Ledger[0].Restarts != c.failing {
+				t.Errorf("%v, %d records, ledger %+v", err, len(kafka.Records), kafka.Ledger)
 			}
-			return nil
-		}}
-		kafka := fakes.NewKafka()
-		cfg := statistics.Config{AppKey: fakes.AppKey, Stream: statisticsOf("users"), Zone: zone(), Source: source}
-		err := fakes.RunFor(t, alone(kafka, cfg), time.Minute)
-		if err != nil || len(kafka.Records) != 60 || len(kafka.Ledger) != 1 || kafka.Ledger[0].Restarts != 1 {
-			t.Errorf("%v, %d records, ledger %+v", err, len(kafka.Records), kafka.Ledger)
-		}
-	})
+		})
+	}
 }
 
 // idleSession is one in which nothing is known and nothing is committed.

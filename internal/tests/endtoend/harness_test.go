@@ -109,7 +109,7 @@ func sourceConfig(api *sim.Server, address string) source.Config {
 		BaseURL: address + "/v2", ListsURL: address + "/v1",
 		Rate: source.Rate{Requests: 100_000, Per: time.Minute}, PageSize: 1000,
 		Poll: 2 * time.Second, Settle: 5 * time.Second, Overlap: 2 * time.Second,
-		GapAfter: 50 * time.Millisecond, // Clocks are right here.
+		Now: api.Now, GapAfter: 50 * time.Millisecond, // Clocks are right here.
 	}
 }
 
