@@ -69,7 +69,7 @@ func (c *Client) periods(ctx context.Context, s pipeline.Stream, first pipeline.
 		return pipeline.PeriodOf(pipeline.Day, now.In(c.cfg.TimeZone)).Begin.Equal(pipeline.PeriodOf(pipeline.Day, first.Begin).Begin)
 	}
 	if fault, is := errors.AsType[*pipeline.Fault](err); is && fault.Class == pipeline.Drop &&
-		first.Unit == pipeline.Hour && !(isToday(known.now()) && isToday(known.latest())) {
+		first.Unit == pipeline.Hour && (!isToday(known.now()) || !isToday(known.latest())) {
 		fault.Class = pipeline.Restart
 	}
 	return nil, r.tries, err
