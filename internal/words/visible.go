@@ -24,7 +24,7 @@ type Writer struct{ Out io.Writer }
 
 // Write implements [io.Writer].
 func (w *Writer) Write(text []byte) (int, error) {
-	if _, err := io.WriteString(w.Out, Visible(string(text))); err != nil {
+	if _, err := w.Out.Write([]byte(Visible(string(text)))); err != nil {
 		return 0, err
 	}
 	return len(text), nil
