@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
 	"github.com/jmpub/jmpub/checkpoint"
+	"github.com/jmpub/jmpub/internal/tests/hostile"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/audit"
 )
@@ -168,7 +168,7 @@ func TestLargeGarbage(t *testing.T) {
 		p := &poisoned{keys: [][]byte{[]byte(appKey + "/users/a")}, values: [][]byte{value}}
 		client := &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: p, Timeout: time.Minute}
 		k := checkpoint.NewKafka(client, "t", appKey, func() int { return 1 }, pipeline.Retry{})
-		peak := peakHeap(func() {
+		peak := hostile.PeakHeap(func() {
 			found, err := k.Load(t.Context())
 			damage := found[pipeline.Stream{Kind: pipeline.StreamUsers, Name: "a"}].Damage
 			if err != nil || damage == nil || len(damage.Error()) > 1000 {
@@ -180,28 +180,4 @@ func TestLargeGarbage(t *testing.T) {
 			t.Errorf("%s: it takes %d MiB", name, peak>>20)
 		}
 	}
-}
-
-// peakHeap is the most that the heap grew by meanwhile.
-func peakHeap(fn func()) uint64 {
-	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	done, peak := make(chan struct{}), make(chan uint64)
-	go func() {
-		var most uint64
-		for {
-			runtime.ReadMemStats(&now)
-			most = max(most, now.HeapAlloc)
-			select {
-			case <-done:
-				peak <- most
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	}()
-	fn()
-	close(done)
-	return max(<-peak, before.HeapAlloc) - before.HeapAlloc
 }

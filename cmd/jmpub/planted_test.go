@@ -91,7 +91,7 @@ func TestNothingTells(t *testing.T) {
 				}
 			}
 			if time.Since(began) > 30*time.Second {
-				t.Fatalf("it came to %v; it said:\n%s", shown, said.String())
+				t.Fatalf("it came to %v; it said:\n%s", shown, said.text())
 			}
 			time.Sleep(20 * time.Millisecond)
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 
 	"github.com/jmpub/jmpub/internal/secret"
+	measure "github.com/jmpub/jmpub/internal/tests/hostile"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -186,37 +187,13 @@ func TestHostileMetadata(t *testing.T) {
 		}
 		conn := lying(protocol.Metadata, b.Bytes()[8:]).open(t, Config{})
 		var err error
-		peak := peakHeap(func() { _, err = conn.brokers(t.Context()) })
+		peak := measure.PeakHeap(func() { _, err = conn.brokers(t.Context()) })
 		conn.Close()
 		t.Logf("%d %s in a reply of %d MiB take %d MiB", most, name, b.Len()>>20, peak>>20)
 		if err != nil || peak > 224<<20 {
 			t.Errorf("%s: it takes %d MiB, %v", name, peak>>20, err)
 		}
 	}
-}
-
-// peakHeap is the most that the heap grew by meanwhile.
-func peakHeap(fn func()) uint64 {
-	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	done, peak := make(chan struct{}), make(chan uint64)
-	go func() {
-		var most uint64
-		for {
-			runtime.ReadMemStats(&now)
-			most = max(most, now.HeapAlloc)
-			select {
-			case <-done:
-				peak <- most
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	}()
-	fn()
-	close(done)
-	return max(<-peak, before.HeapAlloc) - before.HeapAlloc
 }
 
 // TestSlowPassword is a broker that asks for so many rounds of SCRAM that a processor is busy for hours. Nobody but it has said
@@ -415,7 +392,7 @@ func TestForeignBatches(t *testing.T) {
 			var keys []string
 			var next int64
 			var err error
-			peak := peakHeap(func() { keys, next, err = read(page, 0) })
+			peak := measure.PeakHeap(func() { keys, next, err = read(page, 0) })
 			want := append(append([]string{"own"}, c.found...), "own")
 			if err != nil || next != last+2 || !slices.Equal(keys, want) {
 				t.Errorf("it reads %q up to %d, %v; want %q up to %d", keys, next, err, want, last+2)
