@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs tests on Apache Kafka and fails if one whose name matches did not run: a name or a package that is wrong must not pass for
-# a success. It shows the tests' verdicts and tables; of a run that fails, also the end of its log.
+# a success. It shows the tests' verdicts and tables; of a run that fails, also all that the tests that failed have printed.
 #
 #   scripts/kafka.sh PATTERN PACKAGE... [-- ARGUMENT OF go test...]
 #
@@ -21,7 +21,16 @@ trap 'rm -f "$log"' EXIT
 code=0
 go test -tags integration -count=1 -v -run "$pattern" "${packages[@]}" "$@" 2>&1 | tee "$log" |
   { grep --line-buffered -E '^ *--- FAIL|^--- |^\| |^(ok|FAIL)' || true; } || code=$?
-[ "$code" = 0 ] || { echo; tail -n 100 "$log"; exit 1; }
+if [ "$code" != 0 ]; then
+  echo
+  # What stands between "=== NAME test" and the next such line is that test's.
+  awk '/^ *--- FAIL: / { failed[$3] }
+    /^=== / { test = $3; next }
+    { said[test] = said[test] $0 "\n" }
+    END { for (test in failed) if (said[test] != "") printf "=== %s\n%s", test, said[test] }' "$log" | head -n 400
+  tail -n 5 "$log"
+  exit 1
+fi
 
 tests=$(sed 's|/[^|]*||g' <<<"$pattern") # Without the names of subtests.
 for package in "${packages[@]}"; do

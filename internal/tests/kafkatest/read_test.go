@@ -110,17 +110,19 @@ func (l *lab) compaction(t *testing.T) {
 		Topic: w.topic, NumPartitions: 1, ReplicationFactor: -1,
 		ConfigEntries: []kafkago.ConfigEntry{
 			{ConfigName: "cleanup.policy", ConfigValue: "compact"},
-			{ConfigName: "segment.ms", ConfigValue: "500"},
+			{ConfigName: "segment.ms", ConfigValue: "600000"},
 			{ConfigName: "min.cleanable.dirty.ratio", ConfigValue: "0.001"},
 		},
 	}}})
 	ok(t, err)
 	ok(t, res.Errors[w.topic])
+	at := time.Now() // Segments end by the time of their records, not by when they were written.
 	put := func(commit bool, pairs ...string) {
 		t.Helper()
 		var records []protocol.Record
 		for _, pair := range pairs {
-			records = append(records, protocol.Record{Key: protocol.NewBytes([]byte(pair[:1])), Value: protocol.NewBytes([]byte(pair))})
+			key, value := protocol.NewBytes([]byte(pair[:1])), protocol.NewBytes([]byte(pair))
+			records = append(records, protocol.Record{Time: at, Key: key, Value: value})
 		}
 		ok(t, w.add(t))
 		_, err := w.send(t, w.sign(t, protocol.Lz4, w.sequence, records...))
@@ -133,8 +135,8 @@ func (l *lab) compaction(t *testing.T) {
 	put(false, "a3", "b2") // 5 and 6, 7
 	put(true, "a4")        // 8, 9
 	l.decided(t, w.topic)
-	time.Sleep(time.Second) // Behind it, another segment begins.
-	put(true, "z1")         // 10, 11
+	at = at.Add(30 * time.Minute) // So another segment begins here.
+	put(true, "z1")               // 10, 11
 	l.decided(t, w.topic)
 	l.compact(t, w.topic)
 	id := int64(w.pid.ProducerID)

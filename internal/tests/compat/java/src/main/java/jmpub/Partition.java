@@ -36,7 +36,9 @@ final class Partition {
             keys.add(Base64.getDecoder().decode(line));
         }
         List<Future<RecordMetadata>> sent = new ArrayList<>();
-        Map<String, Object> config = Map.of("bootstrap.servers", args[0], "linger.ms", "5");
+        // While a new topic's leaders come up, an idempotent producer with requests on their way can wait for ever for a sequence
+        // number that none of them has seen.
+        Map<String, Object> config = Map.of("bootstrap.servers", args[0], "linger.ms", "5", "enable.idempotence", "false");
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (byte[] key : keys) {
                 sent.add(producer.send(new ProducerRecord<>(args[2], key, new byte[0])));
