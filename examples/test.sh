@@ -32,8 +32,9 @@ go mod verify
 golangci-lint run ./... 2>"$work/lint.log" || { cat "$work/lint.log"; exit 1; } # It warns of exceptions that are for the other module.
 go vet -tags integration ./...
 
-heading "unit tests, with the race detector"
-go test -race -shuffle=on -timeout 5m ./...
+heading "unit tests, and those with goroutines with the race detector"
+go test -shuffle=on -timeout 5m ./lake
+go test -race -shuffle=on -timeout 5m ./moderation ./connect
 
 wait "$installing" || { cat "$work/pip.log"; exit 1; }
 

@@ -108,9 +108,9 @@ func processTrials(dice Dice) []trial {
 	own := func() Dice { return NewDice(dice.Uint64()) }
 	killing, ending, replacing, waking, expiring := own(), own(), own(), own(), own()
 	return []trial{
-		{name: "jmpub killed", minutes: 10, breaks: func(tb testing.TB, t *Trial) {
-			often(tb, killing, 100, time.Second, func() { t.Kill(tb) })
-			killInTransactions(tb, killing, t, 100)
+		{name: "jmpub killed", minutes: *kills / 10, breaks: func(tb testing.TB, t *Trial) {
+			often(tb, killing, *kills, time.Second, func() { t.Kill(tb) })
+			killInTransactions(tb, killing, t, *kills)
 		}},
 		{name: "jmpub ended", breaks: func(tb testing.TB, t *Trial) {
 			often(tb, ending, 20, 2*time.Second, func() { t.Restart(tb) })

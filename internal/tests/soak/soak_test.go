@@ -17,6 +17,7 @@ import (
 var (
 	faults = flag.Int("soak.faults", 40, "how many faults are injected, besides those of the API")
 	seed   = flag.Uint64("soak.seed", 0, "the dice and the histories; 0 is another each time")
+	kills  = flag.Int("soak.kills", 100, "how often jmpub is killed at any time, and again in an open transaction, where that is tried by itself")
 	keep   = flag.String("soak.keep", "", "a folder for the logs of what failed")
 )
 
