@@ -63,6 +63,9 @@ func roundTrip(t *rapid.T) {
 	if rapid.Bool().Draw(t, "rechecked") {
 		cp.Rechecked = []pipeline.Rechecked{{After: drawDuration(t), End: drawSecond(t)}}
 	}
+	if rapid.Bool().Draw(t, "changed overlap") {
+		cp.OverlapFrom = cp.End.Add(-time.Duration(rapid.Int64Range(0, 3600).Draw(t, "overlap")) * time.Second)
+	}
 	cp.Removed = rapid.Bool().Draw(t, "removed")
 	cp.Backlog = drawBacklog(t, cp.End)
 	value, err := checkpoint.Encode(&cp)
@@ -101,6 +104,9 @@ func drawBacklog(t *rapid.T, end time.Time) []pipeline.Backlog {
 		b := pipeline.Backlog{
 			End: until.Add(-time.Duration(rapid.Int64Range(1, 1e6).Draw(t, "behind")) * time.Second), Until: until,
 			Span: drawDuration(t), OverlapIDs: drawIDs(t), OverlapHashes: drawIDs(t), LiveIDs: drawIDs(t), LiveHashes: drawIDs(t),
+		}
+		if rapid.Bool().Draw(t, "changed overlap") {
+			b.OverlapFrom = b.End.Add(-time.Duration(rapid.Int64Range(0, 3600).Draw(t, "overlap")) * time.Second)
 		}
 		all, until = append(all, b), b.End
 	}

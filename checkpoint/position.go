@@ -20,6 +20,7 @@ type positionJSON struct {
 	Span          *seconds             `json:"span_seconds"`
 	OverlapIDs    *ids                 `json:"overlap_ids"`
 	OverlapHashes *ids                 `json:"overlap_hashes"`
+	OverlapFrom   time.Time            `json:"overlap_from,omitzero"`
 	Backlog       few[backlogJSON]     `json:"backlog,omitempty"`
 	Marks         ids                  `json:"marks,omitempty"`
 	Sequence      int64                `json:"sequence,omitempty"`
@@ -56,13 +57,14 @@ func (list *few[T]) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]T)(list))
 }
 
-// backlogJSON is a range of the backlog. Every field is required.
+// backlogJSON is a range of the backlog. Every field is required, but for the time from which on the ids are known.
 type backlogJSON struct {
 	End           *time.Time `json:"end_time"`
 	Until         *time.Time `json:"until"`
 	Span          *seconds   `json:"span_seconds"`
 	OverlapIDs    *ids       `json:"overlap_ids"`
 	OverlapHashes *ids       `json:"overlap_hashes"`
+	OverlapFrom   time.Time  `json:"overlap_from,omitzero"`
 	LiveIDs       *ids       `json:"live_ids"`
 	LiveHashes    *ids       `json:"live_hashes"`
 }
@@ -73,7 +75,7 @@ func encodeBacklog(backlog []pipeline.Backlog) []backlogJSON {
 		b := &backlog[i]
 		all = append(all, backlogJSON{
 			End: new(b.End.UTC()), Until: new(b.Until.UTC()), Span: new(seconds(b.Span)),
-			OverlapIDs: new(ids(b.OverlapIDs)), OverlapHashes: new(ids(b.OverlapHashes)),
+			OverlapIDs: new(ids(b.OverlapIDs)), OverlapHashes: new(ids(b.OverlapHashes)), OverlapFrom: b.OverlapFrom.UTC(),
 			LiveIDs: new(ids(b.LiveIDs)), LiveHashes: new(ids(b.LiveHashes)),
 		})
 	}
@@ -95,6 +97,8 @@ func decodeBacklog(backlog []backlogJSON, end time.Time) ([]pipeline.Backlog, er
 			return nil, err
 		case !wholeSecond(*b.End) || !wholeSecond(*b.Until):
 			return nil, damaged("backlog.end_time or backlog.until is not a whole second")
+		case b.OverlapFrom.Nanosecond() != 0 || b.OverlapFrom.After(*b.End):
+			return nil, damaged("backlog.overlap_from is not a whole second up to backlog.end_time")
 		case !b.End.Before(*b.Until) || b.Until.After(end):
 			return nil, damaged("backlog.end_time, backlog.until and end_time are not in the order of time")
 		case len(all) > 0 && !all[len(all)-1].Until.Before(*b.End):
@@ -102,7 +106,7 @@ func decodeBacklog(backlog []backlogJSON, end time.Time) ([]pipeline.Backlog, er
 		}
 		all = append(all, pipeline.Backlog{
 			End: b.End.UTC(), Until: b.Until.UTC(), Span: time.Duration(*b.Span),
-			OverlapIDs: *b.OverlapIDs, OverlapHashes: *b.OverlapHashes, LiveIDs: *b.LiveIDs, LiveHashes: *b.LiveHashes,
+			OverlapIDs: *b.OverlapIDs, OverlapHashes: *b.OverlapHashes, OverlapFrom: b.OverlapFrom.UTC(), LiveIDs: *b.LiveIDs, LiveHashes: *b.LiveHashes,
 		})
 	}
 	return all, nil
@@ -119,7 +123,7 @@ func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
 	p := positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
-		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)),
+		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)), OverlapFrom: cp.OverlapFrom.UTC(),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Replay: cp.Replay, Removed: cp.Removed,
 		Forgotten: cp.Forgotten, Covered: utcRanges(cp.Covered),
@@ -167,10 +171,12 @@ func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
 		return cp, damaged("sequence is %d", p.Sequence)
 	case !wholeSecond(*p.End):
 		return cp, damaged("end_time is not a whole second")
+	case p.OverlapFrom.Nanosecond() != 0 || p.OverlapFrom.After(*p.End):
+		return cp, damaged("overlap_from is not a whole second up to end_time")
 	}
 	cp = pipeline.Checkpoint{
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
-		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, Marks: p.Marks, Sequence: p.Sequence,
+		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, OverlapFrom: p.OverlapFrom.UTC(), Marks: p.Marks, Sequence: p.Sequence,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Removed: p.Removed, Forgotten: p.Forgotten,
 	}
 	for _, r := range p.Rechecked {

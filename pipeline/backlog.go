@@ -27,9 +27,10 @@ const (
 type Backlog struct {
 	// End is the end_time up to which the range is published, and Until its own end; both in whole seconds, UTC.
 	End, Until time.Time
-	// Span, OverlapIDs and OverlapHashes are those of a [Checkpoint], at End.
+	// Span, OverlapIDs, OverlapHashes and OverlapFrom are those of a [Checkpoint], at End.
 	Span                      time.Duration
 	OverlapIDs, OverlapHashes []int64
+	OverlapFrom               time.Time
 	// LiveIDs and LiveHashes are the msgids and hashes, ascending, of what live windows published and a window that ends at Until
 	// can bring too.
 	LiveIDs, LiveHashes []int64
@@ -52,17 +53,17 @@ func (c *Checkpoint) split(now time.Time) {
 	}
 	at := now.Add(-splitBack).Truncate(time.Second).UTC()
 	c.Backlog = append(slices.Clip(c.Backlog), Backlog{
-		End: c.End, Until: at, Span: c.Span, OverlapIDs: c.OverlapIDs, OverlapHashes: c.OverlapHashes,
+		End: c.End, Until: at, Span: c.Span, OverlapIDs: c.OverlapIDs, OverlapHashes: c.OverlapHashes, OverlapFrom: c.OverlapFrom,
 	})
-	c.End, c.OverlapIDs, c.OverlapHashes = at, nil, nil
+	c.End, c.OverlapIDs, c.OverlapHashes, c.OverlapFrom = at, nil, nil, time.Time{}
 }
 
 // ResetTo is the position once an operator has set it to a time; before are the rows that stand just before that, as
-// [RowReader.RowsBefore] gives them. Backlog that ends before the time stays. Of a range that the time lies in, what is before it stays, and what is
+// [RowReader.RowsBefore] gives them with an overlap. Backlog that ends before the time stays. Of a range that the time lies in, what is before it stays, and what is
 // behind it is read by the position itself, as are ranges behind the time.
-func (c *Checkpoint) ResetTo(to time.Time, before RowSet) Checkpoint {
+func (c *Checkpoint) ResetTo(to time.Time, before RowSet, overlap time.Duration) Checkpoint {
 	next := *c
-	next.End, next.Backlog = to, nil
+	next.End, next.Backlog, next.OverlapFrom = to, nil, to.Add(-overlap)
 	published := before
 	for i := range c.Backlog {
 		b := c.Backlog[i]
@@ -74,6 +75,7 @@ func (c *Checkpoint) ResetTo(to time.Time, before RowSet) Checkpoint {
 			// Of what stands just before the time, only this is published.
 			published = b.published()
 			maps.DeleteFunc(published.keys, func(key RowKey, _ struct{}) bool { return !before.Has(key) })
+			next.OverlapFrom = later(next.OverlapFrom, b.OverlapFrom)
 		}
 		next.Backlog = append(next.Backlog, b)
 	}
@@ -83,9 +85,9 @@ func (c *Checkpoint) ResetTo(to time.Time, before RowSet) Checkpoint {
 
 // Uncover is the position once an operator has asked for a range of published time, in whole seconds, to be published again: the
 // range joins the backlog, and the live position stays. Time behind the live position is left out. before are the rows that
-// stand just before the range, upTo those that stand before the second after it, as [RowReader.RowsBefore] gives them. Too many
-// ranges are an error.
-func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) (Checkpoint, error) {
+// stand just before the range, upTo those that stand before the second after it, as [RowReader.RowsBefore] gives them with an overlap.
+// Too many ranges are an error.
+func (c *Checkpoint) Uncover(w Window, before, upTo RowSet, overlap time.Duration) (Checkpoint, error) {
 	next := *c
 	if w.End.After(c.End) {
 		w.End = c.End
@@ -93,7 +95,7 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) (Checkpoint, error) 
 	if !w.Begin.Before(w.End) {
 		return next, nil
 	}
-	fresh := Backlog{End: w.Begin, Until: w.End}
+	fresh := Backlog{End: w.Begin, Until: w.End, OverlapFrom: w.Begin.Add(-overlap)}
 	fresh.OverlapIDs, fresh.OverlapHashes = before.Sorted()
 	var live RowSet
 	next.Backlog = nil
@@ -110,7 +112,7 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet) (Checkpoint, error) 
 		// They overlap or touch, so they become one. What live windows published near the old end stays left out, but for what
 		// the range asks for.
 		if b.End.Before(fresh.End) {
-			fresh.End, fresh.Span, fresh.OverlapIDs, fresh.OverlapHashes = b.End, b.Span, b.OverlapIDs, b.OverlapHashes
+			fresh.End, fresh.Span, fresh.OverlapIDs, fresh.OverlapHashes, fresh.OverlapFrom = b.End, b.Span, b.OverlapIDs, b.OverlapHashes, b.OverlapFrom
 		}
 		longer := !b.Until.Before(fresh.Until)
 		if longer {

@@ -17,6 +17,9 @@ type Checkpoint struct {
 	OverlapIDs []int64
 	// OverlapHashes are content hashes of the same rows, and of rejected ones without a msgid, ascending.
 	OverlapHashes []int64
+	// OverlapFrom is the time from which on the two have all of such rows, so no window begins before it: it lies before End by the overlap
+	// that was configured then. Zero is the overlap that is configured now.
+	OverlapFrom time.Time
 	// Backlog is the history before End that is not published yet: ranges in the order of time that neither overlap nor touch.
 	Backlog []Backlog
 	// Marks, of statistics alone, tell what was last published of each period, ascending.

@@ -141,7 +141,7 @@ func TestACommandThatDiesLeavesTheRunGoing(t *testing.T) {
 					}
 					published = len(kafka.IDs())
 					cp, _ := d.Position(fakes.Messages())
-					cp = cp.ResetTo(to, pipeline.NewRowSet(fakes.IDsOf(rows[90:100]), nil))
+					cp = cp.ResetTo(to, pipeline.NewRowSet(fakes.IDsOf(rows[90:100]), nil), time.Second)
 					d.SetPosition(&cp)
 					return nil
 				})

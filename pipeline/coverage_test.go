@@ -37,22 +37,22 @@ func TestCoverageModel(t *testing.T) {
 				cp, _ := d.Position(walk.stream)
 				switch dice.IntN(12) {
 				case 0: // It is set back, by more than what its checkpoint has the coverage of.
-					cp = cp.ResetTo(later(walk.oldest, cp.End.Add(-time.Duration(dice.IntN(40*3600))*time.Second)), pipeline.RowSet{})
+					cp = cp.ResetTo(later(walk.oldest, cp.End.Add(-time.Duration(dice.IntN(40*3600))*time.Second)), pipeline.RowSet{}, time.Second)
 				case 1: // A range of it is read again.
 					w := pipeline.Window{End: cp.End.Add(-time.Duration(dice.IntN(30*3600)) * time.Second)}
 					w.Begin = later(walk.oldest, w.End.Add(-time.Duration(1+dice.IntN(30*3600))*time.Second))
 					var err error
-					if cp, err = cp.Uncover(w, pipeline.RowSet{}, pipeline.RowSet{}); err != nil {
+					if cp, err = cp.Uncover(w, pipeline.RowSet{}, pipeline.RowSet{}, time.Second); err != nil {
 						return err
 					}
 				case 2: // Some of the time is left out.
 					if len(cp.Backlog) == 0 {
-						cp = cp.ResetTo(cp.End.Add(time.Duration(dice.IntN(4*3600))*time.Second), pipeline.RowSet{})
+						cp = cp.ResetTo(cp.End.Add(time.Duration(dice.IntN(4*3600))*time.Second), pipeline.RowSet{}, time.Second)
 					}
 				default:
 				}
 				if cp.End.After(walk.oldest.Add(10 * 24 * time.Hour)) {
-					cp = cp.ResetTo(walk.oldest, pipeline.RowSet{})
+					cp = cp.ResetTo(walk.oldest, pipeline.RowSet{}, time.Second)
 				}
 				d.SetPosition(&cp)
 				return nil

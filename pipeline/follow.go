@@ -26,7 +26,7 @@ func (s *session) Follow(ctx context.Context, stream Stream) error {
 	for _, b := range cp.Backlog {
 		live.backlogEnds = append(live.backlogEnds, b.Until)
 	}
-	known := newOverlapIDs(s.cfg.Overlap, cp.End, cp.OverlapIDs, cp.OverlapHashes)
+	known := newOverlapIDs(s.cfg.Overlap, cp.End, cp.OverlapFrom, cp.OverlapIDs, cp.OverlapHashes)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known).run(ctx) })
 	if len(cp.Backlog) > 0 {
@@ -56,7 +56,7 @@ func (s *session) followBacklog(ctx context.Context, stream Stream) error {
 		oldest := cp.Backlog[0]
 		r := s.reading(stream)
 		r.backlog, r.until = true, oldest.Until
-		known := newOverlapIDs(s.cfg.Overlap, oldest.End, oldest.OverlapIDs, oldest.OverlapHashes)
+		known := newOverlapIDs(s.cfg.Overlap, oldest.End, oldest.OverlapFrom, oldest.OverlapIDs, oldest.OverlapHashes)
 		known.live = NewRowSet(oldest.LiveIDs, oldest.LiveHashes)
 		known.idsOnly = known.idsOnly || len(oldest.LiveHashes) < len(oldest.LiveIDs)
 		if err = newReader(r, s.res, Position{End: oldest.End, Span: oldest.Span}, known).run(ctx); err != nil {

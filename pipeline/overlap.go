@@ -21,6 +21,8 @@ const overlapMargin = 2 * time.Second
 // bring them again.
 type overlapIDs struct {
 	overlap time.Duration
+	// from is the time from which on all of them are known, so no window may begin before it. Zero is no bound.
+	from time.Time
 	// rows maps each row to the later of its clocks in milliseconds, never more than a second after the end of the window that
 	// brought it.
 	rows map[RowKey]int64
@@ -33,10 +35,10 @@ type overlapIDs struct {
 }
 
 // newOverlapIDs starts from what a checkpoint has, which has no clocks: its rows are taken to stand at its end.
-func newOverlapIDs(overlap time.Duration, end time.Time, ids, hashes []int64) *overlapIDs {
+func newOverlapIDs(overlap time.Duration, end, from time.Time, ids, hashes []int64) *overlapIDs {
 	clock := end.UnixMilli() + time.Second.Milliseconds()
 	o := &overlapIDs{
-		overlap: overlap, rows: make(map[RowKey]int64, len(ids)+len(hashes)), latest: clock, idsOnly: len(hashes) < len(ids),
+		overlap: overlap, from: from, rows: make(map[RowKey]int64, len(ids)+len(hashes)), latest: clock, idsOnly: len(hashes) < len(ids),
 	}
 	rows := NewRowSet(ids, hashes)
 	for key := range rows.All() {
@@ -77,7 +79,7 @@ func (o *overlapIDs) compare(e *event.Event) known {
 
 // advance is what is known after a window that ends at end and brought these rows.
 func (o *overlapIDs) advance(end time.Time, brought map[RowKey]int64) *overlapIDs {
-	next := &overlapIDs{overlap: o.overlap, live: o.live, rows: maps.Clone(brought)}
+	next := &overlapIDs{overlap: o.overlap, from: later(o.from, end.Add(-o.overlap)), live: o.live, rows: maps.Clone(brought)}
 	for key, clock := range o.rows {
 		if _, ok := brought[key]; !ok && nearEnd(end, o.overlap, clock) {
 			next.rows[key] = clock

@@ -133,7 +133,7 @@ func (r *reader) step(ctx context.Context) error {
 
 // startNext starts the window behind those under way, if that makes sense now, and tells whether it did.
 func (r *reader) startNext(ctx context.Context) bool {
-	from := Position{End: r.pos.End, Span: r.density.span, Until: r.until}
+	from := Position{End: r.pos.End, Span: r.density.span, Until: r.until, From: r.overlapIDs.from}
 	if n := len(r.fetches); n > 0 {
 		last := r.fetches[n-1]
 		if last.planned == nil || last.planned.Head || !r.density.steady || n >= aheadOf(r.parallel) {
@@ -230,7 +230,7 @@ func (r *reader) fill(ctx context.Context, place int) {
 	end, next := r.fetches[place].planned.Window.End, r.fetches[place+1].begin
 	switch {
 	case end.Before(next):
-		rest := Position{End: end, Span: next.Sub(end), Until: next}
+		rest := Position{End: end, Span: next.Sub(end), Until: next, From: r.overlapIDs.from}
 		r.start(ctx, place+1, rest, 0)
 	case end.After(next): // All of that time is too old for the API by now: begin anew behind it.
 		for _, f := range r.fetches[place+1:] {

@@ -29,7 +29,7 @@ func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Tim
 			return err
 		}
 		cp, _ := d.Position(fakes.Messages())
-		cp = cp.ResetTo(to, before)
+		cp = cp.ResetTo(to, before, source.Overlap)
 		d.SetPosition(&cp)
 		return nil
 	})
@@ -117,7 +117,7 @@ func uncover(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, w pipeline.
 			return err
 		}
 		before, _ = d.Position(fakes.Messages())
-		cp, err := before.Uncover(w, justBefore, upTo)
+		cp, err := before.Uncover(w, justBefore, upTo, source.Overlap)
 		d.SetPosition(&cp)
 		return err
 	})
@@ -221,7 +221,7 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 						kafka.Mu.Lock()
 						defer kafka.Mu.Unlock()
 						cp := kafka.Checkpoints[fakes.Messages()]
-						kafka.Checkpoints[fakes.Messages()] = cp.ResetTo(begin.Add(2*time.Minute), pipeline.NewRowSet(fakes.IDsOf(rows[110:120]), nil))
+						kafka.Checkpoints[fakes.Messages()] = cp.ResetTo(begin.Add(2*time.Minute), pipeline.NewRowSet(fakes.IDsOf(rows[110:120]), nil), time.Second)
 						kafka.Claim.Done = true
 					})
 				}
@@ -266,6 +266,60 @@ func TestAClaimExcusesOneFencing(t *testing.T) {
 			err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 20*time.Minute)
 			if pipeline.ClassOf(err) != pipeline.Fenced || fencings != 2 {
 				t.Errorf("done %t: after %d fencings: %v, want it fenced by the second", done, fencings, err)
+			}
+		})
+	}
+}
+
+// TestOverlapChanges runs, with a reset between, under overlaps that grow and shrink, as when an operator has changed the setting for one
+// of the two: what the longer one brings again and the shorter one has not remembered is not published again.
+func TestOverlapChanges(t *testing.T) {
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			dice := rand.New(rand.NewPCG(seed, 4))
+			begin := time.Now().UTC().Add(-10 * time.Minute)
+			rows := fakes.RowsFrom(begin, 1500)
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			source.PageSize = 100
+			times := make(map[int64]int)
+			for _, row := range rows {
+				times[row.ID] = 1
+			}
+			run := func(long time.Duration) {
+				source.Overlap, source.Span = time.Duration(1+dice.IntN(30))*time.Second, time.Duration(1+dice.IntN(20))*time.Second
+				cfg := fakes.ConfigFor(source, kafka, begin)
+				cfg.Overlap = source.Overlap
+				fakes.Run(t, cfg, long)
+			}
+			run(2 * time.Minute)
+			for range 5 {
+				run(time.Minute)
+				source.Overlap = time.Duration(1+dice.IntN(30)) * time.Second
+				w := pipeline.Window{Begin: begin.Add(time.Duration(100+dice.IntN(200)) * time.Second).Truncate(time.Second)}
+				w.End = w.Begin.Add(time.Duration(1+dice.IntN(60)) * time.Second)
+				if dice.IntN(2) == 0 {
+					uncover(t, source, kafka, w)
+				} else {
+					w.End = time.Now().Add(-time.Minute).UTC().Truncate(time.Second)
+					w.Begin = w.End
+					setBack(t, source, kafka, w.Begin)
+					w.End = time.Now()
+				}
+				published := everything(kafka)
+				for _, row := range rows {
+					if slices.Contains(published, row.ID) && !row.At.Before(w.Begin) && row.At.Before(w.End.Add(time.Second)) {
+						times[row.ID]++
+					}
+				}
+			}
+			run(15 * time.Minute)
+			for _, id := range everything(kafka) {
+				times[id]--
+			}
+			for _, row := range rows {
+				if times[row.ID] != 0 {
+					t.Fatalf("seed %d: the row of %s was published %d times too seldom", seed, row.At, times[row.ID])
+				}
 			}
 		})
 	}

@@ -11,7 +11,7 @@ func TestSplitKeepsRangesApart(t *testing.T) {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	cp := Checkpoint{End: now.Add(-time.Minute), Backlog: []Backlog{{End: now.Add(-3 * time.Hour), Until: now.Add(-time.Hour)}}}
 	to := now.Add(-2 * time.Hour)
-	reset := cp.ResetTo(to, RowSet{})
+	reset := cp.ResetTo(to, RowSet{}, time.Second)
 	reset.split(now)
 	if len(reset.Backlog) != 1 || !reset.Backlog[0].Until.Equal(to) || !reset.End.Equal(to) {
 		t.Errorf("after a reset into the backlog: %+v", reset)

@@ -25,6 +25,9 @@ type Position struct {
 	Span time.Duration
 	// Until, where it is not zero, is where the next window ends at the latest: what follows it is read by another.
 	Until time.Time
+	// From, where it is not zero, is where the next window begins at the earliest: what was published of the time before it is not
+	// known.
+	From time.Time
 }
 
 // Plan is a window to ask for, and what lies before it and is lost.

@@ -144,6 +144,7 @@ func (c *windowContent) close(known *overlapIDs) *windowClosing {
 	closing.ledger.Backlog = f.backlog
 	closing.read = Backlog{End: c.plan.Window.End, Until: f.until, Span: c.span}
 	closing.read.OverlapIDs, closing.read.OverlapHashes = c.nextOverlap.sorted()
+	closing.read.OverlapFrom = c.nextOverlap.from
 	closing.savedAt = now
 	notice := Notice{AppKey: f.appKey, Stream: f.stream, At: now}
 	if gap := c.plan.Gap; gap != nil {
@@ -205,7 +206,8 @@ func (w *windowClosing) fill(ctx context.Context, d *Draft) error {
 	} else {
 		ledger.MovedFrom, ledger.MovedTo = before.End, w.read.End
 		next = before
-		next.End, next.Span, next.OverlapIDs, next.OverlapHashes = w.read.End, w.read.Span, w.read.OverlapIDs, w.read.OverlapHashes
+		next.End, next.Span = w.read.End, w.read.Span
+		next.OverlapIDs, next.OverlapHashes, next.OverlapFrom = w.read.OverlapIDs, w.read.OverlapHashes, w.read.OverlapFrom
 		next.Backlog = withLive(before.Backlog, w.nearBacklog)
 		next.Removed = false
 	}

@@ -35,7 +35,7 @@ const (
 // to be asked for.
 func (p planner) plan(pos pipeline.Position, now time.Time, slack time.Duration) (plan pipeline.Plan, wait time.Duration) {
 	from := pos.End.UTC().Truncate(time.Second)
-	plan.Window.Begin = from.Add(-p.overlap)
+	plan.Window.Begin = later(from.Add(-p.overlap), earlier(from, ceil(pos.From.UTC())))
 	if oldest := ceil(now.Add(retentionMargin - p.retention)); plan.Window.Begin.Before(oldest) {
 		plan.Window.Begin = oldest
 		if oldest.Sub(from) > slack {

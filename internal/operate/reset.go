@@ -123,7 +123,8 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 	if err != nil {
 		return pipeline.Checkpoint{}, err
 	}
-	next := before.ResetTo(r.to, justBefore)
+	overlap := r.cfg.Source.Overlap
+	next := before.ResetTo(r.to, justBefore, overlap)
 	next.Damage = nil
 	newest, err := r.evidence.Sequences(ctx, []pipeline.Stream{r.stream})
 	if err != nil {
@@ -141,7 +142,7 @@ func (r *reset) apply(ctx context.Context, before *pipeline.Checkpoint, known bo
 		if err != nil {
 			return next, err
 		}
-		if next, err = before.Uncover(pipeline.Window{Begin: r.begin, End: r.to}, justBefore, upTo); err != nil {
+		if next, err = before.Uncover(pipeline.Window{Begin: r.begin, End: r.to}, justBefore, upTo, overlap); err != nil {
 			return next, usage.Wrap(err)
 		}
 	}

@@ -228,7 +228,7 @@ func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Tim
 		t.Fatal(err)
 	}
 	cp := kafka.Checkpoints[messages()]
-	kafka.Checkpoints[messages()] = cp.ResetTo(to, before)
+	kafka.Checkpoints[messages()] = cp.ResetTo(to, before, time.Second)
 }
 
 // TestAuditAfterLiveFirstFindsNothing holds a history that was read at two places, then set back, then uncovered in the middle,
@@ -251,7 +251,7 @@ func TestAuditAfterLiveFirstFindsNothing(t *testing.T) {
 		before, err := reader.RowsBefore(t.Context(), fakes.AppKey, messages(), again.Begin)
 		upTo, failed := reader.RowsBefore(t.Context(), fakes.AppKey, messages(), again.End.Add(time.Second))
 		cp := kafka.Position(messages())
-		next, refused := cp.Uncover(again, before, upTo)
+		next, refused := cp.Uncover(again, before, upTo, time.Second)
 		if err = errors.Join(err, failed, refused); err != nil {
 			t.Fatal(err)
 		}

@@ -116,7 +116,11 @@ func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 		if !p.Until.IsZero() && end.After(p.Until) {
 			end = p.Until
 		}
-		plan := pipeline.Plan{Window: pipeline.Window{Begin: p.End.Add(-f.Overlap), End: end}}
+		begin := p.End.Add(-f.Overlap)
+		if p.From.After(begin) {
+			begin = p.From
+		}
+		plan := pipeline.Plan{Window: pipeline.Window{Begin: begin, End: end}}
 		if end.After(head) {
 			plan.Window.End, plan.Head = head, true
 		}
