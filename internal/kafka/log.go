@@ -107,7 +107,7 @@ func (l *Log) each(ctx context.Context, partition int, b Bounds, level kafkago.I
 		return fn(out)
 	}
 	for offset := b.First; offset < b.End; {
-		reply, err := l.fetch(ctx, partition, offset, level)
+		reply, err := l.fetch(ctx, partition, Bounds{offset, b.End}, level)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (l *Log) undecided(ctx context.Context, op string, partition int, decided, 
 		Hint: "it ends when its writer ends it or at its transaction.timeout.ms; " +
 			"kafka-transactions.sh find-hanging shows one that does not",
 	}
-	reply, err := l.fetch(ctx, partition, decided, kafkago.ReadUncommitted)
+	reply, err := l.fetch(ctx, partition, Bounds{decided, decided + 1}, kafkago.ReadUncommitted)
 	if err != nil {
 		return fault // What matters is known.
 	}
@@ -216,14 +216,14 @@ func (l *Log) undecided(ctx context.Context, op string, partition int, decided, 
 	return fault
 }
 
-// fetch reads from an offset. It goes below kafka-go's Client.Fetch, which passes the records of aborted transactions on:
+// fetch reads records from the first of the bounds on; what lies behind them is of no use. It goes below kafka-go's Client.Fetch, which passes the records of aborted transactions on:
 // filtering them is the reader's task (KIP-98, consumer), and it needs the list that only the raw reply has.
-func (l *Log) fetch(ctx context.Context, partition int, offset int64, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
-	op := fmt.Sprintf("read %s/%d from %d", l.Topic, partition, offset)
+func (l *Log) fetch(ctx context.Context, partition int, b Bounds, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
+	op := fmt.Sprintf("read %s/%d from %d", l.Topic, partition, b.First)
 	var found *fetch.ResponsePartition
 	err := l.Retry.Do(ctx, op, func(ctx context.Context) error {
 		var err error
-		found, err = l.fetchOnce(ctx, partition, offset, level)
+		found, err = l.fetchOnce(ctx, partition, b, level)
 		if errors.Is(err, kafkago.OffsetOutOfRange) {
 			// What was there when the bounds were looked up has been deleted: the log has to be read anew.
 			return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: err}
@@ -233,13 +233,18 @@ func (l *Log) fetch(ctx context.Context, partition int, offset int64, level kafk
 	return found, err
 }
 
-func (l *Log) fetchOnce(ctx context.Context, partition int, offset int64, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
+// usualRecord is about what a record takes, so that one record is not asked for with a megabyte behind it. Of larger ones a reply has
+// fewer than were asked for, but the first batch in any case (KIP-74).
+const usualRecord = 4 << 10
+
+func (l *Log) fetchOnce(ctx context.Context, partition int, b Bounds, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
+	most := int32(min((b.End-b.First+1)*usualRecord, fetchBytes)) //nolint:gosec // It is bounded.
 	reply, err := l.roundTrip(ctx, &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: fetchWaitMs, MinBytes: 1, MaxBytes: replyBytes,
 		IsolationLevel: int8(level), SessionEpoch: -1,
 		Topics: []fetch.RequestTopic{{Topic: l.Topic, Partitions: []fetch.RequestPartition{{
-			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, //nolint:gosec // A partition's number.
-			PartitionMaxBytes: fetchBytes,
+			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: b.First, LogStartOffset: -1, //nolint:gosec // A partition's number.
+			PartitionMaxBytes: most,
 		}}}},
 	})
 	if err != nil {
