@@ -5,6 +5,7 @@
 FAULTS ?= 40
 KILLS ?= 100
 SEED ?= 0
+SEEDS ?= 100
 FUZZ ?= 50000x
 KEEP ?= $(CURDIR)/dist/soak
 OLDEST ?= apache/kafka:3.7.2
@@ -40,7 +41,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents supply sbom test race fuzz examples container waiting kafka oldest faults reliability soak
+.PHONY: help tools lint documents supply sbom test race fuzz world examples container waiting kafka oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -80,6 +81,9 @@ race: ## the tests with the race detector, in any order
 
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 	scripts/fuzz.sh $(FUZZ)
+
+world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it): jmpub, Kafka, the API, faults and operators
+	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS)
 
 examples: ## the examples, each by itself and on Apache Kafka
 	examples/test.sh

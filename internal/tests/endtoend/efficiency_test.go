@@ -130,8 +130,13 @@ func (c *catchUp) judge(t *testing.T, into *ledgerOnly, api *sim.Server, begin t
 	if most := c.most(rows); requests > most {
 		t.Errorf("%d requests for %d rows, want at most %d", requests, rows, most)
 	}
-	if pages < c.allowed*0.9 {
-		t.Errorf("%.1f full pages a second, want 90 %% of %.1f", pages, c.allowed)
+	// How a history begins and ends weighs more in a short one, and differs with the order in which goroutines run.
+	least := 0.9
+	if rows < 1e6 {
+		least = 0.8
+	}
+	if pages < c.allowed*least {
+		t.Errorf("%.1f full pages a second, want %.0f %% of %.1f", pages, least*100, c.allowed)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/findcoordinator"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
@@ -250,6 +251,12 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // freeze reads what the sender may change after it has given up.
 func freeze(req protocol.Message) (protocol.Message, error) {
+	if records, ok := req.(*produce.Request); ok {
+		var err error
+		if req, err = encode(records); err != nil {
+			return nil, err
+		}
+	}
 	raw, ok := req.(*rawproduce.Request)
 	if !ok {
 		return req, nil
@@ -269,3 +276,26 @@ func freeze(req protocol.Message) (protocol.Message, error) {
 	}
 	return &frozen, nil
 }
+
+// encode makes a request of batches out of one of records, as kafka-go does on its way to the wire.
+func encode(req *produce.Request) (*rawproduce.Request, error) {
+	req.Prepare(produceVersion)
+	raw := &rawproduce.Request{TransactionalID: req.TransactionalID, Acks: req.Acks, Timeout: req.Timeout}
+	for _, t := range req.Topics {
+		topic := rawproduce.RequestTopic{Topic: t.Topic}
+		for _, p := range t.Partitions {
+			var data bytes.Buffer
+			if _, err := p.RecordSet.WriteTo(&data); err != nil {
+				return nil, err
+			}
+			topic.Partitions = append(topic.Partitions, rawproduce.RequestPartition{
+				Partition: p.Partition, RecordSet: protocol.RawRecordSet{Reader: &data},
+			})
+		}
+		raw.Topics = append(raw.Topics, topic)
+	}
+	return raw, nil
+}
+
+// produceVersion is the newest that kafka-go speaks.
+const produceVersion = 8

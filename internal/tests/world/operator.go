@@ -1,0 +1,194 @@
+package world
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
+)
+
+// elsewhere is the prefix of a replay's own topics.
+const elsewhere = "elsewhere"
+
+// messages is the stream that there is.
+var messages = pipeline.Stream{Kind: pipeline.StreamMessages} //nolint:gochecknoglobals // A constant.
+
+// licence is what a command may have had published once more.
+type licence struct {
+	what string
+	// from and to are the times of the rows, both included.
+	from, to time.Time
+	// replay is the id of the replay that brings them, and prefix where; empty for what the run publishes again.
+	replay, prefix string
+	// sure tells that it was done, all of it.
+	sure bool
+}
+
+// operator does what an event says, and notes what readers may see for it.
+func (w *World) operator(ctx context.Context, number int, e *Event) {
+	name := "operator " + itoa(number)
+	l := w.connect(name)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if e.Dies > 0 {
+		timer := time.AfterFunc(e.Dies, func() {
+			w.trace.add("%s: kill -9", name)
+			l.kill()
+			cancel()
+		})
+		defer timer.Stop()
+	}
+	o := &command{World: w, link: l, name: name, event: e, begun: time.Now()}
+	w.trace.add("%s: %s", name, e)
+	err := o.do(ctx)
+	if l.killed.Load() {
+		return
+	}
+	w.trace.add("%s: ended with %v", name, err)
+}
+
+// command is one at work.
+type command struct {
+	*World
+	*link
+
+	name  string
+	event *Event
+	begun time.Time
+}
+
+func (c *command) log() *slog.Logger {
+	return slog.New(&logged{trace: c.trace, who: c.name, link: c.link})
+}
+
+// confirm is an operator who thinks about a question.
+func (c *command) confirm(ctx context.Context) operate.Confirm {
+	return func(string) bool { return sleep(ctx, c.event.For) == nil }
+}
+
+// span is the range that is asked for.
+func (c *command) span() (from, to time.Time) {
+	from, to = c.begun.Add(-c.event.From).Truncate(time.Second), c.begun.Add(-c.event.To).Truncate(time.Second)
+	if from.Before(c.first) {
+		from = c.first
+	}
+	return from, to
+}
+
+func (c *command) do(ctx context.Context) error {
+	from, to := c.span()
+	if !from.Before(to) {
+		return nil // There is no such time.
+	}
+	cfg, err := c.configure(c.name, c.link, func(s *settings.Settings) {
+		if c.event.Kind == Replay {
+			s.Recheck = "off"
+			if c.event.Elsewhere {
+				s.TopicPrefix = elsewhere
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	span := operate.Span{From: settings.Moment{At: from}, To: settings.Moment{At: to}}
+	switch c.event.Kind {
+	case Reset:
+		if to.After(c.head()) {
+			return nil // It would skip what was not published yet.
+		}
+		granted := c.grant(licence{what: c.event.String(), from: to})
+		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: messages, To: span.To, Confirm: c.confirm(ctx)})
+		return c.done(granted, err)
+	case ResetRange:
+		granted := c.grant(licence{what: c.event.String(), from: from, to: to})
+		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: messages, From: &span.From, To: span.To, Confirm: c.confirm(ctx)})
+		return c.done(granted, err)
+	case Delete:
+		granted := c.grant(licence{what: c.event.String(), from: c.first})
+		return c.done(granted, operate.Delete(ctx, cfg, c.log(), operate.DeleteOptions{Stream: messages, Confirm: c.confirm(ctx)}))
+	case Replay:
+		return c.replay(ctx, cfg, span)
+	case Audit:
+		_, err = operate.Audit(ctx, cfg, c.log(), operate.AuditOptions{
+			Range: operate.Range{Span: span}, Step: time.Hour, Repair: true, Report: c,
+			Confirm: func(operate.AuditCost) bool { return sleep(ctx, c.event.For) == nil },
+		})
+		return err
+	default:
+		_, _, err = operate.SumWindows(ctx, cfg, c.log(), operate.Range{Span: span}, time.Hour)
+		return err
+	}
+}
+
+// grant allows rows to be seen once more, from now on: a command that dies may have done everything.
+func (w *World) grant(l licence) *licence {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.licences = append(w.licences, &l)
+	return &l
+}
+
+// done closes a licence that has no end: what came to be read after the command was not read before it.
+func (c *command) done(l *licence, err error) error {
+	c.World.mu.Lock()
+	defer c.World.mu.Unlock()
+	if l.to.IsZero() {
+		l.to = time.Now()
+	}
+	l.sure = err == nil
+	return err
+}
+
+func (c *command) replay(ctx context.Context, cfg *settings.Config, span operate.Span) error {
+	r, err := operate.NewReplay(cfg, c.log(), operate.ReplayOptions{Span: span})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err = r.Connect(ctx); err != nil {
+		return err
+	}
+	if _, err = r.Resume(ctx, c.confirm(ctx)); err != nil {
+		return err
+	}
+	granted := c.grant(licence{
+		what: c.event.String(), from: span.From.At, to: span.To.At, replay: r.ID(), prefix: cfg.Topics.Prefix,
+	})
+	if _, err = r.Estimate(ctx); err != nil {
+		return err
+	}
+	if _, err = r.Open(ctx); err != nil {
+		return err
+	}
+	result, err := r.Run(ctx)
+	if err != nil {
+		return err
+	}
+	c.World.mu.Lock()
+	defer c.World.mu.Unlock()
+	granted.sure = result.Complete
+	return nil
+}
+
+// Note implements [operate.AuditReport].
+func (c *command) Note(text string) { c.trace.add("%s: %s", c.name, text) }
+
+// Difference implements [operate.AuditReport].
+func (c *command) Difference(d *audit.Difference) error {
+	c.trace.add("%s: %s known %d of %d, missing %+v, gone %v, extra %d", c.name, d.Window, d.Known, d.Total, d.Missing, d.Gone, d.Extra)
+	return nil
+}
+
+// Holes implements [operate.AuditReport].
+func (c *command) Holes(holes []audit.Hole) error {
+	c.trace.add("%s: holes %v", c.name, holes)
+	return nil
+}
+
+// Statistics implements [operate.AuditReport].
+func (*command) Statistics([]operate.DayCounts) error { return nil }

@@ -1,0 +1,235 @@
+// Package world simulates hours and days of jmpub's operation from a seed: real processes of jmpub, a model of Kafka, the project's
+// simulator of the API, faults of all of them, and operators who are slow. There are no sockets, and the clock is that of
+// testing/synctest, so an hour costs about a second of CPU.
+//
+// A [Plan] is drawn from a seed; [Plan.Run] lets it happen, heals everything in the end, and returns what is wrong then. What a reader may
+// see is decided by what happened to the world alone (check.go): jmpub's own reports are held against that, and never believed.
+package world
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+)
+
+// Kind is what happens to the world.
+type Kind string
+
+// The kinds. A process that has ended, for whatever reason, is started again after a while, as by a supervisor.
+const (
+	// Kill ends the process as kill -9 does, Terminate as SIGTERM does.
+	Kill      Kind = "kill -9"
+	Terminate Kind = "SIGTERM"
+	// Pause holds all that the process sends and receives.
+	Pause Kind = "process paused"
+	// Replace starts a second process beside the first, which is ended later on.
+	Replace Kind = "replaced by another process"
+	// CutKafka and CutAPI keep the process from either; Lossy loses requests and replies of Kafka now and then.
+	CutKafka Kind = "cut off from Kafka"
+	CutAPI   Kind = "cut off from the API"
+	Lossy    Kind = "messages to Kafka get lost"
+	Slow     Kind = "messages to Kafka are slow"
+	// Broker ends a broker.
+	Broker Kind = "broker down"
+	// BadAPI has requests to the API fail in all ways.
+	BadAPI Kind = "API misbehaves"
+	// Reset and those behind it are what operators do.
+	Reset      Kind = "checkpoint reset --to"
+	ResetRange Kind = "checkpoint reset --from --to"
+	Delete     Kind = "checkpoint delete"
+	Replay     Kind = "replay"
+	Audit      Kind = "audit --repair"
+	Windows    Kind = "windows"
+)
+
+// latestMarker is how late a transaction's markers can be.
+const latestMarker = 3 * time.Second
+
+// operator tells whether an operator does it.
+func (k Kind) operator() bool {
+	return slices.Contains([]Kind{Reset, ResetRange, Delete, Replay, Audit, Windows}, k)
+}
+
+// Event is something that happens.
+type Event struct {
+	// At is when, since the world began.
+	At   time.Duration
+	Kind Kind
+	// For is how long it lasts. An operator answers a question that late.
+	For time.Duration
+	// Broker is which one ends.
+	Broker int
+	// From and To are how long before the event a command's range begins and ends.
+	From, To time.Duration
+	// Dies is how long after its begin a command is killed; never where zero.
+	Dies time.Duration
+	// Elsewhere has a replay publish to topics of its own.
+	Elsewhere bool
+}
+
+func (e *Event) String() string {
+	s := fmt.Sprintf("+%s %s", e.At, e.Kind)
+	switch {
+	case e.Kind == Reset:
+		s += fmt.Sprintf(" %s ago, answered after %s", e.To, e.For)
+	case e.Kind == ResetRange || e.Kind == Replay || e.Kind == Audit:
+		s += fmt.Sprintf(" %s to %s ago, answered after %s", e.From, e.To, e.For)
+	case e.For > 0:
+		s += fmt.Sprintf(" for %s", e.For)
+	}
+	if e.Kind == Broker {
+		s += fmt.Sprintf(", broker %d", e.Broker)
+	}
+	if e.Dies > 0 {
+		s += fmt.Sprintf(", killed after %s", e.Dies)
+	}
+	return s
+}
+
+// Plan is all that chance decides of a world, but for the fate of single messages, which is drawn from Seed as they come.
+type Plan struct {
+	Seed uint64
+	// For is how long faults and operators are at work. The world goes on until everything has healed.
+	For time.Duration
+	// Past is how much history there is at the begin.
+	Past time.Duration
+	// API has no times of its own: Begin and BurstAt are set by the run.
+	API sim.Options
+	// BurstAt is when there is a burst, since the world began.
+	BurstAt time.Duration
+	Brokers int
+	// MarkerDelay is how late markers of transactions are, at most.
+	MarkerDelay time.Duration
+	Events      []Event
+}
+
+// Draw makes the plan of a seed.
+func Draw(seed uint64) *Plan {
+	d := newDice(seed, "plan")
+	p := &Plan{
+		Seed: seed, For: d.logBetween(20*time.Minute, 5*time.Hour).Round(time.Second), Past: d.upTo(3 * time.Hour).Round(time.Second),
+		Brokers: []int{1, 3}[d.IntN(2)], MarkerDelay: d.logBetween(time.Millisecond, latestMarker),
+	}
+	p.API = sim.Defaults()
+	p.API.Seed = d.Uint64()
+	p.API.Rate = math.Exp(math.Log(0.002) + d.Float64()*math.Log(0.5/0.002))
+	p.API.Users, p.API.Groups, p.API.Rooms = 20, 5, 3
+	if d.chance(0.2) {
+		p.API.Burst, p.BurstAt = d.IntN(3000), d.upTo(p.For).Truncate(time.Second)
+	}
+	if d.chance(0.5) {
+		p.API.IrregularRows = 0.02
+	}
+	p.unknowns(d)
+	hours := p.For.Hours()
+	for range d.count(3 * hours) {
+		p.Events = append(p.Events, p.fault(d))
+	}
+	if d.chance(0.7) {
+		for range d.count(0.7 * hours) {
+			p.Events = append(p.Events, p.command(d))
+		}
+	}
+	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
+	return p
+}
+
+// unknowns draws what the API's documents leave open.
+func (p *Plan) unknowns(d *dice) {
+	u := &p.API.Unknowns
+	u.BeginStrict, u.EndStrict, u.EndMillis = d.chance(0.3), d.chance(0.3), d.chance(0.3)
+	u.CursorAtEnd, u.EmptyPages, u.ConstantCursor, u.NoTotal, u.EmptyCursor = d.chance(0.3), d.chance(0.1), d.chance(0.1), d.chance(0.1), d.chance(0.3)
+	if d.chance(0.2) {
+		u.Clock = sim.SenderClock
+	}
+	if d.chance(0.4) {
+		u.Late, u.LateFrom, u.LateBy = d.Float64()*0.02, 2*time.Second, d.logBetween(10*time.Second, 8*time.Minute)
+	}
+	u.Drift = d.chance(0.2)
+	p.API.Latency, p.API.LatencyJitter = d.logBetween(time.Millisecond, time.Second), d.logBetween(time.Millisecond, time.Second)
+}
+
+// fault draws one that is over when the plan is.
+func (p *Plan) fault(d *dice) Event {
+	kinds := []Kind{Kill, Kill, Kill, Terminate, Pause, Replace, CutKafka, CutAPI, Lossy, Slow, Broker, BadAPI}
+	e := Event{At: d.upTo(p.For).Round(time.Millisecond), Kind: kinds[d.IntN(len(kinds))], For: d.logBetween(100*time.Millisecond, 10*time.Minute).Round(time.Millisecond)}
+	switch e.Kind {
+	case Kill, Terminate:
+		e.For = d.logBetween(time.Second, time.Minute).Round(time.Millisecond) // Until the next one.
+	case Broker:
+		e.Broker = 1 + d.IntN(p.Brokers)
+	default:
+	}
+	e.For = min(e.For, p.For-e.At)
+	return e
+}
+
+// command draws what an operator does.
+func (p *Plan) command(d *dice) Event {
+	kinds := []Kind{Reset, Reset, ResetRange, ResetRange, Delete, Replay, Audit, Audit, Windows}
+	e := Event{At: d.upTo(p.For).Round(time.Millisecond), Kind: kinds[d.IntN(len(kinds))]}
+	e.For = d.logBetween(100*time.Millisecond, 2*time.Minute).Round(time.Millisecond)
+	e.To = d.logBetween(10*time.Second, p.Past+e.At+time.Minute).Round(time.Second)
+	e.From = (e.To + d.logBetween(time.Second, time.Hour)).Round(time.Second)
+	if d.chance(0.3) {
+		e.Dies = d.logBetween(10*time.Millisecond, e.For+30*time.Second).Round(time.Millisecond)
+	}
+	e.Elsewhere = d.chance(0.5)
+	return e
+}
+
+// Without is the plan with some of its events left out.
+func (p *Plan) Without(leave func(i int) bool) *Plan {
+	less := *p
+	less.Events = nil
+	for i, e := range p.Events {
+		if !leave(i) {
+			less.Events = append(less.Events, e)
+		}
+	}
+	return &less
+}
+
+func (p *Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %s, %s of history, %.3g rows/s, %d brokers", p.Seed, p.For, p.Past, p.API.Rate, p.Brokers)
+	for _, e := range p.Events {
+		b.WriteString("\n  " + e.String())
+	}
+	return b.String()
+}
+
+// dice draws what a purpose needs; another purpose's draws do not change it. It is not safe for concurrent use.
+type dice struct{ *rand.Rand }
+
+func newDice(seed uint64, purpose string) *dice {
+	mixed := seed
+	for _, c := range purpose {
+		mixed = mixed*1099511628211 + uint64(c)
+	}
+	return &dice{rand.New(rand.NewPCG(seed, mixed))} //nolint:gosec // Not for secrets.
+}
+
+func (d *dice) chance(p float64) bool { return d.Float64() < p }
+
+func (d *dice) upTo(most time.Duration) time.Duration {
+	return time.Duration(d.Int64N(int64(most) + 1))
+}
+
+// logBetween draws a duration whose order of magnitude is even.
+func (d *dice) logBetween(least, most time.Duration) time.Duration {
+	return time.Duration(float64(least) * math.Exp(d.Float64()*math.Log(float64(most)/float64(least))))
+}
+
+// count draws how often something happens that happens so often on average.
+func (d *dice) count(mean float64) (n int) {
+	for left := d.ExpFloat64(); left < mean; left += d.ExpFloat64() {
+		n++
+	}
+	return n
+}
