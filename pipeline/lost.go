@@ -21,6 +21,9 @@ type LostPosition struct {
 	Published time.Time
 }
 
+// ErrLost is the cause of the fault that ends a run before it would publish again what was published already. The checkpoints may come back.
+var ErrLost = errors.New("checkpoints are lost")
+
 // AcceptLost lets the positions pass that are lost when the run begins: a stream without one begins at the start, one whose
 // position is older goes on from there. It is called before Run.
 func (p *Pipeline) AcceptLost() { p.acceptLost = true }
@@ -87,7 +90,7 @@ func lostFault(lost []LostPosition) error {
 		found = append(found, fmt.Sprintf("%s is published up to %s, but %s", l.Stream, FormatTime(l.Published), says))
 	}
 	return &Fault{
-		Class: Permanent, Op: "compare the checkpoints with what was published", Err: errors.New(strings.Join(found, "; ")),
+		Class: Permanent, Op: "compare the checkpoints with what was published", Err: fmt.Errorf("%w: %s", ErrLost, strings.Join(found, "; ")),
 		Hint: "to go on would publish again what lies between. Restore the checkpoints; or set each with " +
 			"`jmpub checkpoint reset STREAM --to TIME`; or let `jmpub run --accept-lost-checkpoints` begin at JMPUB_START where there is no " +
 			"checkpoint, and go on from those that are older",

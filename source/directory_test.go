@@ -152,9 +152,9 @@ func TestListFaults(t *testing.T) {
 		}{
 			{answer{status: 404}, pipeline.Drop, "JMPUB_IM_URL"},
 			{answer{status: 403, body: apiErrorBody(1)}, pipeline.Drop, "right"},
-			{answer{body: `{"total":1,"users":[{"name":"x"}]}`}, pipeline.Drop, "no username"},
-			{answer{body: `{"total":1,"groups":[1]}`}, pipeline.Drop, "no list"},
-			{answer{body: `{"total":1,"users":[{]}`}, pipeline.Drop, "reply"},
+			{answer{body: `{"total":1,"users":[{"name":"x"}]}`}, pipeline.Restart, "no username"},
+			{answer{body: `{"total":1,"groups":[1]}`}, pipeline.Restart, "no list"},
+			{answer{body: `{"total":1,"users":[{]}`}, pipeline.Restart, "reply"},
 			{answer{status: 401, body: apiErrorBody(899008)}, pipeline.Permanent, "JMPUB_MASTER_SECRET"},
 		} {
 			_, err := newTestClient(t, testConfig(&script{answers: []answer{c.a}})).List(t.Context(), pipeline.StreamUsers)

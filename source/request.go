@@ -259,7 +259,7 @@ func (r *pageRequest) isDamagedAgain(damage uint64) bool {
 }
 
 // extraRequest asks for what is no message: a list, or statistics. What cannot be had by such a request is no reason to stop the
-// messages, so it ends as [pipeline.Drop].
+// messages, so it ends as [pipeline.Drop]; as [pipeline.Restart] where what comes cannot be understood, which may pass.
 type extraRequest struct {
 	call
 
@@ -268,8 +268,8 @@ type extraRequest struct {
 	malformed int
 }
 
-// unknownAfter is the number of malformed replies to one request after which their form is taken to be another one than is
-// known here. Replies that are cut on the way do not come so often.
+// unknownAfter is the number of malformed replies to one request after which it is left for a while: their form is another one than is
+// known here, or something stands in the way that answers in the API's place. Replies that are cut on the way do not come so often.
 const unknownAfter = 8
 
 func (r *extraRequest) decode(body []byte) error { return r.read(body) }
@@ -280,7 +280,7 @@ func (*extraRequest) takeNothing() bool { return false }
 func (r *extraRequest) judge(f *failure) {
 	if errors.Is(f.fault, errMalformed) || f.tooLarge {
 		if r.malformed++; r.malformed >= unknownAfter {
-			f.fault = &pipeline.Fault{Class: pipeline.Drop, Op: r.op, Err: f.fault}
+			f.fault = &pipeline.Fault{Class: pipeline.Restart, Op: r.op, Err: f.fault}
 		}
 		return
 	}

@@ -126,8 +126,8 @@ func (s *station) deleteTopic(name string) {
 func (s *station) refused(says string) {
 	s.t.Helper()
 	out := try(s.t, s.env, "run")
-	if out.code != exitUsage {
-		s.t.Fatalf("exit code %d, want %d: %s", out.code, exitUsage, out.stderr)
+	if out.code != exitFailed {
+		s.t.Fatalf("exit code %d, want %d: %s", out.code, exitFailed, out.stderr)
 	}
 	for _, want := range []string{"messages is published up to 20", says, "jmpub checkpoint reset", "--accept-lost-checkpoints"} {
 		if !strings.Contains(out.stderr, want) {

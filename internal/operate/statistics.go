@@ -82,7 +82,7 @@ func (a *dayAudit) compare(ctx context.Context) error {
 		return nil
 	}
 	rows, err := a.rows(ctx)
-	if err != nil && pipeline.ClassOf(err) == pipeline.Drop {
+	if class := pipeline.ClassOf(err); err != nil && (class == pipeline.Drop || class == pipeline.Restart) {
 		a.report.Note(fmt.Sprintf("there are no statistics to compare with: %v", err))
 		return nil
 	}

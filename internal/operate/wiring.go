@@ -197,10 +197,12 @@ func (w *wiring) runError(err error) error {
 }
 
 // startError makes a mistake of the settings out of what waiting cannot change. An answer that is not the API's own may be another
-// one at the next start, and clocks may be right then; a record that somebody else wrote is no mistake of the settings.
+// one at the next start, clocks may be right and checkpoints be there again; a record that somebody else wrote is no mistake of the settings.
 func startError(err error) error {
-	if errors.Is(err, source.ErrGateway) || errors.Is(err, source.ErrInFuture) || errors.Is(err, pipeline.ErrUnreadable) {
-		return err
+	for _, passing := range []error{source.ErrGateway, source.ErrInFuture, pipeline.ErrUnreadable, pipeline.ErrLost} {
+		if errors.Is(err, passing) {
+			return err
+		}
 	}
 	if fault, ok := errors.AsType[*pipeline.Fault](err); ok && fault.Class == pipeline.Permanent {
 		return usage.Wrap(err)

@@ -3,7 +3,9 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -42,6 +44,20 @@ func newPosition(cp *pipeline.Checkpoint, now time.Time) Position {
 	return p
 }
 
+// folded writes a text in lines that fit into a terminal, indented by two.
+func folded(w io.Writer, text string) {
+	const most = 78
+	line := " "
+	for word := range strings.FieldsSeq(text) {
+		if len(line) > 1 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > most {
+			fmt.Fprintln(w, line)
+			line = " "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
+}
+
 // Positions shows positions as they are now.
 func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 	list := make([]Position, len(all))
@@ -58,7 +74,8 @@ func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
 		for i := range all {
 			cp := &all[i]
 			if cp.Damage != nil {
-				fmt.Fprintf(w, "%-*s  UNREADABLE: %v\n", streamWidth, cp.Stream, cp.Damage)
+				fmt.Fprintf(w, "%-*s  UNREADABLE\n", streamWidth, cp.Stream)
+				folded(w, cp.Damage.Error())
 				continue
 			}
 			fmt.Fprintf(w, "%-*s  %s  %8s  %9d  %8d  %s ago\n", streamWidth, cp.Stream, p.local(cp.End), now.Sub(cp.End).Round(time.Second),

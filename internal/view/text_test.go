@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -29,13 +30,14 @@ func TestTextsForPeople(t *testing.T) {
 	sums.Add(ledger)
 	checkpoint := pipeline.Checkpoint{Stream: messages, End: begin, SavedAt: begin, Backlog: []pipeline.Backlog{{End: begin.Add(-time.Hour), Until: begin}}}
 	replay := checkpoint
+	unreadable := pipeline.Checkpoint{Stream: messages, Damage: errors.New(strings.Repeat("it is damaged, and 消息 tells how. ", 10))}
 	replay.Replay, replay.Backlog = "20261127T200000Z-20261127T210000Z-0e9a4695", nil
 
 	var out bytes.Buffer
 	p := &view.Printer{Out: &out, Zone: zone}
 	report := &view.AuditReport{Printer: p, Notes: &out}
 	for name, show := range map[string]func() error{
-		"positions": func() error { return p.Positions([]pipeline.Checkpoint{checkpoint, replay}, begin.Add(time.Minute)) },
+		"positions": func() error { return p.Positions([]pipeline.Checkpoint{checkpoint, replay, unreadable}, begin.Add(time.Minute)) },
 		"reset":     func() error { return p.Reset(&checkpoint, begin) },
 		"windows": func() error {
 			if err := p.WindowHeading(); err != nil {

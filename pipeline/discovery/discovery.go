@@ -20,7 +20,8 @@ type Listing struct {
 // Directory lists the users, groups or chatrooms of an app.
 type Directory interface {
 	// List reads the list of a kind. All errors are *[pipeline.Fault] or the context's; transient faults are retried inside. A
-	// fault of class [pipeline.Drop] means that the app has no right to it, or that it cannot be understood.
+	// fault of class [pipeline.Drop] means that the app has no right to it, one of class [pipeline.Restart] that what came cannot be
+	// understood.
 	List(ctx context.Context, kind pipeline.StreamKind) (Listing, error)
 }
 

@@ -149,6 +149,38 @@ func TestDiscoveryWithoutTheRight(t *testing.T) {
 	})
 }
 
+// TestListThatCannotBeUnderstood has a list come in another form for a while, as from a proxy that is broken: it is told, the other list goes on,
+// and what it has is found when it comes right again.
+func TestListThatCannotBeUnderstood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &fakeDirectory{
+			names: map[pipeline.StreamKind]string{pipeline.StreamUsers: "a", pipeline.StreamGroups: "1"},
+			err: map[pipeline.StreamKind]error{
+				pipeline.StreamUsers: &pipeline.Fault{Class: pipeline.Restart, Op: "list", Err: errors.New("for the test")},
+			},
+		}
+		told := 0
+		l := newLists(&Config{
+			Kinds: []pipeline.StreamKind{pipeline.StreamUsers, pipeline.StreamGroups}, Directory: app, Every: time.Minute,
+			Observer: func(o pipeline.Observation) {
+				if retry, ok := o.(pipeline.RetryScheduled); ok && retry.Wait == time.Minute {
+					told++
+				}
+			},
+		}, nil)
+		if got := changed(t, l, time.Hour); got != "+groups/1 -" {
+			t.Error(got)
+		}
+		if got := changed(t, l, 10*time.Minute); got != "" || told < 10 {
+			t.Errorf("%q, told %d times", got, told)
+		}
+		delete(app.err, pipeline.StreamUsers)
+		if got := changed(t, l, 10*time.Minute); got != "+users/a -" {
+			t.Errorf("%q, want the user", got)
+		}
+	})
+}
+
 // fakeSession commits by exclusive writes of their own, and follows streams as a test says.
 type fakeSession struct {
 	*pipeline.Exclusive

@@ -82,6 +82,11 @@ func (l *lists) readAll(ctx context.Context) (change, error) {
 	kinds := l.kinds[:0:0]
 	for _, kind := range l.kinds {
 		listing, err := l.cfg.Directory.List(ctx, kind)
+		if err != nil && pipeline.ClassOf(err) == pipeline.Restart && ctx.Err() == nil {
+			l.cfg.Observer.Retry("read the list of "+string(kind), err, l.cfg.Every)
+			kinds = append(kinds, kind)
+			continue
+		}
 		if err != nil && pipeline.ClassOf(err) == pipeline.Drop && ctx.Err() == nil {
 			l.cfg.Observer.Tell(pipeline.StreamDropped{Stream: pipeline.Stream{Kind: kind, Name: "*"}, Err: err})
 			last = err

@@ -30,7 +30,7 @@ type Source interface {
 	Now(ctx context.Context, s pipeline.Stream) (time.Time, error)
 	// Statistics asks for n periods of a unit from first on, in as many requests as the API's limits make of them, and
 	// returns what came, by time, and how many requests were sent: there may be fewer periods, and others. The periods are in the zone of the API. A fault of class
-	// [pipeline.Drop] means that the app has no right to them, or that they cannot be understood; one of class [pipeline.Restart] that the
-	// day moved on, which the API gives hours of.
+	// [pipeline.Drop] means that the app has no right to them; one of class [pipeline.Restart] that the day moved on, which the API gives
+	// hours of, or that what came cannot be understood.
 	Statistics(ctx context.Context, s pipeline.Stream, first pipeline.Period, n int) (rows []Row, requests int, err error)
 }
