@@ -37,8 +37,10 @@ func TestTextsForPeople(t *testing.T) {
 	p := &view.Printer{Out: &out, Zone: zone}
 	report := &view.AuditReport{Printer: p, Notes: &out}
 	for name, show := range map[string]func() error{
-		"positions": func() error { return p.Positions([]pipeline.Checkpoint{checkpoint, replay, unreadable}, begin.Add(time.Minute)) },
-		"reset":     func() error { return p.Reset(&checkpoint, begin) },
+		"positions": func() error {
+			return p.Positions([]pipeline.Checkpoint{checkpoint, replay, unreadable}, begin.Add(time.Minute))
+		},
+		"reset": func() error { return p.Reset(&checkpoint, begin) },
 		"windows": func() error {
 			if err := p.WindowHeading(); err != nil {
 				return err
