@@ -41,7 +41,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents supply sbom test race fuzz world examples container waiting kafka oldest faults reliability soak
+.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting kafka oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -84,6 +84,9 @@ fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 
 world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it): jmpub, Kafka, the API, faults and operators
 	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS)
+
+mutants: ## plausible mistakes, one at a time, and which test finds each; MUTANTS= part of a name, SEEDS of the world for the others
+	go test -v -timeout 0 -run 'TestMutants/$(MUTANTS)' ./internal/tests/mutants -mutants.try -mutants.world=$(SEEDS)
 
 examples: ## the examples, each by itself and on Apache Kafka
 	examples/test.sh
