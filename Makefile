@@ -26,7 +26,7 @@ race_within := 15m
 # goroutine that there is, and of the simulator's, those whose requests come at the same time or are cut off (race_few).
 endtoend := ./internal/tests/endtoend
 race_alone := internal/tests/(canonical|contract)|pipeline/event
-race_skip := TestCoverageModel|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut|TestWindowsTellWhatIsThereAndWhatIsNot|TestAuditFindsAndRepairs|TestAuditComparesStatistics
+race_skip := TestCoverageModel|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut|TestWindowsTellWhatIsThereAndWhatIsNot|TestAuditFindsAndRepairs|TestAuditComparesStatistics
 race_few := TestWholeHistory|TestStreams|TestFileCheckpoints|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestLive
 race_few_packages := $(endtoend) ./internal/lab/sim
 

@@ -148,7 +148,7 @@ func (p *Plan) unknowns(d *dice) {
 		u.Clock = sim.SenderClock
 	}
 	if d.chance(0.4) {
-		u.Late, u.LateFrom, u.LateBy = d.Float64()*0.02, 2*time.Second, d.logBetween(10*time.Second, 8*time.Minute)
+		u.Late, u.LateFrom, u.LateBy = d.Float64()*0.01, 2*time.Second, d.logBetween(10*time.Second, 8*time.Minute)
 	}
 	u.Drift = d.chance(0.2)
 	p.API.Latency, p.API.LatencyJitter = d.logBetween(time.Millisecond, time.Second), d.logBetween(time.Millisecond, time.Second)

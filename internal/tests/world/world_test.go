@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	seed  = flag.Uint64("world.seed", 1, "the first seed; 0 draws one")
-	seeds = flag.Int("world.seeds", 8, "how many seeds are run, from the first one on")
+	seed  = flag.Uint64("world.seed", 100, "the first seed; 0 draws one")
+	seeds = flag.Int("world.seeds", 4, "how many seeds are run, from the first one on")
 )
 
 // run lets a plan happen in a bubble of its own.
