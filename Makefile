@@ -6,6 +6,7 @@ FAULTS ?= 40
 KILLS ?= 100
 SEED ?= 0
 SEEDS ?= 100
+FOR ?= 0
 FUZZ ?= 50000x
 KEEP ?= $(CURDIR)/dist/soak
 OLDEST ?= apache/kafka:3.7.2
@@ -82,8 +83,8 @@ race: ## the tests with the race detector, in any order
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 	scripts/fuzz.sh $(FUZZ)
 
-world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it): jmpub, Kafka, the API, faults and operators
-	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS)
+world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), and more of them FOR=8h
+	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.for=$(FOR)
 
 mutants: ## plausible mistakes, one at a time, and which test finds each; MUTANTS= part of a name, SEEDS of the world for the others
 	go test -v -timeout 0 -run 'TestMutants/$(MUTANTS)' ./internal/tests/mutants -mutants.try -mutants.world=$(SEEDS)

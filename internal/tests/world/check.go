@@ -26,6 +26,7 @@ func (w *World) check(stopped time.Time) {
 	published := w.read(prefix)
 	w.checkRows(stopped)
 	w.checkCopies(published)
+	w.checkOrder()
 	w.checkLedger(prefix, published)
 	other := w.read(elsewhere)
 	w.checkReplays(prefix, published)
@@ -194,6 +195,32 @@ func (w *World) checkOnlyReset(published map[seen]int, times map[string][]time.T
 	for s, n := range published {
 		if s.replay == "" && n < 2 && inner.covers(0, timesOf(times, &s)) {
 			w.found("%s %s of %v is not published again, although %s succeeded", s.topic, s.key, timesOf(times, &s), inner.what)
+		}
+	}
+}
+
+// checkOrder expects the rows of each partition in the order of time, where nothing in the plan brings another one.
+func (w *World) checkOrder() {
+	disorders := slices.ContainsFunc(w.plan.Events, func(e Event) bool {
+		return e.Kind == BadAPI || e.Kind == Reset || e.Kind == ResetRange || e.Kind == Delete
+	})
+	if disorders || w.plan.LiveFirst || w.plan.API.Late > 0 || w.slack() > 0 || w.plan.API.IrregularRows > 0 {
+		return
+	}
+	times := w.when()
+	newest := make(map[string]time.Time)
+	for _, topic := range verify.Topics(prefix)[1:] {
+		for _, r := range w.kafka.Committed(topic) {
+			if header(&r, "jmpub_replay") != "" {
+				continue
+			}
+			place := topic + "/" + strconv.Itoa(r.Partition)
+			at := times[string(r.Key)][0]
+			if at.Before(newest[place]) {
+				w.found("%s of %s stands in %s behind a row of %s", r.Key, at, place, newest[place])
+				return
+			}
+			newest[place] = at
 		}
 	}
 }

@@ -103,6 +103,8 @@ type Plan struct {
 	// BurstAt is when there is a burst, since the world began.
 	BurstAt time.Duration
 	Brokers int
+	// LiveFirst has processes read history behind the head, each as it begins or none.
+	LiveFirst bool
 	// MarkerDelay is how late markers of transactions are, at most.
 	MarkerDelay time.Duration
 	Events      []Event
@@ -115,6 +117,7 @@ func Draw(seed uint64) *Plan {
 		Seed: seed, For: d.logBetween(20*time.Minute, 5*time.Hour).Round(time.Second), Past: d.upTo(3 * time.Hour).Round(time.Second),
 		Brokers: []int{1, 3}[d.IntN(2)], MarkerDelay: d.logBetween(time.Millisecond, latestMarker),
 	}
+	p.LiveFirst = d.chance(0.5)
 	p.API = sim.Defaults()
 	p.API.Seed = d.Uint64()
 	p.API.Rate = math.Exp(math.Log(0.002) + d.Float64()*math.Log(0.5/0.002))

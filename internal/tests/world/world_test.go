@@ -11,8 +11,10 @@ import (
 )
 
 var (
-	seed  = flag.Uint64("world.seed", 100, "the first seed; 0 draws one")
-	seeds = flag.Int("world.seeds", 4, "how many seeds are run, from the first one on")
+	seed   = flag.Uint64("world.seed", 100, "the first seed; 0 draws one")
+	seeds  = flag.Int("world.seeds", 4, "how many seeds are run, from the first one on")
+	within = flag.Duration("world.for", 0, "for how long further seeds are run")
+	shrink = flag.Int("world.shrink", 30, "how many runs may be spent on leaving out what does not matter to a failure")
 )
 
 // run lets a plan happen in a bubble of its own.
@@ -25,20 +27,55 @@ func run(t *testing.T, p *world.Plan) (out *world.Outcome) {
 // TestSeeds runs worlds that are drawn from seeds, and expects nothing to be wrong in any of them.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
-	first := *seed
+	began, first := time.Now(), *seed
 	if first == 0 {
-		first = uint64(time.Now().UnixNano()) % 1e12
+		first = uint64(began.UnixNano()) % 1e12
 	}
-	for i := range *seeds {
-		s := first + uint64(i)
-		t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
-			t.Parallel()
-			plan, began := world.Draw(s), time.Now()
-			out := run(t, plan)
-			t.Logf("%s simulated in %s, %d rows, %d processes", out.Simulated.Round(time.Second), time.Since(began).Round(time.Millisecond), out.Rows, out.Starts)
-			if len(out.Findings) > 0 {
-				t.Errorf("%v\n%s\n%s", out.Findings, plan, out.Last(60))
+	const together = 16 // As many are drawn at a time.
+	for n := 0; n < *seeds || time.Since(began) < *within; {
+		more := together
+		if n < *seeds {
+			more = min(together, *seeds-n)
+		}
+		t.Run(fmt.Sprintf("from %d on", first+uint64(n)), func(t *testing.T) {
+			for i := range more {
+				s := first + uint64(n+i)
+				t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
+					t.Parallel()
+					try(t, world.Draw(s))
+				})
 			}
 		})
+		n += more
 	}
+}
+
+// try runs a plan. If it fails, it says what is wrong, and which part of the plan it takes.
+func try(t *testing.T, plan *world.Plan) {
+	t.Helper()
+	began := time.Now()
+	out := run(t, plan)
+	t.Logf("%s simulated in %s, %d rows, %d processes", out.Simulated.Round(time.Second), time.Since(began).Round(time.Millisecond), out.Rows, out.Starts)
+	if len(out.Findings) == 0 {
+		return
+	}
+	plan, out = smaller(t, plan, out)
+	t.Errorf("seed %d: %v\n%s\n%s", plan.Seed, out.Findings, plan, out.Last(60))
+}
+
+// smaller leaves out events, ever fewer at a time, as long as something is wrong still.
+func smaller(t *testing.T, plan *world.Plan, out *world.Outcome) (*world.Plan, *world.Outcome) {
+	t.Helper()
+	runs := 0
+	for size := len(plan.Events); size > 0; size /= 2 {
+		for at := 0; at < len(plan.Events) && runs < *shrink; runs++ {
+			less := plan.Without(func(i int) bool { return i >= at && i < at+size })
+			if again := run(t, less); len(again.Findings) > 0 {
+				plan, out = less, again
+				continue
+			}
+			at += size
+		}
+	}
+	return plan, out
 }
