@@ -24,12 +24,14 @@ race_within := 15m
 
 # The race detector makes what computes ten times slower, and finds something only where goroutines meet. So it leaves out the packages and
 # the tests in which none do (race_alone, race_skip). Of the end-to-end tests, which take ten minutes under it, a few have every
-# goroutine that there is, and of the simulator's, those whose requests come at the same time or are cut off (race_few).
+# goroutine that there is; of the simulator's, those whose requests come at the same time or are cut off; and of the commands', those in which
+# several work at once (race_few).
 endtoend := ./internal/tests/endtoend
 race_alone := internal/tests/(canonical|contract)|pipeline/event
-race_skip := TestCoverageModel|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut|TestWindowsTellWhatIsThereAndWhatIsNot|TestAuditFindsAndRepairs|TestAuditComparesStatistics
-race_few := TestWholeHistory|TestStreams|TestFileCheckpoints|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestLive
-race_few_packages := $(endtoend) ./internal/lab/sim
+race_skip := TestCoverageModel|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
+race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestFencedRunWaits|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun
+race_few := $(race_commands)|TestWholeHistory|TestStreams|TestFileCheckpoints|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestLive
+race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
 
 soak := ./internal/tests/soak
 protocol := TestProtocol|TestOnApacheKafka
@@ -77,7 +79,7 @@ test: ## all tests that need nothing but Go
 
 race: ## the tests with the race detector, in any order
 	go test -race -vet=off -shuffle=on -timeout $(race_within) -skip '^($(race_skip))$$' \
-		$$(go list ./... | grep -vE '/($(race_alone)|internal/tests/endtoend|internal/lab/sim)$$')
+		$$(go list ./... | grep -vE '/($(race_alone)|internal/tests/endtoend|internal/lab/sim|cmd/jmpub)$$')
 	go test -race -vet=off -shuffle=on -timeout $(race_within) -run '^($(race_few))$$' $(race_few_packages)
 
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long

@@ -3,11 +3,13 @@ package jmpub;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.time.Duration;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -20,6 +22,20 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * the input ends. Arguments: brokers, group, topics separated by commas, group protocol, records a step at most.
  */
 final class Group {
+    /**
+     * With a listener, partitions come and go within poll alone. Without one, the newer protocol's background thread gives them away at any
+     * time: between a poll and its commit, so that another member reads the same records, or before their position is asked for.
+     */
+    private static final class OnlyInPoll implements ConsumerRebalanceListener {
+        @Override
+        public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+        }
+
+        @Override
+        public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
+        }
+    }
+
     public static void main(String[] args) throws Exception {
         Map<String, Object> config = new java.util.HashMap<>(Map.of(
             "bootstrap.servers", args[0], "group.id", args[1], "group.protocol", args[3], "max.poll.records", args[4],
@@ -31,7 +47,7 @@ final class Group {
         Line out = new Line();
         var input = new BufferedReader(new InputStreamReader(System.in));
         try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            consumer.subscribe(List.of(args[2].split(",")));
+            consumer.subscribe(List.of(args[2].split(",")), new OnlyInPoll());
             do {
                 ConsumerRecords<byte[], byte[]> polled = consumer.poll(Duration.ofMillis(100));
                 for (ConsumerRecord<byte[], byte[]> r : polled) {
