@@ -36,15 +36,15 @@ race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
 soak := ./internal/tests/soak
 protocol := TestProtocol|TestOnApacheKafka
 protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint
-kafka := $(protocol)|TestOnApicurioRegistry|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
+kafka := $(protocol)|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
 # The longest first: they are started in this order.
-kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages) ./sink ./internal/tests/security ./internal/registry
+kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages)
 
 scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*.sh)
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting kafka oldest faults reliability soak
+.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting security kafka oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -100,7 +100,10 @@ container: ## the container image, and the compose file with it
 waiting: ## the tests of commands that wait, or begin the binary again and again; they need nothing but Go
 	scripts/kafka.sh '$(waiting)' ./cmd/jmpub -- -timeout 10m
 
-kafka: ## the protocol, the pipeline, registries, clients, security, rights and operators on Apache Kafka
+security: ## logins, TLS and rights, records' times, and a schema registry, on Apache Kafka
+	scripts/kafka.sh 'TestOnApicurioRegistry|Test[A-Za-z]+OnApacheKafka' ./internal/tests/security ./sink ./internal/registry -- -p 2 -parallel 5 -timeout 15m
+
+kafka: ## the protocol, the pipeline, clients and operators on Apache Kafka
 	scripts/kafka.sh '$(kafka)' $(kafka_packages) -- -p 2 -parallel 5 -timeout 25m
 
 oldest: ## the protocol and the pipeline on the oldest release that is supported; the newest one is killed at each step

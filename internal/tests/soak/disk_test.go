@@ -13,6 +13,7 @@ import (
 // TestFullDiskOnApacheKafka fills the brokers' disks, one and then all, and frees them again. A broker without room for its
 // log ends itself.
 func TestFullDiskOnApacheKafka(t *testing.T) {
+	t.Parallel() // It waits for most of its time.
 	name, volumes := kafkatest.SmallVolumes(t, 3, 300)
 	rig := NewRig(t, kafkatest.Options{Brokers: 3, Volume: name})
 	rig.Keep = *keep

@@ -62,6 +62,7 @@ func (r *results) run(t *testing.T, rig *Rig, c *trial) {
 // of three brokers, and counts what arrives. Faults of processes and of the API do not touch each other, so those run side
 // by side.
 func TestReliabilityOnApacheKafka(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rig := NewRig(t, kafkatest.Options{Brokers: 3})
