@@ -61,7 +61,7 @@ func (r *results) run(t *testing.T, rig *Rig, c *trial) {
 // TestReliabilityOnApacheKafka injects each fault by itself while history and live messages are published through a cluster
 // of three brokers, and counts what arrives. Faults of processes and of the API do not touch each other, so those run side
 // by side.
-func TestReliabilityOnApacheKafka(t *testing.T) {
+func TestReliabilityOnApacheKafka(t *testing.T) { //nolint:tparallel // Faults of whole brokers follow one another.
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
