@@ -39,15 +39,16 @@ func (w *World) read(prefix string) map[seen]int {
 	found := make(map[seen]int)
 	for _, topic := range verify.Topics(prefix) {
 		for _, r := range w.kafka.Committed(topic) {
-			found[seen{topic, string(r.Key), string(r.Value), header(&r, "jmpub_replay")}]++
+			found[seen{topic, string(r.Key), string(r.Value), replayOf(&r)}]++
 		}
 	}
 	return found
 }
 
-func header(r *kafkamodel.Record, name string) string {
+// replayOf is the id of the replay that published a record; empty where none did.
+func replayOf(r *kafkamodel.Record) string {
 	for _, h := range r.Headers {
-		if h.Key == name {
+		if h.Key == "jmpub_replay" {
 			return string(h.Value)
 		}
 	}
@@ -61,7 +62,7 @@ func (w *World) head() (newest time.Time) {
 			var at struct {
 				Time time.Time `json:"time"`
 			}
-			if json.Unmarshal(r.Value, &at) == nil && at.Time.After(newest) && header(&r, "jmpub_replay") == "" {
+			if json.Unmarshal(r.Value, &at) == nil && at.Time.After(newest) && replayOf(&r) == "" {
 				newest = at.Time
 			}
 		}
@@ -76,7 +77,7 @@ func (w *World) checkRows(stopped time.Time) {
 		for _, topic := range verify.Topics(prefix) {
 			for _, r := range w.kafka.Committed(topic) {
 				s := seen{topic, string(r.Key), string(r.Value), ""}
-				if header(&r, "jmpub_replay") != "" || once[s] {
+				if replayOf(&r) != "" || once[s] {
 					continue
 				}
 				once[s] = true
@@ -211,7 +212,7 @@ func (w *World) checkOrder() {
 	newest := make(map[string]time.Time)
 	for _, topic := range verify.Topics(prefix)[1:] {
 		for _, r := range w.kafka.Committed(topic) {
-			if header(&r, "jmpub_replay") != "" {
+			if replayOf(&r) != "" {
 				continue
 			}
 			place := topic + "/" + strconv.Itoa(r.Partition)
