@@ -216,8 +216,8 @@ func (l *Log) undecided(ctx context.Context, op string, partition int, decided, 
 	return fault
 }
 
-// fetch reads records from the first of the bounds on; what lies behind them is of no use. It goes below kafka-go's Client.Fetch, which passes the records of aborted transactions on:
-// filtering them is the reader's task (KIP-98, consumer), and it needs the list that only the raw reply has.
+// fetch reads records from the first of the bounds on; what lies behind them is of no use. It goes below kafka-go's Client.Fetch, which
+// passes the records of aborted transactions on: filtering them is the reader's task (KIP-98, consumer), and it needs the list that only the raw reply has.
 func (l *Log) fetch(ctx context.Context, partition int, b Bounds, level kafkago.IsolationLevel) (*fetch.ResponsePartition, error) {
 	op := fmt.Sprintf("read %s/%d from %d", l.Topic, partition, b.First)
 	var found *fetch.ResponsePartition
@@ -233,7 +233,7 @@ func (l *Log) fetch(ctx context.Context, partition int, b Bounds, level kafkago.
 	return found, err
 }
 
-// usualRecord is about what a record takes, so that one record is not asked for with a megabyte behind it. Of larger ones a reply has
+// usualRecord is about what a record takes, so that one record is not asked for with 64 KiB behind it. Of larger ones a reply has
 // fewer than were asked for, but the first batch in any case (KIP-74).
 const usualRecord = 4 << 10
 

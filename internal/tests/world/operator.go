@@ -67,7 +67,7 @@ func (c *command) log() *slog.Logger {
 
 // confirm is an operator who thinks about a question.
 func (c *command) confirm(ctx context.Context) operate.Confirm {
-	return func(string) bool { return sleep(ctx, c.event.For) == nil }
+	return func(string) bool { return pipeline.Sleep(ctx, c.event.For) == nil }
 }
 
 // span is the range that is asked for.
@@ -116,7 +116,7 @@ func (c *command) do(ctx context.Context) error {
 	case Audit:
 		_, err = operate.Audit(ctx, cfg, c.log(), operate.AuditOptions{
 			Range: operate.Range{Span: span}, Step: time.Hour, Repair: true, Report: c,
-			Confirm: func(operate.AuditCost) bool { return sleep(ctx, c.event.For) == nil },
+			Confirm: func(operate.AuditCost) bool { return pipeline.Sleep(ctx, c.event.For) == nil },
 		})
 		return err
 	default:

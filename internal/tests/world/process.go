@@ -15,6 +15,7 @@ import (
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // link is what connects one process with the world. Safe for concurrent use.
@@ -86,7 +87,7 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	paused, cut := l.left(Pause), l.left(CutAPI) > 0
 	l.mu.Unlock()
 	if paused > 0 {
-		if err = sleep(r.Context(), paused); err != nil {
+		if err = pipeline.Sleep(r.Context(), paused); err != nil {
 			return nil, err
 		}
 	}
@@ -94,7 +95,7 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	case l.killed.Load():
 		return nil, kafkamodel.ErrKilled
 	case cut:
-		return nil, errors.Join(sleep(r.Context(), 10*time.Millisecond), errCut)
+		return nil, errors.Join(pipeline.Sleep(r.Context(), 10*time.Millisecond), errCut)
 	}
 	defer func() {
 		if dropped := recover(); dropped != nil { // So the simulator drops a connection.
@@ -107,18 +108,6 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 		return nil, kafkamodel.ErrKilled
 	}
 	return reply.Result(), r.Context().Err()
-}
-
-// sleep waits, or returns the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // configure makes the settings of a process or a command; what may change between restarts is drawn for it.

@@ -68,7 +68,7 @@ const (
 func (p *Plan) Run() *Outcome {
 	w := &World{plan: p, down: make(map[int]int), dice: newDice(p.Seed, "world")}
 	w.began = time.Now().Truncate(time.Second).Add(time.Second)
-	_ = sleep(context.Background(), time.Until(w.began))
+	_ = pipeline.Sleep(context.Background(), time.Until(w.began))
 	w.first = w.began.Add(-p.Past)
 	w.trace = &trace{began: w.began}
 	opts := p.API
@@ -115,15 +115,15 @@ func (w *World) live(ctx context.Context) {
 	w.newSlot(ctx)
 	for i := range w.plan.Events {
 		e := &w.plan.Events[i]
-		if sleep(ctx, time.Until(w.began.Add(e.At))) != nil {
+		if pipeline.Sleep(ctx, time.Until(w.began.Add(e.At))) != nil {
 			return
 		}
 		w.happen(ctx, i, e)
 	}
-	_ = sleep(ctx, time.Until(w.began.Add(w.plan.For)))
+	_ = pipeline.Sleep(ctx, time.Until(w.began.Add(w.plan.For)))
 	w.trace.add("everything heals")
 	w.operators.Wait()
-	_ = sleep(ctx, healing)
+	_ = pipeline.Sleep(ctx, healing)
 	w.mu.Lock()
 	last := w.slots[len(w.slots)-1]
 	w.mu.Unlock()
@@ -154,7 +154,7 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 	case Replace:
 		w.newSlot(ctx)
 		w.operators.Go(func() {
-			_ = sleep(ctx, e.For)
+			_ = pipeline.Sleep(ctx, e.For)
 			_ = s.end()
 		})
 	case Broker:
@@ -179,7 +179,7 @@ func (w *World) breakBroker(ctx context.Context, e *Event) {
 		}
 	}
 	change(1, 1, w.kafka.Stop)
-	_ = sleep(ctx, e.For)
+	_ = pipeline.Sleep(ctx, e.For)
 	change(-1, 0, w.kafka.Start)
 }
 
@@ -245,7 +245,7 @@ func (s *slot) supervise(ctx context.Context) {
 		if pipeline.ClassOf(p.err) == pipeline.Fenced && s.isReplaced() {
 			return
 		}
-		_ = sleep(ctx, pause)
+		_ = pipeline.Sleep(ctx, pause)
 	}
 }
 
@@ -298,7 +298,7 @@ func (s *slot) end() error {
 func (w *World) audit(ctx context.Context) {
 	to := time.Now().Add(-fresh).Truncate(time.Second)
 	for i, repair := range []bool{true, false} {
-		_ = sleep(ctx, 2*latestMarker) // An audit goes by what is decided.
+		_ = pipeline.Sleep(ctx, 2*latestMarker) // An audit goes by what is decided.
 		name := fmt.Sprintf("last audit %d", i)
 		l := w.connect(name)
 		cfg, err := w.configure(name, l, nil)

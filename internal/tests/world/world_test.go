@@ -25,7 +25,7 @@ func run(t *testing.T, p *world.Plan) (out *world.Outcome) {
 }
 
 // TestSeeds runs worlds that are drawn from seeds, and expects nothing to be wrong in any of them.
-func TestSeeds(t *testing.T) { //nolint:tparallel // So many run at a time.
+func TestSeeds(t *testing.T) { //nolint:tparallel // Groups of seeds follow one another, so that world.for can end them.
 	t.Parallel()
 	began, first := time.Now(), *seed
 	if first == 0 {
