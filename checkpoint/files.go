@@ -47,6 +47,7 @@ type Files struct {
 var (
 	_ pipeline.Checkpoints = (*Files)(nil)
 	_ pipeline.Claims      = (*Files)(nil)
+	_ pipeline.Owners      = (*Files)(nil)
 )
 
 // OpenFiles opens an app's files in a folder, which is made if it is missing. Its errors are *[pipeline.Fault] of class
@@ -281,12 +282,20 @@ func (f *Files) save(cp *pipeline.Checkpoint) error {
 
 // Announce makes a claim the newest one; see [pipeline.Claims].
 func (f *Files) Announce(ctx context.Context, c pipeline.Claim) error {
-	op := "announce the command in " + f.dir
+	return f.announce(ctx, "announce the command in "+f.dir, claimFile, c)
+}
+
+// Own makes a run the owner; see [pipeline.Owners].
+func (f *Files) Own(ctx context.Context, run pipeline.Claim) error {
+	return f.announce(ctx, "announce this run in "+f.dir, ownerFile, run)
+}
+
+func (f *Files) announce(ctx context.Context, op, file string, c pipeline.Claim) error {
 	value, err := encodeClaim(c)
 	if err != nil {
 		return err
 	}
-	return f.exclusively(ctx, op, func() error { return f.put(op, claimFile, value) })
+	return f.exclusively(ctx, op, func() error { return f.put(op, file, value) })
 }
 
 // put gives one of the app's own files new content, for good.
@@ -299,13 +308,18 @@ func (f *Files) put(op, file string, content []byte) error {
 }
 
 // Newest is the newest claim; see [pipeline.Claims].
-func (f *Files) Newest(context.Context) (pipeline.Claim, error) {
-	value, err := f.disk.read(appPrefix(f.appKey) + claimFile)
+func (f *Files) Newest(context.Context) (pipeline.Claim, error) { return f.newest(claimFile) }
+
+// Owner is the run that became the owner last; see [pipeline.Owners].
+func (f *Files) Owner(context.Context) (pipeline.Claim, error) { return f.newest(ownerFile) }
+
+func (f *Files) newest(file string) (pipeline.Claim, error) {
+	value, err := f.disk.read(appPrefix(f.appKey) + file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return pipeline.Claim{}, nil
 	case err != nil:
-		return pipeline.Claim{}, diskFault("read the claim in "+f.dir, err)
+		return pipeline.Claim{}, diskFault("read "+file+" in "+f.dir, err)
 	}
 	claim, _ := decodeClaim(value)
 	return claim, nil

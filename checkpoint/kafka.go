@@ -31,14 +31,14 @@ type Kafka struct {
 	// searched is the number of partitions of which all others were found to hold nothing that is in the way. Only another number
 	// puts something there.
 	searched int
-	// claim is the newest claim, as far as the shard was read for it.
-	claim    pipeline.Claim
-	claimEnd int64
+	// claim and owner are the newest ones, as far as the shard was read for them.
+	claim, owner announced
 }
 
 var (
 	_ pipeline.Checkpoints = (*Kafka)(nil)
 	_ pipeline.Claims      = (*Kafka)(nil)
+	_ pipeline.Owners      = (*Kafka)(nil)
 )
 
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is

@@ -14,11 +14,12 @@ const (
 	suffix  = ".checkpoint.json"
 	partial = ".partial" // follows the name of a file that is being written
 	// What follows an app's prefix: the locks of the process that publishes and of whoever writes, whose token the writer's file
-	// has, and the newest claim.
+	// has, the newest claim, and the run that publishes.
 	runLock    = "lock"
 	writeLock  = "write.lock"
 	writerFile = "writer"
 	claimFile  = "claim.json"
+	ownerFile  = "owner.json"
 )
 
 // maxEscaped bounds a name without its hash and suffixes. File systems take 255 bytes; a username has up to 128, which

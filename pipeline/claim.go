@@ -11,10 +11,14 @@ import (
 
 // A command that changes a position or publishes rows takes the writer's place for a moment: it announces a claim, fences whoever
 // writes, reads what is committed then, computes, writes in one transaction, and says that the claim is done. A run that is
-// fenced looks for a claim that it does not know: it waits until that is done, takes its place back, and goes on from the
-// positions that it finds. So a command needs no process that answers it, works with and without a run in the same way, and may
-// die at any instant: before the fence nothing happened; behind it the broker aborts what it left open, and the run waits for
-// [ClaimTime] at the most. A run that is fenced without a claim has been replaced by another run.
+// fenced waits until the newest claim is done, takes its place back, and goes on from the positions that it finds. So a command needs no
+// process that answers it, works with and without a run in the same way, and may die at any instant: before the fence nothing happened;
+// behind it the broker aborts what it left open, and the run waits for [ClaimTime] at the most.
+//
+// A run that takes the place says so too, under its own name, right after its fence and once in its life. One that is fenced and finds
+// the name of another leaves; whatever else has fenced it, it takes its place back. So of several that fence each other the one stays that
+// said so last, and nobody leaves who was not replaced. That can seem so: the coordinator of a transactional id that was restarted
+// tells a writer whose transaction timed out no longer from one that was replaced, and Apache Kafka before 4.0 never does.
 
 // Claim is what a command announces before it takes the writer's place.
 type Claim struct {
@@ -36,47 +40,99 @@ type Claims interface {
 	Newest(ctx context.Context) (Claim, error)
 }
 
+// Owners keep which run has an app's writer's place. All errors are *[Fault] or the context's; transient faults are retried inside.
+type Owners interface {
+	// Own makes a run, which has taken the place, the owner. It fences nobody, and is durable when it returns nil.
+	Own(ctx context.Context, run Claim) error
+	// Owner is the run that became the owner last, the zero one if none ever did.
+	Owner(ctx context.Context) (Claim, error)
+}
+
 const (
 	// ClaimTime is for how long a claim that is not done keeps others away: a command that takes longer gives up by then.
 	ClaimTime = time.Minute
-	// claimLook is how often a claim is looked at, fencedLooks how often a run that was fenced looks for one: a command announces
-	// its claim before it fences, so it is there at once.
-	claimLook   = 500 * time.Millisecond
-	fencedLooks = 4
+	// claimLook is how often a claim is looked at, and for how long a run that was fenced waits before it looks for what fenced it:
+	// another run says so right after its fence.
+	claimLook = 500 * time.Millisecond
 )
 
-// errClaimed is why a session begins after a command had the writer's place.
-var errClaimed = errors.New("a command took the writer's place and has left")
+// errFenced is why a session begins after a run was fenced.
+var errFenced = errors.New("this run was fenced, and no other one has taken over: a command had the writer's place, or a broker was " +
+	"restarted and has forgotten that it had aborted this run's transaction itself")
 
-// wasClaimed tells, of a run that was fenced, that it was fenced by a command, and waits until that has left.
-func (p *Pipeline) wasClaimed(ctx context.Context) bool {
-	if p.cfg.Claims == nil {
-		return false
+// afterFence finds out what fenced a run, and waits until a command has left. It returns nil if the run may take its place back, and else
+// what it ends with. Whoever is asked to stop meanwhile was not replaced.
+func (p *Pipeline) afterFence(ctx context.Context, fenced error) error {
+	if p.cfg.Owners == nil || p.cfg.Claims == nil {
+		return fenced
 	}
-	for range fencedLooks {
-		newest, err := p.cfg.Claims.Newest(ctx)
-		switch {
-		case err != nil && ClassOf(err) != Abort:
-			return false // Fenced it is in any case.
-		case err == nil && newest.ID != p.known.ID:
-			p.known, err = awaitClaim(ctx, p.cfg.Claims, newest)
-			return err == nil || ctx.Err() != nil // Whoever is asked to stop meanwhile was not replaced.
-		}
-		if Sleep(ctx, claimLook) != nil {
-			return false
-		}
+	_ = Sleep(ctx, claimLook)
+	if owner, err := p.successor(ctx); owner.ID != "" || err != nil {
+		return unlessDone(ctx, replacedBy(&owner, fenced))
 	}
-	return false
+	newest, err := p.cfg.Claims.Newest(ctx)
+	if err == nil && newest.ID != p.expired {
+		newest, err = awaitClaim(ctx, p.cfg.Claims, newest)
+	}
+	switch {
+	case err != nil && ClassOf(err) != Abort: // With that, what was there has been deleted.
+		return unlessDone(ctx, fenced)
+	case !newest.Done:
+		p.expired = newest.ID
+	}
+	return nil
 }
 
-// learnClaim takes in the claim that was the newest one before this run took its place. One that is not done may be about to fence,
-// unless this run has waited for it before.
-func (p *Pipeline) learnClaim(newest Claim) {
+// unlessDone is the error, unless the context is done.
+func unlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// own says that this run has the place.
+func (p *Pipeline) own(ctx context.Context) error {
+	if p.owns || p.cfg.Owners == nil {
+		return nil
+	}
+	before, err := p.cfg.Owners.Owner(ctx)
+	if err != nil {
+		return err
+	}
+	if before.ID != p.id { // Otherwise that was said already, and only the answer was lost.
+		p.predecessor = before.ID
+	}
+	if err := p.cfg.Owners.Own(ctx, Claim{ID: p.id, Command: p.cfg.Name, At: time.Now()}); err != nil {
+		return err
+	}
+	p.owns = true
+	return nil
+}
+
+// successor is the run that has taken this one's place; the zero one if none says so. What a predecessor has sent may still arrive.
+func (p *Pipeline) successor(ctx context.Context) (Claim, error) {
+	if !p.owns {
+		return Claim{}, nil
+	}
+	owner, err := p.cfg.Owners.Owner(ctx)
 	switch {
-	case newest.Done:
-		p.known = newest
-	case newest.ID != p.known.ID:
-		p.known = Claim{}
+	case ClassOf(err) == Abort, owner.ID == p.id, owner.ID == p.predecessor:
+		return Claim{}, nil // What was there may have been deleted.
+	default:
+		return owner, err
+	}
+}
+
+// replacedBy says who has taken over, where that is known.
+func replacedBy(owner *Claim, fenced error) error {
+	if owner.ID == "" {
+		return fenced
+	}
+	return &Fault{
+		Class: Fenced, Op: "publish",
+		Err:  fmt.Errorf("another jmpub has taken over this app: %.100q, since %s", owner.Command, FormatTime(owner.At)),
+		Hint: "one process publishes an app of a JMPUB_GROUP; this one leaves",
 	}
 }
 
@@ -144,9 +200,9 @@ func (e *Exclusive) Commit(ctx context.Context, fill Fill) error {
 }
 
 // once takes the place once.
-func (e *Exclusive) once(ctx, patient context.Context, fill Fill) (err error) {
-	p, err := e.announce(ctx, patient)
-	if p == nil {
+func (e *Exclusive) once(ctx, patient context.Context, fill Fill) error {
+	claim, err := e.announce(ctx, patient)
+	if claim.ID == "" {
 		return err
 	}
 	hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), decidedTime)
@@ -155,7 +211,7 @@ func (e *Exclusive) once(ctx, patient context.Context, fill Fill) (err error) {
 		// Also if the command was interrupted: a run waits for it.
 		left, stop := context.WithTimeout(context.WithoutCancel(ctx), ClaimTime/4)
 		defer stop()
-		if failed := e.leave(left, p); failed != nil {
+		if failed := e.leave(left, claim); failed != nil {
 			e.Observer.Retry("announce that the command is done", failed, ClaimTime) // The run goes on by itself then.
 		}
 	}()
@@ -164,39 +220,32 @@ func (e *Exclusive) once(ctx, patient context.Context, fill Fill) (err error) {
 	}
 	inTime, cancel := context.WithTimeoutCause(ctx, exclusiveTime, fmt.Errorf("it took longer than %s", exclusiveTime))
 	defer cancel()
-	err = e.write(inTime, hard, p, fill)
+	err = e.write(inTime, hard, claim, fill)
 	if err != nil && inTime.Err() != nil && ctx.Err() == nil && !errors.Is(err, ErrInDoubt) {
 		return fmt.Errorf("%s: %w; nothing was changed (%v)", e.Command, context.Cause(inTime), err) //nolint:errorlint // Its class is that of a call.
 	}
 	return err
 }
 
-// place is a command's hold on the writer's place.
-type place struct {
-	claim Claim
-	// fencing tells that others may have been fenced since the claim was last seen to be the newest one.
-	fencing bool
-}
-
-// announce waits until no other command is at work, and makes an own claim the newest one. With an error, the place that it returns
-// is nil, or has a claim that may be announced. Of several that announce themselves at the same moment the last one goes first.
-func (e *Exclusive) announce(ctx, patient context.Context) (*place, error) {
+// announce waits until no other command is at work, and makes an own claim the newest one. With an error, the claim that it returns is
+// the zero one, or may be announced. Of several that announce themselves at the same moment the last one goes first.
+func (e *Exclusive) announce(ctx, patient context.Context) (Claim, error) {
 	for {
 		waited, err := e.awaitOthers(ctx, patient)
 		if err != nil {
-			return nil, err
+			return Claim{}, err
 		}
-		p := &place{claim: Claim{ID: rand.Text(), Command: e.Command, At: time.Now()}}
-		if err = e.Claims.Announce(ctx, p.claim); err != nil {
-			return p, err
+		claim := Claim{ID: rand.Text(), Command: e.Command, At: time.Now()}
+		if err = e.Claims.Announce(ctx, claim); err != nil {
+			return claim, err
 		}
 		if waited { // Others may have waited for the same command, and announce themselves just now.
 			if err = Sleep(ctx, claimLook); err != nil {
-				return p, err
+				return claim, err
 			}
 		}
-		if newest, err := e.Claims.Newest(ctx); err != nil || newest.ID == p.claim.ID {
-			return p, err
+		if newest, err := e.Claims.Newest(ctx); err != nil || newest.ID == claim.ID {
+			return claim, err
 		}
 	}
 }
@@ -215,40 +264,35 @@ func (e *Exclusive) awaitOthers(ctx, patient context.Context) (waited bool, err 
 	return true, err
 }
 
-// hold sees to it that whoever was fenced finds a claim. Another command that looked at the same moment may have announced its own
-// behind this one, and may have left since: a run would know that claim already.
-func (e *Exclusive) hold(ctx context.Context, p *place) error {
+// hold sees to it that a run that was fenced waits. Another command that looked at the same moment may have announced its own claim behind
+// this one, and may have left since.
+func (e *Exclusive) hold(ctx context.Context, claim Claim) error {
 	newest, err := e.Claims.Newest(ctx)
-	if err == nil && newest.ID != p.claim.ID {
-		p.claim.ID = rand.Text()
-		err = e.Claims.Announce(ctx, p.claim)
+	if err == nil && newest.ID != claim.ID {
+		err = e.Claims.Announce(ctx, claim)
 	}
-	p.fencing = p.fencing && err != nil
 	return err
 }
 
 // leave tells that a claim is done, unless another one has taken its place.
-func (e *Exclusive) leave(ctx context.Context, p *place) error {
-	if p.fencing {
-		p.claim.ID = rand.Text() // Whoever was fenced may know the old one.
-	} else if newest, err := e.Claims.Newest(ctx); err != nil || newest.ID != p.claim.ID {
+func (e *Exclusive) leave(ctx context.Context, claim Claim) error {
+	if newest, err := e.Claims.Newest(ctx); err != nil || newest.ID != claim.ID {
 		return err
 	}
-	p.claim.Done = true
-	return e.Claims.Announce(ctx, p.claim)
+	claim.Done = true
+	return e.Claims.Announce(ctx, claim)
 }
 
 // write fences whoever writes, reads what is committed, and commits. A commit that has begun is decided under hard.
-func (e *Exclusive) write(ctx, hard context.Context, p *place, fill Fill) error {
+func (e *Exclusive) write(ctx, hard context.Context, claim Claim, fill Fill) error {
 	e.Sink.Forget()
-	p.fencing = true
 	if err := e.Sink.Open(ctx); err != nil {
 		return err
 	}
 	if err := e.Checkpoints.Open(ctx); err != nil {
 		return err
 	}
-	if err := e.hold(ctx, p); err != nil {
+	if err := e.hold(ctx, claim); err != nil {
 		return err
 	}
 	loaded, err := e.Checkpoints.Load(ctx)

@@ -204,7 +204,7 @@ func TestACommandWhileARunBegins(t *testing.T) {
 		}}
 		replaced := time.AfterFunc(5*time.Minute, func() {
 			kafka.WantIDs(t, fakes.IDsOf(rows))
-			if err := kafka.NewWriter().Open(t.Context()); err != nil {
+			if err := errors.Join(kafka.NewWriter().Open(t.Context()), kafka.Own(t.Context(), pipeline.Claim{ID: "2"})); err != nil {
 				t.Error(err)
 			}
 		})

@@ -9,7 +9,7 @@
 // # Ports
 //
 // The package knows no transport. Adapters implement [Source] (the API), [Sink] and [Transaction] (Kafka), [Checkpoints] and
-// [Claims] (positions, and what commands announce) and [CoverageReader].
+// [Claims] and [Owners] (positions, what commands announce, and which run has the writer's place) and [CoverageReader].
 //
 // # One commit
 //
@@ -48,8 +48,8 @@
 // # Claims
 //
 // A command that writes takes the writer's place for a moment ([Exclusive]): it announces a [Claim], fences, reads what is
-// committed, writes one commit, and says that it is done. A run that is fenced by a claim that it does not know waits for that,
-// and begins a new session; without one it has been replaced, and ends.
+// committed, writes one commit, and says that it is done. A run that is fenced waits until the newest claim is done, and begins a new
+// session; it ends when another run says that it has the place ([Owners]).
 //
 // # Coverage
 //

@@ -225,6 +225,9 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 						kafka.Claim.Done = true
 					})
 				}
+				if !reset {
+					kafka.Run = pipeline.Claim{ID: "2", Command: "process 7 on another"}
+				}
 				return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("fenced")}
 			}
 			err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 10*time.Minute)
@@ -242,30 +245,6 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 			again += slices.Index(published[again+1:], rows[120].ID) + 1
 			if again <= 120 || !slices.Equal(published[:again], fakes.IDsOf(rows[:again])) || !slices.Equal(published[again:], fakes.IDsOf(rows[120:])) {
 				t.Errorf("%d rows were published, from the time of the reset on from the %d. on; want all, and once more those behind it", len(published), again)
-			}
-		})
-	}
-}
-
-// TestAClaimExcusesOneFencing goes on after a command had the writer's place, whether it came to its end or died there, and
-// leaves when it is replaced later.
-func TestAClaimExcusesOneFencing(t *testing.T) {
-	for _, done := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
-			begin := time.Now().UTC()
-			source, kafka := fakes.NewSource(fakes.RowsFrom(begin, 1200)...), fakes.NewKafka()
-			fencings := 0
-			kafka.Fail = func(_ context.Context, op string) error {
-				if op != "begin" || time.Since(begin) < time.Duration(fencings+1)*4*time.Minute {
-					return nil
-				}
-				fencings++
-				kafka.Claim = pipeline.Claim{ID: "1", Command: "delete", Done: done}
-				return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("another has the id")}
-			}
-			err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), 20*time.Minute)
-			if pipeline.ClassOf(err) != pipeline.Fenced || fencings != 2 {
-				t.Errorf("done %t: after %d fencings: %v, want it fenced by the second", done, fencings, err)
 			}
 		})
 	}

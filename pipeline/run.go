@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -20,6 +21,9 @@ type Config struct {
 	Members, Background []Member
 	// Claims tell of commands that take the writer's place for a moment; nil where there are none, and a run that is fenced ends.
 	Claims Claims
+	// Owners tell of other runs that take the place; nil where there are no claims. Name is what this run is called there, for people.
+	Owners Owners
+	Name   string
 	// Coverage reads back what is known of days that the checkpoints do not have; nil knows nothing of them.
 	Coverage CoverageReader
 	// Evidence is asked once whether the positions agree with what was published; nil agrees with all of them.
@@ -74,9 +78,11 @@ const (
 type Pipeline struct {
 	cfg     Config
 	streams *streamTable
-	// known is the newest claim whose command has left; opened tells that the sink was opened, so that claims can be read.
-	known  Claim
-	opened bool
+	// expired is the claim whose time was over before it was done.
+	expired string
+	// id is this run's among the owners; owns tells that it has said so, and predecessor is the run that had the place before.
+	id, predecessor string
+	owns            bool
 	// compared tells that the positions were held against what was published. acceptLost lets those pass that are lost; accepted
 	// are the newest ledger records of their streams.
 	compared, acceptLost bool
@@ -108,7 +114,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pipeline{cfg: cfg, streams: newStreamTable()}, errors.Join(errs...)
+	return &Pipeline{cfg: cfg, streams: newStreamTable(), id: rand.Text()}, errors.Join(errs...)
 }
 
 func setDefault[T ~int | ~int64](field *T, value T) {
@@ -140,10 +146,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ClassOf(err) == Fenced:
-			if !p.wasClaimed(ctx) {
-				return err
+			if end := p.afterFence(ctx, err); end != nil {
+				return end
 			}
-			last = errClaimed
+			last = errFenced
 			p.cfg.Sink.Forget()
 		case ClassOf(err) != Abort:
 			return err

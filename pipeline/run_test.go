@@ -313,11 +313,15 @@ func TestStopLetsTheCommitFinish(t *testing.T) {
 func TestRunEndsWithWhatOnlyTheOperatorCanCorrect(t *testing.T) {
 	for _, class := range []pipeline.Class{pipeline.Permanent, pipeline.Fenced} {
 		for _, op := range []string{"open", "load", "publish", "commit"} {
+			if op == "open" && class == pipeline.Fenced {
+				continue // Whoever takes the place for the first time is not fenced.
+			}
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now().UTC().Add(-time.Hour)
 				kafka := fakes.NewKafka()
 				kafka.Fail = func(_ context.Context, name string) error {
 					if name == op {
+						kafka.Run = pipeline.Claim{ID: "another"}
 						return &pipeline.Fault{Class: class, Op: name, Err: errors.New("injected")}
 					}
 					return nil

@@ -53,10 +53,13 @@ var _ Session = (*session)(nil)
 // committed.
 func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	// Order matters: opening the sink decides what the last writer left open, and only then are the positions final.
-	if err = p.open(ctx); err != nil {
+	if err = p.cfg.Sink.Open(ctx); err != nil {
 		return false, err
 	}
 	if err = p.cfg.Checkpoints.Open(ctx); err != nil {
+		return false, err
+	}
+	if err = p.own(ctx); err != nil {
 		return false, err
 	}
 	if err = p.load(ctx); err != nil {
@@ -81,30 +84,6 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	}
 	err = s.work(ctx, pub)
 	return pub.committed, err
-}
-
-// open opens the sink. A command that had left before that cannot be what fences this run later, so it is asked for before. The first
-// session opens the sink once more, because only that makes sure that claims can be read.
-func (p *Pipeline) open(ctx context.Context) error {
-	if p.cfg.Claims == nil {
-		return p.cfg.Sink.Open(ctx)
-	}
-	if !p.opened {
-		if err := p.cfg.Sink.Open(ctx); err != nil {
-			return err
-		}
-		p.opened = true
-	}
-	newest, err := p.cfg.Claims.Newest(ctx)
-	if err != nil {
-		p.opened = false // What they are in may be gone, and only the sink makes it anew.
-		return err
-	}
-	if err := p.cfg.Sink.Open(ctx); err != nil {
-		return err
-	}
-	p.learnClaim(newest)
-	return nil
 }
 
 // ErrReplayDeleted is in the error of a replay whose position was deleted while it was running. Nothing was published after that.

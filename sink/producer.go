@@ -60,7 +60,7 @@ func (p *producer) known() bool { return p.id >= 0 }
 //
 // The first call names no producer: the broker aborts what the last holder left open and fences it. Later calls name their
 // own producer and epoch (KIP-360), so that the broker tells a writer whose transaction timed out, which may go on, from one
-// that was replaced, which may not.
+// that was replaced, which may not; unless its coordinator was restarted since, or it is older than 4.0: then it refuses both.
 func (p *producer) open(ctx context.Context) error {
 	if !p.transactional() {
 		return nil
@@ -89,12 +89,12 @@ func (p *producer) forget() {
 	p.id, p.epoch, p.partitions = -1, -1, make(map[topicPartition]*partition)
 }
 
-// openFault reads the broker's refusal to renew a producer as what it is: another writer has the id.
+// openFault reads the broker's refusal to renew a producer as what it most likely is: another writer has the id.
 func (p *producer) openFault(op string, err error) error {
 	if p.known() && (errors.Is(err, kafkago.ProducerFenced) || errors.Is(err, kafkago.InvalidProducerEpoch)) {
 		return &pipeline.Fault{
 			Class: pipeline.Fenced, Op: op, Err: err,
-			Hint: "another jmpub with the same JMPUB_GROUP has taken over this app; this one leaves",
+			Hint: "another writer with the same JMPUB_GROUP may have taken over",
 		}
 	}
 	return p.fault(op, err)

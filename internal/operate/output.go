@@ -23,6 +23,7 @@ type output struct {
 	sink     *sink.Writer
 	store    pipeline.Checkpoints
 	claims   pipeline.Claims
+	owners   pipeline.Owners
 	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
 	evidence *checkpoint.Evidence
@@ -129,7 +130,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	out.kafka = checkpoint.NewKafka(conn.Client, routing.Own(pipeline.TopicCheckpoints), app,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
 	out.kafka.Replay, out.kafka.Group = w.replay, w.cfg.Group
-	out.store, out.claims = out.kafka, out.kafka
+	out.store, out.claims, out.owners = out.kafka, out.kafka, out.kafka
 	return out, nil
 }
 
@@ -163,7 +164,7 @@ func (w *wiring) openFiles(ctx context.Context, out *output) error {
 	}
 	files.Retry = w.retry
 	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
-	out.files, out.store, out.claims = files, files, files
+	out.files, out.store, out.claims, out.owners = files, files, files, files
 	return nil
 }
 

@@ -269,15 +269,21 @@ func (r *Replay) Open(ctx context.Context) (before int64, err error) {
 	return before, err
 }
 
+// lastLook is how long an answer is waited for when a replay has ended.
+const lastLook = 10 * time.Second
+
 // Run publishes until the range is through or ctx is done. The latter is no error: the result is not complete.
 func (r *Replay) Run(ctx context.Context) (*ReplayResult, error) {
 	started := time.Now()
 	if err := r.line.Run(ctx); err != nil {
 		return nil, r.wiring.runError(err)
 	}
-	after, err := r.out.store.Load(context.WithoutCancel(ctx)) // What was published is reported after an interrupt too.
+	// What was published is reported after an interrupt too, if Kafka says it soon.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	after, err := r.out.store.Load(last)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("how much of the replay %s is published is not known (%w); the same command goes on with it", r.id, err)
 	}
 	result := &r.result
 	result.Replay, result.TopicPrefix = r.id, r.cfg.Topics.Prefix

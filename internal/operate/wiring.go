@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -143,13 +144,22 @@ func greetRegistry(ctx context.Context, s *sink.Writer) error {
 	}
 }
 
+// processName is what this process is called where others look for it.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return fmt.Sprintf("process %d on %s", os.Getpid(), host)
+}
+
 // pipelineConfig is what a pipeline over these adapters is made of.
 func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Config {
 	cfg := w.cfg
 	rate := cfg.Source.Rate
 	return pipeline.Config{
 		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink,
-		Checkpoints: out.store, Claims: out.claims, Coverage: out.coverage,
+		Checkpoints: out.store, Claims: out.claims, Owners: out.owners, Name: processName(), Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
 		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
 	}

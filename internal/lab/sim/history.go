@@ -189,8 +189,11 @@ const (
 )
 
 // SenderAhead is how far a sender's clock may be ahead of the server's: with [SenderClock], a row can be read so much later
-// than its msg_ctime.
-const SenderAhead = senderAhead * time.Second
+// than its msg_ctime. SenderBehind is how far behind it may be: a row of the history's begin can lie so much before it.
+const (
+	SenderAhead  = senderAhead * time.Second
+	SenderBehind = senderBehind * time.Second
+)
 
 // senderClock is what create_time shows, in milliseconds, and whether its platform gives milliseconds (REPORT_API: seconds
 // from Android, REST and old iOS, milliseconds from web and newer iOS). Most clocks are nearly right; some are up to 40 s

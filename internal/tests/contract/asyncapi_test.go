@@ -258,6 +258,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 		{"notice", "notices", "notice", appKey + "/messages"},
 		{"checkpoint", "checkpoints", "checkpoint", appKey + "/groups/10055201"},
 		{"claim", "checkpoints", "claim", appKey + "!jmpub!claim"},
+		{"claim", "checkpoints", "claim", appKey + "!jmpub!owner"},
 	} {
 		valid := record{topic: tc.topic, key: []byte(tc.key), value: rawExamples(t, tc.schema)[0]}
 		if err := valid.check(c); err != nil {

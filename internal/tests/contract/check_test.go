@@ -88,8 +88,9 @@ func TestRefusedRecords(t *testing.T) {
 	coverage := own("coverage", "coverage", appKey+"/messages/2026-11-01")
 	claim := own("checkpoints", "claim", appKey+"!jmpub!claim")
 	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!jmpub!claim")
+	claimOfRun := own("checkpoints", "claim", appKey+"!jmpub!owner")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
-	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, day} {
+	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, claimOfRun, day} {
 		if err := valid().check(c); err != nil {
 			t.Error(err)
 		}

@@ -186,8 +186,8 @@ func (c *Contract) checkRejected(key []byte, headers []Header) error {
 	return err
 }
 
-// claimKey is the key of a claim on an app's positions, or on those of a replay.
-var claimKey = regexp.MustCompile(`^[^/~!]+(?:~[^/!]+)?![^/]+!claim$`)
+// claimKey is the key of a claim on an app's positions, or on those of a replay, by a command or a run.
+var claimKey = regexp.MustCompile(`^[^/~!]+(?:~[^/!]+)?![^/]+!(?:claim|owner)$`)
 
 // checkCheckpoints checks a record of the topic that has positions and claims.
 func (c *Contract) checkCheckpoints(key []byte, headers []Header, value []byte) error {

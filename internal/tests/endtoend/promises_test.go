@@ -191,7 +191,7 @@ func fencing(t *testing.T, w *world) {
 	committed := make(chan struct{})
 	var once sync.Once
 	j.observer = func(o pipeline.Observation) {
-		if head, ok := o.(pipeline.HeadRead); ok && head.End.After(j.end) {
+		if c, ok := o.(pipeline.WindowCommitted); ok && c.Checkpoint.End.After(j.end) {
 			once.Do(func() { close(committed) })
 		}
 	}

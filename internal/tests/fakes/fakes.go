@@ -33,6 +33,7 @@ type Kafka struct {
 	Notices     []pipeline.Notice
 	Records     []pipeline.Record
 	Claim       pipeline.Claim
+	Run         pipeline.Claim
 	// Days is the coverage of the days of each stream; DaysRead counts how often one was read back.
 	Days     map[DayKey]pipeline.Coverage
 	DaysRead int
@@ -61,6 +62,7 @@ var (
 	_ pipeline.Transaction = (*transaction)(nil)
 	_ pipeline.Checkpoints = (*Store)(nil)
 	_ pipeline.Claims      = (*Kafka)(nil)
+	_ pipeline.Owners      = (*Kafka)(nil)
 
 	_ pipeline.CoverageReader = (*Kafka)(nil)
 )
@@ -135,6 +137,24 @@ func (k *Kafka) Newest(context.Context) (pipeline.Claim, error) {
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
 	return k.Claim, nil
+}
+
+// Own makes a run the owner.
+func (k *Kafka) Own(ctx context.Context, run pipeline.Claim) error {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	if err := k.try(ctx, "own"); err != nil {
+		return err
+	}
+	k.Run = run
+	return nil
+}
+
+// Owner is the run that became the owner last.
+func (k *Kafka) Owner(context.Context) (pipeline.Claim, error) {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	return k.Run, nil
 }
 
 // Begin starts a transaction. One is open at a time.
@@ -316,7 +336,7 @@ func Messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMe
 func ConfigFor(source pipeline.Source, kafka *Kafka, begin time.Time) pipeline.Config {
 	return pipeline.Config{
 		AppKey: AppKey, Streams: []pipeline.Stream{Messages()},
-		Source: source, Sink: kafka, Checkpoints: &Store{kafka}, Claims: kafka, Coverage: kafka,
+		Source: source, Sink: kafka, Checkpoints: &Store{kafka}, Claims: kafka, Owners: kafka, Coverage: kafka,
 		Start: pipeline.Start{At: begin},
 	}
 }

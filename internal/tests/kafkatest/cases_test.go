@@ -30,6 +30,7 @@ func modelCases() []protocolCase {
 		{"the configuration of a topic", (*lab).config},
 		{"an old epoch is renewed while a transaction is open", (*lab).zombie},
 		{"a compacted topic", (*lab).compaction},
+		{"a coordinator that was restarted", (*lab).forgetful},
 	}
 }
 
@@ -184,6 +185,27 @@ func (l *lab) zombie(t *testing.T) {
 	second.put(t, "again")
 	ok(t, second.end(t, true))
 	l.wantValues(t, first.topic, "again")
+}
+
+// forgetful is about a coordinator that was restarted, and does not know any more which epoch was before the one that it gave: nobody can
+// tell then a writer whose reply was lost, or whose transaction timed out, from one that was replaced.
+func (l *lab) forgetful(t *testing.T) {
+	late, renewed := l.writer(t, time.Second), l.writer(t, time.Minute)
+	late.put(t, "late")
+	for late.add(t) == nil {
+		time.Sleep(100 * time.Millisecond)
+	}
+	lost := renewed.pid
+	ok(t, renewed.init(t, time.Minute, lost.ProducerID, lost.ProducerEpoch))
+	l.restart(t)
+	wantCode(t, "renew when the time was over", late.init(t, time.Minute, late.pid.ProducerID, late.pid.ProducerEpoch), kafkago.ProducerFenced)
+	wantCode(t, "renew again, as if the reply had been lost", renewed.init(t, time.Minute, lost.ProducerID, lost.ProducerEpoch), kafkago.ProducerFenced)
+	for _, w := range []*writer{late, renewed} {
+		ok(t, w.init(t, time.Minute, -1, -1))
+		w.put(t, "again")
+		ok(t, w.end(t, true))
+		l.wantValues(t, w.topic, "again")
+	}
 }
 
 // sign makes a signed batch of records.

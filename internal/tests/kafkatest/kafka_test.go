@@ -25,9 +25,22 @@ func TestProtocol(t *testing.T) {
 	for _, brokers := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d brokers", brokers), func(t *testing.T) {
 			t.Parallel()
-			newLab(t, kafkatest.Start(t, kafkatest.Options{
+			cluster := kafkatest.Start(t, kafkatest.Options{
 				Brokers: brokers, Env: map[string]string{"KAFKA_LOG_CLEANER_BACKOFF_MS": "200"}, // Compaction is not waited for.
-			}).Addrs).protocol(t, cases)
+			})
+			l := newLab(t, cluster.Addrs)
+			l.restart = func(t *testing.T) {
+				t.Helper()
+				for i := range brokers {
+					cluster.Kill(t, i)
+				}
+				for i := range brokers {
+					cluster.Restart(t, i)
+				}
+				cluster.WaitReady(t, brokers)
+				l.client.Transport.(*kafkago.Transport).CloseIdleConnections() //nolint:forcetypeassert // Made so.
+			}
+			l.protocol(t, cases)
 		})
 	}
 }

@@ -43,7 +43,15 @@ func newModelLab(brokers int, late time.Duration) *lab {
 		Transport: model.Client(kafkamodel.ClientOptions{MetadataTTL: time.Second}),
 	}
 	compact := func(_ *testing.T, topic string) { model.Compact(topic) }
-	return &lab{client: client, compact: compact, stale: kafkago.InvalidProducerEpoch, release: modelled, read: func(t *testing.T, topic, _ string) (got []string) {
+	restart := func(*testing.T) {
+		for id := range brokers {
+			model.Stop(id + 1)
+		}
+		for id := range brokers {
+			model.Start(id + 1)
+		}
+	}
+	return &lab{client: client, compact: compact, restart: restart, stale: kafkago.InvalidProducerEpoch, release: modelled, read: func(t *testing.T, topic, _ string) (got []string) {
 		t.Helper()
 		log := &kafka.Log{Client: client, Topic: topic}
 		all, err := log.Complete(t.Context(), partition)

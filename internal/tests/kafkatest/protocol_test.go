@@ -146,6 +146,8 @@ type lab struct {
 	read func(t *testing.T, topic, last string) []string
 	// compact returns when a topic was compacted.
 	compact func(t *testing.T, topic string)
+	// restart ends all brokers, and returns when they are there again.
+	restart func(t *testing.T)
 	// stale is the answer to a batch of a writer that was replaced.
 	stale kafkago.Error
 	// release is that of the Kafka whose answers are expected.

@@ -102,14 +102,18 @@ func (w *World) checkRows(stopped time.Time) {
 	}
 }
 
-// rows lists what the API had. What was too young when the last process stopped may be missing.
+// rows lists what the API had. What was too young when the last process stopped may be missing, and what lies before the first start by
+// the clock that the API sorts by.
 func (w *World) rows(stopped time.Time) iter.Seq[verify.TruthRow] {
-	due := stopped.Add(-fresh - time.Second)
+	due, begin := stopped.Add(-fresh-time.Second), w.first
+	if w.api.Clock == sim.SenderClock {
+		begin = begin.Add(sim.SenderBehind)
+	}
 	return func(yield func(verify.TruthRow) bool) {
 		for r := range w.api.Truth(sim.Range{Begin: w.first, End: stopped.Add(time.Minute)}) {
 			row := verify.TruthRow{
 				MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw,
-				Optional: r.Time.After(due) || r.Appears.After(due),
+				Optional: r.Time.Before(begin) || r.Time.After(due) || r.Appears.After(due),
 			}
 			if !yield(row) {
 				return

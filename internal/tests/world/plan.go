@@ -34,8 +34,9 @@ const (
 	CutAPI   Kind = "cut off from the API"
 	Lossy    Kind = "messages to Kafka get lost"
 	Slow     Kind = "messages to Kafka are slow"
-	// Broker ends a broker.
-	Broker Kind = "broker down"
+	// Broker ends a broker, Brokers all of them at once.
+	Broker  Kind = "broker down"
+	Brokers Kind = "all brokers down"
 	// BadAPI has requests to the API fail in all ways.
 	BadAPI Kind = "API misbehaves"
 	// Reset and those behind it are what operators do.
@@ -159,7 +160,7 @@ func (p *Plan) unknowns(d *dice) {
 
 // fault draws one that is over when the plan is.
 func (p *Plan) fault(d *dice) Event {
-	kinds := []Kind{Kill, Kill, Kill, Terminate, Pause, Replace, CutKafka, CutAPI, Lossy, Slow, Broker, BadAPI}
+	kinds := []Kind{Kill, Kill, Kill, Terminate, Pause, Replace, CutKafka, CutAPI, Lossy, Slow, Broker, Brokers, BadAPI}
 	e := Event{At: d.upTo(p.For).Round(time.Millisecond), Kind: kinds[d.IntN(len(kinds))], For: d.logBetween(100*time.Millisecond, 10*time.Minute).Round(time.Millisecond)}
 	switch e.Kind {
 	case Kill, Terminate:

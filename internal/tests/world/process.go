@@ -153,13 +153,18 @@ type process struct {
 
 // start starts a process. Its end is looked at by whoever started it.
 func (w *World) start(ctx context.Context) (*process, error) {
+	w.mu.Lock()
 	w.started++
 	name := "process " + itoa(w.started)
+	w.mu.Unlock()
 	p := &process{link: w.connect(name), name: name, done: make(chan struct{})}
 	cfg, err := w.configure(name, p.link, nil)
 	if err != nil {
 		return nil, err
 	}
+	w.mu.Lock()
+	w.newest = p
+	w.mu.Unlock()
 	ctx, p.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(p.done)

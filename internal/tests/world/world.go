@@ -40,11 +40,11 @@ type World struct {
 	// first is where the history begins, began when the world did.
 	first, began time.Time
 
-	// started counts processes.
-	started int
-
 	mu   sync.Mutex
 	dice *dice
+	// started counts processes; newest is the one that was started last.
+	started int
+	newest  *process
 	// bad is until when the API misbehaves.
 	bad time.Time
 	// down counts, for each broker, the faults that keep it down.
@@ -95,6 +95,8 @@ func (p *Plan) Run() *Outcome {
 	for range w.api.Truth(sim.Range{Begin: w.first, End: stopped}) {
 		out.Rows++
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	out.Findings, out.Simulated, out.Starts = w.findings, time.Since(w.began), w.started
 	return out
 }
@@ -158,7 +160,11 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 			_ = s.end()
 		})
 	case Broker:
-		w.operators.Go(func() { w.breakBroker(ctx, e) })
+		w.operators.Go(func() { w.breakBroker(ctx, e.Broker, e.For) })
+	case Brokers:
+		for id := range w.plan.Brokers {
+			w.operators.Go(func() { w.breakBroker(ctx, id+1, e.For) })
+		}
 	case BadAPI:
 		w.mu.Lock()
 		w.bad = time.Now().Add(e.For)
@@ -170,16 +176,16 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 	}
 }
 
-func (w *World) breakBroker(ctx context.Context, e *Event) {
+func (w *World) breakBroker(ctx context.Context, id int, long time.Duration) {
 	change := func(by, when int, do func(int)) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.down[e.Broker] += by; w.down[e.Broker] == when {
-			do(e.Broker)
+		if w.down[id] += by; w.down[id] == when {
+			do(id)
 		}
 	}
 	change(1, 1, w.kafka.Stop)
-	_ = pipeline.Sleep(ctx, e.For)
+	_ = pipeline.Sleep(ctx, long)
 	change(-1, 0, w.kafka.Start)
 }
 
@@ -264,6 +270,12 @@ func (w *World) ended(p *process) {
 	w.trace.add("%s ends with %v", p.name, p.err)
 	if _, wrong := errors.AsType[*usage.Error](p.err); wrong {
 		w.found("%s takes the settings for wrong: %v", p.name, p.err)
+	}
+	w.mu.Lock()
+	newest := w.newest == p
+	w.mu.Unlock()
+	if newest && pipeline.ClassOf(p.err) == pipeline.Fenced {
+		w.found("%s leaves as if it had been replaced, but no other has begun since: %v", p.name, p.err)
 	}
 }
 

@@ -126,6 +126,7 @@ func (c *Cluster) Stop(id int) {
 	defer c.mu.Unlock()
 	c.up[id-1] = false
 	c.elect()
+	c.coordinate()
 }
 
 // Start has a broker come back. What it leads stays where it is.
@@ -134,6 +135,7 @@ func (c *Cluster) Start(id int) {
 	defer c.mu.Unlock()
 	c.up[id-1] = true
 	c.elect()
+	c.coordinate()
 }
 
 // elect finds who is in sync, and leaders for the partitions that have none.

@@ -34,12 +34,14 @@ type place struct {
 type transaction struct {
 	producer int64
 	epoch    int16
-	// lastEpoch is the one that was renewed, or fenced because its time was over; -1 once another writer has the id.
-	lastEpoch int16
-	timeout   time.Duration
-	state     state
-	began     time.Time
-	places    []place
+	// lastEpoch is the one that was renewed, or fenced because its time was over; -1 once another writer has the id. Only the
+	// coordinator's memory has it.
+	lastEpoch   int16
+	coordinator int32
+	timeout     time.Duration
+	state       state
+	began       time.Time
+	places      []place
 }
 
 func (t *transaction) has(at place) bool { return slices.Contains(t.places, at) }
@@ -58,6 +60,15 @@ const (
 // coordinatorOf is the broker that knows of a transactional id; -1 if none is up.
 func (c *Cluster) coordinatorOf(id string) int32 {
 	return c.anyUp(int(crc32.ChecksumIEEE([]byte(id))) % len(c.up))
+}
+
+// coordinate has other coordinators read their ids' states from their logs, which do not have all of it.
+func (c *Cluster) coordinate() {
+	for id, t := range c.transactions {
+		if now := c.coordinatorOf(id); now != t.coordinator {
+			t.coordinator, t.lastEpoch = now, -1
+		}
+	}
 }
 
 func (c *Cluster) findCoordinator(m *Message, req *findcoordinator.Request) *findcoordinator.Response {
@@ -92,7 +103,7 @@ func (c *Cluster) initProducer(m *Message, req *initproducerid.Request) (produce
 	t := c.transactions[id]
 	if t == nil {
 		c.nextProducer++
-		t = &transaction{producer: c.nextProducer, epoch: -1, lastEpoch: -1}
+		t = &transaction{producer: c.nextProducer, epoch: -1, lastEpoch: -1, coordinator: m.Broker}
 		c.transactions[id] = t
 	}
 	switch {
