@@ -70,17 +70,22 @@ func (p *Pipeline) afterFence(ctx context.Context, fenced error) error {
 	if owner, err := p.successor(ctx); owner.ID != "" || err != nil {
 		return unlessDone(ctx, replacedBy(&owner, fenced))
 	}
+	if p.awaitCommand(ctx) {
+		return nil
+	}
+	return unlessDone(ctx, fenced)
+}
+
+// awaitCommand waits until the newest command has left, or its time is over; for none twice. It tells whether that is known.
+func (p *Pipeline) awaitCommand(ctx context.Context) bool {
 	newest, err := p.cfg.Claims.Newest(ctx)
 	if err == nil && newest.ID != p.expired {
 		newest, err = awaitClaim(ctx, p.cfg.Claims, newest)
 	}
-	switch {
-	case err != nil && ClassOf(err) != Abort: // With that, what was there has been deleted.
-		return unlessDone(ctx, fenced)
-	case !newest.Done:
+	if err == nil && !newest.Done {
 		p.expired = newest.ID
 	}
-	return nil
+	return err == nil || ClassOf(err) == Abort // With that, what was there has been deleted.
 }
 
 // unlessDone is the error, unless the context is done.

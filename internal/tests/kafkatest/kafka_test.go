@@ -38,7 +38,9 @@ func TestProtocol(t *testing.T) {
 					cluster.Restart(t, i)
 				}
 				cluster.WaitReady(t, brokers)
-				l.client.Transport.(*kafkago.Transport).CloseIdleConnections() //nolint:forcetypeassert // Made so.
+				if transport, is := l.client.Transport.(*kafkago.Transport); is {
+					transport.CloseIdleConnections()
+				}
 			}
 			l.protocol(t, cases)
 		})

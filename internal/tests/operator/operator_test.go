@@ -114,7 +114,7 @@ func hiddenRows(t *testing.T, desk newDeskFunc) {
 	t.Helper()
 	d := desk("hidden", 15, func(o *sim.Options) {
 		o.Late, o.LateFrom, o.LateBy, o.End = 0.005, time.Hour, 2*time.Hour, time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
-		o.Faults.WrongTotal = 0 // One that is too low by as many rows as are missing hides them from an audit.
+		o.WrongTotal = 0 // One that is too low by as many rows as are missing hides them from an audit.
 	})
 	run := d.start(nil, "run")
 	d.follow(run, time.Now().Add(-time.Minute))
