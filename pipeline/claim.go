@@ -61,19 +61,19 @@ var errFenced = errors.New("this run was fenced, and no other one has taken over
 	"restarted and has forgotten that it had aborted this run's transaction itself")
 
 // afterFence finds out what fenced a run, and waits until a command has left. It returns nil if the run may take its place back, and else
-// what it ends with. Whoever is asked to stop meanwhile was not replaced.
+// what it ends with.
 func (p *Pipeline) afterFence(ctx context.Context, fenced error) error {
 	if p.cfg.Owners == nil || p.cfg.Claims == nil {
 		return fenced
 	}
 	_ = Sleep(ctx, claimLook)
 	if owner, err := p.successor(ctx); owner.ID != "" || err != nil {
-		return unlessDone(ctx, replacedBy(&owner, fenced))
+		return replacedBy(&owner, fenced)
 	}
 	if p.awaitCommand(ctx) {
 		return nil
 	}
-	return unlessDone(ctx, fenced)
+	return fenced
 }
 
 // awaitCommand waits until the newest command has left, or its time is over; for none twice. It tells whether that is known.
@@ -86,14 +86,6 @@ func (p *Pipeline) awaitCommand(ctx context.Context) bool {
 		p.expired = newest.ID
 	}
 	return err == nil || ClassOf(err) == Abort // With that, what was there has been deleted.
-}
-
-// unlessDone is the error, unless the context is done.
-func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // own says that this run has the place.

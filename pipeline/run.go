@@ -146,7 +146,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ClassOf(err) == Fenced:
-			if end := p.afterFence(ctx, err); end != nil {
+			if end := p.afterFence(ctx, err); end != nil && ctx.Err() == nil { // Whoever is asked to stop was not replaced.
 				return end
 			}
 			last = errFenced
