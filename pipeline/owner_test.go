@@ -148,3 +148,27 @@ func TestAPredecessorsWordArrivesLate(t *testing.T) {
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
 }
+
+// TestStoppedWhenItIsFenced asks a run to end at the moment in which it is fenced: it leaves as if it had not been, as it may not be replaced.
+func TestStoppedWhenItIsFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		kafka := fakes.NewKafka()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		kafka.Fail = func(_ context.Context, op string) error {
+			if op != "commit" {
+				return nil
+			}
+			stop()
+			return &pipeline.Fault{Class: pipeline.Fenced, Op: op, Err: errors.New("another may have the id")}
+		}
+		p, err := pipeline.New(fakes.ConfigFor(fakes.NewSource(fakes.RowsFrom(begin, 100)...), kafka, begin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -157,9 +157,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 }
 
-// unlessStopped keeps, of what a run ended with when it was asked to stop, what would also have ended it otherwise.
+// unlessStopped keeps, of what a run ended with when it was asked to stop, what would also have ended it otherwise. Who was fenced may
+// have gone on.
 func unlessStopped(err error) error {
-	if fault, ok := errors.AsType[*Fault](err); ok && (fault.Class == Fenced || fault.Class == Permanent) {
+	if fault, ok := errors.AsType[*Fault](err); ok && fault.Class == Permanent {
 		return err
 	}
 	return nil
