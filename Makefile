@@ -28,7 +28,7 @@ race_within := 15m
 # several work at once (race_few).
 endtoend := ./internal/tests/endtoend
 race_alone := internal/tests/(canonical|contract)|pipeline/event
-race_skip := TestCoverageModel|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
+race_skip := TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
 race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestFencedRunWaits|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun
 race_few := $(race_commands)|TestWholeHistory|TestStreams|TestFileCheckpoints|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestLive
 race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub

@@ -9,6 +9,7 @@ work=$(mktemp -d)
 PATH=$PATH:$(go env GOPATH)/bin
 export PATH
 export JMPUB_TEST_PYTHON="$work/venv/bin/python"
+export JDK_JAVA_OPTIONS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1" # Java is started often, for moments.
 heading() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 cleanup() {
   # shellcheck disable=SC2046 # One process id a word.

@@ -25,8 +25,29 @@ rootfs() {
 
 tool() { # name, class
   # shellcheck disable=SC2016 # It is for the script that is written here.
-  printf '#!/bin/sh\nexec java -Xmx256m ${KAFKA_OPTS:-} -XX:+UseSerialGC -cp "/opt/kafka/libs/*" %s "$@"\n' "$2" >"$kafka/bin/$1"
+  printf '#!/bin/sh\nexec java -Xmx256m ${KAFKA_OPTS:-} -XX:SharedArchiveFile=/opt/kafka/kafka.jsa -XX:+UseSerialGC -cp "/opt/kafka/libs/*" %s "$@"\n' "$2" >"$kafka/bin/$1"
   chmod 755 "$kafka/bin/$1"
+}
+
+import() { # image
+  tar -C "$work/rootfs" -c . | docker import \
+    --change 'ENTRYPOINT ["/opt/kafka/entrypoint.sh"]' \
+    --change 'ENV PATH=/opt/kafka/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+    --change 'EXPOSE 9092' - "$1" >/dev/null
+}
+
+# archive has a broker write down the classes that it has loaded (JEP 350), so that the next ones start with two thirds of the work. Java
+# does without an archive that does not fit.
+archive() { # image
+  local node
+  node=$(docker run -d -e KAFKA_OPTS="-XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit=/opt/kafka/kafka.jsa" "$1")
+  for _ in $(seq 60); do
+    ! docker logs "$node" 2>&1 | grep -q 'Kafka Server started' || break
+    sleep 1
+  done
+  docker stop -t 60 "$node" >/dev/null
+  docker cp "$node:/opt/kafka/kafka.jsa" "$kafka/" || { docker logs "$node"; docker rm -f -v "$node"; return 1; }
+  docker rm -f -v "$node" >/dev/null
 }
 
 for image in "$@"; do
@@ -48,9 +69,9 @@ for image in "$@"; do
     *) tool kafka-console-consumer.sh org.apache.kafka.tools.consumer.ConsoleConsumer ;;
   esac
   tool kafka-console-producer.sh org.apache.kafka.tools.ConsoleProducer
-  tar -C "$work/rootfs" -c . | docker import \
-    --change 'ENTRYPOINT ["/opt/kafka/entrypoint.sh"]' \
-    --change 'ENV PATH=/opt/kafka/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-    --change 'EXPOSE 9092' - "$image" >/dev/null
+  import "$image-bare"
+  archive "$image-bare"
+  docker image rm "$image-bare" >/dev/null
+  import "$image"
   echo "$image is built"
 done

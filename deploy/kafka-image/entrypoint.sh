@@ -23,7 +23,9 @@ env | grep '^KAFKA_' | while IFS='=' read -r name value; do
 done
 # Java itself expands the star in a class path.
 set -f
+archive=/opt/kafka/kafka.jsa
 run="java ${KAFKA_HEAP_OPTS:--Xmx512m -Xms128m} ${KAFKA_OPTS:-} -XX:+UseSerialGC -cp /opt/kafka/libs/*"
+[ ! -f "$archive" ] || run="$run -XX:SharedArchiveFile=$archive"
 [ -f "${KAFKA_LOG_DIRS%%,*}/meta.properties" ] ||
   $run kafka.tools.StorageTool format -t "${CLUSTER_ID:-5L6g3nShT-eMCtK--X86sw}" -c "$conf"
 exec $run kafka.Kafka "$conf"

@@ -52,7 +52,7 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 	}
 	trial.Env["JMPUB_CATCHUP"] = "live-first"
 	// Each kill lets jmpub publish some more: the lake cannot be complete before so many kills as it takes to read the history.
-	const requests = 40
+	const requests = 70
 	trial.Gate.Allow(requests)
 	trial.Start(t)
 	w.awaitTopics(t)
