@@ -29,6 +29,7 @@ type store interface {
 type keeper interface {
 	pipeline.Checkpoints
 	pipeline.Claims
+	pipeline.Owners
 }
 
 // stores makes each implementation.
@@ -349,6 +350,36 @@ func TestClaims(t *testing.T) {
 			same(t, "with claims", load(t, command), want)
 			same(t, "after a restart", load(t, s.open(t)), want)
 			expect(pipeline.Claim{ID: "2", Command: "replay", Done: true})
+		})
+	}
+}
+
+// TestOwners finds the run that said last that it has the place, whatever commands have announced, and takes none for a position.
+func TestOwners(t *testing.T) {
+	for name, newStore := range stores() {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			run, other := s.open(t), s.another(t)
+			user := stream(t, "users/a")
+			s.commit(t, run, commitOf(window(user, 1)))
+			if none, err := other.Owner(t.Context()); err != nil || none != (pipeline.Claim{}) {
+				t.Errorf("before any run: %+v, %v", none, err)
+			}
+			claim := pipeline.Claim{ID: "1", Command: "checkpoint reset"}
+			first, second := pipeline.Claim{ID: "2", Command: "process 1 on a"}, pipeline.Claim{ID: "3", Command: "process 2 on b"}
+			for _, err := range []error{run.Own(t.Context(), first), other.Announce(t.Context(), claim), other.Own(t.Context(), second)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for who, c := range map[string]keeper{"the run": run, "the other": other, "one that starts": s.another(t)} {
+				owner, err := c.Owner(t.Context())
+				newest, claimErr := c.Newest(t.Context())
+				if err != nil || claimErr != nil || owner != second || newest != claim {
+					t.Errorf("%s found %+v and %+v, %v, %v", who, owner, newest, err, claimErr)
+				}
+			}
+			same(t, "with owners", load(t, s.open(t)), map[pipeline.Stream]pipeline.Checkpoint{user: window(user, 1).Checkpoint})
 		})
 	}
 }
