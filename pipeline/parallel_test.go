@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -91,4 +92,31 @@ func TestWindowsAreFetchedSideBySideAndPublishedInOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWindowThatFailsByChanceIsSoonReadAgain has the first window fail a dozen times, as with cursors that die between pages: the waits between
+// its readings do not grow for as long as those before an API that does not answer.
+func TestWindowThatFailsByChanceIsSoonReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-time.Hour)
+		rows := fakes.RowsFrom(begin, 60)
+		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		const failures, longest = 12, 8 * time.Second // Half more than what the wait grows to, at most.
+		var asked []time.Time
+		source.OpenHook = func(int, pipeline.Stream, pipeline.Window) (pipeline.Pages, error) {
+			if asked = append(asked, time.Now()); len(asked) > failures {
+				return nil, nil //nolint:nilnil // The source's own answer.
+			}
+			return nil, &pipeline.Fault{Class: pipeline.Restart, Op: "page 2", Err: errors.New("cursor expired")}
+		}
+		cfg := fakes.ConfigFor(source, kafka, begin)
+		cfg.Parallel = 1
+		fakes.Run(t, cfg, 10*time.Minute)
+		for i := range failures {
+			if wait := asked[i+1].Sub(asked[i]); wait > longest {
+				t.Errorf("reading %d came %s after the one before it", i+2, wait)
+			}
+		}
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+	})
 }

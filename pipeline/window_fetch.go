@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,6 +115,10 @@ func (f *windowFetch) tell(ctx context.Context, m fetchMessage) error {
 	}
 }
 
+// longestRestartPause is how long a window waits at most before it is read anew. The API answers, so it is not spared by longer waits, as one that
+// does not would be: where a window fails by chance, now this way and now that, they would only keep those behind it waiting.
+const longestRestartPause = 5 * time.Second
+
 // errOtherSpan is why a window begins anew without a wait: it has another length.
 var errOtherSpan = errors.New("the window gets another length")
 
@@ -122,6 +127,7 @@ var errOtherSpan = errors.New("the window gets another length")
 func (f *windowFetch) run(ctx context.Context) {
 	again := f.retry
 	again.Notify = nil // Each restart is reported as such.
+	again.Max = min(cmp.Or(again.Max, defaultRetryMax), longestRestartPause)
 	var whole *windowContent
 	err := errOtherSpan
 	for errors.Is(err, errOtherSpan) {

@@ -61,18 +61,19 @@ func TestSoakOnApacheKafka(t *testing.T) {
 	}
 }
 
-// unlike draws an API: every unknown one way or the other, every fault at some rate.
+// unlike draws an API: every unknown one way or the other, every fault at some rate. It is one that can be kept up with, in pages of a
+// hundred rows: cursors outlive a pause of a second, and rows do not come faster than windows succeed that fail in all these ways.
 func unlike(dice Dice, o *sim.Options) {
 	coin := func() bool { return dice.IntN(2) == 0 }
 	rate := func(most float64) float64 { return most * dice.Float64() }
-	o.Seed, o.Rate, o.IrregularRows = dice.Uint64(), 20+rate(200), rate(0.05)
+	o.Seed, o.Rate, o.IrregularRows = dice.Uint64(), 20+rate(80), rate(0.05)
 	o.BeginStrict, o.EndStrict, o.EndMillis, o.CursorAtEnd, o.EmptyCursor = coin(), coin(), coin(), coin(), coin()
 	o.EmptyPages, o.ConstantCursor = coin(), coin()
 	o.OldIsError, o.QuotaHeader, o.NoRateHeaders, o.RetryAfter, o.Gzip = coin(), coin(), coin(), coin(), coin()
 	if dice.IntN(4) == 0 {
 		o.Clock, o.End = sim.SenderClock, time.Now() // A sender's clock that is slow makes a live row late.
 	}
-	o.CursorTTL = dice.Between(200*time.Millisecond, 5*time.Second)
+	o.CursorTTL = dice.Between(2*time.Second, 10*time.Second)
 	o.Latency, o.LatencyJitter = dice.Between(0, 20*time.Millisecond), dice.Between(0, 50*time.Millisecond)
 	o.Faults = sim.Faults{
 		RateLimited: rate(0.01), RateLimitedBare: rate(0.02), ServerError: rate(0.04), HTMLError: rate(0.02), HTMLPage: rate(0.02),
