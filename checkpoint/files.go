@@ -29,6 +29,8 @@ import (
 type Files struct {
 	// Retry waits for room on the disk. It may be set before the first use; the zero value works.
 	Retry pipeline.Retry
+	// Replay is the id of the replay whose positions these are; empty for the live ones. It is set before the first use.
+	Replay string
 
 	dir    string
 	appKey string
@@ -194,7 +196,7 @@ func (f *Files) names(ending string) ([]string, error) {
 	}), nil
 }
 
-// Load reads the app's checkpoints.
+// Load reads the app's checkpoints; one that cannot be read has its damage in it.
 func (f *Files) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
 	names, err := f.names(suffix)
 	if err != nil {
@@ -210,17 +212,31 @@ func (f *Files) Load(context.Context) (map[pipeline.Stream]pipeline.Checkpoint, 
 		if err != nil {
 			return nil, diskFault("read the checkpoint in "+path, err)
 		}
-		cp, err := Decode(data, f.appKey, path)
+		cp, err := f.decode(name, data)
 		if err != nil {
 			return nil, err
-		}
-		if want := fileName(f.appKey, cp.Stream); name != want {
-			return nil, decodeFault("the checkpoint", path, "give the file back its name, or remove it",
-				damaged("it is that of %s, whose file is %s", cp.Stream, want))
 		}
 		found[cp.Stream] = cp
 	}
 	return found, nil
+}
+
+// decode reads a file. One that cannot be read is its stream's own damage, unless its name does not say of which stream it is.
+func (f *Files) decode(name string, data []byte) (pipeline.Checkpoint, error) {
+	path := filepath.Join(f.dir, name)
+	cp, err := Decode(data, f.appKey, path)
+	if err == nil && fileName(f.appKey, cp.Stream) != name {
+		err = decodeFault("the checkpoint", path, "give the file back its name, or remove it",
+			damaged("it is that of %s, whose file is %s", cp.Stream, fileName(f.appKey, cp.Stream)))
+	}
+	if err == nil {
+		return cp, nil
+	}
+	s, known := streamOfFile(f.appKey, name)
+	if !known {
+		return cp, err
+	}
+	return unreadable(f.appKey, f.Replay, s, path, err), nil
 }
 
 // Stage returns the ledger records and notices; see [pipeline.Checkpoints].

@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -160,35 +161,62 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// TestDamagedFile puts something else into a stream's file. That stream's position has the damage, the other's is as it was, and a new
+// position replaces it. Only of a file whose name does not say of which stream it is, nothing is made.
 func TestDamagedFile(t *testing.T) {
 	s := &fileStore{dir: t.TempDir()}
-	messages := pipeline.Stream{Kind: pipeline.StreamMessages}
+	messages, user := pipeline.Stream{Kind: pipeline.StreamMessages}, stream(t, "users/a")
+	long := stream(t, "users/"+strings.Repeat("é", 60))
 	c := s.open(t)
-	s.commit(t, c, commitOf(window(messages, 1)))
-	path := filepath.Join(s.dir, appKey+"~messages.checkpoint.json")
-	good, err := os.ReadFile(path)
+	s.commit(t, c, commitOf(window(messages, 1), window(user, 1)))
+	path := func(name string) string { return filepath.Join(s.dir, appKey+"~"+name+".checkpoint.json") }
+	files := map[pipeline.Stream]string{messages: path("messages"), user: path("users%2Fa")}
+	good, err := os.ReadFile(files[messages])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
-		name, content, as string
-		want              []string
+		name, content string
+		of            pipeline.Stream
+		want          []string
 	}{
-		{"empty", "", path, []string{path, "damaged", "restore"}},
-		{"cut off", string(good[:len(good)/2]), path, []string{path, "damaged"}},
-		{"another app's", strings.ReplaceAll(string(good), appKey, "other"), path, []string{path, `"other"`}},
-		{"newer", strings.Replace(string(good), `"version":1`, `"version":7`, 1), path, []string{path, "newer jmpub", "7"}},
-		{"renamed", string(good), filepath.Join(s.dir, appKey+"~users%2Fa.checkpoint.json"), []string{"users%2Fa", "messages"}},
+		{"empty", "", messages, []string{path("messages"), "damaged", "checkpoint reset messages"}},
+		{"cut off", string(good[:len(good)/2]), messages, []string{path("messages"), "damaged"}},
+		{"another app's", strings.ReplaceAll(string(good), appKey, "other"), messages, []string{path("messages"), `"other"`}},
+		{"newer", strings.Replace(string(good), `"version":1`, `"version":7`, 1), messages, []string{path("messages"), "newer jmpub", "7"}},
+		{"renamed", string(good), user, []string{path("users%2Fa"), "messages"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := os.WriteFile(tc.as, []byte(tc.content), 0o600); err != nil {
+			if err := os.WriteFile(files[tc.of], []byte(tc.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := c.Load(t.Context())
-			fault(t, err, tc.want...)
-			s.commit(t, c, commitOf(window(messages, 1)))
+			found := load(t, c)
+			for _, said := range tc.want {
+				if err := found[tc.of].Damage; err == nil || !strings.Contains(err.Error(), said) || !errors.Is(err, pipeline.ErrUnreadable) {
+					t.Errorf("%v does not say %q", err, said)
+				}
+			}
+			for stream, cp := range found {
+				if stream != tc.of && cp.Damage != nil {
+					t.Errorf("%s has the damage too: %v", stream, cp.Damage)
+				}
+			}
+			s.commit(t, c, commitOf(window(messages, 1), window(user, 1)))
+			if found = load(t, c); len(found) != 2 || found[tc.of].Damage != nil {
+				t.Errorf("once it is replaced: %+v", found)
+			}
 		})
 	}
+	s.commit(t, c, commitOf(window(long, 1)))
+	cut, err := filepath.Glob(filepath.Join(s.dir, "*%C3%A9*"))
+	if err != nil || len(cut) != 1 {
+		t.Fatal(cut, err)
+	}
+	if err := os.WriteFile(cut[0], nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Load(t.Context())
+	fault(t, err, cut[0], "damaged", "restore")
 }
 
 func TestUnusableFolder(t *testing.T) {

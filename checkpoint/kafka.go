@@ -148,11 +148,16 @@ func (k *Kafka) decode(key string, v *value) pipeline.Checkpoint {
 	if err == nil {
 		return cp
 	}
+	return unreadable(k.appKey, replay, s, v.where, err)
+}
+
+// unreadable is the position of a stream that stands somewhere and cannot be read, and why.
+func unreadable(appKey, replay string, s pipeline.Stream, where string, err error) pipeline.Checkpoint {
 	if known, ok := errors.AsType[*pipeline.Fault](err); ok {
 		err = known.Err
 	}
-	return pipeline.Checkpoint{AppKey: k.appKey, Stream: s, Replay: replay, Damage: &pipeline.Fault{
-		Class: pipeline.Drop, Op: "read the checkpoint of " + s.String() + " in " + v.where,
+	return pipeline.Checkpoint{AppKey: appKey, Stream: s, Replay: replay, Damage: &pipeline.Fault{
+		Class: pipeline.Drop, Op: "read the checkpoint of " + s.String() + " in " + where,
 		Err: fmt.Errorf("%w: %w", pipeline.ErrUnreadable, err), Hint: replaceHint(s, replay, err),
 	}}
 }

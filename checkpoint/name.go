@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -38,6 +39,15 @@ func fileName(appKey string, s pipeline.Stream) string {
 		name = name[:maxEscaped] + "~" + hex.EncodeToString(sum[:16])
 	}
 	return name + suffix
+}
+
+// streamOfFile is the stream of a file's name. It is not known of names that were cut off.
+func streamOfFile(appKey, name string) (s pipeline.Stream, known bool) {
+	text, err := url.PathUnescape(strings.TrimSuffix(strings.TrimPrefix(name, appPrefix(appKey)), suffix))
+	if err == nil {
+		s, err = pipeline.ParseStream(text)
+	}
+	return s, err == nil && fileName(appKey, s) == name
 }
 
 // ReplayFolder is the folder of a replay's positions within that of the live ones, for [filepath.Glob] too. Different prefixes and

@@ -18,6 +18,11 @@ func TestFileName(t *testing.T) {
 		if rapid.Bool().Draw(t, "case") {
 			other.Name = strings.ToUpper(one.Name)
 		}
+		s, known := streamOfFile(app, fileName(app, one))
+		_, err := pipeline.ParseStream(one.String())
+		if known && s != one || !known && err == nil && len(fileName(app, one)) < maxEscaped {
+			t.Fatalf("of the file %s the stream is %q, %t; want %q", fileName(app, one), s, known, one)
+		}
 		a, b := fileName(app, one)+partial, fileName(app, other)+partial
 		if (one == other) != strings.EqualFold(a, b) {
 			t.Fatalf("%q and %q have the files %s and %s", one, other, a, b)

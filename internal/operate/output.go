@@ -162,7 +162,7 @@ func (w *wiring) openFiles(ctx context.Context, out *output) error {
 		w.log.WarnContext(ctx, "others can change the checkpoints", slog.String("setting", "JMPUB_CHECKPOINT"), slog.String("detail", detail),
 			slog.String("hint", "take the right to write from group and others (chmod go-w)"))
 	}
-	files.Retry = w.retry
+	files.Retry, files.Replay = w.retry, w.replay
 	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
 	out.files, out.store, out.claims, out.owners = files, files, files, files
 	return nil
