@@ -123,6 +123,26 @@ func TestPlanKeepsItsPromises(t *testing.T) {
 	})
 }
 
+// TestPlanReachesBackNoFurtherThanIsKnown plans behind positions that know what was published near them from some time on.
+func TestPlanReachesBackNoFurtherThanIsKnown(t *testing.T) {
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	end := now.Add(-time.Hour)
+	for from, want := range map[time.Time]time.Time{
+		{}:                                end.Add(-2 * time.Second), // No bound.
+		end.Add(-time.Minute):             end.Add(-2 * time.Second),
+		end.Add(-2 * time.Second):         end.Add(-2 * time.Second),
+		end.Add(-time.Second):             end.Add(-time.Second),
+		end.Add(-1500 * time.Millisecond): end.Add(-time.Second),
+		end:                               end,
+		end.Add(time.Minute):              end,
+	} {
+		plan, wait := testPlanner().plan(pipeline.Position{End: end, Span: time.Minute, From: from}, now, 0)
+		if wait > 0 || !plan.Window.Begin.Equal(want) {
+			t.Errorf("what is known from %s on: the window %s, a wait of %s; want it to begin at %s", from, plan.Window, wait, want)
+		}
+	}
+}
+
 func TestSuggest(t *testing.T) {
 	window := func(covers time.Duration) pipeline.Window {
 		end := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)

@@ -151,6 +151,43 @@ func TestRunPublishesSomeMeanwhile(t *testing.T) {
 	})
 }
 
+// TestAReplayPublishesNothingForTheRun has a replay bring late rows after they were found to be missing: they are the replay's, and a repair
+// publishes them all the same.
+func TestAReplayPublishesNothingForTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		rows := fakes.RowsFrom(begin, 200)
+		rows[50].Late, rows[150].Late = time.Hour, time.Hour
+		w := newWorld(rows...)
+		time.Sleep(5 * time.Minute)
+		w.read(t, messages(), begin, begin.Add(199*time.Second))
+		time.Sleep(time.Hour)
+		found := w.differences(t)
+		err := w.Commit(t.Context(), func(ctx context.Context, d *pipeline.Draft) error {
+			in := pipeline.Window{Begin: begin, End: begin.Add(199 * time.Second)}
+			batch := &pipeline.Batch{AppKey: appKey, Stream: messages(), Window: in}
+			norm := event.NewNormalizer(appKey)
+			for _, r := range rows {
+				e, _ := norm.Normalize(r.JSON())
+				batch.Events = append(batch.Events, e)
+			}
+			n := int64(len(rows))
+			record := pipeline.Ledger{AppKey: appKey, Stream: messages(), Window: in, Replay: "r", Rows: n, Published: n, Total: n, Pages: 1}
+			next, _ := d.Position(messages())
+			return errors.Join(d.Publish(ctx, batch), d.CloseWindow(ctx, record, next))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) != 1 || repair(t, w, found[0]) != 2 {
+			t.Errorf("differences %+v, which are not repaired", found)
+		}
+		if found = w.differences(t); len(found) > 0 {
+			t.Errorf("after the repair: %+v", found[0])
+		}
+	})
+}
+
 // TestGoneAndDeleted names what the API does not have any more, and names nothing where Kafka has deleted what was published.
 func TestGoneAndDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
