@@ -187,13 +187,13 @@ func TestDamagedFile(t *testing.T) {
 		{"renamed", string(good), user, []string{path("users%2Fa"), "messages"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := os.WriteFile(files[tc.of], []byte(tc.content), 0o600); err != nil {
+			if err = os.WriteFile(files[tc.of], []byte(tc.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			found := load(t, c)
 			for _, said := range tc.want {
-				if err := found[tc.of].Damage; err == nil || !strings.Contains(err.Error(), said) || !errors.Is(err, pipeline.ErrUnreadable) {
-					t.Errorf("%v does not say %q", err, said)
+				if damage := found[tc.of].Damage; !errors.Is(damage, pipeline.ErrUnreadable) || !strings.Contains(damage.Error(), said) {
+					t.Errorf("%v does not say %q", damage, said)
 				}
 			}
 			for stream, cp := range found {
@@ -212,7 +212,7 @@ func TestDamagedFile(t *testing.T) {
 	if err != nil || len(cut) != 1 {
 		t.Fatal(cut, err)
 	}
-	if err := os.WriteFile(cut[0], nil, 0o600); err != nil {
+	if err = os.WriteFile(cut[0], nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.Load(t.Context())

@@ -3,6 +3,7 @@
 package kafkatest_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -38,12 +39,32 @@ func TestProtocol(t *testing.T) {
 					cluster.Restart(t, i)
 				}
 				cluster.WaitReady(t, brokers)
-				if transport, is := l.client.Transport.(*kafkago.Transport); is {
-					transport.CloseIdleConnections()
+				for _, addr := range cluster.Addrs {
+					awaitAnswer(t, addr)
 				}
+				l.client.Transport = newTransport(t) // What the old one has found meanwhile is of no use.
 			}
 			l.protocol(t, cases)
 		})
+	}
+}
+
+// awaitAnswer waits until a broker answers: its port does so earlier.
+func awaitAnswer(t *testing.T, addr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		client := &kafkago.Client{Addr: kafkago.TCP(addr), Timeout: 10 * time.Second, Transport: newTransport(t)}
+		_, err := client.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%s does not answer: %v", addr, err)
+		}
 	}
 }
 

@@ -156,9 +156,7 @@ type lab struct {
 
 func newLab(t *testing.T, addrs []string) *lab {
 	t.Helper()
-	transport := &kafkago.Transport{MetadataTTL: time.Second}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &kafkago.Client{Addr: kafkago.TCP(addrs...), Timeout: 30 * time.Second, Transport: transport}
+	client := &kafkago.Client{Addr: kafkago.TCP(addrs...), Timeout: 30 * time.Second, Transport: newTransport(t)}
 	l := &lab{client: client, stale: kafkago.InvalidProducerEpoch, release: kafkatest.Release(), read: reader(addrs)}
 	l.compact = func(t *testing.T, topic string) {
 		t.Helper()
@@ -167,6 +165,14 @@ func newLab(t *testing.T, addrs []string) *lab {
 		}
 	}
 	return l
+}
+
+// newTransport holds no connection beyond the test.
+func newTransport(t *testing.T) *kafkago.Transport {
+	t.Helper()
+	transport := &kafkago.Transport{MetadataTTL: time.Second}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
 }
 
 func (l *lab) writer(t *testing.T, timeout time.Duration) *writer {
