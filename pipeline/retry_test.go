@@ -36,3 +36,26 @@ func TestRetryGivesUpWhereTheErrorSaysSo(t *testing.T) {
 		})
 	}
 }
+
+// TestRetryWaitsAsLongAsItIsAsked never asks again sooner than the other side has said, and goes on asking for as long as it takes.
+func TestRetryWaitsAsLongAsItIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const after, fails = 90 * time.Second, 40 // An hour of it.
+		var asked []time.Time
+		retry := pipeline.Retry{Max: time.Second}
+		err := retry.Do(t.Context(), "ask", func(context.Context) error {
+			if asked = append(asked, time.Now()); len(asked) > fails {
+				return nil
+			}
+			return &pipeline.Fault{Class: pipeline.Transient, Op: "ask", Err: errors.New("busy"), After: after}
+		})
+		if err != nil || len(asked) != fails+1 {
+			t.Fatalf("asked %d times: %v", len(asked), err)
+		}
+		for i := range fails {
+			if wait := asked[i+1].Sub(asked[i]); wait < after {
+				t.Errorf("asked again after %s", wait)
+			}
+		}
+	})
+}
