@@ -48,6 +48,9 @@ const (
 	Windows    Kind = "windows"
 )
 
+// smallestPage is the smallest page that processes and commands ask for.
+const smallestPage = 3
+
 // latestMarker is how late a transaction's markers can be.
 const latestMarker = 3 * time.Second
 
@@ -156,6 +159,9 @@ func (p *Plan) unknowns(d *dice) {
 	}
 	u.Drift = d.chance(0.2)
 	p.API.Latency, p.API.LatencyJitter = d.logBetween(time.Millisecond, time.Second), d.logBetween(time.Millisecond, time.Second)
+	// A second whose pages take longer than a cursor lives cannot be read by anybody.
+	const reading = 40 * time.Second
+	p.API.Burst = min(p.API.Burst, smallestPage*int(reading/(p.API.Latency+p.API.LatencyJitter)))
 }
 
 // fault draws one that is over when the plan is.
