@@ -43,7 +43,8 @@ func TestExampleModerationOnApacheKafka(t *testing.T) {
 	}
 	want := w.want()
 	t.Logf("%d messages break a rule", len(want))
-	// The history has 360 pages. What jmpub may not read yet is left to be looked at when a member is killed, and when one joins.
+	// The history has 360 pages. What jmpub may not read yet is left to be looked at when a member is killed, and when one joins. Some dozens
+	// of those that it may read are of windows that it cannot publish before it has the rest of them.
 	trial.Gate.Allow(150)
 	trial.Start(t)
 	w.awaitTopics(t)
@@ -51,10 +52,10 @@ func TestExampleModerationOnApacheKafka(t *testing.T) {
 
 	first, second := w.start(t), w.start(t)
 	w.awaitMembers(t, 2)
-	w.awaitFlags(t, len(want)/4)
+	w.awaitFlags(t, len(want)/8)
 	second.signal(t, syscall.SIGKILL)
 	trial.Gate.Allow(100)
-	w.awaitFlags(t, len(want)/2)
+	w.awaitFlags(t, len(want)/3)
 	third := w.start(t)
 	trial.Gate.Open()
 	w.awaitFlags(t, len(want))
