@@ -107,15 +107,19 @@ func (p *Pipeline) own(ctx context.Context) error {
 	return nil
 }
 
-// successor is the run that has taken this one's place; the zero one if none says so. What a predecessor has sent may still arrive.
+// successor is the run that has taken this one's place; the zero one if none says so. What a predecessor has sent may still arrive: this run
+// says once more then that it has the place, because the predecessor may be there still.
 func (p *Pipeline) successor(ctx context.Context) (Claim, error) {
 	if !p.owns {
 		return Claim{}, nil
 	}
 	owner, err := p.cfg.Owners.Owner(ctx)
 	switch {
-	case ClassOf(err) == Abort, owner.ID == p.id, owner.ID == p.predecessor:
+	case ClassOf(err) == Abort, owner.ID == p.id:
 		return Claim{}, nil // What was there may have been deleted.
+	case err == nil && owner.ID == p.predecessor:
+		p.owns = false
+		return Claim{}, nil
 	default:
 		return owner, err
 	}

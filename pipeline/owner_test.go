@@ -124,7 +124,7 @@ func (l lostWord) Own(ctx context.Context, run pipeline.Claim) error {
 }
 
 // TestAPredecessorsWordArrivesLate has what the run before has sent arrive when this one has the place. When this run is fenced later on, by
-// nobody, it knows that word for what it is.
+// nobody, it knows that word for what it is, and says once more that it has the place.
 func TestAPredecessorsWordArrivesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC()
@@ -144,6 +144,9 @@ func TestAPredecessorsWordArrivesLate(t *testing.T) {
 		cfg.Owners = lostWord{kafka, &said}
 		if err := fakes.RunFor(t, cfg, 10*time.Minute); err != nil || !fenced || said < 2 {
 			t.Errorf("fenced %t, said %d times: %v", fenced, said, err)
+		}
+		if kafka.Run.ID == predecessor.ID {
+			t.Error("the predecessor has the last word")
 		}
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
