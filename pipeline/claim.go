@@ -15,9 +15,9 @@ import (
 // process that answers it, works with and without a run in the same way, and may die at any instant: before the fence nothing happened;
 // behind it the broker aborts what it left open, and the run waits for [ClaimTime] at the most.
 //
-// A run that takes the place says so too, under its own name, right after its fence and once in its life. One that is fenced and finds
-// the name of another leaves; whatever else has fenced it, it takes its place back. So of several that fence each other the one stays that
-// said so last, and nobody leaves who was not replaced. That can seem so: the coordinator of a transactional id that was restarted
+// A run that takes the place says so too, under its own name, right after its first fence, and once more only if it finds the name of
+// the run before it there again, which may have arrived late. One that is fenced and finds the name of any other leaves; whatever else has
+// fenced it, it takes its place back. So of several that fence each other the one stays that said so last, and nobody leaves who was not replaced. That can seem so: the coordinator of a transactional id that was restarted
 // tells a writer whose transaction timed out no longer from one that was replaced, and Apache Kafka before 4.0 never does.
 
 // Claim is what a command announces before it takes the writer's place.

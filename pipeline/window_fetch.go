@@ -115,8 +115,8 @@ func (f *windowFetch) tell(ctx context.Context, m fetchMessage) error {
 	}
 }
 
-// longestRestartPause is how long a window waits at most before it is read anew. The API answers, so it is not spared by longer waits, as one that
-// does not would be: where a window fails by chance, now this way and now that, they would only keep those behind it waiting.
+// longestRestartPause is how long a window waits at most before it is read anew. Longer waits spare an API that does not answer, and
+// this one does: where a window fails by chance, now this way and now that, they would only keep those behind it waiting.
 const longestRestartPause = 5 * time.Second
 
 // errOtherSpan is why a window begins anew without a wait: it has another length.

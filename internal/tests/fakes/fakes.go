@@ -276,7 +276,8 @@ func (k *Kafka) Coverage(ctx context.Context, s pipeline.Stream, day time.Time) 
 // copyOf shares no memory with a coverage, as what stands in Kafka shares none.
 func copyOf(c *pipeline.Coverage) *pipeline.Coverage {
 	own := *c
-	own.Read, own.Hours, own.Offsets = slices.Clone(c.Read), slices.Clone(c.Hours), slices.Clone(c.Offsets)
+	own.Read, own.Gaps = slices.Clone(c.Read), slices.Clone(c.Gaps)
+	own.Hours, own.Offsets = slices.Clone(c.Hours), slices.Clone(c.Offsets)
 	return &own
 }
 
