@@ -7,7 +7,10 @@ KILLS ?= 100
 SEED ?= 0
 SEEDS ?= 100
 FOR ?= 0
+MOST ?= 5h
 FUZZ ?= 50000x
+# Guided by coverage, unless it is empty: then nothing has to be compiled for it.
+GUIDED ?= yes
 KEEP ?= $(CURDIR)/dist/soak
 OLDEST ?= apache/kafka:3.7.2
 
@@ -28,7 +31,7 @@ race_within := 15m
 # several work at once (race_few).
 endtoend := ./internal/tests/endtoend
 race_alone := internal/tests/(canonical|contract)|pipeline/event
-race_skip := TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
+race_skip := TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
 race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestFencedRunWaits|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun
 race_few := $(race_commands)|TestWholeHistory|TestStreams|TestFileCheckpoints|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestLive
 race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
@@ -78,15 +81,15 @@ test: ## all tests that need nothing but Go
 	go test -timeout $(within) ./...
 
 race: ## the tests with the race detector, in any order
-	go test -race -vet=off -shuffle=on -timeout $(race_within) -skip '^($(race_skip))$$' \
+	CGO_ENABLED=1 go test -race -vet=off -shuffle=on -timeout $(race_within) -skip '^($(race_skip))$$' \
 		$$(go list ./... | grep -vE '/($(race_alone)|internal/tests/endtoend|internal/lab/sim|cmd/jmpub)$$')
-	go test -race -vet=off -shuffle=on -timeout $(race_within) -run '^($(race_few))$$' $(race_few_packages)
+	CGO_ENABLED=1 go test -race -vet=off -shuffle=on -timeout $(race_within) -run '^($(race_few))$$' $(race_few_packages)
 
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
-	scripts/fuzz.sh $(FUZZ)
+	GUIDED=$(GUIDED) scripts/fuzz.sh $(FUZZ)
 
-world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), and more of them FOR=8h
-	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.for=$(FOR)
+world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), in which things happen for MOST=5h, and more of them FOR=8h
+	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.most=$(MOST) -world.for=$(FOR)
 
 mutants: ## plausible mistakes, one at a time, and which test finds each; MUTANTS= part of a name, SEEDS of the world for the others
 	go test -v -timeout 0 -run 'TestMutants/$(MUTANTS)' ./internal/tests/mutants -mutants.try -mutants.world=$(SEEDS)

@@ -35,7 +35,7 @@ go vet -tags integration ./...
 
 heading "unit tests, and those with goroutines with the race detector"
 go test -shuffle=on -timeout 5m ./lake
-go test -race -shuffle=on -timeout 5m ./moderation ./connect
+CGO_ENABLED=1 go test -race -shuffle=on -timeout 5m ./moderation ./connect
 
 wait "$installing" || { cat "$work/pip.log"; exit 1; }
 

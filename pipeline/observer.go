@@ -105,10 +105,12 @@ type StreamDropped struct {
 	Err    error
 }
 
-// StreamsDiscovered tells how many streams the lists have, and about how long it takes until a window of each was read.
+// StreamsDiscovered tells how many streams of the lists are read, about how long it takes until a window of each was, and how many are
+// left out because there are too many.
 type StreamsDiscovered struct {
 	Streams int
 	Sweep   time.Duration
+	LeftOut int
 }
 
 // WindowAbandoned is a window that a stop left uncommitted; it is read again at the next start.

@@ -76,6 +76,9 @@ func (s *RowSet) HasID(id int64) bool { return s.Has(RowKey{Value: id}) }
 // HasRejected tells whether a rejected row is in the set.
 func (s *RowSet) HasRejected(row []byte) bool { return s.Has(RowKey{contentHash(row), true}) }
 
+// Len is how many rows there are.
+func (s *RowSet) Len() int { return len(s.keys) }
+
 // All are the rows, in no order.
 func (s *RowSet) All() iter.Seq[RowKey] { return maps.Keys(s.keys) }
 

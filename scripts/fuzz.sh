@@ -3,17 +3,20 @@
 # fails what it printed; the input then stands in the package's folder testdata/fuzz.
 #
 #   scripts/fuzz.sh 50000x|1m     inputs or time a target
+#
+# With an empty GUIDED it does without coverage, for which everything has to be compiled once more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cache=$(go env GOCACHE)/fuzz
 export FUZZTIME=$1 work
+GUIDED=${GUIDED-yes}
 
 mapfile -t folders < <(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u)
 for folder in "${folders[@]}"; do # One binary for all targets of a package.
   package=$(cd "$folder" && go list)
-  (cd "$folder" && go test -vet=off -c -fuzz . -o "$work/$package/test" .)
+  (cd "$folder" && go test -vet=off -c ${GUIDED:+-fuzz .} -o "$work/$package/test" .)
   sed -nE "s|^func (Fuzz[A-Za-z0-9_]+).*|$folder \1 $work/$package/test $cache/$package|p" "$folder"/*_test.go >>"$work/targets"
 done
 

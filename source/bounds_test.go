@@ -10,13 +10,16 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/hostile"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -381,15 +384,14 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestMemoryOfTheWorstReplies bounds what is allocated in all, so also what is held at any time, from the reply until its rows are
-// events.
-func TestMemoryOfTheWorstReplies(t *testing.T) {
-	const page, list, most = `{"total":9,"cursor":"C","messages":[`, `{"total":9,"users":[`, 128 << 20
-	row := func(begin, part, end string, size int) io.Reader {
-		return strings.NewReader(`{"total":1,"cursor":"","count":1,"messages":[` + begin + strings.Repeat(part, size/len(part)) + end + `]}`)
+// worstReplies are made to take as much memory as they can, by what they are.
+func worstReplies() map[string]func() io.Reader {
+	const page, list = `{"total":9,"cursor":"C","messages":[`, `{"total":9,"users":[`
+	row := func(begin, part, end string) io.Reader {
+		const fits = maxBody - 200
+		return strings.NewReader(`{"total":1,"cursor":"","count":1,"messages":[` + begin + strings.Repeat(part, fits/len(part)) + end + `]}`)
 	}
-	const fits = maxBody - 200
-	for name, body := range map[string]func() io.Reader{
+	return map[string]func() io.Reader{
 		"tiny rows":          func() io.Reader { return bomb(page, "1,") },
 		"nothing":            func() io.Reader { return bomb("", "\x00") },
 		"one string":         func() io.Reader { return endlessly(page+`"`, "x") },
@@ -404,47 +406,60 @@ func TestMemoryOfTheWorstReplies(t *testing.T) {
 		"a list":             func() io.Reader { return endlessly(list, `"a",`) },
 		"a list of one":      func() io.Reader { return endlessly(list+`"`, `a`) },
 		"statistics":         func() io.Reader { return endlessly(`[`, `{"date":"2017-03-01"},`) },
-		"a row of members":   func() io.Reader { return row(`{"msgid":1`, `,"a":1`, `}`, fits) },
-		"a row of text":      func() io.Reader { return row(`{"msgid":1,"msg_type":"text","msg_body":{"text":"`, `x`, `"}}`, fits) },
+		"a row of members":   func() io.Reader { return row(`{"msgid":1`, `,"a":1`, `}`) },
+		"a row of text":      func() io.Reader { return row(`{"msgid":1,"msg_type":"text","msg_body":{"text":"`, `x`, `"}}`) },
 		"a row of escapes": func() io.Reader {
-			return row(`{"msgid":1,"target_type":"single","from_id":"a","target_id":"`, `\u4e2d`, `"}`, fits)
+			return row(`{"msgid":1,"target_type":"single","from_id":"a","target_id":"`, `\u4e2d`, `"}`)
 		},
 		"a row of separators": func() io.Reader {
-			return row(`{"msgid":1,"target_type":"single","from_id":"a","target_id":"`, `|`, `"}`, fits)
+			return row(`{"msgid":1,"target_type":"single","from_id":"a","target_id":"`, `|`, `"}`)
 		},
-		"a row of white space":   func() io.Reader { return row(`{"msgid":1,"msg_body":[`, `1, `, `1]}`, fits) },
-		"a row with a number":    func() io.Reader { return row(`{"msgid":1,"target_type":"group","target_id":`, `1`, `}`, fits) },
-		"a row with a long name": func() io.Reader { return row(`{"msgid":1,"`, `\u4e2d`, `":1}`, fits) },
+		"a row of white space":   func() io.Reader { return row(`{"msgid":1,"msg_body":[`, `1, `, `1]}`) },
+		"a row with a number":    func() io.Reader { return row(`{"msgid":1,"target_type":"group","target_id":`, `1`, `}`) },
+		"a row with a long name": func() io.Reader { return row(`{"msgid":1,"`, `\u4e2d`, `":1}`) },
 		"members of statistics":  func() io.Reader { return strings.NewReader(`[{` + members(maxStatistics-20) + `}]`) },
-	} {
+	}
+}
+
+// readReply asks an API that answers with nothing but a reply, until it is refused or its rows are events.
+func readReply(t *testing.T, name string, reply func() io.Reader) (told error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cfg := testConfig(nil)
+	reader := reply()
+	cfg.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+		header := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
+		return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(reader), ContentLength: 1 << 40}, nil
+	})
+	cfg.Retry.Notify = func(_ string, err error, _ time.Duration) { told = err; cancel() }
+	c := newTestClient(t, cfg)
+	switch {
+	case strings.Contains(name, "list"):
+		_, _ = c.List(ctx, pipeline.StreamUsers)
+	case strings.Contains(name, "statistics"):
+		_, _, _ = c.Statistics(ctx, statisticsOf("users"), dayOf("2017-03-01"), 60)
+	default:
+		pages, _ := readAll(ctx, c, messages(), settled(time.Second))
+		n := event.NewNormalizer(testKey)
+		for _, page := range pages {
+			for _, row := range page.Rows {
+				n.Normalize(row)
+			}
+		}
+	}
+	return told
+}
+
+// TestMemoryOfTheWorstReplies bounds what is allocated in all, so also what is held at any time, from the reply until its rows are
+// events.
+func TestMemoryOfTheWorstReplies(t *testing.T) {
+	const most = 128 << 20
+	for name, reply := range worstReplies() {
 		t.Run(name, func(t *testing.T) {
-			reader := body()
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			cfg := testConfig(nil)
-			cfg.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
-				header := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
-				return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(reader), ContentLength: 1 << 40}, nil
-			})
-			var told error
-			cfg.Retry.Notify = func(_ string, err error, _ time.Duration) { told = err; cancel() }
-			c := newTestClient(t, cfg)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			switch {
-			case strings.Contains(name, "list"):
-				_, _ = c.List(ctx, pipeline.StreamUsers)
-			case strings.Contains(name, "statistics"):
-				_, _, _ = c.Statistics(ctx, statisticsOf("users"), dayOf("2017-03-01"), 60)
-			default:
-				pages, _ := readAll(ctx, c, messages(), settled(time.Second))
-				n := event.NewNormalizer(testKey)
-				for _, page := range pages {
-					for _, row := range page.Rows {
-						n.Normalize(row)
-					}
-				}
-			}
+			told := readReply(t, name, reply)
 			runtime.ReadMemStats(&after)
 			if used := after.TotalAlloc - before.TotalAlloc; used > most {
 				t.Errorf("%d MiB are allocated, want at most %d", used>>20, most>>20)
@@ -453,6 +468,26 @@ func TestMemoryOfTheWorstReplies(t *testing.T) {
 			}
 			if told != nil && len(told.Error()) > 1000 {
 				t.Errorf("told in %d bytes", len(told.Error()))
+			}
+		})
+	}
+}
+
+// TestMemoryOfTheWorstRepliesAtOnce has as many of them at the same time as JMPUB_API_PARALLEL allows, with the limit that a run sets.
+func TestMemoryOfTheWorstRepliesAtOnce(t *testing.T) {
+	const parallel, most = 12, 256 << 20
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(64<<20 + parallel*12<<20))
+	for name, reply := range worstReplies() {
+		t.Run(name, func(t *testing.T) {
+			peak := hostile.PeakHeap(func() {
+				var all sync.WaitGroup
+				for range parallel {
+					all.Go(func() { _ = readReply(t, name, reply) })
+				}
+				all.Wait()
+			})
+			if t.Logf("%d MiB", peak>>20); peak > most {
+				t.Errorf("the heap grows by %d MiB, want at most %d", peak>>20, most>>20)
 			}
 		})
 	}

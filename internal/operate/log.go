@@ -87,6 +87,10 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 			log.Error("stream dropped; the others go on", slog.String("stream", o.Stream.String()), slog.Any("error", o.Err))
 		case pipeline.StreamsDiscovered:
 			log.Info("streams of the app's lists", slog.Int("streams", o.Streams), duration("sweep", o.Sweep))
+			if o.LeftOut > 0 {
+				log.Warn("streams of the app's lists are not read, because there are too many", slog.Int("left_out", o.LeftOut),
+					slog.String("hint", "read the stream messages instead, which has the messages of all users and groups, or raise JMPUB_DISCOVERY_MAX"))
+			}
 		case pipeline.WindowAbandoned:
 			log.Info("window left uncommitted; it is read again at the next start",
 				slog.String("stream", o.Stream.String()), slog.String("window", o.Window.String()))

@@ -178,7 +178,7 @@ func (w *wiring) members(client *source.Client) []pipeline.Member {
 	if len(cfg.Discover) > 0 {
 		members = append(members, discovery.New(discovery.Config{
 			AppKey: cfg.Source.AppKey, Kinds: cfg.Discover, Directory: client, Clock: client, Named: cfg.Streams,
-			Every: cfg.DiscoveryEvery, Observer: w.observer,
+			Most: cfg.DiscoveryMax, Every: cfg.DiscoveryEvery, Observer: w.observer,
 		}))
 	}
 	return members

@@ -26,6 +26,8 @@ type Config struct {
 	Units      []pipeline.Unit
 	// StatisticsEvery and DiscoveryEvery are how often those are read.
 	StatisticsEvery, DiscoveryEvery time.Duration
+	// DiscoveryMax is how many streams of lists are read.
+	DiscoveryMax int
 
 	Start pipeline.Start
 	// CheckpointDir is the folder of file checkpoints; empty keeps them in Kafka.

@@ -18,7 +18,7 @@ import (
 const (
 	maxPartitions  = 10_000
 	maxReplication = 32
-	maxParallel    = 64
+	maxParallel    = 12
 )
 
 // Parse turns the settings into values and reports every mistake at once.
@@ -98,6 +98,8 @@ func (s *Settings) parseStreams(p *parser, c *Config) {
 	const often, seldom = time.Minute, 24 * time.Hour // The lists and statistics do not change faster, and hours are kept for a day.
 	c.StatisticsEvery = p.between("JMPUB_STATISTICS_EVERY", s.Statistics.Every, often, seldom)
 	c.DiscoveryEvery = p.between("JMPUB_DISCOVERY_EVERY", s.Discovery.Every, often, seldom)
+	const mostStreams = 100_000
+	c.DiscoveryMax = p.integer("JMPUB_DISCOVERY_MAX", s.Discovery.Max, 1, mostStreams)
 	c.Source.ListsURL = p.baseURL("JMPUB_IM_URL", s.IM.URL)
 }
 

@@ -44,6 +44,7 @@ type Settings struct {
 	}
 	Discovery struct {
 		Every string `split_words:"true" default:"10m"`
+		Max   string `split_words:"true" default:"5000"`
 	}
 	Statistics struct {
 		Units string `split_words:"true" default:"hour,day,month"`

@@ -107,13 +107,15 @@ func (c *Chain) cut(wanted func(*record) bool) Chain {
 	return part
 }
 
-// overlapping are the places of all of the stream's records whose windows have a second in common with a window: those that
-// count, those that were replaced, and those of late rows.
+// overlapping are the places of all of the stream's records that have published anything and whose windows have a second in common
+// with a window: those that count, those that were replaced, and those of late rows.
 func (h *history) overlapping(w pipeline.Window) []Place {
 	var places []Place
 	begin, end := secondsOf(w.Begin), secondsOf(w.End)
 	for i := range h.records.n {
-		if r := h.records.at(i); r.begin <= end && r.end >= begin {
+		r := h.records.at(i)
+		published := !r.moves() || r.own > 0 // Late rows are counted by the window that they belong to.
+		if published && r.begin <= end && r.end >= begin {
 			places = append(places, r.place.place())
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// Totals asks how many rows the API says a window holds, in one request. The window is at most 7 days less a second long.
+// Totals asks how many rows the API says a window holds, in one request; -1 where it does not say. The window is at most 7 days
+// less a second long.
 type Totals interface {
 	Total(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error)
 }
@@ -40,7 +41,7 @@ type Audit struct {
 type Difference struct {
 	Stream pipeline.Stream `json:"stream"`
 	pipeline.Window
-	// Total is what the API says the window holds, Known what is published of it.
+	// Total is what the API says the window holds, -1 where it does not say; Known is what is published of it.
 	Total int64 `json:"total"`
 	Known int64 `json:"known"`
 	// Missing are rows that the API has and that were not published; Extra is how many more were published than it has, and
@@ -94,7 +95,8 @@ func (a *Audit) step() uint32 {
 }
 
 // Check asks for the totals of a chain, step by step; one that differs is halved until single windows are left, whose rows
-// are read and compared by id with what stands at the ledger's offsets. found is called with each difference.
+// are read and compared by id with what stands at the ledger's offsets. Where the API states no totals, rows are compared before that, as
+// many windows at a time as [comparedRows] allows. found is called with each difference.
 func (a *Audit) Check(ctx context.Context, c *Chain, found func(*Difference) error) error {
 	for part := range c.steps(a.step()) {
 		if err := a.narrow(ctx, &part, found); err != nil {
@@ -110,6 +112,12 @@ func (a *Audit) narrow(ctx context.Context, part *Chain, found func(*Difference)
 		return err
 	}
 	if part.Len() > 1 {
+		if total < 0 && part.Rows() <= comparedRows {
+			var same bool
+			if same, err = a.same(ctx, part); err != nil || same {
+				return err
+			}
+		}
 		for _, half := range part.halves() {
 			if err = a.narrow(ctx, &half, found); err != nil {
 				return err
@@ -135,6 +143,38 @@ func (a *Audit) total(ctx context.Context, part *Chain) (total int64, err error)
 	return total, err
 }
 
+// comparedRows is how many rows are compared at a time at most, if no total says where they differ: about 2 MB of their ids.
+const comparedRows = 20_000
+
+// same reads a part, and tells whether all of it is published and nothing else is.
+func (a *Audit) same(ctx context.Context, part *Chain) (bool, error) {
+	there, deleted, err := publishedAt(ctx, a.Archive, part.history.overlapping(part.Window()))
+	if err != nil || deleted > 0 {
+		return false, err
+	}
+	norm := event.NewNormalizer(a.AppKey)
+	var present pipeline.RowSet
+	missing := false
+	err = a.Rows.Each(ctx, part.Stream, part.Window(), func(row []byte) {
+		e, rejection := norm.Normalize(row)
+		missing = missing || !has(there, &e, rejection)
+		addRow(&present, &e, rejection)
+	})
+	return !missing && int64(present.Len()) >= part.Rows(), err
+}
+
+// addRow takes a row in by its msgid, or else by what it is.
+func addRow(set *pipeline.RowSet, e *event.Event, rejection *event.Rejection) {
+	switch {
+	case rejection == nil:
+		set.AddID(e.MsgID)
+	case rejection.HasMsgID:
+		set.AddID(rejection.MsgID)
+	default:
+		set.AddRejected(rejection.Row)
+	}
+}
+
 // compare reads a window and finds what of it is not published; nil if nothing, and nothing is there too much.
 func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Difference, error) {
 	w := part.Window()
@@ -146,9 +186,13 @@ func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Differe
 	if d.Deleted = deleted; deleted > 0 {
 		return d, nil
 	}
-	rows, present, err := a.findMissing(ctx, d, there)
+	present, err := a.findMissing(ctx, d, there)
 	if err != nil || len(d.Missing) > 0 {
 		return d, err
+	}
+	rows := int64(present.Len())
+	if total < 0 {
+		total = rows
 	}
 	if d.Extra = d.Known - total; d.Extra <= 0 || rows >= d.Known {
 		return nil, nil //nolint:nilnil // The total alone was wrong.
@@ -168,20 +212,14 @@ const (
 	eventOverhead = 200
 )
 
-// findMissing reads a difference's window and enters the rows that are not published. It returns how many rows came, and the
-// msgids of all of them.
-func (a *Audit) findMissing(ctx context.Context, d *Difference, there *pipeline.RowSet) (rows int64, present *pipeline.RowSet, err error) {
+// findMissing reads a difference's window and enters the rows that are not published. It returns all that came.
+func (a *Audit) findMissing(ctx context.Context, d *Difference, there *pipeline.RowSet) (present *pipeline.RowSet, err error) {
 	norm := event.NewNormalizer(a.AppKey)
 	batch := &pipeline.Batch{AppKey: a.AppKey, Stream: d.Stream, Window: d.Window}
 	present = &pipeline.RowSet{}
 	err = a.Rows.Each(ctx, d.Stream, d.Window, func(row []byte) {
 		e, rejection := norm.Normalize(row)
-		rows++
-		if rejection == nil {
-			present.AddID(e.MsgID)
-		} else if rejection.HasMsgID {
-			present.AddID(rejection.MsgID)
-		}
+		addRow(present, &e, rejection)
 		if has(there, &e, rejection) || has(&a.found, &e, rejection) {
 			return
 		}
@@ -209,7 +247,7 @@ func (a *Audit) findMissing(ctx context.Context, d *Difference, there *pipeline.
 	if len(d.Missing) > 0 {
 		d.batch = batch
 	}
-	return rows, present, err
+	return present, err
 }
 
 // timeOfEvent is an event's time by the server's clock, or else by the sender's.

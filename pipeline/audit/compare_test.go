@@ -40,7 +40,8 @@ func repair(t *testing.T, w *world, d *audit.Difference) int64 {
 // TestAuditFindsWhatIsLate finds exactly the rows that appeared after their windows were read, publishes them, and finds nothing
 // then; also where a range in the middle was read again.
 func TestAuditFindsWhatIsLate(t *testing.T) {
-	for _, again := range []bool{false, true} {
+	for _, test := range []struct{ again, noTotals bool }{{}, {again: true}, {noTotals: true}, {true, true}} {
+		again := test.again
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC()
 			rows := fakes.RowsFrom(begin, 1200)
@@ -53,6 +54,7 @@ func TestAuditFindsWhatIsLate(t *testing.T) {
 			// A row without a msgid is late too.
 			rows[500].Raw, rows[500].Late = `{"no_msgid":500}`, time.Hour
 			w := newWorld(rows...)
+			w.source.NoTotals = test.noTotals
 			time.Sleep(20 * time.Minute)
 			for at := time.Duration(0); at < 20*time.Minute; at += time.Minute {
 				w.read(t, messages(), begin.Add(at), begin.Add(at+time.Minute))

@@ -221,6 +221,23 @@ func TestSearchCostsLittleWhereNothingIsLate(t *testing.T) {
 }
 
 // setBack does what `checkpoint reset` does.
+// TestSearchCostsLittleWithoutTotals reads quiet hours once more where the API does not say how many rows they hold, and not window by
+// window.
+func TestSearchCostsLittleWithoutTotals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		w := newWorld(fakes.RowsFrom(begin, 2*3600)...)
+		w.source.NoTotals = true
+		cfg := fakes.ConfigFor(w.source, w.Kafka, begin)
+		cfg.Background = []pipeline.Member{searching(w, 10*time.Minute)}
+		fakes.Run(t, cfg, 2*time.Hour)
+		windows := len(w.ledger())
+		if n := w.source.Opens() - windows; n < 50 || n > 120 {
+			t.Errorf("%d of %d windows were read once more, want a range each two minutes", n, windows)
+		}
+	})
+}
+
 func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Time) {
 	t.Helper()
 	before, err := (&pipeline.RowReader{Source: source}).RowsBefore(context.WithoutCancel(t.Context()), fakes.AppKey, messages(), to)

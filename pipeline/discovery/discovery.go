@@ -33,6 +33,9 @@ type Config struct {
 	Clock     Clock
 	// Named are streams that are read because they were named: discovery leaves them alone.
 	Named []pipeline.Stream
+	// Most is how many streams are read at most, because each takes about 30 KiB of memory; default 5000. Those that were read before are
+	// read on in any case.
+	Most int
 	// Every is how often the lists are read; default 10 min.
 	Every time.Duration
 	// Observer learns of a list or a stream that is dropped, and of how many streams there are; may be nil.
@@ -47,6 +50,7 @@ type Clock interface {
 
 const (
 	defaultEvery = 10 * time.Minute
+	defaultMost  = 5000
 	// missedLists is how many whole lists in a row have to be without a stream before it is taken for deleted.
 	missedLists = 2
 )

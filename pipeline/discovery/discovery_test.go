@@ -277,3 +277,21 @@ func TestFoundStreamsOutliveTheLists(t *testing.T) {
 		}
 	})
 }
+
+// TestTooManyStreams reads as many as there may be, of each kind, and takes in others when there is room again.
+func TestTooManyStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := &fakeDirectory{names: map[pipeline.StreamKind]string{pipeline.StreamUsers: "a b c d", pipeline.StreamGroups: "1 2"}}
+		l := newLists(&Config{
+			Kinds: []pipeline.StreamKind{pipeline.StreamUsers, pipeline.StreamGroups}, Directory: directory, Every: time.Minute, Most: 4,
+		}, nil)
+		first, err := l.next(t.Context())
+		if got := texts(first.added); err != nil || got != "users/a groups/1 users/b groups/2" || first.leftOut != 2 {
+			t.Errorf("%s are read, %d left out, %v", got, first.leftOut, err)
+		}
+		directory.names[pipeline.StreamGroups] = "2"
+		if got := changed(t, l, 5*time.Minute); got != "+users/c -groups/1" {
+			t.Errorf("when there is room, %q", got)
+		}
+	})
+}

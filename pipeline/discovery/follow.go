@@ -84,7 +84,7 @@ func (f *following) keepUp(ctx context.Context) error {
 			f.reading[stream] = f.read(ctx, stream)
 		}
 		streams := len(f.lists.known)
-		f.cfg.Observer.Tell(pipeline.StreamsDiscovered{Streams: streams, Sweep: f.session.Sweep(streams)})
+		f.cfg.Observer.Tell(pipeline.StreamsDiscovered{Streams: streams, Sweep: f.session.Sweep(streams), LeftOut: news.leftOut})
 	}
 }
 

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -28,6 +29,8 @@ type lists struct {
 type change struct {
 	// added are in the order of the lists, a stream of each kind alternately, so that no kind waits for all of another.
 	added, removed []pipeline.Stream
+	// leftOut is how many streams are listed and not read because there are too many.
+	leftOut int
 }
 
 // newLists takes it that these streams were listed before.
@@ -105,10 +108,15 @@ func (l *lists) readAll(ctx context.Context) (change, error) {
 		return change{}, last
 	}
 	found.added = interleave(fresh)
+	room := min(max(cmp.Or(l.cfg.Most, defaultMost)-len(l.known), 0), len(found.added))
+	found.added, found.leftOut = found.added[:room], len(found.added)-room
+	for _, s := range found.added {
+		l.known[s] = 0
+	}
 	return found, nil
 }
 
-// compare holds a list against what is known of its kind.
+// compare holds a list against what is known of its kind. What is new is not known yet.
 func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, removed []pipeline.Stream) {
 	listed := make(map[pipeline.Stream]bool, len(listing.Streams))
 	for _, s := range listing.Streams {
@@ -118,6 +126,7 @@ func (l *lists) compare(kind pipeline.StreamKind, listing Listing) (added, remov
 		}
 		if _, known := l.known[s]; !known {
 			added = append(added, s)
+			continue
 		}
 		l.known[s] = 0
 	}

@@ -19,21 +19,21 @@ import (
 // with letters, digits and `_.-@` (IM REST documents), but nothing here relies on it. So are the characters that CloudEvents
 // forbids in a text, because the id is the event's subject. The two are sorted as they are written, bytewise.
 //
-// A row without one of these parts, or with an empty one, has no conversation.
+// A row without one of these parts, or with one that is empty or longer than [longestPart], has no conversation.
 func (n *Normalizer) appendConversation(b []byte, target Target) ([]byte, span) {
 	r := &n.row
 	n.conversation = n.conversation[:0]
 	targetType, to := r.targetType.text(), r.targetID.id()
-	if len(to) == 0 || len(targetType) == 0 {
+	if !isPart(to) || !isPart(targetType) {
 		return b, span{}
 	}
 	if target == TargetSingle {
 		from := r.fromID.id()
-		if len(from) == 0 {
+		fromApp, toApp := r.fromAppKey.text(), r.targetAppKey.text()
+		if !isPart(from) || len(fromApp) > longestPart || len(toApp) > longestPart {
 			return b, span{}
 		}
 		n.conversation = append(n.conversation, "single:"...)
-		fromApp, toApp := r.fromAppKey.text(), r.targetAppKey.text()
 		if len(fromApp) == 0 || len(toApp) == 0 || bytes.Equal(fromApp, toApp) {
 			fromApp, toApp = nil, nil
 		}
@@ -52,6 +52,12 @@ func (n *Normalizer) appendConversation(b []byte, target Target) ([]byte, span) 
 	}
 	return append(b, ','), where
 }
+
+// longestPart is far longer than names (128 bytes, IM REST documents). What is longer would be written three times as long, into the
+// event and into a header.
+const longestPart = 4 << 10
+
+func isPart(text []byte) bool { return 0 < len(text) && len(text) <= longestPart }
 
 // appendPair writes the two users of a single chat, sorted. The app keys are empty where they are the same.
 func (n *Normalizer) appendPair(appA, a, appB, b []byte) {

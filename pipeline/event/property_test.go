@@ -3,6 +3,7 @@ package event_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -159,4 +160,19 @@ func TestConversationIDs(t *testing.T) {
 			t.Fatalf("%q and %q for %q-%q and %q-%q", there, other, a, b, c, d)
 		}
 	})
+}
+
+// TestIDsThatAreNoNames makes no conversation of ids that are longer than any name.
+func TestIDsThatAreNoNames(t *testing.T) {
+	longest := strings.Repeat("|", 4<<10)
+	for _, test := range []struct {
+		from, to string
+		has      bool
+	}{{longest, "b", true}, {"a", longest, true}, {longest + "|", "b", false}, {"a", longest + "|", false}} {
+		row := fmt.Sprintf(`{"msgid":1,"target_type":"single","from_id":%q,"target_id":%q}`, test.from, test.to)
+		e, rejection := event.NewNormalizer(appKey).Normalize([]byte(row))
+		if rejection != nil || (len(e.Conversation) > 0) != test.has || bytes.Contains(e.Value, []byte("conversation_id")) != test.has {
+			t.Errorf("ids of %d and %d bytes: the conversation has %d, rejected: %v", len(test.from), len(test.to), len(e.Conversation), rejection)
+		}
+	}
 }

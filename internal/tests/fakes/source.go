@@ -54,6 +54,8 @@ type Source struct {
 	Overlap  time.Duration
 	Settle   time.Duration
 	Span     time.Duration
+	// NoTotals leaves totals out.
+	NoTotals bool
 	// Latency is how long an answer takes; there is one at a time.
 	Latency time.Duration
 	// OpenHook, where set, may replace the answer to the n-th window that is asked for, counted from 1.
@@ -176,7 +178,7 @@ func (f *Source) Visible(s pipeline.Stream, w pipeline.Window) []Row {
 // Window are the pages of a window.
 func (f *Source) Window(s pipeline.Stream, w pipeline.Window) *Pages {
 	rows := f.Visible(s, w)
-	pages := &Pages{Total: int64(len(rows))}
+	pages := &Pages{Total: f.totalOf(rows)}
 	for part := range slices.Chunk(rows, f.PageSize) {
 		page := make([][]byte, len(part))
 		for i := range part {
@@ -195,7 +197,14 @@ func (f *Source) Total(_ context.Context, s pipeline.Stream, w pipeline.Window) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.totals++
-	return int64(len(f.Visible(s, w))), nil
+	return f.totalOf(f.Visible(s, w)), nil
+}
+
+func (f *Source) totalOf(rows []Row) int64 {
+	if f.NoTotals && len(rows) > 0 {
+		return -1
+	}
+	return int64(len(rows))
 }
 
 // TotalsAsked counts the requests for one.

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"encoding/json"
 	"iter"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 const prefix = "jmessage"
@@ -27,11 +27,11 @@ func (w *World) check(stopped time.Time) {
 	w.checkRows(stopped)
 	w.checkCopies(published)
 	w.checkOrder()
-	w.checkLedger(prefix, published)
 	other := w.read(elsewhere)
 	w.checkReplays(prefix, published)
 	w.checkReplays(elsewhere, other)
-	w.checkLedger(elsewhere, other)
+	w.checkReports(prefix, published, stopped)
+	w.checkReports(elsewhere, other, stopped)
 }
 
 // read counts the records of rows, by all that can differ between two of one row.
@@ -55,15 +55,13 @@ func replayOf(r *kafkamodel.Record) string {
 	return ""
 }
 
-// head is the newest time of a row that is committed by a run.
-func (w *World) head() (newest time.Time) {
-	for _, topic := range verify.Topics(prefix) {
-		for _, r := range w.kafka.Committed(topic) {
-			var at struct {
-				Time time.Time `json:"time"`
-			}
-			if json.Unmarshal(r.Value, &at) == nil && at.Time.After(newest) && replayOf(&r) == "" {
-				newest = at.Time
+// head is the newest time of a stream's row that is committed by a run.
+func (w *World) head(stream pipeline.Stream) (newest time.Time) {
+	rows := w.when()
+	for s := range w.read(prefix) {
+		for _, p := range rows.of(&s) {
+			if s.replay == "" && p.stream == stream && p.at.After(newest) {
+				newest = p.at
 			}
 		}
 	}
@@ -110,7 +108,7 @@ func (w *World) rows(stopped time.Time) iter.Seq[verify.TruthRow] {
 		begin = begin.Add(sim.SenderBehind)
 	}
 	return func(yield func(verify.TruthRow) bool) {
-		for r := range w.api.Truth(sim.Range{Begin: w.first, End: stopped.Add(time.Minute)}) {
+		for _, r := range w.truth(stopped.Add(time.Minute)) {
 			row := verify.TruthRow{
 				MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw,
 				Optional: r.Time.Before(begin) || r.Time.After(due) || r.Appears.After(due),
@@ -122,25 +120,34 @@ func (w *World) rows(stopped time.Time) iter.Seq[verify.TruthRow] {
 	}
 }
 
-// when maps the ids of rows, and the bytes of those that have none, to their times.
-func (w *World) when() map[string][]time.Time {
-	times := make(map[string][]time.Time)
-	for r := range w.api.Truth(sim.Range{Begin: w.first, End: time.Now().Add(time.Minute)}) {
-		if r.HasMsgID {
-			id := strconv.FormatInt(r.MsgID, 10)
-			times[id] = append(times[id], r.Time)
-		}
-		times[string(r.Raw)] = append(times[string(r.Raw)], r.Time)
-	}
-	return times
+// place is where a row belongs.
+type place struct {
+	stream pipeline.Stream
+	at     time.Time
 }
 
-// timesOf are the times of the rows that a record can be of.
-func timesOf(times map[string][]time.Time, s *seen) []time.Time {
-	if strings.HasSuffix(s.topic, ".rejected") {
-		return times[s.value]
+// places are those of all rows, by the id of a row, and by the bytes of each.
+type places map[string][]place
+
+func (w *World) when() places {
+	all := make(places)
+	for s, r := range w.truth(time.Now().Add(time.Minute)) {
+		p := place{s, r.Time}
+		if r.HasMsgID {
+			id := strconv.FormatInt(r.MsgID, 10)
+			all[id] = append(all[id], p)
+		}
+		all[string(r.Raw)] = append(all[string(r.Raw)], p)
 	}
-	return times[s.key]
+	return all
+}
+
+// of are the places of the rows that a record can be of.
+func (p places) of(s *seen) []place {
+	if strings.HasSuffix(s.topic, ".rejected") {
+		return p[s.value]
+	}
+	return p[s.key]
 }
 
 // slack is how far a row's time and the clock by which the API answers may be apart.
@@ -151,38 +158,42 @@ func (w *World) slack() time.Duration {
 	return 0
 }
 
-// covers tells whether a licence is for a row of one of the times.
-func (l *licence) covers(slack time.Duration, times []time.Time) bool {
+// covers tells whether a licence is for a row of one of the places.
+func (l *licence) covers(slack time.Duration, rows []place) bool {
 	to := l.to.Add(time.Second) // Ends are whole seconds, which are included.
-	return slices.ContainsFunc(times, func(t time.Time) bool {
-		return !t.Before(l.from.Add(-slack)) && (l.to.IsZero() || t.Before(to.Add(slack)))
+	return slices.ContainsFunc(rows, func(p place) bool {
+		about := l.stream == (pipeline.Stream{}) || l.stream == p.stream
+		return about && !p.at.Before(l.from.Add(-slack)) && (l.to.IsZero() || p.at.Before(to.Add(slack)))
 	})
 }
 
 // checkCopies expects each row as often as operators had it published, and no more.
 func (w *World) checkCopies(published map[seen]int) {
-	times := w.when()
+	rows := w.when()
 	for s, n := range published {
 		if s.replay != "" {
 			continue
 		}
 		allowed := 1
+		if w.plan.Files { // What was committed last comes again when a process ends, or is fenced by a command.
+			allowed += w.started + len(w.plan.Events)
+		}
 		var granted []string
 		for _, l := range w.licences {
-			if l.replay == "" && l.covers(w.slack(), timesOf(times, &s)) {
+			if l.replay == "" && l.covers(w.slack(), rows.of(&s)) {
 				allowed++
 				granted = append(granted, l.what)
 			}
 		}
 		if n > allowed {
-			w.found("%s %s of %v is published %d times; %d are explained (%s)", s.topic, s.key, timesOf(times, &s), n, allowed, strings.Join(granted, "; "))
+			w.found("%s %s of %v is published %d times; %d are explained (%s)", s.topic, s.key, rows.of(&s), n, allowed, strings.Join(granted, "; "))
 		}
 	}
-	w.checkOnlyReset(published, times)
+	w.checkOnlyReset(published, rows)
 }
 
 // checkOnlyReset expects, where one command alone has had something published again, that it was.
-func (w *World) checkOnlyReset(published map[seen]int, times map[string][]time.Time) {
+func (w *World) checkOnlyReset(published map[seen]int, rows places) {
 	var resets []*licence
 	for _, l := range w.licences {
 		if l.replay == "" {
@@ -198,8 +209,8 @@ func (w *World) checkOnlyReset(published map[seen]int, times map[string][]time.T
 	inner := *resets[0]
 	inner.to = inner.to.Add(-time.Minute) // It may not have been published yet when the command was given.
 	for s, n := range published {
-		if s.replay == "" && n < 2 && inner.covers(0, timesOf(times, &s)) {
-			w.found("%s %s of %v is not published again, although %s succeeded", s.topic, s.key, timesOf(times, &s), inner.what)
+		if s.replay == "" && n < 2 && inner.covers(0, rows.of(&s)) {
+			w.found("%s %s of %v is not published again, although %s succeeded", s.topic, s.key, rows.of(&s), inner.what)
 		}
 	}
 }
@@ -209,10 +220,10 @@ func (w *World) checkOrder() {
 	disorders := slices.ContainsFunc(w.plan.Events, func(e Event) bool {
 		return e.Kind == BadAPI || e.Kind == Reset || e.Kind == ResetRange || e.Kind == Delete
 	})
-	if disorders || w.plan.LiveFirst || w.plan.API.Late > 0 || w.slack() > 0 || w.plan.API.IrregularRows > 0 {
+	if disorders || w.plan.LiveFirst || w.plan.API.Late > 0 || w.slack() > 0 || w.plan.API.IrregularRows > 0 || w.plan.Lists || w.plan.Files {
 		return
 	}
-	times := w.when()
+	rows := w.when()
 	newest := make(map[string]time.Time)
 	for _, topic := range verify.Topics(prefix)[1:] {
 		for _, r := range w.kafka.Committed(topic) {
@@ -220,7 +231,7 @@ func (w *World) checkOrder() {
 				continue
 			}
 			place := topic + "/" + strconv.Itoa(r.Partition)
-			at := times[string(r.Key)][0]
+			at := rows[string(r.Key)][0].at
 			if at.Before(newest[place]) {
 				w.found("%s of %s stands in %s behind a row of %s", r.Key, at, place, newest[place])
 				return
@@ -232,7 +243,7 @@ func (w *World) checkOrder() {
 
 // checkReplays expects what replays bring once each, and all of it where they were complete.
 func (w *World) checkReplays(prefix string, published map[seen]int) {
-	times := w.when()
+	rows := w.when()
 	for s, n := range published {
 		if s.replay == "" {
 			continue
@@ -241,43 +252,9 @@ func (w *World) checkReplays(prefix string, published map[seen]int) {
 			w.found("%s %s is published %d times by the replay %s", s.topic, s.key, n, s.replay)
 		}
 		if !slices.ContainsFunc(w.licences, func(l *licence) bool {
-			return l.replay == s.replay && l.prefix == prefix && l.covers(w.slack(), timesOf(times, &s))
+			return l.replay == s.replay && l.prefix == prefix && l.covers(w.slack(), rows.of(&s))
 		}) {
-			w.found("%s %s of %v is published by the replay %s, which has no such time", s.topic, s.key, timesOf(times, &s), s.replay)
-		}
-	}
-}
-
-// checkLedger expects the ledger to count what is published, and its records to be numbered without a gap.
-func (w *World) checkLedger(prefix string, published map[seen]int) {
-	records := 0
-	for _, n := range published {
-		records += n
-	}
-	counted, numbers := int64(0), []int64(nil)
-	for _, r := range w.kafka.Committed(prefix + ".windows") {
-		var l struct {
-			Sequence  int64  `json:"sequence"`
-			Published int64  `json:"published"`
-			Rejected  int64  `json:"rejected"`
-			Replay    string `json:"replay"`
-		}
-		if err := json.Unmarshal(r.Value, &l); err != nil {
-			w.found("a record of the ledger cannot be read: %v", err)
-			return
-		}
-		counted += l.Published + l.Rejected
-		if l.Replay == "" {
-			numbers = append(numbers, l.Sequence)
-		}
-	}
-	if counted != int64(records) {
-		w.found("the ledger of %s counts %d rows, %d are published", prefix, counted, records)
-	}
-	for i, n := range numbers {
-		if n != int64(i+1) {
-			w.found("record %d of the ledger has the number %d", i+1, n)
-			return
+			w.found("%s %s of %v is published by the replay %s, which has no such time", s.topic, s.key, rows.of(&s), s.replay)
 		}
 	}
 }

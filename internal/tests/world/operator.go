@@ -14,12 +14,11 @@ import (
 // elsewhere is the prefix of a replay's own topics.
 const elsewhere = "elsewhere"
 
-// messages is the stream that there is.
-var messages = pipeline.Stream{Kind: pipeline.StreamMessages} //nolint:gochecknoglobals // A constant.
-
 // licence is what a command may have had published once more.
 type licence struct {
 	what string
+	// stream is the one that it is about; none where it is about all.
+	stream pipeline.Stream
 	// from and to are the times of the rows, both included.
 	from, to time.Time
 	// replay is the id of the replay that brings them, and prefix where; empty for what the run publishes again.
@@ -84,6 +83,8 @@ func (c *command) do(ctx context.Context) error {
 	if !from.Before(to) {
 		return nil // There is no such time.
 	}
+	streams := c.streams()
+	stream := streams[c.event.Stream%len(streams)]
 	cfg, err := c.configure(c.name, c.link, func(s *settings.Settings) {
 		if c.event.Kind == Replay {
 			s.Recheck = "off"
@@ -98,19 +99,19 @@ func (c *command) do(ctx context.Context) error {
 	span := operate.Span{From: settings.Moment{At: from}, To: settings.Moment{At: to}}
 	switch c.event.Kind {
 	case Reset:
-		if to.After(c.head()) {
+		if to.After(c.head(stream)) {
 			return nil // It would skip what was not published yet.
 		}
-		granted := c.grant(licence{what: c.event.String(), from: to})
-		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: messages, To: span.To, Confirm: c.confirm(ctx)})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: to})
+		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, To: span.To, Confirm: c.confirm(ctx)})
 		return c.done(granted, err)
 	case ResetRange:
-		granted := c.grant(licence{what: c.event.String(), from: from, to: to})
-		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: messages, From: &span.From, To: span.To, Confirm: c.confirm(ctx)})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: from, to: to})
+		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, From: &span.From, To: span.To, Confirm: c.confirm(ctx)})
 		return c.done(granted, err)
 	case Delete:
-		granted := c.grant(licence{what: c.event.String(), from: c.first})
-		return c.done(granted, operate.Delete(ctx, cfg, c.log(), operate.DeleteOptions{Stream: messages, Confirm: c.confirm(ctx)}))
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: c.first})
+		return c.done(granted, operate.Delete(ctx, cfg, c.log(), operate.DeleteOptions{Stream: stream, Confirm: c.confirm(ctx)}))
 	case Replay:
 		return c.replay(ctx, cfg, span)
 	case Audit:

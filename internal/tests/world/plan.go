@@ -72,6 +72,8 @@ type Event struct {
 	From, To time.Duration
 	// Dies is how long after its begin a command is killed; never where zero.
 	Dies time.Duration
+	// Stream is which one an operator means, by its place among all.
+	Stream int
 	// Elsewhere has a replay publish to topics of its own.
 	Elsewhere bool
 }
@@ -107,6 +109,12 @@ type Plan struct {
 	// BurstAt is when there is a burst, since the world began.
 	BurstAt time.Duration
 	Brokers int
+	// Lists has processes follow the groups and chat rooms of the API's lists, each as a stream of its own, instead of all messages.
+	Lists bool
+	// Statistics has them follow the statistics of messages besides.
+	Statistics bool
+	// Files has positions kept in files, which delivers at least once.
+	Files bool
 	// LiveFirst has processes read history behind the head, each as it begins or none.
 	LiveFirst bool
 	// MarkerDelay is how late markers of transactions are, at most.
@@ -114,11 +122,12 @@ type Plan struct {
 	Events      []Event
 }
 
-// Draw makes the plan of a seed.
-func Draw(seed uint64) *Plan {
+// Draw makes the plan of a seed, in which things happen for so long at most.
+func Draw(seed uint64, most time.Duration) *Plan {
 	d := newDice(seed, "plan")
+	const shortest, densest = 20 * time.Minute, 3
 	p := &Plan{
-		Seed: seed, For: d.logBetween(20*time.Minute, 5*time.Hour).Round(time.Second), Past: d.upTo(3 * time.Hour).Round(time.Second),
+		Seed: seed, For: d.logBetween(min(shortest, most/densest), most).Round(time.Second), Past: d.upTo(most / 2).Round(time.Second),
 		Brokers: []int{1, 3}[d.IntN(2)], MarkerDelay: d.logBetween(time.Millisecond, latestMarker),
 	}
 	p.LiveFirst = d.chance(0.5)
@@ -133,7 +142,11 @@ func Draw(seed uint64) *Plan {
 		p.API.IrregularRows = 0.02
 	}
 	p.unknowns(d)
-	hours := p.For.Hours()
+	p.Lists, p.Statistics, p.Files = d.chance(0.2), d.chance(0.2), d.chance(0.1)
+	if p.Lists {
+		p.API.Groups, p.API.Rooms = 2, 1
+	}
+	hours := max(p.For.Hours(), 0.5)
 	for range d.count(3 * hours) {
 		p.Events = append(p.Events, p.fault(d))
 	}
@@ -189,7 +202,7 @@ func (p *Plan) command(d *dice) Event {
 	if d.chance(0.3) {
 		e.Dies = d.logBetween(10*time.Millisecond, e.For+30*time.Second).Round(time.Millisecond)
 	}
-	e.Elsewhere = d.chance(0.5)
+	e.Elsewhere, e.Stream = d.chance(0.5), d.IntN(1000)
 	return e
 }
 
@@ -208,6 +221,15 @@ func (p *Plan) Without(leave func(i int) bool) *Plan {
 func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %s, %s of history, %.3g rows/s, %d brokers", p.Seed, p.For, p.Past, p.API.Rate, p.Brokers)
+	for _, one := range []struct {
+		is   bool
+		name string
+	}{{p.Lists, "lists"}, {p.Statistics, "statistics"}, {p.Files, "file checkpoints"}, {p.LiveFirst, "live first"}} {
+		if one.is {
+			b.WriteString(", " + one.name)
+		}
+	}
+	fmt.Fprintf(&b, "\n  %+v", p.API.Unknowns)
 	for _, e := range p.Events {
 		b.WriteString("\n  " + e.String())
 	}

@@ -119,6 +119,16 @@ func (w *World) configure(name string, l *link, change func(*settings.Settings))
 	s.Start = w.first.Format(time.RFC3339)
 	s.API.URL, s.Kafka.Brokers, s.Listen = "http://127.0.0.1:1/v2", "127.0.0.1:1", "off" // Whoever goes past the links finds nobody there.
 	s.Topics.Partitions = "3"
+	if w.plan.Lists {
+		s.Streams, s.IM.URL = "groups/*,chatrooms/*", "http://127.0.0.1:1/v1"
+	}
+	if w.plan.Statistics {
+		s.Streams += ",statistics/messages"
+		s.Statistics.Units = "hour"
+	}
+	if w.plan.Files {
+		s.Checkpoint = "file:" + w.folder
+	}
 	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", pick(itoa(smallestPage), "50", "1000"), pick("1", "2", "4")
 	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", "30s")
 	if w.plan.LiveFirst {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -39,6 +41,8 @@ type World struct {
 	kafka *kafkamodel.Cluster
 	// first is where the history begins, began when the world did.
 	first, began time.Time
+	// folder has the positions that are kept in files.
+	folder string
 
 	mu   sync.Mutex
 	dice *dice
@@ -80,6 +84,13 @@ func (p *Plan) Run() *Outcome {
 		out.Findings = []string{"the plan has wrong options: " + err.Error()}
 		return out
 	}
+	if p.Files {
+		if w.folder, err = os.MkdirTemp(memory(), "jmpub-world"); err != nil {
+			out.Findings = []string{err.Error()}
+			return out
+		}
+		defer os.RemoveAll(w.folder) //nolint:errcheck // It is in memory, or in a folder for such files.
+	}
 	delays := newDice(p.Seed, "markers")
 	w.kafka = kafkamodel.New(kafkamodel.Options{Brokers: p.Brokers, MarkerDelay: func() time.Duration { return delays.upTo(p.MarkerDelay) }})
 
@@ -92,13 +103,50 @@ func (p *Plan) Run() *Outcome {
 	if ctx.Err() != nil {
 		w.found("it does not come to an end")
 	}
-	for range w.api.Truth(sim.Range{Begin: w.first, End: stopped}) {
+	for range w.truth(stopped) {
 		out.Rows++
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out.Findings, out.Simulated, out.Starts = w.findings, time.Since(w.began), w.started
 	return out
+}
+
+// memory is a file system in memory, where syncing takes no time; the usual folder where there is none.
+func memory() string {
+	const linux = "/dev/shm"
+	if _, err := os.Stat(linux); err != nil {
+		return ""
+	}
+	return linux
+}
+
+// streams are those of messages that processes follow.
+func (w *World) streams() []pipeline.Stream {
+	if !w.plan.Lists {
+		return []pipeline.Stream{{Kind: pipeline.StreamMessages}}
+	}
+	var all []pipeline.Stream
+	for i := range w.plan.API.Groups {
+		all = append(all, pipeline.Stream{Kind: pipeline.StreamGroups, Name: sim.GroupID(i)})
+	}
+	for i := range w.plan.API.Rooms {
+		all = append(all, pipeline.Stream{Kind: pipeline.StreamChatrooms, Name: sim.RoomID(i)})
+	}
+	return all
+}
+
+// truth are the rows up to a time that are in one of the streams, which have none in common.
+func (w *World) truth(end time.Time) iter.Seq2[pipeline.Stream, sim.Row] {
+	return func(yield func(pipeline.Stream, sim.Row) bool) {
+		for _, s := range w.streams() {
+			for r := range w.api.Truth(sim.Range{Begin: w.first, End: end, Stream: s.String()}) {
+				if !yield(s, r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // found notes what is wrong.

@@ -13,6 +13,7 @@ import (
 var (
 	seed   = flag.Uint64("world.seed", 100, "the first seed; 0 draws one")
 	seeds  = flag.Int("world.seeds", 4, "how many seeds are run, from the first one on")
+	most   = flag.Duration("world.most", 5*time.Hour, "for how long things happen in a world, at most; another length is another world")
 	within = flag.Duration("world.for", 0, "for how long further seeds are run")
 	shrink = flag.Int("world.shrink", 30, "how many runs may be spent on leaving out what does not matter to a failure")
 )
@@ -42,7 +43,7 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // Groups of seeds follow one 
 				s := first + uint64(n+i)
 				t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
 					t.Parallel()
-					try(t, world.Draw(s))
+					try(t, world.Draw(s, *most))
 				})
 			}
 		})
@@ -60,7 +61,7 @@ func try(t *testing.T, plan *world.Plan) {
 		return
 	}
 	plan, out = smaller(t, plan, out)
-	t.Errorf("seed %d: %v\n%s\n%s", plan.Seed, out.Findings, plan, out.Last(60))
+	t.Errorf("seed %d, most %s: %v\n%s\n%s", plan.Seed, *most, out.Findings, plan, out.Last(60))
 }
 
 // smaller leaves out events, ever fewer at a time, as long as something is wrong still.

@@ -1,0 +1,426 @@
+package world
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// ledgerRecord is what is held against the log of a record of the ledger.
+type ledgerRecord struct {
+	Stream    string    `json:"stream"`
+	Begin     time.Time `json:"begin_time"`
+	End       time.Time `json:"end_time"`
+	Sequence  int64     `json:"sequence"`
+	Published int64     `json:"published"`
+	Rejected  int64     `json:"rejected"`
+	Mismatch  bool      `json:"mismatch"`
+	Replay    string    `json:"replay"`
+	Late      bool      `json:"late"`
+	Offsets   []struct {
+		Topic     string `json:"topic"`
+		Partition int    `json:"partition"`
+		First     int64  `json:"first"`
+		Last      int64  `json:"last"`
+	} `json:"offsets"`
+}
+
+func (l *ledgerRecord) ofStatistics() bool { return strings.HasPrefix(l.Stream, "statistics/") }
+
+// offset is where a record stands.
+type offset struct {
+	topic     string
+	partition int
+	at        int64
+}
+
+// reports are what jmpub says of itself in Kafka.
+type reports struct {
+	*World
+
+	prefix string
+	ledger []ledgerRecord
+	// rows are the records of rows, and where each stands.
+	rows map[offset]kafkamodel.Record
+}
+
+// checkReports expects what jmpub says of itself to agree with what is published, record for record.
+func (w *World) checkReports(prefix string, published map[seen]int, stopped time.Time) {
+	r := &reports{World: w, prefix: prefix, rows: make(map[offset]kafkamodel.Record)}
+	for _, topic := range verify.Topics(prefix) {
+		for _, record := range w.kafka.Committed(topic) {
+			r.rows[offset{topic, record.Partition, record.Offset}] = record
+		}
+	}
+	if !r.decode("windows", func(value []byte) error {
+		var l ledgerRecord
+		err := json.Unmarshal(value, &l)
+		r.ledger = append(r.ledger, l)
+		return err
+	}) {
+		return
+	}
+	if !w.plan.Files { // Without transactions, rows can be published whose window is not recorded.
+		r.checkLedger(published)
+	}
+	r.checkNotices()
+	if prefix != elsewhere {
+		r.checkNumbers()
+		r.checkCoverage(stopped)
+		r.checkPositions(stopped)
+		r.checkStatistics(stopped)
+	}
+}
+
+// decode calls fn with the value of each record of one of jmpub's own topics, partition by partition.
+func (r *reports) decode(topic string, fn func(value []byte) error) bool {
+	for _, record := range r.kafka.Committed(r.prefix + "." + topic) {
+		if record.Value == nil {
+			continue
+		}
+		if err := fn(record.Value); err != nil {
+			r.found("the record %s of %s cannot be read: %v", record.Value, topic, err)
+			return false
+		}
+	}
+	return true
+}
+
+// checkLedger expects each row to stand where one record of the ledger says, and to be counted there.
+func (r *reports) checkLedger(published map[seen]int) {
+	records, counted := 0, int64(0)
+	for _, n := range published {
+		records += n
+	}
+	named := make(map[offset]bool)
+	for i := range r.ledger {
+		l := &r.ledger[i]
+		if l.ofStatistics() {
+			continue
+		}
+		counted += l.Published + l.Rejected
+		stand := int64(0)
+		for _, o := range l.Offsets {
+			for at := o.First; at <= o.Last; at++ {
+				where := offset{o.Topic, o.Partition, at}
+				record, there := r.rows[where]
+				if !there || named[where] || replayOf(&record) != l.Replay {
+					r.found("the ledger of %s to %s names %+v (a row: %t, of another record too: %t)", l.Begin, l.End, where, there, named[where])
+					return
+				}
+				named[where] = true
+				stand++
+			}
+		}
+		if stand != l.Published+l.Rejected {
+			r.found("the ledger of %s to %s counts %d rows and names the offsets of %d", l.Begin, l.End, l.Published+l.Rejected, stand)
+		}
+	}
+	if counted != int64(records) {
+		r.found("the ledger of %s counts %d rows, %d are published", r.prefix, counted, records)
+	}
+}
+
+// checkNumbers expects each stream's records to be numbered without a gap.
+func (r *reports) checkNumbers() {
+	last := make(map[string]int64)
+	for i := range r.ledger {
+		l := &r.ledger[i]
+		if l.Replay != "" || l.ofStatistics() {
+			continue
+		}
+		if r.plan.Files && l.Sequence == last[l.Stream] { // It was recorded before it was known that it was.
+			continue
+		}
+		if last[l.Stream]++; l.Sequence != last[l.Stream] {
+			r.found("record %d of the ledger of %s has the number %d", last[l.Stream], l.Stream, l.Sequence)
+			return
+		}
+	}
+}
+
+// about is what a notice of a kind is about.
+type about struct {
+	kind       pipeline.NoticeKind
+	stream     string
+	begin, end int64
+	replay     string
+}
+
+// checkNotices expects a notice of all that a consumer must know, and of nothing else.
+func (r *reports) checkNotices() {
+	// told and want are the rows that notices name, or else how many notices there are.
+	told, want := make(map[about]int64), make(map[about]int64)
+	r.decode("notices", func(value []byte) error {
+		var n struct {
+			Kind   pipeline.NoticeKind `json:"kind"`
+			Stream string              `json:"stream"`
+			Replay string              `json:"replay"`
+			Begin  time.Time           `json:"begin_time"`
+			End    time.Time           `json:"end_time"`
+			Rows   int64               `json:"rows"`
+		}
+		err := json.Unmarshal(value, &n)
+		which := about{n.Kind, n.Stream, n.Begin.Unix(), n.End.Unix(), n.Replay}
+		if n.Kind == pipeline.NoticeLateRows {
+			told[which] += n.Rows
+		} else {
+			told[which]++
+		}
+		return err
+	})
+	replays := make(map[about]int64)
+	for which, n := range told {
+		if which.kind == pipeline.NoticeReplayStarted || which.kind == pipeline.NoticeReplayFinished {
+			replays[about{kind: which.kind, stream: which.stream, replay: which.replay}] += n
+			delete(told, which)
+		}
+	}
+	for i := range r.ledger {
+		l := &r.ledger[i]
+		which := about{"", l.Stream, l.Begin.Unix(), l.End.Unix(), l.Replay}
+		if which.kind = pipeline.NoticeLateRows; l.Late {
+			want[which] += l.Published + l.Rejected
+		}
+		if which.kind = pipeline.NoticeMismatch; l.Mismatch {
+			want[which]++
+		}
+	}
+	if !maps.Equal(told, want) {
+		r.found("the notices of %s tell %v, the ledger %v", r.prefix, told, want)
+	}
+	r.checkReplayNotices(replays)
+}
+
+// checkReplayNotices expects the begin and the end of each replay to be told once, and both of those that are complete.
+func (r *reports) checkReplayNotices(told map[about]int64) {
+	for which, n := range told {
+		if n > 1 && !r.plan.Files {
+			r.found("the notice %v is there %d times", which, n)
+		}
+	}
+	for _, l := range r.licences {
+		if l.replay == "" || l.prefix != r.prefix || !l.sure {
+			continue
+		}
+		for _, s := range r.streams() {
+			for _, kind := range []pipeline.NoticeKind{pipeline.NoticeReplayStarted, pipeline.NoticeReplayFinished} {
+				if which := (about{kind: kind, stream: s.String(), replay: l.replay}); told[which] < 1 {
+					r.found("the notice %v is not there, although the replay is complete", which)
+				}
+			}
+		}
+	}
+}
+
+// has tells whether the plan has an event of a kind.
+func (w *World) has(kinds ...Kind) bool {
+	return slices.ContainsFunc(w.plan.Events, func(e Event) bool { return slices.Contains(kinds, e.Kind) })
+}
+
+// day is what a record of the coverage says.
+type day struct {
+	Day  string `json:"day"`
+	Read []struct {
+		Begin time.Time `json:"begin_time"`
+		End   time.Time `json:"end_time"`
+	} `json:"read"`
+	Gaps  []json.RawMessage `json:"gaps"`
+	Hours []struct {
+		Hour      int   `json:"hour"`
+		Rows      int64 `json:"rows"`
+		Published int64 `json:"published"`
+		Rejected  int64 `json:"rejected"`
+		Late      int64 `json:"late"`
+	} `json:"hours"`
+	Offsets []struct {
+		Topic     string `json:"topic"`
+		Partition int    `json:"partition"`
+		Last      int64  `json:"last"`
+	} `json:"offsets"`
+}
+
+// checkCoverage expects the newest record of each day to say that all of it was read, and to count what is published.
+func (r *reports) checkCoverage(stopped time.Time) {
+	days := make(map[string]map[string]day) // By stream and day.
+	r.decode("coverage", func(value []byte) error {
+		var c struct {
+			day
+
+			Stream string `json:"stream"`
+		}
+		err := json.Unmarshal(value, &c)
+		if days[c.Stream] == nil {
+			days[c.Stream] = make(map[string]day)
+		}
+		days[c.Stream][c.Day] = c.day
+		return err
+	})
+	for _, s := range r.streams() {
+		own := days[s.String()]
+		if read := r.readTo(s, own); read.Before(stopped.Add(-fresh)) || read.After(stopped) {
+			r.found("by the coverage, %s was read to %s only; the processes stopped at %s", s, read, stopped)
+		}
+		if !r.plan.Files && !r.has(Delete) { // Of time that an earlier position has read, a new one knows nothing.
+			r.checkCounts(s, own)
+		}
+	}
+}
+
+// readTo is up to where a stream was read without a gap, from the first row on.
+func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
+	read := r.first
+	for _, name := range slices.Sorted(maps.Keys(days)) {
+		if gaps := days[name].Gaps; len(gaps) > 0 {
+			r.found("the coverage of %s %s has gaps, which the API has not: %s", s, name, gaps)
+		}
+		for _, w := range days[name].Read {
+			if !w.Begin.After(read) && w.End.After(read) {
+				read = w.End
+			}
+		}
+	}
+	return read
+}
+
+// counts are what is known of a stream's rows: how many there are in all and in each hour, and where the last ones stand.
+type counts struct {
+	published, rejected, late int64
+	hours                     map[string]int64
+	last                      map[offset]int64
+}
+
+func newCounts() *counts {
+	return &counts{hours: make(map[string]int64), last: make(map[offset]int64)}
+}
+
+// stand takes in that a row stands at an offset.
+func (c *counts) stand(topic string, partition int, at int64) {
+	where := offset{topic, partition, 0}
+	c.last[where] = max(c.last[where], at)
+}
+
+// checkCounts holds the sums of a stream's days against the ledger, and those of each hour against the rows.
+func (r *reports) checkCounts(s pipeline.Stream, days map[string]day) {
+	told, want := newCounts(), r.countLedger(s)
+	for name := range days {
+		d := days[name]
+		for _, h := range d.Hours {
+			told.published += h.Published
+			told.rejected += h.Rejected
+			told.late += h.Late
+			if h.Rows > 0 {
+				told.hours[fmt.Sprintf("%s %02d", name, h.Hour)] = h.Rows
+			}
+		}
+		for _, o := range d.Offsets {
+			told.stand(o.Topic, o.Partition, o.Last)
+		}
+	}
+	byHour := r.plan.API.IrregularRows == 0 && r.slack() == 0
+	switch {
+	case told.published != want.published, told.rejected != want.rejected, told.late != want.late, !maps.Equal(told.last, want.last),
+		byHour && !maps.Equal(told.hours, want.hours):
+		r.found("the coverage of %s counts %+v, the ledger %+v", s, told, want)
+	}
+}
+
+// countLedger counts what the ledger says of a stream, and by the hour the rows that stand where it says.
+func (r *reports) countLedger(s pipeline.Stream) *counts {
+	c, rows := newCounts(), r.when()
+	for i := range r.ledger {
+		l := &r.ledger[i]
+		if l.Replay != "" || l.Stream != s.String() {
+			continue
+		}
+		c.published += l.Published
+		c.rejected += l.Rejected
+		if l.Late {
+			c.late += l.Published + l.Rejected
+		}
+		for _, o := range l.Offsets {
+			c.stand(o.Topic, o.Partition, o.Last)
+			for at := o.First; at <= o.Last; at++ {
+				record := r.rows[offset{o.Topic, o.Partition, at}]
+				if of := rows[string(record.Key)]; len(of) > 0 {
+					c.hours[of[0].at.UTC().Format(time.DateOnly+" 15")]++
+				}
+			}
+		}
+	}
+	return c
+}
+
+// checkPositions expects positions to move forward, unless an operator has set them back, and to have come near to where the processes
+// stopped.
+func (r *reports) checkPositions(stopped time.Time) {
+	if r.plan.Files {
+		return
+	}
+	ends := make(map[string]time.Time)
+	r.decode("checkpoints", func(value []byte) error {
+		var p struct {
+			Stream string    `json:"stream"`
+			Replay string    `json:"replay"`
+			End    time.Time `json:"end_time"`
+		}
+		if err := json.Unmarshal(value, &p); err != nil || p.Stream == "" || p.Replay != "" {
+			return err
+		}
+		if p.End.Before(ends[p.Stream]) && !r.has(Reset, Delete) {
+			r.found("the position of %s went back from %s to %s", p.Stream, ends[p.Stream], p.End)
+		}
+		ends[p.Stream] = p.End
+		return nil
+	})
+	for _, s := range r.streams() {
+		if end := ends[s.String()]; end.Before(stopped.Add(-fresh)) || end.After(stopped) {
+			r.found("the position of %s is at %s; the processes stopped at %s", s, end, stopped)
+		}
+	}
+}
+
+// checkStatistics expects the newest statistics of each hour that is long over to be those of the rows.
+func (r *reports) checkStatistics(stopped time.Time) {
+	if !r.plan.Statistics || r.plan.API.Late > 0 || r.plan.API.IrregularRows > 0 {
+		return
+	}
+	type sent struct {
+		Group  int64 `json:"group_send_msg"`
+		Single int64 `json:"single_send_msg"`
+	}
+	told := make(map[string]sent)
+	for _, record := range r.kafka.Committed(r.prefix + ".statistics.messages") {
+		var event struct {
+			Data sent `json:"data"`
+		}
+		if err := json.Unmarshal(record.Value, &event); err != nil {
+			r.found("the statistics %s cannot be read: %v", record.Value, err)
+			return
+		}
+		told[string(record.Key)] = event.Data
+	}
+	for p := pipeline.PeriodOf(pipeline.Hour, r.began.In(r.api.Zone)); p.End().Before(stopped.Add(-time.Hour)); p = p.Add(1) {
+		var want sent
+		for row := range r.api.Truth(sim.Range{Begin: p.Begin, End: p.End().Add(-time.Millisecond)}) {
+			switch row.Target {
+			case "group":
+				want.Group++
+			case "single":
+				want.Single++
+			default:
+			}
+		}
+		if got, there := told[r.api.AppKey+"/"+p.String()]; got != want || !there {
+			r.found("the statistics of %s are %+v (there: %t), want %+v", p, got, there, want)
+		}
+	}
+}
