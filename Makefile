@@ -25,15 +25,15 @@ export PATH := $(PATH):$(shell go env GOPATH)/bin
 within := 8m
 race_within := 15m
 
-# The race detector makes what computes ten times slower, and finds something only where goroutines meet. So it leaves out the packages and
-# the tests in which none do (race_alone, race_skip). Of the end-to-end tests, which take ten minutes under it, a few have every
-# goroutine that there is; of the simulator's, those whose requests come at the same time or are cut off; and of the commands', those in which
-# several work at once (race_few).
+# The race detector makes what computes ten times slower, and finds something only where goroutines meet. So it leaves out the packages
+# and the tests in which none do, and what only tests use (race_alone, race_skip). Of the end-to-end tests, which take ten minutes under it,
+# a few have every goroutine that there is; of the simulator's, those whose requests come at the same time or are cut off; and of the
+# commands', those in which several work at once (race_few).
 endtoend := ./internal/tests/endtoend
-race_alone := internal/tests/(canonical|contract)|pipeline/event
-race_skip := TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestSeeds|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
+race_alone := internal/tests/.*|pipeline/event
+race_skip := TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
 race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestFencedRunWaits|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun
-race_few := $(race_commands)|TestWholeHistory|TestStreams|TestFileCheckpoints|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestLive
+race_few := $(race_commands)|TestWholeHistory|TestStreams|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn
 race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
 
 soak := ./internal/tests/soak
@@ -82,7 +82,7 @@ test: ## all tests that need nothing but Go
 
 race: ## the tests with the race detector, in any order
 	CGO_ENABLED=1 go test -race -vet=off -shuffle=on -timeout $(race_within) -skip '^($(race_skip))$$' \
-		$$(go list ./... | grep -vE '/($(race_alone)|internal/tests/endtoend|internal/lab/sim|cmd/jmpub)$$')
+		$$(go list ./... | grep -vE '/($(race_alone)|internal/lab/sim|cmd/jmpub)$$')
 	CGO_ENABLED=1 go test -race -vet=off -shuffle=on -timeout $(race_within) -run '^($(race_few))$$' $(race_few_packages)
 
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
@@ -113,8 +113,8 @@ oldest: ## the protocol and the pipeline on the oldest release that is supported
 	JMPUB_TEST_KAFKA_IMAGE=$(OLDEST) scripts/kafka.sh '$(protocol)' $(protocol_packages) -- -p 2 -parallel 5 -timeout 20m \
 		-skip TestOnApacheKafka/killed_at_each_step
 
-faults: ## each fault by itself that leaves the brokers alone, and full disks; jmpub is killed KILLS=100 times at any time, and in a transaction
-	scripts/kafka.sh 'TestFullDiskOnApacheKafka|TestReliabilityOnApacheKafka/side_by_side' $(soak) -- -parallel 5 -timeout 20m -soak.kills=$(KILLS) -soak.keep="$(KEEP)"
+faults: ## each fault of jmpub's process by itself, and full disks; jmpub is killed KILLS=100 times at any time, and in a transaction
+	scripts/kafka.sh 'TestFullDiskOnApacheKafka|TestReliabilityOnApacheKafka/side_by_side/^[a-z]' $(soak) -- -parallel 5 -timeout 20m -soak.kills=$(KILLS) -soak.keep="$(KEEP)"
 
 reliability: ## each fault by itself on three brokers, and full disks; about ten minutes
 	scripts/kafka.sh 'TestFullDiskOnApacheKafka|TestReliabilityOnApacheKafka' $(soak) -- -parallel 5 -timeout 40m -soak.keep="$(KEEP)"

@@ -79,9 +79,6 @@ type job struct {
 	discover []pipeline.StreamKind
 	// statistics are those that are published.
 	statistics []pipeline.Stream
-	dir        string // file checkpoints
-	// liveFirst follows the head and reads the history behind it.
-	liveFirst bool
 	// change adapts the source's settings.
 	change func(*source.Config)
 	// until is where the run ends; the history's end unless set.
@@ -131,7 +128,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	defer transport.CloseIdleConnections()
 
 	heads := newHeads(j.streams, j.until.Add(time.Second), cancel)
-	observer := pipeline.Observers(j.observer, heads.observer(j.liveFirst))
+	observer := pipeline.Observers(j.observer, heads.observer)
 	retry := pipeline.Retry{Initial: 5 * time.Millisecond, Max: 50 * time.Millisecond, Notify: observer.Retry}
 	cfg := sourceConfig(j.api, strings.TrimSuffix(j.url, "/v2"))
 	cfg.PageSize, cfg.Poll, cfg.Retry, cfg.Observer, cfg.Transport = j.pageSize, 100*time.Millisecond, retry, observer, cut.http(transport)
@@ -159,23 +156,12 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 			return err
 		}
 	}
-	if j.dir != "" {
-		sinkCfg.TransactionalID = ""
-	}
 	out, err := sink.NewWriter(topics, sinkCfg)
 	if err != nil {
 		return err
 	}
-	var store pipeline.Checkpoints = checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), j.api.AppKey,
+	store := checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), j.api.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
-	if j.dir != "" {
-		files, openErr := checkpoint.OpenFiles(j.dir, j.api.AppKey)
-		if openErr != nil {
-			return openErr
-		}
-		defer files.Close() //nolint:errcheck // Only the lock.
-		store = files
-	}
 	grace := time.Duration(0) // The default.
 	if cut != nil {
 		grace = time.Millisecond // A killed process finishes nothing.
@@ -184,7 +170,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 		Grace:  grace,
 		AppKey: j.api.AppKey, Streams: j.named(), Members: j.members(api), Source: api, Sink: out, Checkpoints: store,
 		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
-		Retry: retry, Observer: observer, LiveFirst: j.liveFirst,
+		Retry: retry, Observer: observer,
 	})
 	if err != nil {
 		return err
@@ -317,20 +303,10 @@ func newHeads(streams []pipeline.Stream, end time.Time, stop func()) *heads {
 	return h
 }
 
-// observer sees up to where streams are read. Live first, the end is reached when no history is left behind the head.
-func (h *heads) observer(liveFirst bool) pipeline.Observer {
-	return func(o pipeline.Observation) {
-		switch o := o.(type) {
-		case pipeline.HeadRead:
-			if !liveFirst {
-				h.see(o.Stream, o.End)
-			}
-		case pipeline.WindowCommitted:
-			if liveFirst && len(o.Checkpoint.Backlog) == 0 {
-				h.see(o.Checkpoint.Stream, o.Checkpoint.End)
-			}
-		default:
-		}
+// observer sees up to where streams are read.
+func (h *heads) observer(o pipeline.Observation) {
+	if o, ok := o.(pipeline.HeadRead); ok {
+		h.see(o.Stream, o.End)
 	}
 }
 

@@ -3,7 +3,6 @@ package endtoend_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,19 +43,6 @@ func hostile(o *sim.Options) {
 		RateLimited: 0.004, RateLimitedBare: 0.002, ServerError: 0.03, HTMLError: 0.02, HTMLPage: 0.01, Truncated: 0.03,
 		Malformed: 0.02, Dropped: 0.02, DroppedMidway: 0.02, Repeated: 0.05, Displaced: 0.03, WrongTotal: 0.03,
 		ExpiredEarly: 0.03, Slow: 0.01, SlowBy: 100 * time.Millisecond,
-	}
-}
-
-func TestHostileAPI(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, 10, func(o *sim.Options) { hostile(o); o.Seed = seed })
-			j := w.job("hostile")
-			j.pageSize = 50
-			wantWhole(t, j)
-		})
 	}
 }
 
@@ -125,17 +111,6 @@ func TestStreams(t *testing.T) {
 	wantWhole(t, all)
 }
 
-// TestFileCheckpoints delivers at least once, and exactly once where nothing fails.
-func TestFileCheckpoints(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 10, func(o *sim.Options) { o.Rate = 2 })
-	j := w.job("files")
-	j.dir = t.TempDir()
-	for range 3 { // Started again, it goes on where it was.
-		wantWhole(t, j)
-	}
-}
-
 // TestKilledAtEachStep cuts a run off at each of its exchanges with the API and with Kafka one after another, before and after it
 // took place, starts it again, and expects every row exactly once.
 func TestKilledAtEachStep(t *testing.T) {
@@ -174,47 +149,5 @@ func killAtSteps(t *testing.T, apart int64, made func(name string, lost bool) *j
 				wantWhole(t, j)
 			})
 		}
-	}
-}
-
-func TestSecondProcessFencesTheFirst(t *testing.T) {
-	fencing(t, newWorld(t, 4, func(o *sim.Options) { o.Rate, o.End = 10, o.End.Add(time.Hour) }))
-}
-
-// fencing starts a second process while the first waits for the next window, and expects the first to leave.
-func fencing(t *testing.T, w *world) {
-	t.Helper()
-	j := w.job("fence")
-	j.until = j.end.Add(time.Hour) // The first one goes on after the history, and finds new rows at each poll.
-	ctx, cancel := context.WithTimeout(t.Context(), runWithin)
-	defer cancel()
-	committed := make(chan struct{})
-	var once sync.Once
-	j.observer = func(o pipeline.Observation) {
-		if c, ok := o.(pipeline.WindowCommitted); ok && c.Checkpoint.End.After(j.end) {
-			once.Do(func() { close(committed) })
-		}
-	}
-	first := make(chan error, 1)
-	go func() { first <- j.run(ctx, nil) }()
-	select {
-	case <-committed:
-	case <-ctx.Done():
-		t.Fatal("the first process did not come to the end of the history")
-	}
-	second := w.job("fence")
-	if err := second.run(ctx, nil); err != nil {
-		t.Fatalf("second process: %v", err)
-	}
-	select {
-	case err := <-first:
-		if pipeline.ClassOf(err) != pipeline.Fenced {
-			t.Errorf("first process ended with %v, want it fenced", err)
-		}
-	case <-ctx.Done():
-		t.Error("the first process did not notice that it was replaced")
-	}
-	if report := second.compare(t); !report.OK() {
-		t.Errorf("%s", report.String())
 	}
 }

@@ -48,8 +48,14 @@ const (
 	Windows    Kind = "windows"
 )
 
-// smallestPage is the smallest page that processes and commands ask for.
-const smallestPage = 3
+const (
+	// smallestPage is the smallest page that processes and commands ask for; largestPage that of a world with more rows in a second than
+	// usualBurst, of which there are largestBurst at most.
+	smallestPage = 3
+	largestPage  = 1000
+	usualBurst   = 3000
+	largestBurst = 100_000
+)
 
 // latestMarker is how late a transaction's markers can be.
 const latestMarker = 3 * time.Second
@@ -136,7 +142,10 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	p.API.Rate = math.Exp(math.Log(0.002) + d.Float64()*math.Log(0.5/0.002))
 	p.API.Users, p.API.Groups, p.API.Rooms = 20, 5, 3
 	if d.chance(0.2) {
-		p.API.Burst, p.BurstAt = d.IntN(3000), d.upTo(p.For).Truncate(time.Second)
+		p.API.Burst, p.BurstAt = int(d.logBetween(10, usualBurst)), d.upTo(p.For).Truncate(time.Second)
+		if d.chance(0.1) {
+			p.API.Burst = int(d.logBetween(usualBurst, largestBurst))
+		}
 	}
 	if d.chance(0.5) {
 		p.API.IrregularRows = 0.02
@@ -174,7 +183,15 @@ func (p *Plan) unknowns(d *dice) {
 	p.API.Latency, p.API.LatencyJitter = d.logBetween(time.Millisecond, time.Second), d.logBetween(time.Millisecond, time.Second)
 	// A second whose pages take longer than a cursor lives cannot be read by anybody.
 	const reading = 40 * time.Second
-	p.API.Burst = min(p.API.Burst, smallestPage*int(reading/(p.API.Latency+p.API.LatencyJitter)))
+	p.API.Burst = min(p.API.Burst, p.leastPage()*int(reading/(p.API.Latency+p.API.LatencyJitter)))
+}
+
+// leastPage is the smallest page that is asked for.
+func (p *Plan) leastPage() int {
+	if p.API.Burst > usualBurst {
+		return largestPage
+	}
+	return smallestPage
 }
 
 // fault draws one that is over when the plan is.

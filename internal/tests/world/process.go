@@ -129,7 +129,7 @@ func (w *World) configure(name string, l *link, change func(*settings.Settings))
 	if w.plan.Files {
 		s.Checkpoint = "file:" + w.folder
 	}
-	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", pick(itoa(smallestPage), "50", "1000"), pick("1", "2", "4")
+	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", pick(itoa(w.plan.leastPage()), itoa(max(50, w.plan.leastPage())), itoa(largestPage)), pick("1", "2", "4")
 	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", "30s")
 	if w.plan.LiveFirst {
 		s.Catchup = pick("ordered", "live-first")

@@ -12,8 +12,8 @@ import (
 
 var (
 	seed   = flag.Uint64("world.seed", 100, "the first seed; 0 draws one")
-	seeds  = flag.Int("world.seeds", 4, "how many seeds are run, from the first one on")
-	most   = flag.Duration("world.most", 5*time.Hour, "for how long things happen in a world, at most; another length is another world")
+	seeds  = flag.Int("world.seeds", 24, "how many seeds are run, from the first one on")
+	most   = flag.Duration("world.most", 30*time.Minute, "for how long things happen in a world, at most; another length is another world")
 	within = flag.Duration("world.for", 0, "for how long further seeds are run")
 	shrink = flag.Int("world.shrink", 30, "how many runs may be spent on leaving out what does not matter to a failure")
 )
