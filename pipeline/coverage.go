@@ -185,7 +185,7 @@ func (d *Draft) cover(ctx context.Context, l *Ledger, next *Checkpoint, rows *pu
 		c.stand(l.Offsets)
 	}
 	read := Window{later(l.MovedFrom, l.Begin), l.MovedTo}
-	if l.Late || !read.Begin.Before(read.End) {
+	if !read.Begin.Before(read.End) { // Late rows have moved nothing.
 		read.End = read.Begin
 	}
 	for part := range byDay(read) {

@@ -117,3 +117,22 @@ func TestUncoveredRangesAreFewAndApart(t *testing.T) {
 		}
 	}
 }
+
+// TestARejectedRowThatComesTwiceCountsOnce has an API that sends a page again within a window.
+func TestARejectedRowThatComesTwiceCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-time.Hour)
+		source := fakes.NewSource(fakes.Row{At: begin.Add(5 * time.Second), Raw: `{"no_msgid":1}`}, fakes.Row{At: begin.Add(6 * time.Second), Raw: `{"no_msgid":2}`})
+		source.OpenHook = func(_ int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(s, w)
+			pages.Parts = append(pages.Parts, pages.Parts...)
+			return pages, nil
+		}
+		kafka := fakes.NewKafka()
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), time.Minute)
+		first := kafka.Ledger[0]
+		if len(kafka.Rejected) != 2 || first.Rejected != 2 || first.Repeated != 2 || first.Rows != 4 || first.Mismatch {
+			t.Errorf("%d rows are rejected; the ledger: %+v", len(kafka.Rejected), first)
+		}
+	})
+}
