@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -211,8 +212,8 @@ func TestSmallReplies(t *testing.T) {
 	s := newKafkaStore(t, 1)
 	k := s.kafka(t)
 	a := stream(t, "users/a")
-	w := s.writer(t, "1")
 	for n := range int64(10) {
+		w := s.writer(t, strconv.FormatInt(n, 10))
 		write(t, w, record(t, k, window(a, n)))
 		end(t, w, kgo.TransactionEndTry(n != 9))
 	}

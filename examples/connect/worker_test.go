@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
 	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
@@ -32,15 +32,8 @@ type worker struct {
 // newWorker starts one. dir keeps its jars and its log.
 func newWorker(t *testing.T, dir string, env ...string) *worker {
 	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &worker{dir: dir, address: "http://" + l.Addr().String(), env: env, client: http.Client{Timeout: time.Minute}}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := fmt.Sprintf("http://127.0.0.1:%d", kafkatest.FreePorts(t, 1)[0])
+	w := &worker{dir: dir, address: address, env: env, client: http.Client{Timeout: time.Minute}}
 	w.start(t)
 	return w
 }

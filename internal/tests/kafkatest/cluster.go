@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -202,7 +203,9 @@ func nodeEnv(i, n int, port string) map[string]string {
 	}
 }
 
-// FreePorts finds ports that nobody uses now. Whoever must know its port before it starts cannot draw it then.
+// FreePorts finds ports that nobody uses now. Whoever must know its port before it starts cannot draw it then. They lie below those that
+// systems give to clients (from 32768 on in Linux, ip_local_port_range), or a connection could take one until it is listened at, or while
+// its listener is closed for a moment.
 func FreePorts(tb testing.TB, n int) []int {
 	tb.Helper()
 	var ports []int
@@ -212,20 +215,20 @@ func FreePorts(tb testing.TB, n int) []int {
 			_ = l.Close() // It was only held.
 		}
 	}()
-	for range n {
-		var lc net.ListenConfig
-		l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
+	const first, behind, attempts = 15_000, 32_000, 100
+	var err error
+	for range attempts * n {
+		if len(ports) == n {
+			return ports
 		}
-		held = append(held, l)
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			tb.Fatalf("%v is no TCP address", l.Addr())
+		port := first + rand.IntN(behind-first) //nolint:gosec // Not for secrets.
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(tb.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			held, ports = append(held, l), append(ports, port)
 		}
-		ports = append(ports, addr.Port)
 	}
-	return ports
+	tb.Fatalf("there are no %d free ports from %d to %d: %v", n, first, behind, err)
+	return nil
 }
 
 // WaitReady waits until n brokers are there and a topic can be made.
