@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -89,6 +90,35 @@ func TestTooLargeForItsTopic(t *testing.T) {
 		if string(r.Value) != "null" && !canonical.Equal(r.Value, []byte(row)) || r.Key != nil {
 			t.Errorf("a rejected record of %d bytes with key %q is not the row", len(r.Value), r.Key)
 		}
+	}
+}
+
+// TestBatchesFitIntoTheirTopic publishes several times as much as a batch of a topic may have.
+func TestBatchesFitIntoTheirTopic(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Compression = "none"
+	s := b.open(t)
+	const n, most = 8000, 1 << 20 // The default of max.message.bytes is a little more than a mebibyte.
+	batch := events(0, n)
+	for i := range batch.Events {
+		batch.Events[i].Target = event.TargetGroup
+		batch.Events[i].Value = fmt.Appendf(nil, `{"msgid":%d,"text":%q}`, i, strings.Repeat("x", 1000))
+	}
+	var largest atomic.Int64
+	b.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		if produce, ok := req.(*kmsg.ProduceRequest); ok {
+			for _, topic := range produce.Topics {
+				for _, p := range topic.Partitions {
+					largest.Store(max(largest.Load(), int64(len(p.Records))))
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	commit(t, s, batch)
+	if got := len(b.read(t, eventTopics()...)); got != n || largest.Load() > most+4<<10 || largest.Load() < most/2 {
+		t.Errorf("%d of %d records, in batches of up to %d bytes, want them near %d", got, n, largest.Load(), most)
 	}
 }
 

@@ -237,6 +237,24 @@ func TestWindowEndsWhateverTheTotal(t *testing.T) {
 	})
 }
 
+// TestPagesThatBringNothingAreNoWay has an API that sends the same row again and again, each time with another cursor, and says that there
+// are more.
+func TestPagesThatBringNothingAreNoWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		cfg := testConfig(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n++
+			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+			_, _ = fmt.Fprintf(w, `{"total":100,"cursor":"C%d","messages":[{"msgid":1}]}`, n)
+		}))
+		cfg.Rate = Rate{Requests: 100_000, Per: time.Minute}
+		_, err := readAll(t.Context(), newTestClient(t, cfg), messages(), settled(time.Hour))
+		if pipeline.ClassOf(err) != pipeline.Restart || !errors.Is(err, errIdle) || n > mostIdle+2 {
+			t.Errorf("after %d requests: %v", n, err)
+		}
+	})
+}
+
 // TestDamageIsFoundInOneGo reads a page of many broken rows with about the memory of four copies of it: each broken row is passed
 // once, and the page is not decoded again for it.
 func TestDamageIsFoundInOneGo(t *testing.T) {

@@ -31,6 +31,7 @@ func TestGatewayAnswersAreTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				back := time.Now().Add(29 * time.Minute)
+				refusal.date = time.Hour
 				good, bad := &script{answers: []answer{page(0, "")}}, &script{answers: []answer{refusal}}
 				cfg := testConfig(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if len(good.requests()) > 0 && time.Now().Before(back) {
@@ -42,11 +43,20 @@ func TestGatewayAnswersAreTriedAgain(t *testing.T) {
 				var told []time.Time
 				cfg.GiveUp = 30 * time.Minute
 				cfg.Retry.Notify = func(string, error, time.Duration) { told = append(told, time.Now()) }
+				var ahead time.Duration
+				cfg.Observer = func(o pipeline.Observation) {
+					if clocks, ok := o.(pipeline.ClocksCompared); ok {
+						ahead = max(ahead, clocks.Server.Sub(clocks.Local))
+					}
+				}
 				c := newTestClient(t, cfg)
 				for range 2 {
 					if _, err := readAll(t.Context(), c, messages(), settled(time.Minute)); err != nil {
 						t.Fatal(err)
 					}
+				}
+				if ahead > time.Minute {
+					t.Errorf("the API's clock is taken to be %v ahead, by the Date of somebody else", ahead)
 				}
 				if len(told) == 0 || told[0].Sub(back.Add(-29*time.Minute)) > time.Second {
 					t.Errorf("told at %v, want at once", told)
