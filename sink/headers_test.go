@@ -65,3 +65,29 @@ func TestEventsArriveWithKeysHeadersAndOffsets(t *testing.T) {
 		})
 	}
 }
+
+// TestReplaysMarkAllThatTheyPublish expects the replay's id in the headers of events and of rejected rows, and of no other.
+func TestReplaysMarkAllThatTheyPublish(t *testing.T) {
+	for _, id := range []string{"", "again"} {
+		b := newBench(t)
+		b.cfg.ReplayID = id
+		batch := events(0, 4)
+		batch.Rejected = []event.Rejection{{Row: []byte("null"), Reason: event.ReasonNotObject, Detail: "null"}}
+		commit(t, b.open(t), batch)
+		records := append(b.read(t, eventTopics()...), b.read(t, "t.rejected")...)
+		if len(records) != 5 {
+			t.Fatalf("%d records, want 5", len(records))
+		}
+		for _, r := range records {
+			mark := ""
+			for _, h := range r.Headers {
+				if h.Key == "jmpub_replay" {
+					mark = string(h.Value)
+				}
+			}
+			if mark != id {
+				t.Errorf("%s of the replay %q is marked %q", r.Topic, id, mark)
+			}
+		}
+	}
+}

@@ -79,6 +79,13 @@ func TestTooLargeForItsTopic(t *testing.T) {
 	if len(published.Rejected) != 1 || published.Rejected[0].Reason != event.ReasonTooLarge || published.Rejected[0].MsgID != 4 {
 		t.Fatalf("rejected %d, want msgid 4 as too large", len(published.Rejected))
 	}
+	total := 0
+	for _, n := range published.Events {
+		total += int(n)
+	}
+	if total != 7 {
+		t.Errorf("%d events count as published, want 7", total)
+	}
 	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, []int{0, 1, 2, 3, 5, 6, 7}) {
 		t.Errorf("keys %v", got)
 	}
@@ -108,6 +115,9 @@ func TestBatchesFitIntoTheirTopic(t *testing.T) {
 	b.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		b.cluster.KeepControl()
 		if produce, ok := req.(*kmsg.ProduceRequest); ok {
+			if produce.Acks != -1 {
+				t.Errorf("a batch is taken when %d brokers have it, want all in sync", produce.Acks)
+			}
 			for _, topic := range produce.Topics {
 				for _, p := range topic.Partitions {
 					largest.Store(max(largest.Load(), int64(len(p.Records))))

@@ -255,6 +255,24 @@ func TestPagesThatBringNothingAreNoWay(t *testing.T) {
 	})
 }
 
+// TestCursorIsNotFollowedAfterItsLife comes back to a window when its cursor must have expired.
+func TestCursorIsNotFollowedAfterItsLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []answer{page(2, "C", `{"msgid":1}`), page(2, "", `{"msgid":2}`)}}
+		pages, err := newTestClient(t, testConfig(s)).Open(t.Context(), messages(), settled(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = pages.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(cursorLife)
+		if _, err = pages.Next(t.Context()); pipeline.ClassOf(err) != pipeline.Restart || len(s.requests()) != 1 {
+			t.Errorf("%v after %d requests", err, len(s.requests()))
+		}
+	})
+}
+
 // TestDamageIsFoundInOneGo reads a page of many broken rows with about the memory of four copies of it: each broken row is passed
 // once, and the page is not decoded again for it.
 func TestDamageIsFoundInOneGo(t *testing.T) {

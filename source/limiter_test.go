@@ -87,6 +87,21 @@ func TestLimiterPause(t *testing.T) {
 	})
 }
 
+// TestLimiterPausesWhoWaitsAlready has a pause begin while somebody waits for the rate.
+func TestLimiterPausesWhoWaitsAlready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Rate{Requests: 1, Per: 10 * time.Second})
+		if err := l.wait(t.Context(), noHandicap); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		time.AfterFunc(time.Second, func() { l.pause(time.Minute) })
+		if err := l.wait(t.Context(), noHandicap); err != nil || time.Since(began) < time.Minute {
+			t.Errorf("the second request is sent after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestLimiterEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(Rate{Requests: 1, Per: time.Minute})
