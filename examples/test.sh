@@ -40,12 +40,12 @@ CGO_ENABLED=1 go test -race -shuffle=on -timeout 5m ./moderation ./connect
 wait "$installing" || { cat "$work/pip.log"; exit 1; }
 
 heading "the walk-through of README.md"
-# Its ports may be taken on this machine, so it gets others.
+# Its ports may be taken on this machine, so it gets others, below those that are given to clients.
 # shellcheck disable=SC2016 # It is for the script that is written here.
 echo 'trap "kill \$(jobs -p)" EXIT' >"$work/walk.sh"
 sed -n '/^<!-- walk-through -->/,/^```$/p' README.md | sed '1,2d; $d' |
-  sed "s/127.0.0.1:8080/127.0.0.1:38080/g; s/127.0.0.1:9092/127.0.0.1:39092/g; s/127.0.0.1:9464/127.0.0.1:39464/g;
-    s/ \.\/jmpub run/ JMPUB_LISTEN=127.0.0.1:39464&/" >>"$work/walk.sh"
+  sed "s/127.0.0.1:8080/127.0.0.1:14080/g; s/127.0.0.1:9092/127.0.0.1:14092/g; s/127.0.0.1:9464/127.0.0.1:14464/g;
+    s/ \.\/jmpub run/ JMPUB_LISTEN=127.0.0.1:14464&/" >>"$work/walk.sh"
 grep -q compare.sql "$work/walk.sh" || { echo "README.md has no walk-through"; exit 1; }
 # jmpub refuses settings that it does not know, and those of the tests are none.
 mapfile -t without < <(compgen -e | sed -n 's/^JMPUB_.*/--unset=&/p')
