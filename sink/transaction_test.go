@@ -81,7 +81,7 @@ func TestTooLargeForItsTopic(t *testing.T) {
 	}
 	total := 0
 	for _, n := range published.Events {
-		total += int(n)
+		total += n
 	}
 	if total != 7 {
 		t.Errorf("%d events count as published, want 7", total)
