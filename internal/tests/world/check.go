@@ -143,17 +143,18 @@ func (w *World) when() places {
 	return all
 }
 
-// senderTime is a row's time by the sender's clock; the server's where it has none.
+// senderTime is a row's time by the sender's clock; zero where that cannot be right.
 func senderTime(r *sim.Row) time.Time {
 	var row struct {
 		Created any `json:"create_time"`
 	}
 	if json.Unmarshal(r.Raw, &row) == nil {
-		if ms, ok := row.Created.(float64); ok && ms > 0 {
+		const earliest = 1e11 // In 1973.
+		if ms, ok := row.Created.(float64); ok && ms >= earliest {
 			return time.UnixMilli(int64(ms)).UTC()
 		}
 	}
-	return r.Time
+	return time.Time{}
 }
 
 // of are the places of the rows that a record can be of.
@@ -178,7 +179,10 @@ func (l *licence) covers(slack time.Duration, rows []place) bool {
 	to := l.to.Add(time.Second) // Ends are whole seconds, which are included.
 	return slices.ContainsFunc(rows, func(p place) bool {
 		latest := p.at
-		if p.sender.After(latest) {
+		switch {
+		case p.sender.IsZero(): // It comes with the second that it stands in, at its end or the next one's begin.
+			latest = p.at.Add(time.Second)
+		case p.sender.After(latest):
 			latest = p.sender
 		}
 		about := l.stream == (pipeline.Stream{}) || l.stream == p.stream
