@@ -137,7 +137,8 @@ func (r *reports) checkNumbers() {
 		if l.Replay != "" || l.ofStatistics() {
 			continue
 		}
-		if r.plan.Files && l.Sequence == last[l.Stream] { // It was recorded before it was known that it was.
+		if r.plan.Files && l.Sequence <= last[l.Stream] { // What was committed last and not saved is committed again.
+			last[l.Stream] = l.Sequence
 			continue
 		}
 		if last[l.Stream]++; l.Sequence != last[l.Stream] {
