@@ -278,6 +278,21 @@ func TestFoundStreamsOutliveTheLists(t *testing.T) {
 	})
 }
 
+// TestStreamsThatAreLeftOutAreToldAtTheStart knows all that there is room for from an earlier run.
+func TestStreamsThatAreLeftOutAreToldAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := &fakeDirectory{names: map[pipeline.StreamKind]string{pipeline.StreamUsers: "a b c"}}
+		l := newLists(&Config{Kinds: []pipeline.StreamKind{pipeline.StreamUsers}, Directory: directory, Every: time.Minute, Most: 1},
+			[]pipeline.Stream{{Kind: pipeline.StreamUsers, Name: "a"}})
+		if first, err := l.next(t.Context()); err != nil || len(first.added) > 0 || first.leftOut != 2 {
+			t.Errorf("%s are new, %d left out, %v", texts(first.added), first.leftOut, err)
+		}
+		if got := changed(t, l, 5*time.Minute); got != "" {
+			t.Errorf("then %s, want nothing new", got)
+		}
+	})
+}
+
 // TestTooManyStreams reads as many as there may be, of each kind, and takes in others when there is room again.
 func TestTooManyStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

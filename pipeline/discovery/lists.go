@@ -18,6 +18,8 @@ type lists struct {
 	last  time.Time
 	// known has every stream that was added and not removed, and how many whole lists in a row were without it.
 	known map[pipeline.Stream]int
+	// leftOut is how many streams were left out when that was told last.
+	leftOut int
 	// refused are streams that the API knows no longer although they are listed still.
 	refused map[pipeline.Stream]bool
 
@@ -60,7 +62,8 @@ func (l *lists) next(ctx context.Context) (change, error) {
 		l.last = time.Now()
 		l.takeGone()
 		found, err := l.readAll(ctx)
-		if err != nil || len(found.added)+len(found.removed) > 0 {
+		if err != nil || len(found.added)+len(found.removed) > 0 || found.leftOut != l.leftOut {
+			l.leftOut = found.leftOut
 			return found, err
 		}
 	}
