@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// streamedPart is the size of the parts in which a window is streamed that is too large to be held.
+// streamedPart is the size of the parts in which a window is streamed that is too large to be held; they are no larger than what may be held.
 const streamedPart = 4 << 20
 
 // windowContent is what one reading of a window brings.
@@ -30,7 +30,7 @@ type windowContent struct {
 func (c *windowContent) account(ctx context.Context) error {
 	size := int64(c.rows.batch.Bytes)
 	switch {
-	case c.streamed != nil && size < streamedPart || c.streamed == nil && c.hold(size):
+	case c.streamed != nil && size < min(streamedPart, int64(c.fetch.windowBytes)) || c.streamed == nil && c.hold(size):
 		return nil
 	case c.streamed != nil:
 		return c.sendPart(ctx)

@@ -162,6 +162,7 @@ func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Con
 		Checkpoints: out.store, Claims: out.claims, Owners: out.owners, Name: processName(), Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
 		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
+		WindowBytes: cfg.WindowBytes, MemoryBytes: cfg.MemoryBytes,
 	}
 }
 

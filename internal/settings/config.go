@@ -40,7 +40,10 @@ type Config struct {
 	RetentionWarn time.Duration
 	// Parallel is how many windows are fetched at the same time.
 	Parallel int
-	Group    string
+	// WindowBytes and MemoryBytes are what one window and all that wait may take in memory; zero is the pipeline's default.
+	WindowBytes, MemoryBytes int
+
+	Group string
 	// WaitWhenFenced keeps a run that another process has replaced until it is ended.
 	WaitWhenFenced bool
 

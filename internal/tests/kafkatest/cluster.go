@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,8 @@ const defaultImage = "apache/kafka:4.1.0"
 const (
 	startTimeout = 5 * time.Minute
 	stopTimeout  = time.Minute
+	// patience is how long a broker may take until it is started again.
+	patience = time.Minute
 )
 
 // Options of a cluster; the zero value is one broker.
@@ -231,7 +234,8 @@ func FreePorts(tb testing.TB, n int) []int {
 	return nil
 }
 
-// WaitReady waits until n brokers are there and a topic can be made.
+// WaitReady waits until n brokers are there. One that the controllers do not know after a minute is killed and started again, as an operator
+// would: after two of three nodes have died, Apache Kafka 4.1 now and then leaves one fenced for good, be it one that stayed up.
 func (c *Cluster) WaitReady(tb testing.TB, n int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
@@ -242,13 +246,40 @@ func (c *Cluster) WaitReady(tb testing.TB, n int) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	await(ctx, tb, func() string {
+	asked := time.Now()
+	await(ctx, tb, func() string { //nolint:contextcheck // What starts brokers has bounds of its own.
 		brokers, err := admin.ListBrokers(ctx)
-		if err != nil || len(brokers) < n {
-			return fmt.Sprintf("wait for %d brokers: have %d: %v", n, len(brokers), err)
+		switch {
+		case err == nil && len(brokers) >= n:
+			return ""
+		case err == nil && len(brokers) > 0 && time.Since(asked) > patience:
+			c.revive(tb, brokers.NodeIDs())
+			asked = time.Now()
 		}
-		return ""
+		return fmt.Sprintf("wait for %d brokers: have %v: %v", n, brokers.NodeIDs(), err)
 	})
+}
+
+// revive starts the brokers again that are not among those that are known.
+func (c *Cluster) revive(tb testing.TB, known []int32) {
+	tb.Helper()
+	for i := range c.nodes {
+		if !slices.Contains(known, int32(i+1)) {
+			c.logTail(tb, i)
+			c.Kill(tb, i)
+			c.Restart(tb, i)
+		}
+	}
+}
+
+// logTail logs what a broker has said last.
+func (c *Cluster) logTail(tb testing.TB, i int) {
+	tb.Helper()
+	const lines = "30"
+	ctx, cancel := context.WithTimeout(tb.Context(), stopTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "docker", "logs", "--tail", lines, c.nodes[i].GetContainerID()).CombinedOutput() //nolint:gosec // Ours.
+	tb.Logf("broker %d (%v):\n%s", i+1, err, out)
 }
 
 // await waits until nothing is lacking any more.

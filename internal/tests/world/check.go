@@ -23,24 +23,24 @@ type seen struct{ topic, key, value, replay string }
 
 // check holds what a reader sees, who sees only what was committed, against what the API had and what happened to the world. stopped is
 // when the last process ended.
-func (w *World) check(stopped time.Time) {
-	published := w.read(prefix)
-	w.checkRows(stopped)
-	w.checkCopies(published)
-	w.checkOrder()
-	other := w.read(elsewhere)
-	w.checkReplays(prefix, published)
-	w.checkReplays(elsewhere, other)
-	w.checkReports(prefix, published, stopped)
-	w.checkReports(elsewhere, other, stopped)
+func (a *app) check(stopped time.Time) {
+	published := a.read(prefix)
+	a.checkRows(stopped)
+	a.checkCopies(published)
+	a.checkOrder()
+	other := a.read(elsewhere)
+	a.checkReplays(prefix, published)
+	a.checkReplays(elsewhere, other)
+	a.checkReports(prefix, published, stopped)
+	a.checkReports(elsewhere, other, stopped)
 }
 
 // read counts the records of rows, by all that can differ between two of one row.
-func (w *World) read(prefix string) map[seen]int {
+func (a *app) read(prefix string) map[seen]int {
 	found := make(map[seen]int)
 	for _, topic := range verify.Topics(prefix) {
-		for _, r := range w.kafka.Committed(topic) {
-			found[seen{topic, string(r.Key), string(r.Value), replayOf(&r)}]++
+		for r := range a.records(topic) {
+			found[seen{topic, string(r.Key), string(r.Value), replayOf(r)}]++
 		}
 	}
 	return found
@@ -57,9 +57,9 @@ func replayOf(r *kafkamodel.Record) string {
 }
 
 // head is the newest time of a stream's row that is committed by a run.
-func (w *World) head(stream pipeline.Stream) (newest time.Time) {
-	rows := w.when()
-	for s := range w.read(prefix) {
+func (a *app) head(stream pipeline.Stream) (newest time.Time) {
+	rows := a.when()
+	for s := range a.read(prefix) {
 		for _, p := range rows.of(&s) {
 			if s.replay == "" && p.stream == stream && p.at.After(newest) {
 				newest = p.at
@@ -70,13 +70,13 @@ func (w *World) head(stream pipeline.Stream) (newest time.Time) {
 }
 
 // checkRows expects each row of the API, as it was, where it belongs, and nothing else.
-func (w *World) checkRows(stopped time.Time) {
+func (a *app) checkRows(stopped time.Time) {
 	once := make(map[seen]bool)
 	records := func(yield func(*kgo.Record, error) bool) {
 		for _, topic := range verify.Topics(prefix) {
-			for _, r := range w.kafka.Committed(topic) {
+			for r := range a.records(topic) {
 				s := seen{topic, string(r.Key), string(r.Value), ""}
-				if replayOf(&r) != "" || once[s] {
+				if replayOf(r) != "" || once[s] {
 					continue
 				}
 				once[s] = true
@@ -92,24 +92,24 @@ func (w *World) checkRows(stopped time.Time) {
 	}
 	found, err := verify.Collect(prefix, records)
 	if err != nil {
-		w.found("what is published cannot be read: %v", err)
+		a.found("what is published cannot be read: %v", err)
 		return
 	}
-	report := verify.Compare(w.rows(stopped), found)
+	report := verify.Compare(a.rows(stopped), found)
 	if !report.OK() {
-		w.found("%s", report.String())
+		a.found("%s", report.String())
 	}
 }
 
 // rows lists what the API had. What was too young when the last process stopped may be missing, and what lies before the first start by
 // the clock that the API sorts by.
-func (w *World) rows(stopped time.Time) iter.Seq[verify.TruthRow] {
-	due, begin := stopped.Add(-fresh-time.Second), w.first
-	if w.api.Clock == sim.SenderClock {
+func (a *app) rows(stopped time.Time) iter.Seq[verify.TruthRow] {
+	due, begin := stopped.Add(-fresh-time.Second), a.first
+	if a.api.Clock == sim.SenderClock {
 		begin = begin.Add(sim.SenderBehind)
 	}
 	return func(yield func(verify.TruthRow) bool) {
-		for _, r := range w.truth(stopped.Add(time.Minute)) {
+		for _, r := range a.truth(stopped.Add(time.Minute)) {
 			row := verify.TruthRow{
 				MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw,
 				Optional: r.Time.Before(begin) || r.Time.After(due) || r.Appears.After(due),
@@ -130,9 +130,9 @@ type place struct {
 // places are those of all rows, by the id of a row, and by the bytes of each.
 type places map[string][]place
 
-func (w *World) when() places {
+func (a *app) when() places {
 	all := make(places)
-	for s, r := range w.truth(time.Now().Add(time.Minute)) {
+	for s, r := range a.truth(time.Now().Add(time.Minute)) {
 		p := place{s, r.Time, senderTime(&r)}
 		if r.HasMsgID {
 			id := strconv.FormatInt(r.MsgID, 10)
@@ -166,8 +166,8 @@ func (p places) of(s *seen) []place {
 }
 
 // slack is how far a row's time and the clock by which the API answers may be apart.
-func (w *World) slack() time.Duration {
-	if w.plan.API.Clock == sim.SenderClock {
+func (a *app) slack() time.Duration {
+	if a.plan.API.Clock == sim.SenderClock {
 		return sim.SenderAhead + time.Minute
 	}
 	return 0
@@ -191,42 +191,42 @@ func (l *licence) covers(slack time.Duration, rows []place) bool {
 }
 
 // checkCopies expects each row as often as operators had it published, and no more.
-func (w *World) checkCopies(published map[seen]int) {
-	rows := w.when()
+func (a *app) checkCopies(published map[seen]int) {
+	rows := a.when()
 	for s, n := range published {
 		if s.replay != "" {
 			continue
 		}
 		allowed := 1
-		if w.plan.Files { // What was committed last comes again when a process ends, or is fenced by a command.
-			allowed += w.started + len(w.plan.Events)
+		if a.plan.Files { // What was committed last comes again when a process ends, or is fenced by a command.
+			allowed += a.started + len(a.plan.Events)
 		}
 		var granted []string
-		for _, l := range w.licences {
-			if l.replay == "" && l.covers(w.slack(), rows.of(&s)) {
+		for _, l := range a.licences {
+			if l.replay == "" && l.covers(a.slack(), rows.of(&s)) {
 				allowed++
 				granted = append(granted, l.what)
 			}
 		}
 		if n > allowed {
-			w.found("%s %s of %v is published %d times; %d are explained (%s)", s.topic, s.key, rows.of(&s), n, allowed, strings.Join(granted, "; "))
+			a.found("%s %s of %v is published %d times; %d are explained (%s)", s.topic, s.key, rows.of(&s), n, allowed, strings.Join(granted, "; "))
 		}
 	}
-	w.checkOnlyReset(published, rows)
+	a.checkOnlyReset(published, rows)
 }
 
 // checkOnlyReset expects, where one command alone has had something published again, that it was.
-func (w *World) checkOnlyReset(published map[seen]int, rows places) {
+func (a *app) checkOnlyReset(published map[seen]int, rows places) {
 	var resets []*licence
-	for _, l := range w.licences {
+	for _, l := range a.licences {
 		if l.replay == "" {
 			resets = append(resets, l)
 		}
 	}
-	if len(resets) != 1 || !resets[0].sure || w.slack() > 0 {
+	if len(resets) != 1 || !resets[0].sure || a.slack() > 0 {
 		return
 	}
-	if w.plan.API.Late > 0 { // What was published by then is uncertain.
+	if a.plan.API.Late > 0 { // What was published by then is uncertain.
 		return
 	}
 	inner := *resets[0]
@@ -235,30 +235,30 @@ func (w *World) checkOnlyReset(published map[seen]int, rows places) {
 		all := rows.of(&s)
 		certain := !slices.ContainsFunc(all, func(p place) bool { return p.at.Before(inner.from) || p.sender.Before(inner.from) })
 		if s.replay == "" && n < 2 && certain && inner.covers(0, all) {
-			w.found("%s %s of %v is not published again, although %s succeeded", s.topic, s.key, rows.of(&s), inner.what)
+			a.found("%s %s of %v is not published again, although %s succeeded", s.topic, s.key, rows.of(&s), inner.what)
 		}
 	}
 }
 
 // checkOrder expects the rows of each partition in the order of time, where nothing in the plan brings another one.
-func (w *World) checkOrder() {
-	disorders := slices.ContainsFunc(w.plan.Events, func(e Event) bool {
+func (a *app) checkOrder() {
+	disorders := slices.ContainsFunc(a.plan.Events, func(e Event) bool {
 		return e.Kind == BadAPI || e.Kind == Reset || e.Kind == ResetRange || e.Kind == Delete
 	})
-	if disorders || w.plan.LiveFirst || w.plan.API.Late > 0 || w.slack() > 0 || w.plan.API.IrregularRows > 0 || w.plan.Lists || w.plan.Files {
+	if disorders || a.plan.LiveFirst || a.plan.API.Late > 0 || a.slack() > 0 || a.plan.API.IrregularRows > 0 || a.plan.Lists || a.plan.Files {
 		return
 	}
-	rows := w.when()
+	rows := a.when()
 	newest := make(map[string]time.Time)
 	for _, topic := range verify.Topics(prefix)[1:] {
-		for _, r := range w.kafka.Committed(topic) {
-			if replayOf(&r) != "" {
+		for r := range a.records(topic) {
+			if replayOf(r) != "" {
 				continue
 			}
 			place := topic + "/" + strconv.Itoa(r.Partition)
 			at := rows[string(r.Key)][0].at
 			if at.Before(newest[place]) {
-				w.found("%s of %s stands in %s behind a row of %s", r.Key, at, place, newest[place])
+				a.found("%s of %s stands in %s behind a row of %s", r.Key, at, place, newest[place])
 				return
 			}
 			newest[place] = at
@@ -267,19 +267,19 @@ func (w *World) checkOrder() {
 }
 
 // checkReplays expects what replays bring once each, and all of it where they were complete.
-func (w *World) checkReplays(prefix string, published map[seen]int) {
-	rows := w.when()
+func (a *app) checkReplays(prefix string, published map[seen]int) {
+	rows := a.when()
 	for s, n := range published {
 		if s.replay == "" {
 			continue
 		}
 		if n > 1 {
-			w.found("%s %s is published %d times by the replay %s", s.topic, s.key, n, s.replay)
+			a.found("%s %s is published %d times by the replay %s", s.topic, s.key, n, s.replay)
 		}
-		if !slices.ContainsFunc(w.licences, func(l *licence) bool {
-			return l.replay == s.replay && l.prefix == prefix && l.covers(w.slack(), rows.of(&s))
+		if !slices.ContainsFunc(a.licences, func(l *licence) bool {
+			return l.replay == s.replay && l.prefix == prefix && l.covers(a.slack(), rows.of(&s))
 		}) {
-			w.found("%s %s of %v is published by the replay %s, which has no such time", s.topic, s.key, rows.of(&s), s.replay)
+			a.found("%s %s of %v is published by the replay %s, which has no such time", s.topic, s.key, rows.of(&s), s.replay)
 		}
 	}
 }

@@ -28,31 +28,31 @@ type licence struct {
 }
 
 // operator does what an event says, and notes what readers may see for it.
-func (w *World) operator(ctx context.Context, number int, e *Event) {
-	name := "operator " + itoa(number)
-	l := w.connect(name)
+func (a *app) operator(ctx context.Context, number int, e *Event) {
+	name := a.name("operator " + itoa(number))
+	l := a.connect(name)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if e.Dies > 0 {
 		timer := time.AfterFunc(e.Dies, func() {
-			w.trace.add("%s: kill -9", name)
+			a.trace.add("%s: kill -9", name)
 			l.kill()
 			cancel()
 		})
 		defer timer.Stop()
 	}
-	o := &command{World: w, link: l, name: name, event: e, begun: time.Now()}
-	w.trace.add("%s: %s", name, e)
+	o := &command{app: a, link: l, name: name, event: e, begun: time.Now()}
+	a.trace.add("%s: %s", name, e)
 	err := o.do(ctx)
 	if l.killed.Load() {
 		return
 	}
-	w.trace.add("%s: ended with %v", name, err)
+	a.trace.add("%s: ended with %v", name, err)
 }
 
 // command is one at work.
 type command struct {
-	*World
+	*app
 	*link
 
 	name  string
@@ -127,17 +127,17 @@ func (c *command) do(ctx context.Context) error {
 }
 
 // grant allows rows to be seen once more, from now on: a command that dies may have done everything.
-func (w *World) grant(l licence) *licence {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.licences = append(w.licences, &l)
+func (a *app) grant(l licence) *licence {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.licences = append(a.licences, &l)
 	return &l
 }
 
 // done closes a licence that has no end: what came to be read after the command was not read before it.
 func (c *command) done(l *licence, err error) error {
-	c.World.mu.Lock()
-	defer c.World.mu.Unlock()
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
 	if l.to.IsZero() {
 		l.to = time.Now()
 	}
@@ -170,8 +170,8 @@ func (c *command) replay(ctx context.Context, cfg *settings.Config, span operate
 	if err != nil {
 		return err
 	}
-	c.World.mu.Lock()
-	defer c.World.mu.Unlock()
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
 	granted.sure = result.Complete
 	return nil
 }

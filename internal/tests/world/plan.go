@@ -57,6 +57,12 @@ const (
 	largestBurst = 100_000
 )
 
+// The memory of windows, where it is small: there, some are streamed.
+const (
+	smallestMemory = 10_000
+	largestMemory  = 200_000
+)
+
 // latestMarker is how late a transaction's markers can be.
 const latestMarker = 3 * time.Second
 
@@ -78,6 +84,8 @@ type Event struct {
 	From, To time.Duration
 	// Dies is how long after its begin a command is killed; never where zero.
 	Dies time.Duration
+	// App is which one it happens to; what happens to brokers happens to all.
+	App int
 	// Stream is which one an operator means, by its place among all.
 	Stream int
 	// Elsewhere has a replay publish to topics of its own.
@@ -100,6 +108,9 @@ func (e *Event) String() string {
 	if e.Dies > 0 {
 		s += fmt.Sprintf(", killed after %s", e.Dies)
 	}
+	if e.App > 0 {
+		s += fmt.Sprintf(", app %d", e.App)
+	}
 	return s
 }
 
@@ -110,7 +121,9 @@ type Plan struct {
 	For time.Duration
 	// Past is how much history there is at the begin.
 	Past time.Duration
-	// API has no times of its own: Begin and BurstAt are set by the run.
+	// Apps are how many apps are published into the same topics, each by processes of its own.
+	Apps int
+	// API is the first app's. It has no times of its own: Begin and BurstAt are set by the run.
 	API sim.Options
 	// BurstAt is when there is a burst, since the world began.
 	BurstAt time.Duration
@@ -123,9 +136,15 @@ type Plan struct {
 	Files bool
 	// LiveFirst has processes read history behind the head, each as it begins or none.
 	LiveFirst bool
+	// Memory is what a window may take of a process's memory, and all that wait; zero is the default.
+	Memory int
 	// MarkerDelay is how late markers of transactions are, at most.
 	MarkerDelay time.Duration
-	Events      []Event
+	// Compact is how often compacted topics are; never where zero.
+	Compact time.Duration
+	// Forget is how long brokers and coordinators remember a producer that writes nothing; zero is the default.
+	Forget time.Duration
+	Events []Event
 }
 
 // Draw makes the plan of a seed, in which things happen for so long at most.
@@ -150,12 +169,13 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	if d.chance(0.5) {
 		p.API.IrregularRows = 0.02
 	}
+	p.kafka(d)
 	p.unknowns(d)
 	p.Lists, p.Statistics, p.Files = d.chance(0.2), d.chance(0.2), d.chance(0.1)
 	if p.Lists {
 		p.API.Groups, p.API.Rooms = 2, 1
 	}
-	hours := max(p.For.Hours(), 0.5)
+	hours := max(p.For.Hours(), 0.5) * float64(p.Apps)
 	for range d.count(3 * hours) {
 		p.Events = append(p.Events, p.fault(d))
 	}
@@ -166,6 +186,35 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	}
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
 	return p
+}
+
+// kafka draws what else shares the topics, and how small everything is.
+func (p *Plan) kafka(d *dice) {
+	p.Apps = 1
+	if d.chance(0.2) {
+		p.Apps = 2
+	}
+	if d.chance(0.3) {
+		p.Memory = int(d.logBetween(smallestMemory, largestMemory))
+		p.API.Burst, p.BurstAt = int(d.logBetween(10, usualBurst)), d.upTo(p.For).Truncate(time.Second)
+	}
+	if d.chance(0.5) {
+		p.Compact = d.logBetween(time.Minute, time.Hour).Round(time.Second)
+	}
+	if d.chance(0.2) {
+		p.Forget = d.logBetween(time.Minute, time.Hour).Round(time.Second)
+	}
+}
+
+// api is the API of an app.
+func (p *Plan) api(app int) sim.Options {
+	o := p.API
+	if app > 0 {
+		o.AppKey = o.AppKey[:len(o.AppKey)-1] + itoa(app)
+		o.Seed += uint64(app)
+		o.Burst = 0
+	}
+	return o
 }
 
 // unknowns draws what the API's documents leave open.
@@ -194,6 +243,16 @@ func (p *Plan) leastPage() int {
 	return smallestPage
 }
 
+// page draws how many rows a process or a command asks for at a time: not many more than it has memory for.
+func (p *Plan) page(d *dice) int {
+	const usual = 50
+	sizes := []int{p.leastPage(), max(usual, p.leastPage()), largestPage}
+	if p.Memory > 0 {
+		sizes = sizes[:2]
+	}
+	return sizes[d.IntN(len(sizes))]
+}
+
 // fault draws one that is over when the plan is.
 func (p *Plan) fault(d *dice) Event {
 	kinds := []Kind{Kill, Kill, Kill, Terminate, Pause, Replace, CutKafka, CutAPI, Lossy, Slow, Broker, Brokers, BadAPI}
@@ -205,7 +264,7 @@ func (p *Plan) fault(d *dice) Event {
 		e.Broker = 1 + d.IntN(p.Brokers)
 	default:
 	}
-	e.For = min(e.For, p.For-e.At)
+	e.For, e.App = min(e.For, p.For-e.At), d.IntN(p.Apps)
 	return e
 }
 
@@ -219,7 +278,7 @@ func (p *Plan) command(d *dice) Event {
 	if d.chance(0.3) {
 		e.Dies = d.logBetween(10*time.Millisecond, e.For+30*time.Second).Round(time.Millisecond)
 	}
-	e.Elsewhere, e.Stream = d.chance(0.5), d.IntN(1000)
+	e.Elsewhere, e.Stream, e.App = d.chance(0.5), d.IntN(1000), d.IntN(p.Apps)
 	return e
 }
 
@@ -241,7 +300,16 @@ func (p *Plan) String() string {
 	for _, one := range []struct {
 		is   bool
 		name string
-	}{{p.Lists, "lists"}, {p.Statistics, "statistics"}, {p.Files, "file checkpoints"}, {p.LiveFirst, "live first"}} {
+	}{
+		{p.Apps > 1, "two apps"},
+		{p.Lists, "lists"},
+		{p.Statistics, "statistics"},
+		{p.Files, "file checkpoints"},
+		{p.LiveFirst, "live first"},
+		{p.Memory > 0, fmt.Sprintf("%d bytes of memory", p.Memory)},
+		{p.Compact > 0, "compacted every " + p.Compact.String()},
+		{p.Forget > 0, "producers forgotten after " + p.Forget.String()},
+	} {
 		if one.is {
 			b.WriteString(", " + one.name)
 		}

@@ -20,9 +20,13 @@ import (
 
 // link is what connects one process with the world. Safe for concurrent use.
 type link struct {
-	world  *World
+	app    *app
 	client *kafkamodel.Client
 	killed atomic.Bool
+
+	// process is whose rows are counted, allowed how many bytes of them it may hold; none where empty.
+	process string
+	allowed int
 
 	mu   sync.Mutex
 	dice *dice
@@ -31,9 +35,9 @@ type link struct {
 }
 
 // connect makes the link of a process, or of a command; name is unlike any other.
-func (w *World) connect(name string) *link {
-	l := &link{world: w, dice: newDice(w.plan.Seed, name), until: make(map[Kind]time.Time)}
-	l.client = w.kafka.Client(kafkamodel.ClientOptions{Fate: l.fate})
+func (a *app) connect(name string) *link {
+	l := &link{app: a, dice: newDice(a.plan.Seed, name), until: make(map[Kind]time.Time)}
+	l.client = a.kafka.Client(kafkamodel.ClientOptions{User: name, Fate: l.fate})
 	return l
 }
 
@@ -103,7 +107,13 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 		}
 	}()
 	reply := httptest.NewRecorder()
-	l.world.api.ServeHTTP(reply, r)
+	l.app.api.ServeHTTP(reply, r)
+	if l.process != "" {
+		if held := l.app.custody.served(l.process, r.URL.Path, reply); held > l.allowed {
+			l.app.found("%s holds %d bytes of rows, %d are allowed", l.process, held, l.allowed)
+			l.process = ""
+		}
+	}
 	if l.killed.Load() {
 		return nil, kafkamodel.ErrKilled
 	}
@@ -111,27 +121,27 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 }
 
 // configure makes the settings of a process or a command; what may change between restarts is drawn for it.
-func (w *World) configure(name string, l *link, change func(*settings.Settings)) (*settings.Config, error) {
-	d := newDice(w.plan.Seed, "settings of "+name)
+func (a *app) configure(name string, l *link, change func(*settings.Settings)) (*settings.Config, error) {
+	d := newDice(a.plan.Seed, "settings of "+name)
 	pick := func(of ...string) string { return of[d.IntN(len(of))] }
 	s := settings.Defaults()
-	s.AppKey, s.MasterSecret, s.API.TimeZone = w.api.AppKey, secret.New(w.api.MasterSecret), w.api.Zone.String()
-	s.Start = w.first.Format(time.RFC3339)
+	s.AppKey, s.MasterSecret, s.API.TimeZone = a.api.AppKey, secret.New(a.api.MasterSecret), a.api.Zone.String()
+	s.Start = a.first.Format(time.RFC3339)
 	s.API.URL, s.Kafka.Brokers, s.Listen = "http://127.0.0.1:1/v2", "127.0.0.1:1", "off" // Whoever goes past the links finds nobody there.
 	s.Topics.Partitions = "3"
-	if w.plan.Lists {
+	if a.plan.Lists {
 		s.Streams, s.IM.URL = "groups/*,chatrooms/*", "http://127.0.0.1:1/v1"
 	}
-	if w.plan.Statistics {
+	if a.plan.Statistics {
 		s.Streams += ",statistics/messages"
 		s.Statistics.Units = "hour"
 	}
-	if w.plan.Files {
-		s.Checkpoint = "file:" + w.folder
+	if a.plan.Files {
+		s.Checkpoint = "file:" + a.folder
 	}
-	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", pick(itoa(w.plan.leastPage()), itoa(max(50, w.plan.leastPage())), itoa(largestPage)), pick("1", "2", "4")
+	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", itoa(a.plan.page(d)), pick("1", "2", "4")
 	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", "30s")
-	if w.plan.LiveFirst {
+	if a.plan.LiveFirst {
 		s.Catchup = pick("ordered", "live-first")
 	}
 	s.Recheck = pick("10m,24h", "10m,24h", "5m", "off")
@@ -147,8 +157,19 @@ func (w *World) configure(name string, l *link, change func(*settings.Settings))
 		return nil, err
 	}
 	cfg.Source.Transport, cfg.Kafka.Transport = l, l.client
+	cfg.WindowBytes, cfg.MemoryBytes = a.plan.Memory, a.plan.Memory
 	return cfg, nil
 }
+
+// allowed is how many bytes of rows a process may hold: those that wait, one part of a window that is streamed, and two pages of each window
+// that is fetched.
+func allowed(cfg *settings.Config) int {
+	const row = 700
+	return 2*cfg.MemoryBytes + cfg.Parallel*2*cfg.Source.PageSize*row
+}
+
+// aProcess begins the name of each.
+const aProcess = "process "
 
 // process is one `jmpub run`.
 type process struct {
@@ -162,24 +183,24 @@ type process struct {
 }
 
 // start starts a process. Its end is looked at by whoever started it.
-func (w *World) start(ctx context.Context) (*process, error) {
-	w.mu.Lock()
-	w.started++
-	name := "process " + itoa(w.started)
-	w.mu.Unlock()
-	p := &process{link: w.connect(name), name: name, done: make(chan struct{})}
-	cfg, err := w.configure(name, p.link, nil)
+func (a *app) start(ctx context.Context) (*process, error) {
+	a.mu.Lock()
+	a.started++
+	name := a.name(aProcess + itoa(a.started))
+	a.mu.Unlock()
+	p := &process{link: a.connect(name), name: name, done: make(chan struct{})}
+	cfg, err := a.configure(name, p.link, nil)
 	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	w.newest = p
-	w.mu.Unlock()
+	if a.plan.Memory > 0 && a.plan.API.IrregularRows == 0 { // What is rejected is not found again by its id.
+		p.process, p.allowed = name, allowed(cfg)
+	}
 	ctx, p.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(p.done)
 		defer p.stop()
-		p.err = operate.Run(ctx, cfg, slog.New(&logged{trace: w.trace, who: name, link: p.link}), operate.RunOptions{Version: "world"})
+		p.err = operate.Run(ctx, cfg, slog.New(&logged{trace: a.trace, who: name, link: p.link}), operate.RunOptions{Version: "world"})
 	}()
 	return p, nil
 }

@@ -44,19 +44,19 @@ type offset struct {
 
 // reports are what jmpub says of itself in Kafka.
 type reports struct {
-	*World
+	*app
 
 	prefix string
 	ledger []ledgerRecord
 	// rows are the records of rows, and where each stands.
-	rows map[offset]kafkamodel.Record
+	rows map[offset]*kafkamodel.Record
 }
 
 // checkReports expects what jmpub says of itself to agree with what is published, record for record.
-func (w *World) checkReports(prefix string, published map[seen]int, stopped time.Time) {
-	r := &reports{World: w, prefix: prefix, rows: make(map[offset]kafkamodel.Record)}
+func (a *app) checkReports(prefix string, published map[seen]int, stopped time.Time) {
+	r := &reports{app: a, prefix: prefix, rows: make(map[offset]*kafkamodel.Record)}
 	for _, topic := range verify.Topics(prefix) {
-		for _, record := range w.kafka.Committed(topic) {
+		for record := range a.records(topic) {
 			r.rows[offset{topic, record.Partition, record.Offset}] = record
 		}
 	}
@@ -68,7 +68,7 @@ func (w *World) checkReports(prefix string, published map[seen]int, stopped time
 	}) {
 		return
 	}
-	if !w.plan.Files { // Without transactions, rows can be published whose window is not recorded.
+	if !a.plan.Files { // Without transactions, rows can be published whose window is not recorded.
 		r.checkLedger(published)
 	}
 	r.checkNotices()
@@ -82,7 +82,7 @@ func (w *World) checkReports(prefix string, published map[seen]int, stopped time
 
 // decode calls fn with the value of each record of one of jmpub's own topics, partition by partition.
 func (r *reports) decode(topic string, fn func(value []byte) error) bool {
-	for _, record := range r.kafka.Committed(r.prefix + "." + topic) {
+	for record := range r.records(r.prefix + "." + topic) {
 		if record.Value == nil {
 			continue
 		}
@@ -112,7 +112,7 @@ func (r *reports) checkLedger(published map[seen]int) {
 			for at := o.First; at <= o.Last; at++ {
 				where := offset{o.Topic, o.Partition, at}
 				record, there := r.rows[where]
-				if !there || named[where] || replayOf(&record) != l.Replay {
+				if !there || named[where] || replayOf(record) != l.Replay {
 					r.found("the ledger of %s to %s names %+v (a row: %t, of another record too: %t)", l.Begin, l.End, where, there, named[where])
 					return
 				}
@@ -223,8 +223,8 @@ func (r *reports) checkReplayNotices(told map[about]int64) {
 }
 
 // has tells whether the plan has an event of a kind.
-func (w *World) has(kinds ...Kind) bool {
-	return slices.ContainsFunc(w.plan.Events, func(e Event) bool { return slices.Contains(kinds, e.Kind) })
+func (a *app) has(kinds ...Kind) bool {
+	return slices.ContainsFunc(a.plan.Events, func(e Event) bool { return slices.Contains(kinds, e.Kind) })
 }
 
 // day is what a record of the coverage says.
@@ -351,6 +351,9 @@ func (r *reports) countLedger(s pipeline.Stream) *counts {
 			c.stand(o.Topic, o.Partition, o.Last)
 			for at := o.First; at <= o.Last; at++ {
 				record := r.rows[offset{o.Topic, o.Partition, at}]
+				if record == nil {
+					continue
+				}
 				if of := rows[string(record.Key)]; len(of) > 0 {
 					c.hours[of[0].at.UTC().Format(time.DateOnly+" 15")]++
 				}
@@ -399,7 +402,7 @@ func (r *reports) checkStatistics(stopped time.Time) {
 		Single int64 `json:"single_send_msg"`
 	}
 	told := make(map[string]sent)
-	for _, record := range r.kafka.Committed(r.prefix + ".statistics.messages") {
+	for record := range r.records(r.prefix + ".statistics.messages") {
 		var event struct {
 			Data sent `json:"data"`
 		}

@@ -2,19 +2,12 @@ package world
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"iter"
-	"net/http"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/lab/sim"
-	"github.com/jmpub/jmpub/internal/operate"
-	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
-	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -37,26 +30,21 @@ func (o *Outcome) Last(n int) string { return o.trace.last(n) }
 type World struct {
 	plan  *Plan
 	trace *trace
-	api   *sim.Server
+	apps  []*app
 	kafka *kafkamodel.Cluster
 	// first is where the history begins, began when the world did.
 	first, began time.Time
-	// folder has the positions that are kept in files.
-	folder string
+	// committed is what a reader sees in the end; nil before.
+	committed map[string][]kafkamodel.Record
 
-	mu   sync.Mutex
-	dice *dice
-	// started counts processes; newest is the one that was started last.
-	started int
-	newest  *process
-	// bad is until when the API misbehaves.
-	bad time.Time
+	custody *custody
+
+	mu sync.Mutex
 	// down counts, for each broker, the faults that keep it down.
-	down      map[int]int
-	slots     []*slot
-	licences  []*licence
-	findings  []string
-	operators sync.WaitGroup
+	down     map[int]int
+	findings []string
+	// others are operators, and what lasts for a while.
+	others sync.WaitGroup
 }
 
 const (
@@ -70,82 +58,58 @@ const (
 
 // Run lets the plan happen, and checks what is left. It must run in a bubble of testing/synctest.
 func (p *Plan) Run() *Outcome {
-	w := &World{plan: p, down: make(map[int]int), dice: newDice(p.Seed, "world")}
+	w := &World{plan: p, custody: newCustody(), down: make(map[int]int)}
 	w.began = time.Now().Truncate(time.Second).Add(time.Second)
 	_ = pipeline.Sleep(context.Background(), time.Until(w.began))
 	w.first = w.began.Add(-p.Past)
 	w.trace = &trace{began: w.began}
-	opts := p.API
-	opts.Begin, opts.BurstAt = w.first, w.began.Add(p.BurstAt)
-	opts.Intercept, opts.SlowBy = w.intercept, 5*time.Second
 	out := &Outcome{trace: w.trace}
-	var err error
-	if w.api, err = sim.New(opts); err != nil {
-		out.Findings = []string{"the plan has wrong options: " + err.Error()}
-		return out
-	}
-	if p.Files {
-		if w.folder, err = os.MkdirTemp(memory(), "jmpub-world"); err != nil {
+	for number := range p.Apps {
+		a, err := w.newApp(number)
+		if err != nil {
 			out.Findings = []string{err.Error()}
 			return out
 		}
-		defer os.RemoveAll(w.folder) //nolint:errcheck // It is in memory, or in a folder for such files.
+		w.apps = append(w.apps, a)
 	}
+	defer w.clear()
 	delays := newDice(p.Seed, "markers")
-	w.kafka = kafkamodel.New(kafkamodel.Options{Brokers: p.Brokers, MarkerDelay: func() time.Duration { return delays.upTo(p.MarkerDelay) }})
+	w.kafka = kafkamodel.New(kafkamodel.Options{
+		Brokers: p.Brokers, MarkerDelay: func() time.Duration { return delays.upTo(p.MarkerDelay) },
+		Taken: w.custody.taken, Took: w.custody.took, CompactEvery: p.Compact, ForgetProducers: p.Forget, ForgetTransactionalIDs: p.Forget,
+	})
 
 	ctx, cancel := context.WithTimeout(context.Background(), p.For+healing+longest)
 	defer cancel()
 	w.live(ctx)
 	stopped := time.Now()
-	w.audit(ctx)
-	w.check(stopped)
+	for _, a := range w.apps {
+		a.audit(ctx)
+	}
+	w.committed = make(map[string][]kafkamodel.Record)
+	for _, topic := range w.kafka.Topics() {
+		w.committed[topic] = w.kafka.Committed(topic)
+	}
+	for _, a := range w.apps {
+		a.check(stopped)
+		for range a.truth(stopped) {
+			out.Rows++
+		}
+		out.Starts += a.started
+	}
 	if ctx.Err() != nil {
 		w.found("it does not come to an end")
 	}
-	for range w.truth(stopped) {
-		out.Rows++
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out.Findings, out.Simulated, out.Starts = w.findings, time.Since(w.began), w.started
+	out.Findings, out.Simulated = w.findings, time.Since(w.began)
 	return out
 }
 
-// memory is a file system in memory, where syncing takes no time; the usual folder where there is none.
-func memory() string {
-	const linux = "/dev/shm"
-	if _, err := os.Stat(linux); err != nil {
-		return ""
-	}
-	return linux
-}
-
-// streams are those of messages that processes follow.
-func (w *World) streams() []pipeline.Stream {
-	if !w.plan.Lists {
-		return []pipeline.Stream{{Kind: pipeline.StreamMessages}}
-	}
-	var all []pipeline.Stream
-	for i := range w.plan.API.Groups {
-		all = append(all, pipeline.Stream{Kind: pipeline.StreamGroups, Name: sim.GroupID(i)})
-	}
-	for i := range w.plan.API.Rooms {
-		all = append(all, pipeline.Stream{Kind: pipeline.StreamChatrooms, Name: sim.RoomID(i)})
-	}
-	return all
-}
-
-// truth are the rows up to a time that are in one of the streams, which have none in common.
-func (w *World) truth(end time.Time) iter.Seq2[pipeline.Stream, sim.Row] {
-	return func(yield func(pipeline.Stream, sim.Row) bool) {
-		for _, s := range w.streams() {
-			for r := range w.api.Truth(sim.Range{Begin: w.first, End: end, Stream: s.String()}) {
-				if !yield(s, r) {
-					return
-				}
-			}
-		}
+// clear removes what apps have left in files.
+func (w *World) clear() {
+	for _, a := range w.apps {
+		_ = os.RemoveAll(a.folder)
 	}
 }
 
@@ -162,7 +126,9 @@ func (w *World) found(format string, args ...any) {
 
 // live runs processes and has everything happen to them that is planned, heals, and ends the processes.
 func (w *World) live(ctx context.Context) {
-	w.newSlot(ctx)
+	for _, a := range w.apps {
+		a.newSlot(ctx)
+	}
 	for i := range w.plan.Events {
 		e := &w.plan.Events[i]
 		if pipeline.Sleep(ctx, time.Until(w.began.Add(e.At))) != nil {
@@ -172,51 +138,44 @@ func (w *World) live(ctx context.Context) {
 	}
 	_ = pipeline.Sleep(ctx, time.Until(w.began.Add(w.plan.For)))
 	w.trace.add("everything heals")
-	w.operators.Wait()
+	w.others.Wait()
 	_ = pipeline.Sleep(ctx, healing)
-	w.mu.Lock()
-	last := w.slots[len(w.slots)-1]
-	w.mu.Unlock()
 	w.trace.add("the end of the processes")
-	if err := last.end(); err != nil {
-		w.found("the process leaves with an error when everything is healed: %v", err)
-	}
-	for _, s := range w.slots {
-		_ = s.end()
+	for _, a := range w.apps {
+		a.end()
 	}
 }
 
 // happen has an event begin.
 func (w *World) happen(ctx context.Context, number int, e *Event) {
+	a := w.apps[e.App]
 	if e.Kind.operator() {
-		w.operators.Go(func() { w.operator(ctx, number, e) })
+		w.others.Go(func() { a.operator(ctx, number, e) })
 		return
 	}
 	w.trace.add("%s", e)
-	w.mu.Lock()
-	s := w.slots[len(w.slots)-1]
-	w.mu.Unlock()
+	s := a.slot()
 	switch e.Kind {
 	case Kill:
 		s.restart(e.For, (*process).kill)
 	case Terminate:
 		s.restart(e.For, func(p *process) { _ = p.terminate() })
 	case Replace:
-		w.newSlot(ctx)
-		w.operators.Go(func() {
+		a.newSlot(ctx)
+		w.others.Go(func() {
 			_ = pipeline.Sleep(ctx, e.For)
 			_ = s.end()
 		})
 	case Broker:
-		w.operators.Go(func() { w.breakBroker(ctx, e.Broker, e.For) })
+		w.others.Go(func() { w.breakBroker(ctx, e.Broker, e.For) })
 	case Brokers:
 		for id := range w.plan.Brokers {
-			w.operators.Go(func() { w.breakBroker(ctx, id+1, e.For) })
+			w.others.Go(func() { w.breakBroker(ctx, id+1, e.For) })
 		}
 	case BadAPI:
-		w.mu.Lock()
-		w.bad = time.Now().Add(e.For)
-		w.mu.Unlock()
+		a.mu.Lock()
+		a.bad = time.Now().Add(e.For)
+		a.mu.Unlock()
 	default:
 		if p := s.process(); p != nil {
 			p.fault(e.Kind, e.For)
@@ -235,150 +194,4 @@ func (w *World) breakBroker(ctx context.Context, id int, long time.Duration) {
 	change(1, 1, w.kafka.Stop)
 	_ = pipeline.Sleep(ctx, long)
 	change(-1, 0, w.kafka.Start)
-}
-
-// intercept implements [sim.Faults.Intercept].
-func (w *World) intercept(int64, *http.Request) sim.Fault {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	const part = 0.3
-	if !time.Now().Before(w.bad) || !w.dice.chance(part) {
-		return ""
-	}
-	all := []sim.Fault{
-		sim.RateLimited, sim.RateLimitedBare, sim.ServerError, sim.HTMLError, sim.HTMLPage, sim.Truncated, sim.Malformed, sim.Dropped,
-		sim.DroppedHeaders, sim.DroppedMidway, sim.Repeated, sim.Displaced, sim.Shuffled, sim.WrongTotal, sim.Slow, sim.ExpiredEarly,
-	}
-	return all[w.dice.IntN(len(all))]
-}
-
-// slot is where a process runs under a supervisor, one after another.
-type slot struct {
-	world *World
-	stop  context.CancelFunc
-	done  chan struct{}
-
-	mu      sync.Mutex
-	current *process
-	// pause is how long the supervisor waits before the next one.
-	pause time.Duration
-	// err is what the last process left with.
-	err error
-}
-
-// usually is how long a supervisor waits before it starts a process again.
-const usually = 2 * time.Second
-
-func (w *World) newSlot(ctx context.Context) {
-	s := &slot{world: w, done: make(chan struct{})}
-	ctx, s.stop = context.WithCancel(ctx)
-	w.mu.Lock()
-	w.slots = append(w.slots, s)
-	w.mu.Unlock()
-	go s.supervise(ctx)
-}
-
-func (s *slot) supervise(ctx context.Context) {
-	defer close(s.done)
-	for ctx.Err() == nil {
-		p, err := s.world.start(ctx)
-		if err != nil {
-			s.world.found("the settings are refused: %v", err)
-			return
-		}
-		s.world.trace.add("%s starts", p.name)
-		s.mu.Lock()
-		s.current, s.pause = p, usually
-		s.mu.Unlock()
-		<-p.done
-		s.mu.Lock()
-		pause := s.pause
-		s.current, s.err = nil, p.err
-		s.mu.Unlock()
-		s.world.ended(p)
-		if pipeline.ClassOf(p.err) == pipeline.Fenced && s.isReplaced() {
-			return
-		}
-		_ = pipeline.Sleep(ctx, pause)
-	}
-}
-
-// isReplaced tells whether another process was started to take this one's place.
-func (s *slot) isReplaced() bool {
-	s.world.mu.Lock()
-	defer s.world.mu.Unlock()
-	return s.world.slots[len(s.world.slots)-1] != s
-}
-
-// ended looks at how a process ended.
-func (w *World) ended(p *process) {
-	if p.killed.Load() {
-		return
-	}
-	w.trace.add("%s ends with %v", p.name, p.err)
-	if _, wrong := errors.AsType[*usage.Error](p.err); wrong {
-		w.found("%s takes the settings for wrong: %v", p.name, p.err)
-	}
-	w.mu.Lock()
-	newest := w.newest == p
-	w.mu.Unlock()
-	if newest && pipeline.ClassOf(p.err) == pipeline.Fenced {
-		w.found("%s leaves as if it had been replaced, but no other has begun since: %v", p.name, p.err)
-	}
-}
-
-// process is the one that runs; nil between two.
-func (s *slot) process() *process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current
-}
-
-// restart ends the process, so that another one is started a while later.
-func (s *slot) restart(pause time.Duration, end func(*process)) {
-	s.mu.Lock()
-	p := s.current
-	s.pause = pause
-	s.mu.Unlock()
-	if p != nil {
-		end(p)
-	}
-}
-
-// end ends the process by SIGTERM, for good.
-func (s *slot) end() error {
-	s.stop()
-	<-s.done
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// audit has an operator look for what is missing and publish it, when everything has healed. A second look finds nothing.
-func (w *World) audit(ctx context.Context) {
-	to := time.Now().Add(-fresh).Truncate(time.Second)
-	for i, repair := range []bool{true, false} {
-		_ = pipeline.Sleep(ctx, 2*latestMarker) // An audit goes by what is decided.
-		name := fmt.Sprintf("last audit %d", i)
-		l := w.connect(name)
-		// Where the API has no totals, all of it is read once more.
-		cfg, err := w.configure(name, l, func(s *settings.Settings) { s.API.PageSize = "1000" })
-		if err != nil {
-			w.found("the settings are refused: %v", err)
-			return
-		}
-		c := &command{World: w, link: l, name: name}
-		result, err := operate.Audit(ctx, cfg, c.log(), operate.AuditOptions{
-			Range: operate.Range{Span: operate.Span{From: settings.Moment{At: w.first}, To: settings.Moment{At: to}}},
-			Step:  time.Hour, Repair: repair, Report: c, Confirm: func(operate.AuditCost) bool { return true },
-		})
-		switch {
-		case err != nil:
-			w.found("an audit fails when everything is healed: %v", err)
-			return
-		case i == 1 && result.Missing > 0:
-			w.found("after a repair, an audit finds %d rows missing", result.Missing)
-		}
-		w.trace.add("audit: %+v", *result)
-	}
 }

@@ -3,8 +3,8 @@
 // [time.Now], it has no goroutine, and what is due later happens as soon as anybody asks for something by then.
 //
 // internal/tests/kafkatest holds it against Apache Kafka. What it does not know it answers with an error that says so. Not modelled are
-// consumer groups, quotas, log append time, segments, idempotent producers' and transactional ids' expiry, and topics that are made by being
-// asked for; what has been appended is on all replicas.
+// consumer groups, quotas, log append time, segments, and topics that are made by being asked for; what has been appended is on all
+// replicas.
 package kafkamodel
 
 import (
@@ -24,6 +24,15 @@ type Options struct {
 	TimeoutScan time.Duration
 	// MarkerDelay is how long after a transaction's verdict its marker is written to a partition; nil writes all of them at once.
 	MarkerDelay func() time.Duration
+	// ForgetProducers is producer.id.expiration.ms, a day where zero; ForgetTransactionalIDs is transactional.id.expiration.ms, a week where
+	// zero. Both are kept at once, where a broker looks now and then.
+	ForgetProducers, ForgetTransactionalIDs time.Duration
+	// Taken is called with each record that a user appends; nil tells nobody. It must not ask the cluster for anything.
+	Taken func(user, topic string, key []byte)
+	// Took is called when a user has a transactional id, as one that did not have it before; nil tells nobody. It is bound as Taken is.
+	Took func(user, id string)
+	// CompactEvery is how often all compacted topics are; never where zero.
+	CompactEvery time.Duration
 }
 
 // Cluster is a model of a cluster. Safe for concurrent use.
@@ -61,12 +70,21 @@ func New(o Options) *Cluster {
 	if o.MarkerDelay == nil {
 		o.MarkerDelay = func() time.Duration { return 0 }
 	}
+	if o.ForgetProducers == 0 {
+		o.ForgetProducers = 24 * time.Hour
+	}
+	if o.ForgetTransactionalIDs == 0 {
+		o.ForgetTransactionalIDs = 7 * 24 * time.Hour
+	}
 	c := &Cluster{
 		opts: o, began: time.Now(), now: time.Now(), changed: make(chan struct{}),
 		topics: make(map[string]*topic), transactions: make(map[string]*transaction), denied: make(map[access]bool),
 	}
 	for range o.Brokers {
 		c.up = append(c.up, true)
+	}
+	if o.CompactEvery > 0 {
+		c.after(o.CompactEvery, c.compactAll)
 	}
 	return c
 }

@@ -40,8 +40,9 @@ type transaction struct {
 	coordinator int32
 	timeout     time.Duration
 	state       state
-	began       time.Time
-	places      []place
+	// began is when the transaction did, changed when the state has changed last.
+	began, changed time.Time
+	places         []place
 }
 
 func (t *transaction) has(at place) bool { return slices.Contains(t.places, at) }
@@ -56,6 +57,16 @@ const (
 	// markerRetry is how soon a marker is tried again whose partition has no leader.
 	markerRetry = 100 * time.Millisecond
 )
+
+// transaction is what is known of a transactional id; nil where nothing is, or not any more.
+func (c *Cluster) transaction(id string) *transaction {
+	t := c.transactions[id]
+	if t != nil && t.state != ongoing && !t.ending() && c.now.Sub(t.changed) >= c.opts.ForgetTransactionalIDs {
+		delete(c.transactions, id)
+		return nil
+	}
+	return t
+}
 
 // coordinatorOf is the broker that knows of a transactional id; -1 if none is up.
 func (c *Cluster) coordinatorOf(id string) int32 {
@@ -100,10 +111,10 @@ func (c *Cluster) initProducer(m *Message, req *initproducerid.Request) (produce
 	case timeout <= 0 || timeout > longestTimeout:
 		return 0, 0, kafkago.InvalidTransactionTimeout
 	}
-	t := c.transactions[id]
+	t := c.transaction(id)
 	if t == nil {
 		c.nextProducer++
-		t = &transaction{producer: c.nextProducer, epoch: -1, lastEpoch: -1, coordinator: m.Broker}
+		t = &transaction{producer: c.nextProducer, epoch: -1, lastEpoch: -1, coordinator: m.Broker, changed: c.now}
 		c.transactions[id] = t
 	}
 	switch {
@@ -118,6 +129,9 @@ func (c *Cluster) initProducer(m *Message, req *initproducerid.Request) (produce
 	err = c.renew(t, req)
 	if err == 0 {
 		t.timeout = timeout
+	}
+	if err == 0 && req.ProducerID < 0 && c.opts.Took != nil {
+		c.opts.Took(m.User, id)
 	}
 	return t.producer, t.epoch, err
 }
@@ -139,7 +153,7 @@ func (c *Cluster) renew(t *transaction, req *initproducerid.Request) kafkago.Err
 		c.nextProducer++
 		t.producer, t.epoch, t.lastEpoch = c.nextProducer, 0, -1
 	}
-	t.state = empty
+	t.state, t.changed = empty, c.now
 	return 0
 }
 
@@ -177,7 +191,7 @@ func (c *Cluster) addPartitions(m *Message, req *addpartitionstotxn.Request) *ad
 		return res
 	}
 	if all == 0 {
-		c.join(c.transactions[req.TransactionalID], places)
+		c.join(c.transaction(req.TransactionalID), places)
 	}
 	return res
 }
@@ -196,7 +210,7 @@ func notAttempted(res *addpartitionstotxn.Response) {
 
 // addable tells why no partition can be added.
 func (c *Cluster) addable(m *Message, req *addpartitionstotxn.Request) kafkago.Error {
-	t := c.transactions[req.TransactionalID]
+	t := c.transaction(req.TransactionalID)
 	switch {
 	case !c.may(m.User, Write, TransactionalID, req.TransactionalID):
 		return kafkago.TransactionalIDAuthorizationFailed
@@ -239,7 +253,7 @@ func (c *Cluster) watch(t *transaction) {
 
 func (c *Cluster) endTxn(m *Message, req *endtxn.Request) *endtxn.Response {
 	err := c.endable(m, req)
-	if t := c.transactions[req.TransactionalID]; err == 0 && t.state == ongoing {
+	if t := c.transaction(req.TransactionalID); err == 0 && t.state == ongoing {
 		c.end(t, req.Committed)
 	}
 	return &endtxn.Response{ErrorCode: code(err)}
@@ -247,7 +261,7 @@ func (c *Cluster) endTxn(m *Message, req *endtxn.Request) *endtxn.Response {
 
 // endable tells why a transaction cannot be ended; it can be, too, if the same verdict was taken before.
 func (c *Cluster) endable(m *Message, req *endtxn.Request) kafkago.Error {
-	t := c.transactions[req.TransactionalID]
+	t := c.transaction(req.TransactionalID)
 	switch {
 	case !c.may(m.User, Write, TransactionalID, req.TransactionalID):
 		return kafkago.TransactionalIDAuthorizationFailed
@@ -283,11 +297,11 @@ func (c *Cluster) end(t *transaction, commit bool) {
 			return
 		}
 		if p != nil { // A topic that is gone needs none.
-			p.endTransaction(marker(producer, epoch, commit, c.now), commit)
+			p.endTransaction(marker(producer, epoch, commit, c.now), commit, c.now)
 			c.grown()
 		}
 		if left--; left == 0 { // It takes the coordinator a moment to know of the last one.
-			c.later(c.opts.MarkerDelay(), func() { t.state = complete })
+			c.later(c.opts.MarkerDelay(), func() { t.state, t.changed = complete, c.now })
 		}
 	}
 	for _, at := range t.places {

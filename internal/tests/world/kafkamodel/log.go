@@ -100,8 +100,21 @@ func (c *Cluster) Retain(name string) {
 func (c *Cluster) Compact(name string) {
 	c.lock()
 	defer c.mu.Unlock()
-	t := c.topics[name]
-	if t == nil || !t.compacted() {
+	if t := c.topics[name]; t != nil {
+		t.compact()
+	}
+}
+
+// compactAll compacts all topics that are, from now on again and again.
+func (c *Cluster) compactAll() {
+	for _, t := range c.topics {
+		t.compact()
+	}
+	c.after(c.opts.CompactEvery, c.compactAll)
+}
+
+func (t *topic) compact() {
+	if !t.compacted() {
 		return
 	}
 	for _, p := range t.partitions {

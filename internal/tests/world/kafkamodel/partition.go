@@ -3,6 +3,7 @@ package kafkamodel
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/fetch"
@@ -28,6 +29,8 @@ type writer struct {
 	sent []sent
 	// open is the first offset of its transaction; negative where none is open here.
 	open int64
+	// wrote is when it has written last, or its transaction was ended.
+	wrote time.Time
 }
 
 // waiting is a producer's batch that the coordinator is asked about: the lowest sequence of those that were sent since its last
@@ -79,7 +82,7 @@ func (p *partition) push(b batch) (base int64) {
 }
 
 // append takes a batch of a producer, which is verified, or answers one that it has already.
-func (p *partition) append(b batch) (base int64, err kafkago.Error) {
+func (p *partition) append(b batch, now time.Time) (base int64, err kafkago.Error) {
 	if b.producer() < 0 {
 		return p.push(b), 0
 	}
@@ -108,7 +111,7 @@ func (p *partition) append(b batch) (base int64, err kafkago.Error) {
 		w.sent = nil
 	}
 	base = p.push(b)
-	w.epoch = b.epoch()
+	w.epoch, w.wrote = b.epoch(), now
 	w.sent = append(w.sent, sent{first, last, base})
 	if len(w.sent) > remembered {
 		w.sent = w.sent[1:]
@@ -142,8 +145,15 @@ func (w *writer) next() int32 {
 	return int32((int64(last) + 1) % (1 << 31))
 }
 
+// forget forgets a producer that has no transaction open and has not written since a time.
+func (p *partition) forget(producer int64, since time.Time) {
+	if w := p.producers[producer]; w != nil && w.open < 0 && !w.wrote.After(since) {
+		delete(p.producers, producer)
+	}
+}
+
 // endTransaction takes a marker.
-func (p *partition) endTransaction(b batch, commit bool) {
+func (p *partition) endTransaction(b batch, commit bool, now time.Time) {
 	w := p.producers[b.producer()]
 	if w == nil {
 		w = &writer{open: -1, epoch: b.epoch()}
@@ -157,7 +167,7 @@ func (p *partition) endTransaction(b batch, commit bool) {
 	if w.open >= 0 && !commit {
 		p.aborted = append(p.aborted, aborted{b.producer(), w.open, at})
 	}
-	w.open = -1
+	w.open, w.wrote = -1, now
 }
 
 // abortedWithin are the aborted transactions of which something stands within bounds, in the order in which they ended.

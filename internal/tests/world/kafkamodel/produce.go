@@ -52,22 +52,29 @@ func (c *Cluster) produceTo(m *Message, id, name string, number int32, data []by
 	case p.leader != m.Broker:
 		return -1, kafkago.NotLeaderForPartition
 	}
+	p.forget(b.producer(), c.now.Add(-c.opts.ForgetProducers))
 	if transactional && !p.isOpen(b.producer(), b.epoch()) {
 		p.wait(b)
 		if err = c.verify(id, b, place{name, number}); err != 0 {
 			return -1, err
 		}
 	}
-	if err = c.check(c.topics[name], p, b); err != 0 {
+	records, err := c.check(c.topics[name], p, b)
+	if err != 0 {
 		return -1, err
 	}
-	return p.append(b)
+	if base, err = p.append(b, c.now); err == 0 && c.opts.Taken != nil {
+		for _, r := range records {
+			c.opts.Taken(m.User, name, r.key)
+		}
+	}
+	return base, err
 }
 
 // verify asks the coordinator whether the partition belongs to the producer's transaction (KIP-890), in the words in which older clients
 // are answered.
 func (c *Cluster) verify(id string, b batch, at place) kafkago.Error {
-	t := c.transactions[id]
+	t := c.transaction(id)
 	switch {
 	case t == nil || t.producer != b.producer():
 		return kafkago.InvalidProducerIDMapping
@@ -82,28 +89,28 @@ func (c *Cluster) verify(id string, b batch, at place) kafkago.Error {
 	}
 }
 
-// check holds a batch against the topic's configuration.
-func (c *Cluster) check(t *topic, p *partition, b batch) kafkago.Error {
+// check holds a batch against the topic's configuration, and unpacks it.
+func (c *Cluster) check(t *topic, p *partition, b batch) ([]record, kafkago.Error) {
 	switch {
 	case len(p.isr) < int(t.number(minInsync)):
-		return kafkago.NotEnoughReplicas
+		return nil, kafkago.NotEnoughReplicas
 	case int64(len(b)) > t.number(maxMessage):
-		return kafkago.MessageSizeTooLarge
+		return nil, kafkago.MessageSizeTooLarge
 	case !b.intact():
-		return kafkago.InvalidMessage
+		return nil, kafkago.InvalidMessage
 	}
 	records, err := b.records()
 	if err != nil || len(records) == 0 || int32(len(records)) != b.int32(atLastDelta)+1 {
-		return errInvalidRecord
+		return nil, errInvalidRecord
 	}
 	now, before, after := c.now.UnixMilli(), t.number(earliestBefore), t.number(latestAfter)
 	for _, r := range records {
 		if r.key == nil && strings.Contains(t.config[cleanupPolicy], "compact") {
-			return errInvalidRecord
+			return nil, errInvalidRecord
 		}
 		if now-r.time > before || r.time-now > after {
-			return kafkago.InvalidTimestamp
+			return nil, kafkago.InvalidTimestamp
 		}
 	}
-	return 0
+	return records, 0
 }

@@ -1,0 +1,291 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/operate"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// app is one that is published, with its API, its processes and its operators.
+type app struct {
+	*World
+
+	number int
+	api    *sim.Server
+	// folder has the positions that are kept in files.
+	folder string
+
+	mu   sync.Mutex
+	dice *dice
+	// started counts processes.
+	started int
+	// bad is until when the API misbehaves.
+	bad      time.Time
+	slots    []*slot
+	licences []*licence
+}
+
+func (w *World) newApp(number int) (a *app, err error) {
+	a = &app{World: w, number: number, dice: newDice(w.plan.Seed, "world"+itoa(number))}
+	opts := w.plan.api(number)
+	opts.Begin, opts.BurstAt = w.first, w.began.Add(w.plan.BurstAt)
+	opts.Intercept, opts.SlowBy = a.intercept, 5*time.Second
+	if a.api, err = sim.New(opts); err != nil {
+		return nil, fmt.Errorf("the plan has wrong options: %w", err)
+	}
+	if w.plan.Files {
+		a.folder, err = os.MkdirTemp(memory(), "jmpub-world")
+	}
+	return a, err
+}
+
+// memory is a file system in memory, where syncing takes no time; the usual folder where there is none.
+func memory() string {
+	const linux = "/dev/shm"
+	if _, err := os.Stat(linux); err != nil {
+		return ""
+	}
+	return linux
+}
+
+// name is that of something of this app, unlike that of another app's.
+func (a *app) name(of string) string {
+	if a.number > 0 {
+		of += " of app " + itoa(a.number)
+	}
+	return of
+}
+
+// records are what a reader sees of the app in a topic, who sees only what was committed.
+func (a *app) records(topic string) iter.Seq[*kafkamodel.Record] {
+	all := a.committed[topic]
+	if a.committed == nil {
+		all = a.kafka.Committed(topic)
+	}
+	return func(yield func(*kafkamodel.Record) bool) {
+		for i := range all {
+			if appOf(&all[i]) == a.api.AppKey && !yield(&all[i]) {
+				return
+			}
+		}
+	}
+}
+
+// appOf is the app that a record is of: events and rejected rows have it in a header, all else in the key.
+func appOf(r *kafkamodel.Record) string {
+	for _, h := range r.Headers {
+		switch h.Key {
+		case "ce_source":
+			return strings.TrimPrefix(string(h.Value), "urn:jmessage:app:")
+		case "jmpub_app_key":
+			return string(h.Value)
+		default:
+		}
+	}
+	return string(r.Key[:max(0, strings.IndexAny(string(r.Key), "/!"))])
+}
+
+// streams are those of messages that processes follow.
+func (a *app) streams() []pipeline.Stream {
+	if !a.plan.Lists {
+		return []pipeline.Stream{{Kind: pipeline.StreamMessages}}
+	}
+	var all []pipeline.Stream
+	for i := range a.plan.API.Groups {
+		all = append(all, pipeline.Stream{Kind: pipeline.StreamGroups, Name: sim.GroupID(i)})
+	}
+	for i := range a.plan.API.Rooms {
+		all = append(all, pipeline.Stream{Kind: pipeline.StreamChatrooms, Name: sim.RoomID(i)})
+	}
+	return all
+}
+
+// truth are the rows up to a time that are in one of the streams, which have none in common.
+func (a *app) truth(end time.Time) iter.Seq2[pipeline.Stream, sim.Row] {
+	return func(yield func(pipeline.Stream, sim.Row) bool) {
+		for _, s := range a.streams() {
+			for r := range a.api.Truth(sim.Range{Begin: a.first, End: end, Stream: s.String()}) {
+				if !yield(s, r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// intercept implements [sim.Faults.Intercept].
+func (a *app) intercept(int64, *http.Request) sim.Fault {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	const part = 0.3
+	if !time.Now().Before(a.bad) || !a.dice.chance(part) {
+		return ""
+	}
+	all := []sim.Fault{
+		sim.RateLimited, sim.RateLimitedBare, sim.ServerError, sim.HTMLError, sim.HTMLPage, sim.Truncated, sim.Malformed, sim.Dropped,
+		sim.DroppedHeaders, sim.DroppedMidway, sim.Repeated, sim.Displaced, sim.Shuffled, sim.WrongTotal, sim.Slow, sim.ExpiredEarly,
+	}
+	return all[a.dice.IntN(len(all))]
+}
+
+// slot is where a process runs under a supervisor, one after another.
+type slot struct {
+	app  *app
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu      sync.Mutex
+	current *process
+	// pause is how long the supervisor waits before the next one.
+	pause time.Duration
+	// err is what the last process left with.
+	err error
+}
+
+// usually is how long a supervisor waits before it starts a process again.
+const usually = 2 * time.Second
+
+func (a *app) newSlot(ctx context.Context) {
+	s := &slot{app: a, done: make(chan struct{})}
+	ctx, s.stop = context.WithCancel(ctx)
+	a.mu.Lock()
+	a.slots = append(a.slots, s)
+	a.mu.Unlock()
+	go s.supervise(ctx)
+}
+
+func (s *slot) supervise(ctx context.Context) {
+	defer close(s.done)
+	for ctx.Err() == nil {
+		p, err := s.app.start(ctx)
+		if err != nil {
+			s.app.found("the settings are refused: %v", err)
+			return
+		}
+		s.app.trace.add("%s starts", p.name)
+		s.mu.Lock()
+		s.current, s.pause = p, usually
+		s.mu.Unlock()
+		<-p.done
+		s.mu.Lock()
+		pause := s.pause
+		s.current, s.err = nil, p.err
+		s.mu.Unlock()
+		s.app.ended(p)
+		if pipeline.ClassOf(p.err) == pipeline.Fenced && s.isReplaced() {
+			return
+		}
+		_ = pipeline.Sleep(ctx, pause)
+	}
+}
+
+// isReplaced tells whether another process was started to take this one's place.
+func (s *slot) isReplaced() bool {
+	s.app.mu.Lock()
+	defer s.app.mu.Unlock()
+	return s.app.slots[len(s.app.slots)-1] != s
+}
+
+// ended looks at how a process ended.
+func (a *app) ended(p *process) {
+	a.custody.ended(p.name)
+	if p.killed.Load() {
+		return
+	}
+	a.trace.add("%s ends with %v", p.name, p.err)
+	if _, wrong := errors.AsType[*usage.Error](p.err); wrong {
+		a.found("%s takes the settings for wrong: %v", p.name, p.err)
+	}
+	if a.custody.writer(a.api.AppKey) == p.name && pipeline.ClassOf(p.err) == pipeline.Fenced {
+		a.found("%s leaves as if it had been replaced, but no other has taken its place: %v", p.name, p.err)
+	}
+}
+
+// process is the one that runs; nil between two.
+func (s *slot) process() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
+}
+
+// restart ends the process, so that another one is started a while later.
+func (s *slot) restart(pause time.Duration, end func(*process)) {
+	s.mu.Lock()
+	p := s.current
+	s.pause = pause
+	s.mu.Unlock()
+	if p != nil {
+		end(p)
+	}
+}
+
+// slot is where the newest processes run.
+func (a *app) slot() *slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.slots[len(a.slots)-1]
+}
+
+// end ends all processes, the newest first, which has no reason to complain.
+func (a *app) end() {
+	if err := a.slot().end(); err != nil {
+		a.found("the process leaves with an error when everything is healed: %v", err)
+	}
+	for _, s := range a.slots {
+		_ = s.end()
+	}
+}
+
+// end ends the process by SIGTERM, for good.
+func (s *slot) end() error {
+	s.stop()
+	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// audit has an operator look for what is missing and publish it, when everything has healed. A second look finds nothing.
+func (a *app) audit(ctx context.Context) {
+	to := time.Now().Add(-fresh).Truncate(time.Second)
+	for i, repair := range []bool{true, false} {
+		if !repair {
+			to = to.Add(-a.plan.API.LateBy) // Behind that, rows appear meanwhile.
+		}
+		_ = pipeline.Sleep(ctx, 2*latestMarker) // An audit goes by what is decided.
+		name := a.name(fmt.Sprintf("last audit %d", i))
+		l := a.connect(name)
+		// Where the API has no totals, all of it is read once more.
+		cfg, err := a.configure(name, l, func(s *settings.Settings) { s.API.PageSize = "1000" })
+		if err != nil {
+			a.found("the settings are refused: %v", err)
+			return
+		}
+		c := &command{app: a, link: l, name: name}
+		result, err := operate.Audit(ctx, cfg, c.log(), operate.AuditOptions{
+			Range: operate.Range{Span: operate.Span{From: settings.Moment{At: a.first}, To: settings.Moment{At: to}}},
+			Step:  time.Hour, Repair: repair, Report: c, Confirm: func(operate.AuditCost) bool { return true },
+		})
+		switch {
+		case err != nil:
+			a.found("an audit fails when everything is healed: %v", err)
+			return
+		case !repair && result.Missing > 0:
+			a.found("after a repair, an audit finds %d rows missing", result.Missing)
+		}
+		a.trace.add("audit: %+v", *result)
+	}
+}
