@@ -247,13 +247,13 @@ func (c *Cluster) WaitReady(tb testing.TB, n int) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	asked := time.Now()
-	await(ctx, tb, func() string { //nolint:contextcheck // What starts brokers has bounds of its own.
+	await(ctx, tb, func() string {
 		brokers, err := admin.ListBrokers(ctx)
 		switch {
 		case err == nil && len(brokers) >= n:
 			return ""
 		case err == nil && len(brokers) > 0 && time.Since(asked) > patience:
-			c.revive(tb, brokers.NodeIDs())
+			c.revive(tb, brokers.NodeIDs()) //nolint:contextcheck // What starts brokers has bounds of its own.
 			asked = time.Now()
 		}
 		return fmt.Sprintf("wait for %d brokers: have %v: %v", n, brokers.NodeIDs(), err)
