@@ -18,29 +18,40 @@ import (
 
 const prefix = "jmessage"
 
-// seen is a record as far as it distinguishes one row from another, and one replay from another.
+// seen is a record as far as it distinguishes one row from another, and one replay from another. An event's value does not: it may be in
+// another format.
 type seen struct{ topic, key, value, replay string }
+
+func seenIn(topic string, r *kafkamodel.Record) seen {
+	s := seen{topic, string(r.Key), "", replayOf(r)}
+	if isRejected(topic) {
+		s.value = string(r.Value)
+	}
+	return s
+}
+
+func isRejected(topic string) bool { return strings.HasSuffix(topic, ".rejected") }
 
 // check holds what a reader sees, who sees only what was committed, against what the API had and what happened to the world. stopped is
 // when the last process ended.
 func (a *app) check(stopped time.Time) {
-	published := a.read(prefix)
+	published := a.published(prefix)
 	a.checkRows(stopped)
 	a.checkCopies(published)
 	a.checkOrder()
-	other := a.read(elsewhere)
+	other := a.published(elsewhere)
 	a.checkReplays(prefix, published)
 	a.checkReplays(elsewhere, other)
 	a.checkReports(prefix, published, stopped)
 	a.checkReports(elsewhere, other, stopped)
 }
 
-// read counts the records of rows, by all that can differ between two of one row.
-func (a *app) read(prefix string) map[seen]int {
+// published counts the records of rows, by all that can differ between two of one row.
+func (a *app) published(prefix string) map[seen]int {
 	found := make(map[seen]int)
 	for _, topic := range verify.Topics(prefix) {
 		for r := range a.records(topic) {
-			found[seen{topic, string(r.Key), string(r.Value), replayOf(r)}]++
+			found[seenIn(topic, r)]++
 		}
 	}
 	return found
@@ -59,7 +70,7 @@ func replayOf(r *kafkamodel.Record) string {
 // head is the newest time of a stream's row that is committed by a run.
 func (a *app) head(stream pipeline.Stream) (newest time.Time) {
 	rows := a.when()
-	for s := range a.read(prefix) {
+	for s := range a.published(prefix) {
 		for _, p := range rows.of(&s) {
 			if s.replay == "" && p.stream == stream && p.at.After(newest) {
 				newest = p.at
@@ -75,8 +86,9 @@ func (a *app) checkRows(stopped time.Time) {
 	records := func(yield func(*kgo.Record, error) bool) {
 		for _, topic := range verify.Topics(prefix) {
 			for r := range a.records(topic) {
-				s := seen{topic, string(r.Key), string(r.Value), ""}
-				if replayOf(r) != "" || once[s] {
+				s := seenIn(topic, r)
+				s.value = string(r.Value)
+				if s.replay != "" || once[s] {
 					continue
 				}
 				once[s] = true
@@ -159,7 +171,7 @@ func senderTime(r *sim.Row) time.Time {
 
 // of are the places of the rows that a record can be of.
 func (p places) of(s *seen) []place {
-	if strings.HasSuffix(s.topic, ".rejected") {
+	if isRejected(s.topic) {
 		return p[s.value]
 	}
 	return p[s.key]

@@ -136,6 +136,8 @@ type Plan struct {
 	Files bool
 	// LiveFirst has processes read history behind the head, each as it begins or none.
 	LiveFirst bool
+	// Formats has processes publish events in JSON or in Avro, each as it begins.
+	Formats bool
 	// Memory is what a window may take of a process's memory, and all that wait; zero is the default.
 	Memory int
 	// MarkerDelay is how late markers of transactions are, at most.
@@ -194,6 +196,7 @@ func (p *Plan) kafka(d *dice) {
 	if d.chance(0.2) {
 		p.Apps = 2
 	}
+	p.Formats = d.chance(0.2)
 	if d.chance(0.3) {
 		p.Memory = int(d.logBetween(smallestMemory, largestMemory))
 		p.API.Burst, p.BurstAt = int(d.logBetween(10, usualBurst)), d.upTo(p.For).Truncate(time.Second)
@@ -306,6 +309,7 @@ func (p *Plan) String() string {
 		{p.Statistics, "statistics"},
 		{p.Files, "file checkpoints"},
 		{p.LiveFirst, "live first"},
+		{p.Formats, "two formats"},
 		{p.Memory > 0, fmt.Sprintf("%d bytes of memory", p.Memory)},
 		{p.Compact > 0, "compacted every " + p.Compact.String()},
 		{p.Forget > 0, "producers forgotten after " + p.Forget.String()},

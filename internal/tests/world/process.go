@@ -149,6 +149,9 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 	// kafka-go's pool of zstd decoders holds channels, which belong to the bubble that made them.
 	s.Kafka.Compression = pick("snappy", "none")
 	s.Kafka.TransactionTimeout = pick("3m", "30s")
+	if a.plan.Formats {
+		s.EventFormat, s.SchemaRegistry.URL = pick("json", "avro"), "http://127.0.0.1:1"
+	}
 	if change != nil {
 		change(s)
 	}
@@ -157,6 +160,9 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 		return nil, err
 	}
 	cfg.Source.Transport, cfg.Kafka.Transport = l, l.client
+	if cfg.Sink.Schemas != nil {
+		cfg.Sink.Schemas = &a.schemas
+	}
 	cfg.WindowBytes, cfg.MemoryBytes = a.plan.Memory, a.plan.Memory
 	return cfg, nil
 }

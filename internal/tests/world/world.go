@@ -38,6 +38,7 @@ type World struct {
 	committed map[string][]kafkamodel.Record
 
 	custody *custody
+	schemas schemas
 
 	mu sync.Mutex
 	// down counts, for each broker, the faults that keep it down.
@@ -86,10 +87,7 @@ func (p *Plan) Run() *Outcome {
 	for _, a := range w.apps {
 		a.audit(ctx)
 	}
-	w.committed = make(map[string][]kafkamodel.Record)
-	for _, topic := range w.kafka.Topics() {
-		w.committed[topic] = w.kafka.Committed(topic)
-	}
+	w.read()
 	for _, a := range w.apps {
 		a.check(stopped)
 		for range a.truth(stopped) {
@@ -104,6 +102,20 @@ func (p *Plan) Run() *Outcome {
 	defer w.mu.Unlock()
 	out.Findings, out.Simulated = w.findings, time.Since(w.began)
 	return out
+}
+
+// read reads all that is committed.
+func (w *World) read() {
+	w.committed = make(map[string][]kafkamodel.Record)
+	for _, topic := range w.kafka.Topics() {
+		all := w.kafka.Committed(topic)
+		for i := range all {
+			if err := w.schemas.decode(&all[i]); err != nil {
+				w.found("the value of %s in %s cannot be read: %v", all[i].Key, topic, err)
+			}
+		}
+		w.committed[topic] = all
+	}
 }
 
 // clear removes what apps have left in files.
