@@ -239,6 +239,14 @@ func (a *app) slot() *slot {
 	return a.slots[len(a.slots)-1]
 }
 
+// reinstate starts the newest process again if an older one, which is gone now, has taken its place: it may wait to be ended.
+func (a *app) reinstate() {
+	s := a.slot()
+	if p := s.process(); p != nil && a.custody.writer(a.api.AppKey) != p.name {
+		s.restart(usually, func(p *process) { _ = p.terminate() })
+	}
+}
+
 // end ends all processes, the newest first, which has no reason to complain.
 func (a *app) end() {
 	if err := a.slot().end(); err != nil {

@@ -238,11 +238,14 @@ func (a *app) checkOnlyReset(published map[seen]int, rows places) {
 	if len(resets) != 1 || !resets[0].sure || a.slack() > 0 {
 		return
 	}
-	if a.plan.API.Late > 0 { // What was published by then is uncertain.
+	if a.plan.API.Late > 0 || a.plan.LiveFirst { // What was published by then is uncertain.
 		return
 	}
 	inner := *resets[0]
-	inner.to = inner.to.Add(-time.Minute) // It may not have been published yet when the command was given.
+	if inner.head.Before(inner.to) {
+		inner.to = inner.head
+	}
+	inner.to = inner.to.Add(-time.Minute) // Near the head, it may not have been published yet when the command was given.
 	for s, n := range published {
 		all := rows.of(&s)
 		certain := !slices.ContainsFunc(all, func(p place) bool { return p.at.Before(inner.from) || p.sender.Before(inner.from) })

@@ -19,8 +19,8 @@ type licence struct {
 	what string
 	// stream is the one that it is about; none where it is about all.
 	stream pipeline.Stream
-	// from and to are the times of the rows, both included.
-	from, to time.Time
+	// from and to are the times of the rows, both included; head is that of the newest one that was published when it began.
+	from, to, head time.Time
 	// replay is the id of the replay that brings them, and prefix where; empty for what the run publishes again.
 	replay, prefix string
 	// sure tells that it was done, all of it.
@@ -96,21 +96,22 @@ func (c *command) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	head := c.head(stream)
 	span := operate.Span{From: settings.Moment{At: from}, To: settings.Moment{At: to}}
 	switch c.event.Kind {
 	case Reset:
-		if to.After(c.head(stream)) {
+		if to.After(head) {
 			return nil // It would skip what was not published yet.
 		}
-		granted := c.grant(licence{what: c.event.String(), stream: stream, from: to})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: to, head: head})
 		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, To: span.To, Confirm: c.confirm(ctx)})
 		return c.done(granted, err)
 	case ResetRange:
-		granted := c.grant(licence{what: c.event.String(), stream: stream, from: from, to: to})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: from, to: to, head: head})
 		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, From: &span.From, To: span.To, Confirm: c.confirm(ctx)})
 		return c.done(granted, err)
 	case Delete:
-		granted := c.grant(licence{what: c.event.String(), stream: stream, from: c.first})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: c.first, head: head})
 		return c.done(granted, operate.Delete(ctx, cfg, c.log(), operate.DeleteOptions{Stream: stream, Confirm: c.confirm(ctx)}))
 	case Replay:
 		return c.replay(ctx, cfg, span)

@@ -186,6 +186,7 @@ func Draw(seed uint64, most time.Duration) *Plan {
 			p.Events = append(p.Events, p.command(d))
 		}
 	}
+	p.Formats = d.chance(0.2)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
 	return p
 }
@@ -196,7 +197,6 @@ func (p *Plan) kafka(d *dice) {
 	if d.chance(0.2) {
 		p.Apps = 2
 	}
-	p.Formats = d.chance(0.2)
 	if d.chance(0.3) {
 		p.Memory = int(d.logBetween(smallestMemory, largestMemory))
 		p.API.Burst, p.BurstAt = int(d.logBetween(10, usualBurst)), d.upTo(p.For).Truncate(time.Second)

@@ -177,6 +177,7 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		w.others.Go(func() {
 			_ = pipeline.Sleep(ctx, e.For)
 			_ = s.end()
+			a.reinstate()
 		})
 	case Broker:
 		w.others.Go(func() { w.breakBroker(ctx, e.Broker, e.For) })
