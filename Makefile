@@ -89,7 +89,7 @@ fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 	GUIDED=$(GUIDED) scripts/fuzz.sh $(FUZZ)
 
 world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), in which things happen for MOST=5h, and more of them FOR=8h
-	go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.most=$(MOST) -world.for=$(FOR)
+	GOGC=800 go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.most=$(MOST) -world.for=$(FOR)
 
 mutants: ## plausible mistakes, one at a time, and which test finds each; MUTANTS= part of a name, SEEDS of the world for the others
 	go test -v -timeout 0 -run 'TestMutants/$(MUTANTS)' ./internal/tests/mutants -mutants.try -mutants.world=$(SEEDS)

@@ -28,8 +28,8 @@ type producer struct {
 	epoch int16
 	// partitions hold the next sequence of each partition, which begins at 0 with each epoch.
 	partitions map[topicPartition]*partition
-	// begun is set once the broker may know of the open transaction: it was asked for, whether the answer came or not.
-	begun bool
+	// begun is when the broker was first asked for the open transaction, whether the answer came or not; zero where it knows of none.
+	begun time.Time
 }
 
 // topicPartition is a partition of a topic.
@@ -105,9 +105,21 @@ func (p *producer) fault(op string, err error) error {
 	return kafka.Needs(kafka.Fault(op, err), kafka.Write.OnID(p.transactionalID))
 }
 
+// overdue adds to an error that ended a transaction what is to be done if the transaction was open for too long.
+func (p *producer) overdue(err error) error {
+	fault, ok := errors.AsType[*pipeline.Fault](err)
+	if !ok || fault.Class != pipeline.Abort || fault.Hint != "" || p.begun.IsZero() || time.Since(p.begun) < p.timeout {
+		return err
+	}
+	late := *fault
+	late.Hint = fmt.Sprintf("the transaction was open for %s, and JMPUB_KAFKA_TRANSACTION_TIMEOUT is %s: if that goes on, raise it, "+
+		"or have windows read sooner by larger pages (JMPUB_API_PAGE_SIZE)", time.Since(p.begun).Round(time.Second), p.timeout)
+	return &late
+}
+
 // begin starts a transaction that has no partition yet.
 func (p *producer) begin() {
-	p.begun = false
+	p.begun = time.Time{}
 	for _, one := range p.partitions {
 		one.joined = false
 	}
@@ -138,7 +150,9 @@ func (p *producer) join(ctx context.Context, wanted []*partition) error {
 		return nil
 	}
 	const op = "add partitions to the transaction"
-	p.begun = true
+	if p.begun.IsZero() {
+		p.begun = time.Now()
+	}
 	err := p.retry.Do(ctx, op, func(ctx context.Context) error {
 		res, err := p.client.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{
 			TransactionalID: p.transactionalID,
@@ -188,7 +202,7 @@ func (p *producer) joinFault(res *kafkago.AddPartitionsToTxnResponse, asked map[
 // the first time (KIP-98, EndTxn), so a lost reply is no doubt, unless the last word is that somebody else has the transactional id by
 // then, or there is none.
 func (p *producer) end(ctx context.Context, commit bool) error {
-	if !p.begun {
+	if p.begun.IsZero() {
 		return nil
 	}
 	op := "abort the transaction"

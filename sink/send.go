@@ -62,12 +62,12 @@ func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]
 		partitions, lanes = append(partitions, l.partition), append(lanes, l)
 	}
 	if err := s.producer.join(ctx, partitions); err != nil {
-		return nil, err
+		return nil, s.producer.overdue(err)
 	}
 	var ranges []pipeline.OffsetRange
 	for len(lanes) > 0 {
 		if err := s.round(ctx, lanes); err != nil {
-			return nil, err
+			return nil, s.producer.overdue(err)
 		}
 		left := lanes[:0]
 		for _, l := range lanes {

@@ -34,7 +34,9 @@ type transaction struct {
 }
 
 // Commit ends the transaction; see [pipeline.Transaction].
-func (t *transaction) Commit(ctx context.Context) error { return t.producer.end(ctx, true) }
+func (t *transaction) Commit(ctx context.Context) error {
+	return t.producer.overdue(t.producer.end(ctx, true))
+}
 
 // Abort ends the transaction; see [pipeline.Transaction].
 func (t *transaction) Abort(ctx context.Context) error { return t.producer.end(ctx, false) }

@@ -149,6 +149,9 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 	// kafka-go's pool of zstd decoders holds channels, which belong to the bubble that made them.
 	s.Kafka.Compression = pick("snappy", "none")
 	s.Kafka.TransactionTimeout = pick("3m", "30s")
+	if a.plan.Memory > 0 { // A window that is streamed has to be read within that.
+		s.Kafka.TransactionTimeout = "3m"
+	}
 	if a.plan.Formats {
 		s.EventFormat, s.SchemaRegistry.URL = pick("json", "avro"), "http://127.0.0.1:1"
 	}
