@@ -17,20 +17,26 @@ import (
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 	"github.com/segmentio/kafka-go/protocol/endtxn"
 	"github.com/segmentio/kafka-go/protocol/findcoordinator"
+	"github.com/segmentio/kafka-go/protocol/heartbeat"
 	"github.com/segmentio/kafka-go/protocol/initproducerid"
+	"github.com/segmentio/kafka-go/protocol/joingroup"
+	"github.com/segmentio/kafka-go/protocol/leavegroup"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/protocol/offsetfetch"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
 	"github.com/segmentio/kafka-go/protocol/saslhandshake"
+	"github.com/segmentio/kafka-go/protocol/syncgroup"
 )
 
 // replies are those that kafka-go decodes for jmpub.
 func replies() []protocol.Message {
 	return []protocol.Message{
 		&addpartitionstotxn.Response{}, &apiversions.Response{}, &createtopics.Response{}, &describeconfigs.Response{}, &endtxn.Response{},
-		&findcoordinator.Response{}, &initproducerid.Response{}, &listoffsets.Response{}, &metadata.Response{}, &produce.Response{},
-		&saslauthenticate.Response{}, &saslhandshake.Response{},
+		&findcoordinator.Response{}, &heartbeat.Response{}, &initproducerid.Response{}, &joingroup.Response{}, &leavegroup.Response{},
+		&listoffsets.Response{}, &metadata.Response{}, &offsetfetch.Response{}, &produce.Response{}, &saslauthenticate.Response{},
+		&saslhandshake.Response{}, &syncgroup.Response{},
 	}
 }
 

@@ -202,7 +202,8 @@ func (a *app) start(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.plan.Memory > 0 && a.plan.API.IrregularRows == 0 { // What is rejected is not found again by its id.
+	// What is rejected is not found again by its id, and what is late by its time can be seen long before it is published.
+	if api := &a.plan.API; a.plan.Memory > 0 && api.IrregularRows == 0 && api.Late == 0 && a.slack() == 0 {
 		p.process, p.allowed = name, allowed(cfg)
 	}
 	ctx, p.stop = context.WithCancel(ctx)

@@ -1,0 +1,34 @@
+//go:build integration
+
+package kafka
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+)
+
+// TestGroupOnApacheKafka has members join and leave on three brokers, of which each dies once.
+func TestGroupOnApacheKafka(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Addrs...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const shards, replicas = 6, 3
+	if _, err = kadm.NewClient(client).CreateTopic(t.Context(), shards, replicas, nil, "shards"); err != nil {
+		t.Fatal(err)
+	}
+	comeAndGo(t, cluster.Addrs, func() {
+		for i := range cluster.Addrs {
+			cluster.Kill(t, i)
+			cluster.Restart(t, i)
+			cluster.WaitReady(t, len(cluster.Addrs))
+		}
+	})
+}

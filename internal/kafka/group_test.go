@@ -1,0 +1,144 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// party is a group of members in one process, and what each has.
+type party struct {
+	brokers []string
+	shards  []int
+
+	mu      sync.Mutex
+	has     map[int][]int
+	changed chan struct{}
+	// calls counts how often each member's take was called; twice is where a shard was begun by one while another one had it.
+	calls map[int]int
+	twice []string
+}
+
+func newParty(brokers []string, shards int) *party {
+	p := &party{brokers: brokers, has: make(map[int][]int), changed: make(chan struct{}), calls: make(map[int]int)}
+	for i := range shards {
+		p.shards = append(p.shards, i)
+	}
+	return p
+}
+
+// join adds a member, and returns what ends it. slow is how long it takes to let go.
+func (p *party) join(t *testing.T, number int, slow time.Duration) (leave func()) {
+	t.Helper()
+	g := NewGroup(Config{Brokers: p.brokers}, func(shards []int) { p.take(number, shards, slow) })
+	g.ID, g.Topic, g.Name, g.Shards = "group", "shards", fmt.Sprint("member ", number), p.shards
+	g.Notify = func(op string, err error, _ time.Duration) { t.Log(op, err) }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	leave = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(leave)
+	return leave
+}
+
+func (p *party) take(number int, shards []int, slow time.Duration) {
+	p.mu.Lock()
+	p.calls[number]++
+	before := p.has[number]
+	p.mu.Unlock()
+	if slices.ContainsFunc(before, func(s int) bool { return !slices.Contains(shards, s) }) {
+		time.Sleep(slow)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range shards {
+		for other, has := range p.has {
+			if other != number && slices.Contains(has, s) {
+				p.twice = append(p.twice, fmt.Sprintf("shard %d of %d and %d", s, other, number))
+			}
+		}
+	}
+	p.has[number] = shards
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// await waits until the members have so many shards each, and returns them.
+func (p *party) await(t *testing.T, want map[int]int) map[int][]int {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		p.mu.Lock()
+		fits, has := true, make(map[int][]int)
+		for number, n := range want {
+			has[number] = p.has[number]
+			fits = fits && len(p.has[number]) == n
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		if fits {
+			return has
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("the members have %v, want %v", has, want)
+		}
+	}
+}
+
+// TestGroup has members join and leave on the embedded broker.
+func TestGroup(t *testing.T) {
+	t.Parallel()
+	const shards = 6
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(shards, "shards"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	comeAndGo(t, c.ListenAddrs(), func() {})
+}
+
+// comeAndGo has members join and leave, a topic with six shards. It expects all shards to be shared out each time, none to be with two, and
+// none to move that need not, whatever happens in between.
+func comeAndGo(t *testing.T, brokers []string, happen func()) {
+	t.Helper()
+	p := newParty(brokers, 6)
+	leave := p.join(t, 1, 0)
+	first := p.await(t, map[int]int{1: 6})
+	p.join(t, 2, 300*time.Millisecond)
+	second := p.await(t, map[int]int{1: 3, 2: 3})
+	if !subset(second[1], first[1]) {
+		t.Errorf("the first member has %v, and had %v", second[1], first[1])
+	}
+	p.join(t, 3, 0)
+	third := p.await(t, map[int]int{1: 2, 2: 2, 3: 2})
+	if !subset(third[1], second[1]) || !subset(third[2], second[2]) {
+		t.Errorf("the members have %v, and had %v", third, second)
+	}
+	happen()
+	leave()
+	last := p.await(t, map[int]int{1: 0, 2: 3, 3: 3})
+	if !subset(third[2], last[2]) || !subset(third[3], last[3]) {
+		t.Errorf("the members have %v, and had %v", last, third)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.twice) > 0 {
+		t.Errorf("with two at the same time: %v", p.twice)
+	}
+}
+
+func subset(some, all []int) bool {
+	return !slices.ContainsFunc(some, func(s int) bool { return !slices.Contains(all, s) })
+}
