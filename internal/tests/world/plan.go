@@ -178,11 +178,12 @@ func Draw(seed uint64, most time.Duration) *Plan {
 		p.API.Groups, p.API.Rooms = 2, 1
 	}
 	hours := max(p.For.Hours(), 0.5) * float64(p.Apps)
-	for range d.count(3 * hours) {
+	const faults, commands = 4, 3 // In an hour.
+	for range d.count(faults * hours) {
 		p.Events = append(p.Events, p.fault(d))
 	}
 	if d.chance(0.7) {
-		for range d.count(0.7 * hours) {
+		for range d.count(commands * hours) {
 			p.Events = append(p.Events, p.command(d))
 		}
 	}

@@ -32,7 +32,7 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // Groups of seeds follow one 
 	if first == 0 {
 		first = uint64(began.UnixNano()) % 1e12
 	}
-	const together = 16 // As many are drawn at a time.
+	const together = 64 // As many are drawn at a time.
 	for n := 0; n < *seeds || time.Since(began) < *within; {
 		more := together
 		if n < *seeds {
