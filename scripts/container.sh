@@ -87,10 +87,11 @@ for container in "$first" "$(compose ps -q sim)"; do
 done
 second=$(compose run -d --no-deps jmpub 2>/dev/null | tail -n 1)
 said() { docker logs "$1" >"$work/said.log" 2>&1 && grep -q "$2" "$work/said.log"; }
-within 60 "the first process was not replaced" said "$first" 'another process has taken over'
+within 60 "the second process does not stand by" said "$second" 'standing by'
 docker stop -t 20 "$first" >/dev/null
-[ "$(docker inspect -f '{{.State.ExitCode}} {{.RestartCount}}' "$first")" = "3 0" ] || fail "the first process has not waited, or not left with 3"
-[ "$(docker inspect -f '{{.State.Running}} {{.RestartCount}}' "$second")" = "true 0" ] || fail "the second process was replaced"
+[ "$(docker inspect -f '{{.State.ExitCode}} {{.RestartCount}}' "$first")" = "0 0" ] || fail "the first process did not leave with 0"
+within 20 "the second process did not take over" said "$second" 'msg=publishing\|"msg":"publishing"'
+[ "$(docker inspect -f '{{.State.Running}} {{.RestartCount}}' "$second")" = "true 0" ] || fail "the second process was started again"
 docker stop -t 20 "$second" >/dev/null
 [ "$(docker inspect -f '{{.State.ExitCode}}' "$second")" = 0 ] || fail "the second process did not leave with 0"
 echo "image and compose file work"

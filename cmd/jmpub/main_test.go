@@ -237,21 +237,34 @@ func TestKafkaComesLate(t *testing.T) {
 	}
 }
 
-// TestFencedRunWaits replaces a run that a supervisor would start again whatever its exit code. It stays, so that it does not replace its
-// successor.
-func TestFencedRunWaits(t *testing.T) {
-	setEnv(t, with(working(t), "JMPUB_WHEN_FENCED", "wait", "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
+// TestASecondRunStandsBy expects a second run to stand by while the first one publishes, and to go on when that leaves.
+func TestASecondRunStandsBy(t *testing.T) {
+	setEnv(t, with(working(t), "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
 	first := startRun(t)
 	first.says(t, "window committed")
 	second := startRun(t)
-	first.says(t, "level=ERROR", "another process has taken over")
-	second.says(t, "window committed")
-	select {
-	case code := <-first.code:
-		t.Fatalf("the first run left with exit code %d", code)
-	default:
+	second.says(t, "standing by")
+	first.says(t, "window committed")
+	if got := first.stop(); got != exitDone {
+		t.Errorf("the first run's exit code is %d, want %d", got, exitDone)
 	}
-	if got := first.stop(); got != exitFenced {
+	second.says(t, "msg=publishing")
+	second.says(t, "window committed")
+	if got := second.stop(); got != exitDone {
+		t.Errorf("the second run's exit code is %d, want %d", got, exitDone)
+	}
+}
+
+// TestWithoutAGroupTheSecondRunTakesOver expects the first run to leave with exit code 3 where processes do not know each other.
+func TestWithoutAGroupTheSecondRunTakesOver(t *testing.T) {
+	setEnv(t, with(working(t), "JMPUB_GROUP", "off", "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
+	first := startRun(t)
+	first.says(t, "window committed")
+	second := startRun(t)
+	second.says(t, "window committed")
+	for range first.log { // Until it ends.
+	}
+	if got := <-first.code; got != exitFenced {
 		t.Errorf("the first run's exit code is %d, want %d", got, exitFenced)
 	}
 	if got := second.stop(); got != exitDone {

@@ -199,6 +199,9 @@ func (g *Group) failed(err error) error {
 	}
 }
 
+// IsGroupDenied tells whether an error says that the right Read on the group is missing.
+func IsGroupDenied(err error) bool { return errors.Is(err, kafkago.GroupAuthorizationFailed) }
+
 // assigned are the shards that a generation gives this process.
 func (g *Group) assigned(generation *kafkago.Generation) []int {
 	var shards []int

@@ -14,14 +14,21 @@ import (
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
+	"github.com/jmpub/jmpub/source"
 )
 
-// Live publishes one app's streams continuously and shows its status.
+// Live publishes one app's streams continuously, while this process has the app, and shows its status.
 type Live struct {
-	wiring   *wiring
-	status   *status.Status
-	pipeline *pipeline.Pipeline
-	routing  *sink.Routing
+	wiring *wiring
+	status *status.Status
+	source *source.Client
+	output *output
+	// join makes the membership that says whether this process has the app; nil where it always has.
+	join JoinGroup
+	// acceptLost goes on although checkpoints are lost; the first time that this process has the app.
+	acceptLost bool
+	// began is called when this process begins to publish the app.
+	began func(context.Context)
 	// listener serves the status page; nil where it is off.
 	listener net.Listener
 }
@@ -42,19 +49,17 @@ func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, versio
 
 // wire opens everything, in the order in which wrong settings are best reported.
 func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
-	client, err := l.wiring.openSource(ctx, cfg.Source)
-	if err != nil {
+	var err error
+	if l.source, err = l.wiring.openSource(ctx, cfg.Source); err != nil {
 		return err
 	}
-	out, err := l.wiring.openOutput(ctx)
-	if err != nil {
+	if l.output, err = l.wiring.openOutput(ctx); err != nil {
 		return err
 	}
-	l.routing = out.topics.Routing()
-	if err = greetRegistry(ctx, out.sink); err != nil {
+	if err = greetRegistry(ctx, l.output.sink); err != nil {
 		return err
 	}
-	if err = l.wiring.checkRights(ctx, out); err != nil {
+	if err = l.wiring.checkRights(ctx, l.output); err != nil {
 		return err
 	}
 	if cfg.Listen != "off" {
@@ -68,18 +73,30 @@ func (l *Live) wire(ctx context.Context, cfg *settings.Config) error {
 				slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
 		}
 	}
-	if err = out.lock(); err != nil {
+	if err = l.output.lock(); err != nil {
 		return err
 	}
-	c := l.wiring.pipelineConfig(client, out)
-	c.Members, c.Background = l.wiring.members(client), l.wiring.background(client, out)
-	c.Evidence = out.evidence
-	l.pipeline, err = pipeline.New(c)
+	if cfg.Grouped() {
+		l.join = l.joinKafka
+	}
+	_, err = l.newPipeline()
 	return err
 }
 
-// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published. It is called before Run.
-func (l *Live) AcceptLostCheckpoints() { l.pipeline.AcceptLost() }
+// newPipeline makes what publishes the app from now on.
+func (l *Live) newPipeline() (*pipeline.Pipeline, error) {
+	c := l.wiring.pipelineConfig(l.source, l.output)
+	c.Members, c.Background = l.wiring.members(l.source), l.wiring.background(l.source, l.output)
+	c.Evidence = l.output.evidence
+	return pipeline.New(c)
+}
+
+// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published, when this process has the app for the first
+// time. It is called before Run.
+func (l *Live) AcceptLostCheckpoints() { l.acceptLost = true }
+
+// JoinWith has another membership than that of Kafka's consumer group say whether this process has the app. It is called before Run.
+func (l *Live) JoinWith(join JoinGroup) { l.join = join }
 
 // Close lets go of what is held.
 func (l *Live) Close() {
@@ -93,7 +110,7 @@ func (l *Live) Close() {
 func (l *Live) Status() *status.Status { return l.status }
 
 // Routing tells where events go.
-func (l *Live) Routing() *sink.Routing { return l.routing }
+func (l *Live) Routing() *sink.Routing { return l.output.topics.Routing() }
 
 // StatusURL is where the status page is; empty where it is off.
 func (l *Live) StatusURL() string {
@@ -116,12 +133,10 @@ func (l *Live) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer stop()
-		err := l.pipeline.Run(ctx)
-		if l.wiring.cfg.WaitWhenFenced && pipeline.ClassOf(err) == pipeline.Fenced && ctx.Err() == nil {
-			l.wiring.log.ErrorContext(ctx, "another process has taken over; this one only waits to be ended", slog.Any("error", err))
-			<-ctx.Done()
+		if l.join == nil {
+			return l.publishAlone(ctx)
 		}
-		return l.wiring.runError(err)
+		return l.publishShared(ctx)
 	})
 	return group.Wait()
 }
@@ -156,6 +171,8 @@ type RunOptions struct {
 	Version string
 	// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published.
 	AcceptLostCheckpoints bool
+	// Join, where set, takes the place of Kafka's consumer group, where that would be joined.
+	Join JoinGroup
 }
 
 // Run publishes one app's streams until ctx is done, and says in the log what it does. It is no error to be stopped before
@@ -182,7 +199,10 @@ func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptio
 	if url := live.StatusURL(); url != "" {
 		attrs = append(attrs, slog.String("status", url))
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "publishing", attrs...)
+	live.began = func(ctx context.Context) { log.LogAttrs(ctx, slog.LevelInfo, "publishing", attrs...) }
+	if o.Join != nil && cfg.Grouped() {
+		live.JoinWith(o.Join)
+	}
 	if cfg.StreamsOverlap() {
 		log.WarnContext(ctx, "several streams can bring the same message; each publishes it once. "+
 			"Tell them apart by the header jmpub_stream, or drop what repeats by msgid")

@@ -44,8 +44,6 @@ type Config struct {
 	WindowBytes, MemoryBytes int
 
 	Group string
-	// WaitWhenFenced keeps a run that another process has replaced until it is ended.
-	WaitWhenFenced bool
 
 	Listen string
 	// ListenHosts are more names by which the status page may be asked for.
@@ -59,6 +57,9 @@ type Config struct {
 	Warnings []Warning
 }
 
+// NoGroup is the group of a process that publishes alone.
+const NoGroup = "off"
+
 // Warning is what is unsafe about a setting, and what would be safe.
 type Warning struct{ Setting, Detail, Hint string }
 
@@ -70,6 +71,9 @@ func (c *Config) Span(w pipeline.Window) string { return c.Time(w.Begin) + " to 
 
 // ExactlyOnce tells whether the checkpoints allow this delivery.
 func (c *Config) ExactlyOnce() bool { return c.CheckpointDir == "" }
+
+// Grouped tells whether processes with the same group share the app: one publishes it, the others stand by. Positions in files belong to one.
+func (c *Config) Grouped() bool { return c.ExactlyOnce() && c.Group != NoGroup }
 
 // Delivery is the guarantee, in words.
 func (c *Config) Delivery() string {

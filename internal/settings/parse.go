@@ -182,7 +182,6 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 		p.add("JMPUB_CHECKPOINT", s.Checkpoint, "kafka, or file:DIR")
 	}
 	p.want(IsName(s.Group), "JMPUB_GROUP", s.Group, "a name of up to 100 letters, digits, '.', '_' and '-'")
-	c.WaitWhenFenced = p.oneOf("JMPUB_WHEN_FENCED", s.WhenFenced, "leave", "wait") == "wait"
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}

@@ -94,7 +94,6 @@ type Settings struct {
 	RecordTime  string `split_words:"true" default:"publish"`
 	Checkpoint  string `split_words:"true" default:"kafka"`
 	Group       string `split_words:"true" default:"jmpub"`
-	WhenFenced  string `split_words:"true" default:"leave"`
 	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
 	ListenHosts string `split_words:"true"`
 	Log         string `split_words:"true" default:"info"`

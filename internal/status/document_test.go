@@ -27,6 +27,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	} {
 		s.Observer().Tell(fact)
 	}
+	s.StandBy(false)
 	_, text := get(t, s.Handler(), "/metrics")
 	page, err := os.ReadFile("../../docs/operating.md")
 	if err != nil {

@@ -31,6 +31,13 @@ func (c counters) Collect(out chan<- prometheus.Metric) {
 	all.gauge("jmpub_build_info", "Version and delivery of this jmpub; always 1.", 1,
 		prometheus.Labels{"version": s.opts.Version, "delivery": s.opts.Delivery})
 	all.gauge("jmpub_clock_difference_seconds", "By how much the API's clock is ahead of the local one.", s.difference().Seconds(), nil)
+	publishes := 0.0
+	if s.role == owner {
+		publishes = 1
+	}
+	if s.role != joining {
+		all.gauge("jmpub_owner", "1 where this process publishes the app, 0 where it stands by for another one.", publishes, nil)
+	}
 	s.collectStreams(all)
 	for reason, n := range s.totals.rejected {
 		all.count("jmpub_rejected_total", "Rows rejected, by reason.", n, prometheus.Labels{"reason": string(reason)})

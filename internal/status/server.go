@@ -90,6 +90,9 @@ func (s *StreamSnapshot) missing() string {
 func (s *Status) judge() (readiness, int) {
 	body := readiness{Ready: true, Warnings: append(s.disagreement(), s.Leaving()...), Snapshot: s.Snapshot()}
 	code := http.StatusOK
+	if body.Standby { // Whoever stands by does not read, and is as it should be.
+		return body, code
+	}
 	for i := range body.Streams {
 		if body.Why = body.Streams[i].missing(); body.Why != "" {
 			body.Ready, code = false, http.StatusServiceUnavailable

@@ -15,6 +15,8 @@ type Snapshot struct {
 	AppKey   string `json:"app_key"`
 	Delivery string `json:"delivery"`
 	Version  string `json:"version"`
+	// Standby tells that another process of the group publishes the app.
+	Standby bool `json:"standby,omitempty"`
 	// RowsPerSecond is the mean of the last seconds.
 	RowsPerSecond float64 `json:"rows_per_second"`
 	// Events are published events by target.
@@ -74,7 +76,7 @@ func (s *Status) Snapshot() Snapshot {
 	defer s.mu.Unlock()
 	now := s.opts.Now()
 	snap := Snapshot{
-		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version,
+		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version, Standby: s.role == standby,
 		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: maps.Clone(s.totals.requests),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 		Last: s.last, ClockDifferenceSeconds: s.difference().Seconds(),

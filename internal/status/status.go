@@ -47,6 +47,8 @@ type Status struct {
 
 	mu      sync.Mutex // Guards everything below.
 	started time.Time
+	// role is whether this process publishes the app.
+	role    role
 	streams map[pipeline.Stream]*streamState
 	totals  totals
 	rate    rate
@@ -60,6 +62,16 @@ type Status struct {
 	// clocks is how the API's clock and the local one compared at the last reply.
 	clocks pipeline.ClocksCompared
 }
+
+// role is what a process does for an app.
+type role int
+
+const (
+	// joining is one that does not know yet.
+	joining role = iota
+	owner
+	standby
+)
 
 // streamState is what is known of one stream, or of all that a list has.
 type streamState struct {
@@ -133,6 +145,21 @@ func (s *Status) Observer() pipeline.Observer {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.observe(o)
+	}
+}
+
+// StandBy notes whether another process publishes the app from now on, or this one. Where others are, a standby does not know.
+func (s *Status) StandBy(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.role, s.started = owner, s.opts.Now()
+	if !is {
+		return
+	}
+	s.role = standby
+	for _, state := range s.streams {
+		state.position = position{}
+		clear(state.members)
 	}
 }
 

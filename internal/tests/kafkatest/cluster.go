@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,9 +207,18 @@ func nodeEnv(i, n int, port string) map[string]string {
 	}
 }
 
+// drawn are the ports that were found, which are not given again: nobody may listen there yet.
+//
+//nolint:gochecknoglobals // Ports are the machine's.
+var drawn struct {
+	sync.Mutex
+
+	ports map[int]bool
+}
+
 // FreePorts finds ports that nobody uses now. Whoever must know its port before it starts cannot draw it then. They lie below those that
 // systems give to clients (from 32768 on in Linux, ip_local_port_range), or a connection could take one until it is listened at, or while
-// its listener is closed for a moment.
+// its listener is closed for a moment. Processes that run side by side have ranges of their own, most likely.
 func FreePorts(tb testing.TB, n int) []int {
 	tb.Helper()
 	var ports []int
@@ -218,19 +228,28 @@ func FreePorts(tb testing.TB, n int) []int {
 			_ = l.Close() // It was only held.
 		}
 	}()
-	const first, behind, attempts = 15_000, 32_000, 100
+	const lowest, ranges, width, attempts = 15_000, 17, 1000, 100
+	first := lowest + os.Getpid()%ranges*width
+	drawn.Lock()
+	defer drawn.Unlock()
+	if drawn.ports == nil {
+		drawn.ports = make(map[int]bool)
+	}
 	var err error
 	for range attempts * n {
 		if len(ports) == n {
 			return ports
 		}
-		port := first + rand.IntN(behind-first) //nolint:gosec // Not for secrets.
+		port := first + rand.IntN(width) //nolint:gosec // Not for secrets.
+		if drawn.ports[port] {
+			continue
+		}
 		var l net.Listener
 		if l, err = new(net.ListenConfig).Listen(tb.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			held, ports = append(held, l), append(ports, port)
+			held, ports, drawn.ports[port] = append(held, l), append(ports, port), true
 		}
 	}
-	tb.Fatalf("there are no %d free ports from %d to %d: %v", n, first, behind, err)
+	tb.Fatalf("there are no %d free ports from %d to %d: %v", n, first, first+width, err)
 	return nil
 }
 

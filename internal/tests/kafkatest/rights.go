@@ -10,20 +10,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Right is what one access control entry allows the user of [Secure]: an operation on a topic or on a transactional id,
+// Right is what one access control entry allows the user of [Secure]: an operation on a topic, a transactional id or a consumer group,
 // whichever is not empty.
 type Right struct {
-	Operation            kadm.ACLOperation
-	Topic, Transactional string
+	Operation                   kadm.ACLOperation
+	Topic, Transactional, Group string
 }
 
 // entry is the right for kadm, whose builder serves to make, find and delete it.
 func (r Right) entry(user string) *kadm.ACLBuilder {
 	b := kadm.NewACLs().Operations(r.Operation).ResourcePatternType(kadm.ACLPatternLiteral).Allow(user).AllowHosts("*")
-	if r.Topic != "" {
+	switch {
+	case r.Topic != "":
 		return b.Topics(r.Topic)
+	case r.Group != "":
+		return b.Groups(r.Group)
+	default:
+		return b.TransactionalIDs(r.Transactional)
 	}
-	return b.TransactionalIDs(r.Transactional)
 }
 
 // Give makes these the only rights of the user, and returns when the broker goes by them. Rights that stay are not touched.
@@ -77,11 +81,14 @@ func (s *Secure) awaitRights(ctx context.Context, tb testing.TB, admin *kadm.Cli
 				err = described[i].Err
 			}
 			for _, d := range described[i].Described {
-				r := Right{Operation: d.Operation, Topic: d.Name}
-				if d.Type == kmsg.ACLResourceTypeTransactionalId {
-					r = Right{Operation: d.Operation, Transactional: d.Name}
+				switch d.Type {
+				case kmsg.ACLResourceTypeTransactionalId:
+					have = append(have, Right{Operation: d.Operation, Transactional: d.Name})
+				case kmsg.ACLResourceTypeGroup:
+					have = append(have, Right{Operation: d.Operation, Group: d.Name})
+				default:
+					have = append(have, Right{Operation: d.Operation, Topic: d.Name})
 				}
-				have = append(have, r)
 			}
 		}
 		missing := slices.ContainsFunc(s.given, func(r Right) bool { return !slices.Contains(have, r) })

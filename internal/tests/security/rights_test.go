@@ -32,7 +32,7 @@ func idOf(prefix string) string { return prefix + "/" + prefix + "/" + sim.Defau
 // least are the fewest rights with which `jmpub run` works on topics that exist, as docs/security.md lists them.
 func least(prefix, id string) []kafkatest.Right {
 	all, readBack := topicsOf(prefix)
-	rights := []kafkatest.Right{{Operation: kadm.OpWrite, Transactional: id}}
+	rights := []kafkatest.Right{{Operation: kadm.OpWrite, Transactional: id}, {Operation: kadm.OpRead, Group: id}}
 	for _, name := range all {
 		rights = append(rights, kafkatest.Right{Operation: kadm.OpWrite, Topic: name})
 	}
@@ -98,8 +98,8 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 	rights := least("rights", idOf("rights"))
 	g.topics(t, "rights")
 	for _, gone := range rights {
-		if gone.Topic == "rights.notices" {
-			continue // With this right goes all that there is on the topic; see below.
+		if gone.Topic == "rights.notices" || gone.Group != "" {
+			continue // With the first goes all that there is on the topic; without the other it works alone. See below.
 		}
 		t.Run("no "+words(gone), func(t *testing.T) {
 			g.Give(t, without(rights, func(r kafkatest.Right) bool { return r == gone }))
@@ -124,6 +124,15 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 		wantWhole(t, trial, g.Password)
 		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, `DescribeConfigs on topics is missing","topics":"rights.single`) {
 			t.Errorf("the log does not tell that the topics' limits are guessed:\n%s", log)
+		}
+	})
+	t.Run("no group", func(t *testing.T) {
+		g.topics(t, "alone")
+		g.Give(t, without(least("alone", idOf("alone")), func(r kafkatest.Right) bool { return r.Group != "" }))
+		trial := g.trial(t, "alone", noCreate)
+		wantWhole(t, trial, g.Password)
+		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, "publishes the app alone") || !strings.Contains(log, "right Read on the group") {
+			t.Errorf("the log does not tell that no other process can stand by:\n%s", log)
 		}
 	})
 	t.Run("no right to read late rows back, and no need for it", func(t *testing.T) {

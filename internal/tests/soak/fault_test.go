@@ -10,51 +10,67 @@ import (
 	"time"
 )
 
-// exitFenced is how a process leaves that was replaced (`jmpub --help`).
-const exitFenced = 3
-
 // Restart ends the process by SIGTERM and starts another.
 func (t *Trial) Restart(tb testing.TB) {
 	tb.Helper()
 	t.Revive(tb)
-	if code := t.Process.Terminate(tb); code != 0 {
-		tb.Errorf("%s: exit code %d after SIGTERM; the log ends:\n%s", t.Name, code, t.Process.Tail(20))
-	}
+	t.leaves(tb, t.Process)
 	t.Inject("SIGTERM")
 	t.Start(tb)
 }
 
-// Replace starts a second process; the first must leave as fenced.
-func (t *Trial) Replace(tb testing.TB) {
+// HandOver starts a second process, which stands by, and ends the first one by SIGTERM, or by kill -9: the second one publishes.
+func (t *Trial) HandOver(tb testing.TB, kill bool) {
 	tb.Helper()
 	t.Revive(tb)
 	before := t.Await(tb, t.begin, Patience)
 	first := t.Process
-	t.Start(tb)
+	t.awaitRole(tb, t.Start(tb), false)
+	kind := "handed over to a standby"
+	if kill {
+		kind = "standby takes over from a killed one"
+		first.Kill(tb)
+	} else {
+		t.leaves(tb, first)
+	}
 	t.Await(tb, before.End.Add(time.Second), Patience)
-	t.wantFenced(tb, first)
-	t.Inject("replaced by another writer")
+	t.Inject(kind)
 }
 
-// Wake stops a process for as long as it takes another to replace it, and wakes it up again: it must leave as fenced.
+// Wake stops a process until a standby has taken over, and wakes it up again: it must stand by then.
 func (t *Trial) Wake(tb testing.TB, asleep time.Duration) {
 	tb.Helper()
 	t.Revive(tb)
 	before := t.Await(tb, t.begin, Patience)
 	first := t.Process
+	second := t.Start(tb)
+	t.awaitRole(tb, second, false)
 	first.Pause(tb)
-	Wait(tb, asleep)
-	t.Start(tb)
+	t.awaitRole(tb, second, true)
 	t.Await(tb, before.End.Add(time.Second), Patience)
+	Wait(tb, asleep)
 	first.Resume(tb)
-	t.wantFenced(tb, first)
+	t.awaitRole(tb, first, false)
+	t.leaves(tb, first)
 	t.Inject("old writer wakes up")
 }
 
-func (t *Trial) wantFenced(tb testing.TB, p *Process) {
+// awaitRole waits until a process publishes, or stands by.
+func (t *Trial) awaitRole(tb testing.TB, p *Process, owner bool) {
 	tb.Helper()
-	if code := p.Exit(tb, Patience); code != exitFenced {
-		tb.Errorf("%s: a replaced process left with exit code %d, want %d; the log ends:\n%s", t.Name, code, exitFenced, p.Tail(20))
+	t.await(tb, Patience, func() string {
+		if v, err := p.Vitals(tb.Context()); err != nil || !v.Joined || v.Owner != owner {
+			return fmt.Sprintf("a process has the role %+v (%v), want owner: %t", v, err, owner)
+		}
+		return ""
+	})
+}
+
+// leaves ends a process by SIGTERM.
+func (t *Trial) leaves(tb testing.TB, p *Process) {
+	tb.Helper()
+	if code := p.Terminate(tb); code != 0 {
+		tb.Errorf("%s: exit code %d after SIGTERM; the log ends:\n%s", t.Name, code, p.Tail(20))
 	}
 }
 

@@ -187,6 +187,8 @@ type Vitals struct {
 	End time.Time
 	// Resident is its memory in bytes.
 	Resident int64
+	// Joined tells that it knows its role: Owner where it publishes, and otherwise it stands by.
+	Joined, Owner bool
 }
 
 // Vitals reads the process's metrics.
@@ -219,6 +221,8 @@ func (p *Process) Vitals(ctx context.Context) (Vitals, error) {
 			}
 		case "process_resident_memory_bytes":
 			v.Resident = int64(value)
+		case "jmpub_owner":
+			v.Joined, v.Owner = true, value == 1
 		}
 	}
 	if err := lines.Err(); err != nil {

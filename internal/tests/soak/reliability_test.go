@@ -116,8 +116,12 @@ func processTrials(dice Dice) []trial {
 		{name: "jmpub ended", breaks: func(tb testing.TB, t *Trial) {
 			often(tb, ending, 20, 2*time.Second, func() { t.Restart(tb) })
 		}},
-		{name: "jmpub replaced", breaks: func(tb testing.TB, t *Trial) {
-			often(tb, replacing, 10, time.Second, func() { t.Replace(tb) })
+		{name: "standby takes over", breaks: func(tb testing.TB, t *Trial) {
+			kill := false
+			often(tb, replacing, 10, time.Second, func() {
+				t.HandOver(tb, kill)
+				kill = !kill
+			})
 		}},
 		{name: "old writer wakes up", breaks: func(tb testing.TB, t *Trial) {
 			often(tb, waking, 6, time.Second, func() { t.Wake(tb, waking.Between(0, 3*time.Second)) })

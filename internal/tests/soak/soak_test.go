@@ -97,7 +97,7 @@ func breakSomething(tb testing.TB, dice Dice, t *Trial) {
 		{5, func() { t.Kill(tb) }},
 		{3, func() { t.KillInTransaction(tb) }},
 		{3, func() { t.Restart(tb) }},
-		{2, func() { t.Replace(tb) }},
+		{2, func() { t.HandOver(tb, dice.IntN(2) == 0) }},
 		{2, func() { t.Wake(tb, while) }},
 		{2, func() { t.Freeze(tb, while) }},
 		{1, func() { t.Freeze(tb, 12*time.Second) }},

@@ -32,6 +32,7 @@ type app struct {
 	dice *dice
 	// started counts processes.
 	started int
+	roster  *roster
 	// bad is until when the API misbehaves.
 	bad      time.Time
 	slots    []*slot
@@ -40,6 +41,7 @@ type app struct {
 
 func (w *World) newApp(number int) (a *app, err error) {
 	a = &app{World: w, number: number, dice: newDice(w.plan.Seed, "world"+itoa(number))}
+	a.roster = &roster{dice: newDice(w.plan.Seed, "group"+itoa(number))}
 	opts := w.plan.api(number)
 	opts.Begin, opts.BurstAt = w.first, w.began.Add(w.plan.BurstAt)
 	opts.Intercept, opts.SlowBy = a.intercept, 5*time.Second
@@ -209,8 +211,8 @@ func (a *app) ended(p *process) {
 	if _, wrong := errors.AsType[*usage.Error](p.err); wrong {
 		a.found("%s takes the settings for wrong: %v", p.name, p.err)
 	}
-	if a.custody.writer(a.api.AppKey) == p.name && pipeline.ClassOf(p.err) == pipeline.Fenced {
-		a.found("%s leaves as if it had been replaced, but no other has taken its place: %v", p.name, p.err)
+	if !a.plan.Files && pipeline.ClassOf(p.err) == pipeline.Fenced {
+		a.found("%s leaves although it is in a group: %v", p.name, p.err)
 	}
 }
 

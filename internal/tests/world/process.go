@@ -54,6 +54,13 @@ func (l *link) fault(kind Kind, long time.Duration) {
 	l.until[kind] = time.Now().Add(long)
 }
 
+// isOut tells whether nothing goes between the process and the brokers.
+func (l *link) isOut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left(Pause) > 0 || l.left(CutKafka) > 0
+}
+
 // left is how long a fault still holds; zero where it does not.
 func (l *link) left(kind Kind) time.Duration { return max(0, time.Until(l.until[kind])) }
 
@@ -145,7 +152,6 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 		s.Catchup = pick("ordered", "live-first")
 	}
 	s.Recheck = pick("10m,24h", "10m,24h", "5m", "off")
-	s.WhenFenced = pick("leave", "wait")
 	// kafka-go's pool of zstd decoders holds channels, which belong to the bubble that made them.
 	s.Kafka.Compression = pick("snappy", "none")
 	s.Kafka.TransactionTimeout = pick("3m", "30s")
@@ -210,7 +216,9 @@ func (a *app) start(ctx context.Context) (*process, error) {
 	go func() {
 		defer close(p.done)
 		defer p.stop()
-		p.err = operate.Run(ctx, cfg, slog.New(&logged{trace: a.trace, who: name, link: p.link}), operate.RunOptions{Version: "world"})
+		p.err = operate.Run(ctx, cfg, slog.New(&logged{trace: a.trace, who: name, link: p.link}), operate.RunOptions{
+			Version: "world", Join: a.roster.join(p.link, name),
+		})
 	}()
 	return p, nil
 }
