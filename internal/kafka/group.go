@@ -50,6 +50,8 @@ const (
 	rebalanceTime = 10 * time.Second
 	// joinPause is the wait after a join that failed.
 	joinPause = 500 * time.Millisecond
+	// leaveTime is how long a process that ends tries to say so.
+	leaveTime = 2 * time.Second
 )
 
 // NewGroup makes a member that has not joined. take begins what is new among the shards that the process has from now on, and returns once what
@@ -63,7 +65,7 @@ func (g *Group) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer group.Close() //nolint:errcheck // It has no error.
+	defer leave(group)
 	generations, failed := make(chan *kafkago.Generation), make(chan error, 1)
 	members, stop := context.WithCancel(ctx)
 	defer stop()
@@ -90,6 +92,21 @@ func (g *Group) Run(ctx context.Context) error {
 		g.took(<-g.taking)
 	}
 	return err
+}
+
+// leave leaves the group, and gives up where nobody answers: then the session ends by itself.
+func leave(group *kafkago.ConsumerGroup) {
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		_ = group.Close() // It has no error.
+	}()
+	timer := time.NewTimer(leaveTime)
+	defer timer.Stop()
+	select {
+	case <-left:
+	case <-timer.C:
+	}
 }
 
 // follow passes the group's generations on until ctx is done.

@@ -59,7 +59,11 @@ func (l *Live) publish(ctx context.Context) error {
 func (l *Live) publishShared(ctx context.Context) error {
 	member, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	o := &owner{publish: l.publishOwned, fail: fail, standBy: l.standBy}
+	o := &owner{publish: l.publishOwned, fail: fail, standBy: func(is bool) {
+		if member.Err() == nil { // Whoever leaves does not stand by.
+			l.standBy(is)
+		}
+	}}
 	err := l.join(o.take).Run(member)
 	if cause := context.Cause(member); cause != nil && ctx.Err() == nil {
 		return l.wiring.runError(cause)

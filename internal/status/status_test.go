@@ -261,3 +261,23 @@ func TestClocksThatDisagreeAreShown(t *testing.T) {
 		}
 	})
 }
+
+// TestAStandbyIsReadyAndShowsNoStream expects a process that published, and stands by now, to be as it should be without reading, and to tell
+// nothing of streams that another one reads.
+func TestAStandbyIsReadyAndShowsNoStream(t *testing.T) {
+	s := newStatus()
+	s.StandBy(false)
+	s.Observer().Tell(window(messages(), time.Now().Add(-time.Hour), 10))
+	if code, text := get(t, s.Handler(), "/metrics"); code != http.StatusOK || !strings.Contains(text, `jmpub_owner{app="app"} 1`) ||
+		!strings.Contains(text, "jmpub_end_time_timestamp_seconds") {
+		t.Errorf("as the owner: %s", text)
+	}
+	s.StandBy(true)
+	if code, text := get(t, s.Handler(), "/readyz"); code != http.StatusOK || !strings.Contains(text, `"standby": true`) {
+		t.Errorf("the standby answers %d: %s", code, text)
+	}
+	if _, text := get(t, s.Handler(), "/metrics"); !strings.Contains(text, `jmpub_owner{app="app"} 0`) ||
+		strings.Contains(text, "jmpub_end_time_timestamp_seconds") || strings.Contains(text, "jmpub_lag_seconds") {
+		t.Errorf("as a standby: %s", text)
+	}
+}
