@@ -32,13 +32,13 @@ race_within := 15m
 endtoend := ./internal/tests/endtoend
 race_alone := internal/tests/.*|pipeline/event
 race_skip := TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
-race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestFencedRunWaits|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun
+race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestASecondRunStandsBy|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun
 race_few := $(race_commands)|TestWholeHistory|TestStreams|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn
 race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
 
 soak := ./internal/tests/soak
-protocol := TestProtocol|TestOnApacheKafka
-protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint
+protocol := TestProtocol|TestOnApacheKafka|TestGroupOnApacheKafka
+protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint ./internal/kafka
 kafka := $(protocol)|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
 # The longest first: they are started in this order.
 kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages)

@@ -103,7 +103,8 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 		w.once(t)
 		var late []int64
 		for id, row := range w.read(t) {
-			if strings.Contains(row.File, "-late-") {
+			// Events without a time go on coming, and belong to no hour that is complete.
+			if strings.Contains(row.File, "-late-") && !strings.Contains(row.File, "__HIVE_DEFAULT_PARTITION__") {
 				late = append(late, id)
 			}
 		}

@@ -148,6 +148,8 @@ type slot struct {
 	app  *app
 	stop context.CancelFunc
 	done chan struct{}
+	// ended is set once its processes are ended for good; the app's lock guards it.
+	ended bool
 
 	mu      sync.Mutex
 	current *process
@@ -234,19 +236,24 @@ func (s *slot) restart(pause time.Duration, end func(*process)) {
 	}
 }
 
+// slotAt is one of those that have not ended, by its place among them.
+func (a *app) slotAt(place int) *slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var alive []*slot
+	for _, s := range a.slots {
+		if !s.ended {
+			alive = append(alive, s)
+		}
+	}
+	return alive[place%len(alive)]
+}
+
 // slot is where the newest processes run.
 func (a *app) slot() *slot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.slots[len(a.slots)-1]
-}
-
-// reinstate starts the newest process again if an older one, which is gone now, has taken its place: it may wait to be ended.
-func (a *app) reinstate() {
-	s := a.slot()
-	if p := s.process(); p != nil && a.custody.writer(a.api.AppKey) != p.name {
-		s.restart(usually, func(p *process) { _ = p.terminate() })
-	}
 }
 
 // end ends all processes, the newest first, which has no reason to complain.
@@ -261,6 +268,9 @@ func (a *app) end() {
 
 // end ends the process by SIGTERM, for good.
 func (s *slot) end() error {
+	s.app.mu.Lock()
+	s.ended = true
+	s.app.mu.Unlock()
 	s.stop()
 	<-s.done
 	s.mu.Lock()

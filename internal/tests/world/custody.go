@@ -7,8 +7,7 @@ import (
 	"sync"
 )
 
-// custody knows what processes have: transactional ids, and rows that the API has sent to them and nobody has published yet. Safe for
-// concurrent use.
+// custody counts what processes hold: rows that the API has sent to them, and that nobody has published yet. Safe for concurrent use.
 type custody struct {
 	mu sync.Mutex
 	// published are the ids of rows.
@@ -16,28 +15,10 @@ type custody struct {
 	// held are, by process, the rows' ids and sizes in bytes; sums are those of the sizes.
 	held map[string]map[string]int
 	sums map[string]int
-	// writers are, by app, the processes that took the transactional id last; commands, which give it back, are none.
-	writers map[string]string
 }
 
 func newCustody() *custody {
-	return &custody{published: make(map[string]bool), held: make(map[string]map[string]int), sums: make(map[string]int), writers: make(map[string]string)}
-}
-
-// took implements [kafkamodel.Options.Took]. The id of what publishes an app ends with the app's key.
-func (c *custody) took(user, id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if strings.HasPrefix(user, aProcess) {
-		c.writers[id[strings.LastIndex(id, "/")+1:]] = user
-	}
-}
-
-// writer is the process that took an app's transactional id last.
-func (c *custody) writer(app string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.writers[app]
+	return &custody{published: make(map[string]bool), held: make(map[string]map[string]int), sums: make(map[string]int)}
 }
 
 // taken implements [kafkamodel.Options.Taken].

@@ -84,8 +84,8 @@ type Event struct {
 	From, To time.Duration
 	// Dies is how long after its begin a command is killed; never where zero.
 	Dies time.Duration
-	// App is which one it happens to; what happens to brokers happens to all.
-	App int
+	// App is which one it happens to; what happens to brokers happens to all. Process is to which of its processes, by its place among them.
+	App, Process int
 	// Stream is which one an operator means, by its place among all.
 	Stream int
 	// Elsewhere has a replay publish to topics of its own.
@@ -111,6 +111,9 @@ func (e *Event) String() string {
 	if e.App > 0 {
 		s += fmt.Sprintf(", app %d", e.App)
 	}
+	if e.Process > 0 {
+		s += fmt.Sprintf(", place %d", e.Process)
+	}
 	return s
 }
 
@@ -123,6 +126,8 @@ type Plan struct {
 	Past time.Duration
 	// Apps are how many apps are published into the same topics, each by processes of its own.
 	Apps int
+	// Standbys are how many more processes there are of each app than one.
+	Standbys int
 	// API is the first app's. It has no times of its own: Begin and BurstAt are set by the run.
 	API sim.Options
 	// BurstAt is when there is a burst, since the world began.
@@ -174,6 +179,9 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	p.kafka(d)
 	p.unknowns(d)
 	p.Lists, p.Statistics, p.Files = d.chance(0.2), d.chance(0.2), d.chance(0.1)
+	if p.Files { // They belong to one.
+		p.Standbys = 0
+	}
 	if p.Lists {
 		p.API.Groups, p.API.Rooms = 2, 1
 	}
@@ -198,6 +206,7 @@ func (p *Plan) kafka(d *dice) {
 	if d.chance(0.2) {
 		p.Apps = 2
 	}
+	p.Standbys = []int{0, 0, 1, 2}[d.IntN(4)]
 	if d.chance(0.3) {
 		p.Memory = int(d.logBetween(smallestMemory, largestMemory))
 		p.API.Burst, p.BurstAt = int(d.logBetween(10, usualBurst)), d.upTo(p.For).Truncate(time.Second)
@@ -268,7 +277,7 @@ func (p *Plan) fault(d *dice) Event {
 		e.Broker = 1 + d.IntN(p.Brokers)
 	default:
 	}
-	e.For, e.App = min(e.For, p.For-e.At), d.IntN(p.Apps)
+	e.For, e.App, e.Process = min(e.For, p.For-e.At), d.IntN(p.Apps), d.IntN(p.Standbys+1)
 	return e
 }
 
@@ -306,6 +315,7 @@ func (p *Plan) String() string {
 		name string
 	}{
 		{p.Apps > 1, "two apps"},
+		{p.Standbys > 0, fmt.Sprintf("%d standbys", p.Standbys)},
 		{p.Lists, "lists"},
 		{p.Statistics, "statistics"},
 		{p.Files, "file checkpoints"},

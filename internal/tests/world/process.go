@@ -183,9 +183,6 @@ func allowed(cfg *settings.Config) int {
 	return 2*cfg.MemoryBytes + cfg.Parallel*2*cfg.Source.PageSize*row
 }
 
-// aProcess begins the name of each.
-const aProcess = "process "
-
 // process is one `jmpub run`.
 type process struct {
 	*link
@@ -201,7 +198,7 @@ type process struct {
 func (a *app) start(ctx context.Context) (*process, error) {
 	a.mu.Lock()
 	a.started++
-	name := a.name(aProcess + itoa(a.started))
+	name := a.name("process " + itoa(a.started))
 	a.mu.Unlock()
 	p := &process{link: a.connect(name), name: name, done: make(chan struct{})}
 	cfg, err := a.configure(name, p.link, nil)

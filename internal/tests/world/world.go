@@ -77,7 +77,7 @@ func (p *Plan) Run() *Outcome {
 	delays := newDice(p.Seed, "markers")
 	w.kafka = kafkamodel.New(kafkamodel.Options{
 		Brokers: p.Brokers, MarkerDelay: func() time.Duration { return delays.upTo(p.MarkerDelay) },
-		Taken: w.custody.taken, Took: w.custody.took, CompactEvery: p.Compact, ForgetProducers: p.Forget, ForgetTransactionalIDs: p.Forget,
+		Taken: w.custody.taken, CompactEvery: p.Compact, ForgetProducers: p.Forget, ForgetTransactionalIDs: p.Forget,
 	})
 
 	ctx, cancel := context.WithTimeout(context.Background(), p.For+healing+longest)
@@ -139,7 +139,9 @@ func (w *World) found(format string, args ...any) {
 // live runs processes and has everything happen to them that is planned, heals, and ends the processes.
 func (w *World) live(ctx context.Context) {
 	for _, a := range w.apps {
-		a.newSlot(ctx)
+		for range 1 + w.plan.Standbys {
+			a.newSlot(ctx)
+		}
 	}
 	for i := range w.plan.Events {
 		e := &w.plan.Events[i]
@@ -166,7 +168,7 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		return
 	}
 	w.trace.add("%s", e)
-	s := a.slot()
+	s := a.slotAt(e.Process)
 	switch e.Kind {
 	case Kill:
 		s.restart(e.For, (*process).kill)
@@ -177,7 +179,6 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		w.others.Go(func() {
 			_ = pipeline.Sleep(ctx, e.For)
 			_ = s.end()
-			a.reinstate()
 		})
 	case Broker:
 		w.others.Go(func() { w.breakBroker(ctx, e.Broker, e.For) })

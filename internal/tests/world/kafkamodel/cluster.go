@@ -29,8 +29,6 @@ type Options struct {
 	ForgetProducers, ForgetTransactionalIDs time.Duration
 	// Taken is called with each record that a user appends; nil tells nobody. It must not ask the cluster for anything.
 	Taken func(user, topic string, key []byte)
-	// Took is called when a user has a transactional id, as one that did not have it before; nil tells nobody. It is bound as Taken is.
-	Took func(user, id string)
 	// CompactEvery is how often all compacted topics are; never where zero.
 	CompactEvery time.Duration
 }

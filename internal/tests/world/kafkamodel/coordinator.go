@@ -130,9 +130,6 @@ func (c *Cluster) initProducer(m *Message, req *initproducerid.Request) (produce
 	if err == 0 {
 		t.timeout = timeout
 	}
-	if err == 0 && req.ProducerID < 0 && c.opts.Took != nil {
-		c.opts.Took(m.User, id)
-	}
 	return t.producer, t.epoch, err
 }
 
