@@ -111,7 +111,8 @@ type owner struct {
 func (l *Live) standBy(is bool) {
 	l.status.StandBy(is)
 	if is {
-		l.wiring.log.Info("standing by: another process publishes the app")
+		l.wiring.log.Info("standing by: another process publishes the app",
+			slog.String("app_key", l.wiring.cfg.Source.AppKey), slog.String("group", l.output.transactionalID))
 	}
 }
 
