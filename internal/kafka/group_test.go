@@ -19,13 +19,12 @@ type party struct {
 	mu      sync.Mutex
 	has     map[int][]int
 	changed chan struct{}
-	// calls counts how often each member's take was called; twice is where a shard was begun by one while another one had it.
-	calls map[int]int
+	// twice is where a shard was begun by one while another one had it.
 	twice []string
 }
 
 func newParty(brokers []string, shards int) *party {
-	p := &party{brokers: brokers, has: make(map[int][]int), changed: make(chan struct{}), calls: make(map[int]int)}
+	p := &party{brokers: brokers, has: make(map[int][]int), changed: make(chan struct{})}
 	for i := range shards {
 		p.shards = append(p.shards, i)
 	}
@@ -53,7 +52,6 @@ func (p *party) join(t *testing.T, number int, slow time.Duration) (leave func()
 
 func (p *party) take(number int, shards []int, slow time.Duration) {
 	p.mu.Lock()
-	p.calls[number]++
 	before := p.has[number]
 	p.mu.Unlock()
 	if slices.ContainsFunc(before, func(s int) bool { return !slices.Contains(shards, s) }) {

@@ -189,18 +189,8 @@ func (s *slot) supervise(ctx context.Context) {
 		s.current, s.err = nil, p.err
 		s.mu.Unlock()
 		s.app.ended(p)
-		if pipeline.ClassOf(p.err) == pipeline.Fenced && s.isReplaced() {
-			return
-		}
 		_ = pipeline.Sleep(ctx, pause)
 	}
-}
-
-// isReplaced tells whether another process was started to take this one's place.
-func (s *slot) isReplaced() bool {
-	s.app.mu.Lock()
-	defer s.app.mu.Unlock()
-	return s.app.slots[len(s.app.slots)-1] != s
 }
 
 // ended looks at how a process ended.

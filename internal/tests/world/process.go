@@ -214,7 +214,7 @@ func (a *app) start(ctx context.Context) (*process, error) {
 		defer close(p.done)
 		defer p.stop()
 		p.err = operate.Run(ctx, cfg, slog.New(&logged{trace: a.trace, who: name, link: p.link}), operate.RunOptions{
-			Version: "world", Join: a.roster.join(p.link, name),
+			Version: "world", Join: a.roster.join(p.link),
 		})
 	}()
 	return p, nil

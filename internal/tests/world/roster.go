@@ -23,7 +23,6 @@ type roster struct {
 type member struct {
 	roster *roster
 	link   *link
-	name   string
 	take   func(shards []int)
 	// heard is when the coordinator heard of it last; has tells that it believes that it has the app.
 	heard time.Time
@@ -37,9 +36,9 @@ const (
 )
 
 // join implements [operate.JoinGroup] for a process.
-func (r *roster) join(l *link, name string) operate.JoinGroup {
+func (r *roster) join(l *link) operate.JoinGroup {
 	return func(take func(shards []int)) operate.Membership {
-		return &member{roster: r, link: l, name: name, take: take}
+		return &member{roster: r, link: l, take: take}
 	}
 }
 
