@@ -46,6 +46,46 @@ func TestRowsOfARangeInParts(t *testing.T) {
 	})
 }
 
+// TestARangeAddsUpToItsTotal reads a range from an API that passes over a row in each of its first answers: all rows come, as they do from one
+// whose totals are always wrong, after a few readings.
+func TestARangeAddsUpToItsTotal(t *testing.T) {
+	const rows, most = 100, 60
+	for name, answer := range map[string]func(n int, p *fakes.Pages){
+		"the first answer":           func(n int, p *fakes.Pages) { passOver(p, n, n == 1) },
+		"six answers":                func(n int, p *fakes.Pages) { passOver(p, n, n <= 6) },
+		"the total is always wrong":  func(_ int, p *fakes.Pages) { p.Total += 2 },
+		"pages state different ones": func(n int, p *fakes.Pages) { p.Total += int64(n % 2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now().UTC().Add(-time.Hour)
+				whole := pipeline.Window{Begin: begin, End: begin.Add(rows * time.Second)}
+				source := fakes.NewSource(fakes.RowsFrom(begin, rows)...)
+				source.OpenHook = func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+					pages := source.Window(s, w)
+					answer(n, pages)
+					return pages, nil
+				}
+				came := make(map[string]bool)
+				reader := pipeline.RowReader{Source: source}
+				if err := reader.Each(t.Context(), fakes.Messages(), whole, func(row []byte) { came[string(row)] = true }); err != nil {
+					t.Fatal(err)
+				}
+				if len(came) != rows || source.Opens() > most {
+					t.Errorf("%d of %d rows came, of %d readings", len(came), rows, source.Opens())
+				}
+			})
+		})
+	}
+}
+
+// passOver answers with the n-th row in the place of the one behind it.
+func passOver(p *fakes.Pages, n int, does bool) {
+	if part := p.Parts[n%len(p.Parts)]; does && len(part) > 1 {
+		part[1] = part[0]
+	}
+}
+
 // TestARangeThatCannotBeReadIsGivenUp asks a bounded number of times.
 func TestARangeThatCannotBeReadIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	// uselessTotals is after how many such seconds in a row, besides those of an overlap, the API's totals are taken to be of no use:
 	// until a window adds up, shorter ones are not asked for.
 	uselessTotals = 4
+	// mismatchParts is into how many a window is divided then.
+	mismatchParts = 8
 )
 
 // windowFetch is one window being fetched. Its goroutine plans it and reads it until it is whole.
@@ -362,18 +364,16 @@ func (f *windowFetch) checkTotal(c *windowContent) error {
 	}
 	return &Fault{
 		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, c.plan.Window), Span: shorter,
-		Err: fmt.Errorf("%d different rows came, %d were announced (the pages agree on that: %t)",
-			rows, ledger.Total, !c.rows.unsteady),
+		Err: mismatchError(rows, ledger.Total, c.rows.unsteady),
 	}
 }
 
 // narrower is the length of the window that is asked for next where one does not add up; zero where there is none.
 func (f *windowFetch) narrower(w Window) time.Duration {
-	const parts = 8
 	length := w.End.Sub(later(f.from.End, w.Begin))         // It begins behind the position where that has left the history.
 	useless := uselessTotals + int32(f.overlap/time.Second) //nolint:gosec // Seconds.
 	if length <= time.Second || f.mismatchedSeconds.Load() >= useless {
 		return 0
 	}
-	return max(time.Second, (length / parts).Truncate(time.Second))
+	return max(time.Second, (length / mismatchParts).Truncate(time.Second))
 }
