@@ -28,9 +28,11 @@ type Settings struct {
 	AppKey           string        `split_words:"true"`
 	MasterSecret     secret.Secret `split_words:"true"`
 	MasterSecretFile string        `split_words:"true"`
-	Streams          string        `split_words:"true" default:"messages"`
-	Start            string        `split_words:"true" default:"60d"`
-	API              struct {
+	// AppsFile names several apps instead of one; see [AppsFile].
+	AppsFile string `split_words:"true"`
+	Streams  string `split_words:"true" default:"messages"`
+	Start    string `split_words:"true" default:"60d"`
+	API      struct {
 		URL      string `split_words:"true" default:"https://report.im.jpush.cn/v2"`
 		TimeZone string `split_words:"true" default:"Asia/Shanghai"`
 		Rate     string `split_words:"true" default:"600/m"`

@@ -19,7 +19,7 @@ func (s *Settings) warnings(c *Config) []Warning {
 			return
 		}
 		if detail := regular.Exposed(field.String()); detail != "" {
-			all = append(all, Warning{name, detail, "take the right to write from group and others (chmod go-w), there and of the folder"})
+			all = append(all, exposed(name, detail))
 		}
 	})
 	remote := func(broker string) bool {
@@ -39,6 +39,11 @@ func (s *Settings) warnings(c *Config) []Warning {
 		})
 	}
 	return all
+}
+
+// exposed warns of a file that others can change.
+func exposed(setting, detail string) Warning {
+	return Warning{setting, detail, "take the right to write from group and others (chmod go-w), there and of the folder"}
 }
 
 // isLoopback tells whether a host is this machine, and nothing in between.
