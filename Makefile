@@ -57,7 +57,7 @@ tools: ## install golangci-lint, in the release that the project is checked with
 		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(lint_version)
 
 lint: tools ## golangci-lint, of all files: the tests on Apache Kafka stand behind a tag
-	golangci-lint run --build-tags integration ./...
+	golangci-lint run --allow-parallel-runners --build-tags integration ./...
 	go mod verify
 	go mod tidy -diff
 

@@ -30,7 +30,7 @@ installing=$!
 heading "lint"
 go mod tidy -diff
 go mod verify
-golangci-lint run ./... 2>"$work/lint.log" || { cat "$work/lint.log"; exit 1; } # It warns of exceptions that are for the other module.
+golangci-lint run --allow-parallel-runners ./... 2>"$work/lint.log" || { cat "$work/lint.log"; exit 1; } # It warns of exceptions that are for the other module.
 go vet -tags integration ./...
 
 heading "unit tests, and those with goroutines with the race detector"

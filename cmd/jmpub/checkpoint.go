@@ -39,6 +39,9 @@ func newCheckpoint() *cobra.Command {
 		Use: "get STREAM", Short: "Show one stream's positions", Args: oneStream, ValidArgsFunction: completeStream,
 		Example: "  jmpub checkpoint get messages",
 	}), newCheckpointReset(), newCheckpointDelete())
+	for _, sub := range cmd.Commands() {
+		addApp(sub)
+	}
 	return cmd
 }
 

@@ -33,6 +33,19 @@ func completeStreams(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.
 	return complete(cmd, (*settings.Config).Selected, func(cp *pipeline.Checkpoint) string { return cp.Stream.String() })
 }
 
+// completeApps completes the keys of the apps of JMPUB_APPS_FILE.
+func completeApps(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	s, err := settings.Read()
+	if err != nil || s.AppsFile == "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	file, _, err := settings.NewAppsFile(s)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return file.Keys(), cobra.ShellCompDirectiveNoFileComp
+}
+
 // completeReplay completes the ids of replays.
 func completeReplay(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return complete(cmd, func(*settings.Config) []string { return nil }, func(cp *pipeline.Checkpoint) string { return cp.Replay })
@@ -44,7 +57,7 @@ func complete(
 	cmd *cobra.Command, named func(*settings.Config) []string, name func(*pipeline.Checkpoint) string,
 ) ([]string, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp
-	s, err := settings.Read()
+	s, err := readApp(cmd)
 	if err != nil {
 		return nil, directive
 	}

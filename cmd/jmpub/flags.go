@@ -21,7 +21,7 @@ func configure(cmd *cobra.Command) (*settings.Config, *slog.Logger, error) {
 
 // configureAs lets flags change the settings first.
 func configureAs(cmd *cobra.Command, change func(*settings.Settings) error) (*settings.Config, *slog.Logger, error) {
-	s, err := settings.Read()
+	s, err := readApp(cmd)
 	if err == nil {
 		err = change(s)
 	}
@@ -32,12 +32,44 @@ func configureAs(cmd *cobra.Command, change func(*settings.Settings) error) (*se
 	if err != nil {
 		return nil, nil, err
 	}
-	log := view.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat, cfg.Redactor)
+	return cfg, openLog(cmd, cfg).Without(cfg.Redactor), nil
+}
+
+// openLog makes the log that the settings ask for, and says there what is unsafe about them.
+func openLog(cmd *cobra.Command, cfg *settings.Config) *view.Logs {
+	logs := view.NewLogs(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
+	log := logs.Without(cfg.Redactor)
 	view.TakeLibraryLogs(log)
 	for _, w := range cfg.Warnings {
 		log.Warn("a setting is unsafe", slog.String("setting", w.Setting), slog.String("detail", w.Detail), slog.String("hint", w.Hint))
 	}
-	return cfg, log, nil
+	return logs
+}
+
+// appFlag names one of the apps of JMPUB_APPS_FILE.
+const appFlag = "app"
+
+// addApp lets a command that is about one app be told which.
+func addApp(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().String(appFlag, "", "the app key, where JMPUB_APPS_FILE names several apps")
+	completeFlag(cmd, appFlag, completeApps)
+	return cmd
+}
+
+// readApp reads the settings of the app that a command is about.
+func readApp(cmd *cobra.Command) (*settings.Settings, error) {
+	s, err := settings.Read()
+	if err != nil {
+		return nil, err
+	}
+	key := ""
+	if f := cmd.Flags().Lookup(appFlag); f != nil {
+		if err = notEmpty(cmd, appFlag); err != nil {
+			return nil, err
+		}
+		key = f.Value.String()
+	}
+	return s.OfApp(key)
 }
 
 // rangeFlags are the flags of commands that look at a range of time.

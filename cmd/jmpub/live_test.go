@@ -31,7 +31,7 @@ type liveRun struct {
 }
 
 // startLive starts a run, which ends without an error when the test stops it.
-func (s *station) startLive(prepare ...func(*operate.Live)) *liveRun {
+func (s *station) startLive(prepare ...func(*operate.RunOptions)) *liveRun {
 	s.t.Helper()
 	cfg := s.config()
 	c := &liveRun{station: s, left: make(chan error, 1), changed: make(chan struct{})}
@@ -44,12 +44,13 @@ func (s *station) startLive(prepare ...func(*operate.Live)) *liveRun {
 			s.t.Logf("the run said:\n%s", said.String())
 		}
 	})
-	live, err := operate.NewLive(ctx, cfg, view.NewLogger(&said, slog.LevelInfo, "text", secret.Redactor{}), "test", c.observe)
+	o := operate.RunOptions{Version: "test", Observers: []pipeline.Observer{c.observe}}
+	for _, do := range prepare {
+		do(&o)
+	}
+	live, err := operate.NewProcess(ctx, cfg, view.NewLogger(&said, slog.LevelInfo, "text", secret.Redactor{}), o)
 	if err != nil {
 		s.t.Fatal(err)
-	}
-	for _, do := range prepare {
-		do(live)
 	}
 	go func() {
 		defer live.Close()

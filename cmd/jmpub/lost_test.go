@@ -144,7 +144,7 @@ func TestLostCheckpoints(t *testing.T) {
 			s := newStation(t)
 			kept.keep(s)
 			s.env["JMPUB_SETTLE"] = "1s"
-			live := func(prepare ...func(*operate.Live)) pipeline.Checkpoint {
+			live := func(prepare ...func(*operate.RunOptions)) pipeline.Checkpoint {
 				t.Helper()
 				run := s.startLive(prepare...)
 				run.live()
@@ -176,7 +176,7 @@ func TestLostCheckpoints(t *testing.T) {
 			kept.lose(s)
 			kept.restore(s)
 			from := backup.End
-			third := live((*operate.Live).AcceptLostCheckpoints)
+			third := live(func(o *operate.RunOptions) { o.AcceptLostCheckpoints = true })
 			if third.Sequence <= second.Sequence {
 				t.Errorf("the ledger goes on with %d after %d", third.Sequence, second.Sequence)
 			}

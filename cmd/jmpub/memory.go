@@ -11,6 +11,8 @@ const (
 	softMemory     = 64 << 20
 	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
 	ledgerMemory   = 80 << 20 // For a command that reads the ledger.
+	// manyApps is of how many windows at a time there is room for in a process that publishes the apps of a file.
+	manyApps = 16
 )
 
 // limitPublishing sets the limit for a command that publishes.

@@ -59,8 +59,8 @@ func newReplay() *cobra.Command {
 }
 
 // configure reads the settings and lets the flags change them.
-func (o *replayFlags) configure() (*settings.Config, error) {
-	s, err := settings.Read()
+func (o *replayFlags) configure(cmd *cobra.Command) (*settings.Config, error) {
+	s, err := readApp(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	if err := notEmpty(cmd, "id", prefixFlag); err != nil {
 		return err
 	}
-	cfg, err := o.configure()
+	cfg, err := o.configure(cmd)
 	if err != nil {
 		return err
 	}

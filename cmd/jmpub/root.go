@@ -53,7 +53,8 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		}
 		return usage.Errorf("%w%s; see `%s --help`", err, suggestFlag(cmd, err), cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), newRun(), newReplay(), newCheckpoint(), newWindows(), newAudit(), newSim(), newBroker(), newConfig(), newVersion())
+	root.AddCommand(newDemo(), newRun(), addApp(newReplay()), newCheckpoint(), addApp(newWindows()), addApp(newAudit()), newSim(), newBroker(),
+		addApp(newConfig()), newVersion())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	prepare(root)

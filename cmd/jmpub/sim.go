@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,11 +25,13 @@ Besides the API under /v2 it answers the lists of users, groups and chatrooms of
 
 const simExamples = `  jmpub sim
   jmpub sim --listen 127.0.0.1:8080 --rate 50 --late 0.01 --late-by 30s --rate-limited 0.01 --truncated 0.01
+  jmpub sim --apps 1000 > apps.yaml
   curl -u KEY:SECRET 'http://127.0.0.1:8080/v2/messages?count=10&begin_time=2026-11-01%2010:00:00&end_time=2026-11-01%2010:01:00'`
 
 func newSim() *cobra.Command {
 	o := sim.Defaults()
 	listen, clock := "127.0.0.1:8080", string(o.Clock)
+	apps := 1
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Serve a simulated Report API", Long: simHelp, Example: simExamples, Args: noArgs,
 	}
@@ -35,6 +39,7 @@ func newSim() *cobra.Command {
 	f.StringVar(&listen, "listen", listen, "address to serve on")
 	f.StringVar(&o.AppKey, "app-key", o.AppKey, "app key that is let in")
 	f.StringVar(&o.MasterSecret, "master-secret", o.MasterSecret, "its master secret")
+	f.IntVar(&apps, "apps", apps, "serve so many apps, each with a history of its own, and print the file for JMPUB_APPS_FILE")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "another seed is another history")
 	f.Float64Var(&o.Rate, "rate", o.Rate, "mean number of messages a second")
 	f.BoolVar(&o.Daily, "daily", o.Daily, "follow the day: quiet at night, busy in the evening")
@@ -100,9 +105,9 @@ func newSim() *cobra.Command {
 	f.DurationVar(&o.WrongDateBy, "wrong-date-by", 70*24*time.Hour, "by how much it is ahead; behind where that is negative")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.Clock, o.ChurnSince = sim.Clock(clock), time.Now()
-		api, err := sim.New(o)
+		api, err := simulated(cmd, o, apps)
 		if err != nil {
-			return usage.Wrap(err)
+			return err
 		}
 		var lc net.ListenConfig
 		listener, err := lc.Listen(cmd.Context(), "tcp", listen)
@@ -120,6 +125,33 @@ func newSim() *cobra.Command {
 		return serve(cmd, listener, api)
 	}
 	return cmd
+}
+
+// simulated is the API of an app, or of many; the file that names them is printed then.
+func simulated(cmd *cobra.Command, o sim.Options, apps int) (http.Handler, error) {
+	const most = 100_000
+	if apps < 1 || apps > most {
+		return nil, usage.Errorf("--apps: %d is not between 1 and %d", apps, most)
+	}
+	if apps == 1 {
+		api, err := sim.New(o)
+		if err != nil {
+			return nil, usage.Wrap(err)
+		}
+		return api, nil
+	}
+	all := sim.Alike(o, apps)
+	api, err := sim.NewMany(all)
+	if err != nil {
+		return nil, usage.Wrap(err)
+	}
+	var b strings.Builder
+	b.WriteString("apps:\n")
+	for i := range all {
+		fmt.Fprintf(&b, "  - {app_key: %q, master_secret: %q}\n", all[i].AppKey, all[i].MasterSecret)
+	}
+	_, err = io.WriteString(cmd.OutOrStdout(), b.String())
+	return api, err
 }
 
 // warnOfOthers says so if an address to listen on is more than this machine's own.

@@ -44,6 +44,9 @@ func (w *wiring) exclusive(out *output, command string) *pipeline.Exclusive {
 // connect makes the first contact with Kafka. A broker that does not answer may not be up yet, so it is waited for; for some time
 // only, for at the start it is most likely a wrong setting.
 func (w *wiring) connect(ctx context.Context) (*kafka.Conn, error) {
+	if w.shared != nil {
+		return w.shared.conn, nil
+	}
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var partly, answer error
@@ -136,8 +139,10 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 
 // ensureTopics makes the topics, or says what is wrong with those that are there.
 func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
-	if err := kafka.CheckDescribe(ctx, w.cfg.Kafka, topics.Names()); err != nil {
-		return err
+	if !w.shared.isAllowed(topics) {
+		if err := kafka.CheckDescribe(ctx, w.cfg.Kafka, topics.Names()); err != nil {
+			return err
+		}
 	}
 	if err := topics.Ensure(ctx); err != nil {
 		return err
@@ -182,6 +187,9 @@ func (out *output) lock() error {
 // checkRights finds, for a command that publishes, every right that is missing before anything is taken from a process that
 // may be publishing now. Where there are no transactions, only a write itself shows whether it is allowed.
 func (w *wiring) checkRights(ctx context.Context, out *output) error {
+	if w.shared.isAllowed(out.topics) {
+		return nil
+	}
 	if err := w.checkWrite(ctx, out); err != nil {
 		return err
 	}
@@ -197,7 +205,11 @@ func (w *wiring) checkRights(ctx context.Context, out *output) error {
 		read = append(read, routing.Events()...)
 		read = append(read, routing.Own(pipeline.TopicRejected))
 	}
-	return startError(out.conn.CheckRead(ctx, read))
+	if err := out.conn.CheckRead(ctx, read); err != nil {
+		return startError(err)
+	}
+	w.shared.allow(out.topics)
+	return nil
 }
 
 // checkWrite is the part of checkRights about what is written.

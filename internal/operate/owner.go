@@ -2,12 +2,6 @@ package operate
 
 import (
 	"context"
-	"log/slog"
-	"slices"
-	"time"
-
-	"github.com/jmpub/jmpub/internal/kafka"
-	"github.com/jmpub/jmpub/pipeline"
 )
 
 // Membership is that of a process in a group whose members share out apps.
@@ -21,83 +15,11 @@ type Membership interface {
 // have any more has come to its end.
 type JoinGroup func(take func(shards []int)) Membership
 
-// appShard is the shard of an app in a group that is its own.
-const appShard = 0
-
-// joinKafka is a [JoinGroup]: the app's own consumer group, of the same name as its transactional id.
-func (l *Live) joinKafka(take func(shards []int)) Membership {
-	g := kafka.NewGroup(l.wiring.cfg.Kafka, take)
-	g.ID, g.Topic, g.Name = l.output.transactionalID, l.Routing().Own(pipeline.TopicCheckpoints), processName()
-	g.Shards, g.Notify = []int{appShard}, l.wiring.observer.Retry
-	return g
-}
-
-// publishAlone publishes the app until ctx is done, or another process has taken it.
-func (l *Live) publishAlone(ctx context.Context) error {
-	l.status.StandBy(false)
-	return l.wiring.runError(l.publish(ctx))
-}
-
-// publish publishes the app until ctx is done, or something ends it.
-func (l *Live) publish(ctx context.Context) error {
-	p, err := l.newPipeline()
-	if err != nil {
-		return err
-	}
-	if l.acceptLost {
-		l.acceptLost = false
-		p.AcceptLost()
-	}
-	l.output.sink.Forget() // What this process was before it had the app is over.
-	if l.began != nil {
-		l.began(ctx)
-	}
-	return p.Run(ctx)
-}
-
-// publishShared publishes the app while this process has it, and stands by while another one has.
-func (l *Live) publishShared(ctx context.Context) error {
-	member, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	o := &owner{publish: l.publishOwned, fail: fail, standBy: func(is bool) {
-		if member.Err() == nil { // Whoever leaves does not stand by.
-			l.standBy(is)
-		}
-	}}
-	err := l.join(o.take).Run(member)
-	if cause := context.Cause(member); cause != nil && ctx.Err() == nil {
-		return l.wiring.runError(cause)
-	}
-	if kafka.IsGroupDenied(err) {
-		l.wiring.log.WarnContext(ctx, "this process publishes the app alone: no other one can stand by", slog.Any("error", err))
-		return l.publishAlone(ctx)
-	}
-	return l.wiring.runError(err)
-}
-
-// replacedPause is how long a process that has the app by the group's word waits after another one has taken its place: until the group has
-// another word for one of them.
-const replacedPause = 10 * time.Second
-
-// publishOwned publishes the app until ctx is done, when this process does not have it any more. Another writer is no reason to leave it.
-func (l *Live) publishOwned(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := l.publish(ctx)
-		if pipeline.ClassOf(err) != pipeline.Fenced || ctx.Err() != nil {
-			return err
-		}
-		l.wiring.log.WarnContext(ctx, "another process has taken the app; this one takes it back if the group goes on saying that it has it",
-			slog.Any("error", err), slog.Duration("wait", replacedPause))
-		_ = pipeline.Sleep(ctx, replacedPause)
-	}
-	return nil
-}
-
-// owner begins to publish when this process has the app, and stops when it does not have it any more.
+// owner begins to publish an app when this process has it, and stops when it does not have it any more. It is used by one goroutine at a time.
 type owner struct {
 	publish func(context.Context) error
-	// fail ends the process's run.
-	fail context.CancelCauseFunc
+	// fail is told how publishing ended that nobody has stopped.
+	fail func(error)
 	// standBy says whether another process publishes the app from now on.
 	standBy func(bool)
 
@@ -108,31 +30,29 @@ type owner struct {
 	told bool
 }
 
-func (l *Live) standBy(is bool) {
-	l.status.StandBy(is)
-	if is {
-		l.wiring.log.Info("standing by: another process publishes the app",
-			slog.String("app_key", l.wiring.cfg.Source.AppKey), slog.String("group", l.output.transactionalID))
-	}
-}
-
-// take is what [JoinGroup] wants.
-func (o *owner) take(shards []int) {
-	has := slices.Contains(shards, appShard)
-	if !has && o.stop != nil {
-		o.stop()
-		<-o.done
+// take begins, or goes on, or has the app with another process.
+func (o *owner) take(has bool) {
+	if !has {
+		o.letGo()
 	}
 	if first := !o.told; first || has != (o.stop != nil) {
 		o.told = true
 		o.standBy(!has)
 	}
-	switch {
-	case !has:
-		o.stop = nil
-	case o.stop == nil:
+	if has && o.stop == nil {
 		o.begin()
 	}
+}
+
+// letGo stops, and returns when nothing is published any more.
+func (o *owner) letGo() {
+	if o.stop == nil {
+		return
+	}
+	o.stop()
+	<-o.done
+	o.standBy(true)
+	o.stop = nil
 }
 
 // begin publishes in the background. What it works with is not that of the group's call, which returns at once.

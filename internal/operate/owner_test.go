@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/settings"
 )
 
 // work is what an owner begins and ends.
@@ -43,7 +45,7 @@ func TestOwnerFollowsTheGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w work
-		o := w.owner()
+		o := &seats{list: []*seat{{owner: w.owner()}}}
 		for _, step := range []struct {
 			shards         []int
 			began, running int
@@ -81,13 +83,62 @@ func TestOwnerThatFailsEndsTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w work
 		o := w.owner()
-		o.take([]int{0})
+		o.take(true)
 		wrong := errors.New("wrong credentials")
 		w.fails <- wrong
 		synctest.Wait()
 		if !errors.Is(w.failed, wrong) {
 			t.Errorf("the run ends with %v", w.failed)
 		}
-		o.take(nil)
+		o.take(false)
+	})
+}
+
+// TestSeatsFollowTheFile expects apps that are new in a file to begin if the process has their shard, those that are gone or have changed to
+// have come to their end, at the same time, and the others to go on.
+func TestSeatsFollowTheFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		works := make(map[*settings.Config]*work)
+		var s seats
+		a, b, c, d := &settings.Config{}, &settings.Config{}, &settings.Config{}, &settings.Config{}
+		shard := map[*settings.Config]int{a: 0, b: 1, c: 0, d: 0}
+		newSeat := func(cfg *settings.Config) *seat {
+			works[cfg] = &work{}
+			return &seat{cfg: cfg, shard: shard[cfg], owner: works[cfg].owner()}
+		}
+		change := func(apps ...*settings.Config) (int, int) {
+			begun, gone := s.change(apps, newSeat)
+			synctest.Wait()
+			return begun, len(gone)
+		}
+		running := func() (list []bool) {
+			for _, cfg := range []*settings.Config{a, b, c, d} {
+				list = append(list, works[cfg] != nil && works[cfg].running == 1)
+			}
+			return list
+		}
+		if begun, gone := change(a, b); begun != 2 || gone != 0 || !slices.Equal(running(), []bool{false, false, false, false}) {
+			t.Errorf("before the group has said anything: %d, %d, %v", begun, gone, running())
+		}
+		s.take([]int{0})
+		synctest.Wait()
+		if !slices.Equal(running(), []bool{true, false, false, false}) {
+			t.Errorf("with a shard: %v", running())
+		}
+		if begun, gone := change(c, a, d); begun != 2 || gone != 1 || !slices.Equal(running(), []bool{true, false, true, true}) || works[a].began != 1 {
+			t.Errorf("with others: %d, %d, %v", begun, gone, running())
+		}
+		before := time.Now()
+		if begun, gone := change(b); begun != 1 || gone != 3 || !slices.Equal(running(), []bool{false, false, false, false}) {
+			t.Errorf("with one of another shard: %d, %d, %v", begun, gone, running())
+		}
+		if took := time.Since(before); took != time.Second {
+			t.Errorf("three apps took %s to end, want them to end at the same time", took)
+		}
+		s.take(nil)
+		if begun, gone := change(a); begun != 1 || gone != 1 || works[a].running != 0 {
+			t.Errorf("without a shard: %d, %d, %v", begun, gone, running())
+		}
 	})
 }

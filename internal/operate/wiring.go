@@ -29,6 +29,8 @@ import (
 // wiring opens the adapters of one app, each command those that it needs, and closes them in the end.
 type wiring struct {
 	cfg *settings.Config
+	// shared is what the apps of one process share; nil where it publishes one.
+	shared *shared
 	// replay is the id of the replay that this is; empty for everything else.
 	replay   string
 	log      *slog.Logger

@@ -74,9 +74,9 @@ func (f *AppsFile) Load() ([]*Config, error) {
 	known := make(map[string]knownApp, len(entries))
 	lines := make(map[string]int, len(entries))
 	for _, entry := range entries {
-		app, err := f.load(entry)
-		if err != nil {
-			errs = append(errs, err...)
+		app, mistakes := f.load(entry)
+		if len(mistakes) > 0 {
+			errs = append(errs, mistakes...)
 			continue
 		}
 		if line, again := lines[app.settings.AppKey]; again {
@@ -94,6 +94,55 @@ func (f *AppsFile) Load() ([]*Config, error) {
 	}
 	f.known = known
 	return apps, nil
+}
+
+// OfApp are the settings of one of the apps, whatever is wrong with the others. An empty key means the only one there is, and is that of
+// settings without a file.
+func (s *Settings) OfApp(key string) (*Settings, error) {
+	if s.AppsFile == "" {
+		if key != "" && key != s.AppKey {
+			return nil, usage.Errorf("--app: %q is not the app of JMPUB_APP_KEY, and there is no JMPUB_APPS_FILE", key)
+		}
+		return s, nil
+	}
+	f, _, err := NewAppsFile(s)
+	if err != nil {
+		return nil, err
+	}
+	entries, errs := f.read()
+	var keys []string
+	for _, e := range entries {
+		own := e.values[keyField].text
+		if keys = append(keys, own); own == key || key == "" && len(entries) == 1 {
+			app, wrong := f.load(e)
+			if len(wrong) > 0 {
+				return nil, f.mistake(wrong...)
+			}
+			return app.settings, nil
+		}
+	}
+	if len(errs) > 0 {
+		return nil, f.mistake(errs...)
+	}
+	if key != "" {
+		return nil, usage.Errorf("--app: %s names no app %q", f.Path(), key)
+	}
+	const most = 10
+	names := strings.Join(keys[:min(len(keys), most)], ", ")
+	if len(keys) > most {
+		names += ", ..."
+	}
+	return nil, usage.Errorf("JMPUB_APPS_FILE names %d apps; say which one with --app: %s", len(keys), names)
+}
+
+// Keys are the apps that the file names, as far as it can be read.
+func (f *AppsFile) Keys() []string {
+	entries, _ := f.read() // Whoever wants more calls Load.
+	var keys []string
+	for _, e := range entries {
+		keys = append(keys, e.values[keyField].text)
+	}
+	return keys
 }
 
 func (f *AppsFile) mistake(errs ...error) error {
@@ -197,7 +246,7 @@ type appField struct {
 // appFields stand in the order of the documents; the secret, which is no text, is apart.
 func appFields() []appField {
 	return []appField{
-		{"app_key", "JMPUB_APP_KEY", func(s *Settings) *string { return &s.AppKey }},
+		{keyField, "JMPUB_APP_KEY", func(s *Settings) *string { return &s.AppKey }},
 		{"master_secret_file", "JMPUB_MASTER_SECRET_FILE", func(s *Settings) *string { return &s.MasterSecretFile }},
 		{"streams", "JMPUB_STREAMS", func(s *Settings) *string { return &s.Streams }},
 		{"start", "JMPUB_START", func(s *Settings) *string { return &s.Start }},
@@ -209,7 +258,10 @@ func appFields() []appField {
 	}
 }
 
-const secretField = "master_secret"
+const (
+	keyField    = "app_key"
+	secretField = "master_secret"
+)
 
 // appEntry is an app as it stands in the file.
 type appEntry struct {

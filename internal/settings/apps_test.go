@@ -17,10 +17,10 @@ func common(path string) *Settings {
 	return s
 }
 
-// write writes a file in a folder of its own and returns its path.
-func write(t *testing.T, name, text string) string {
+// writeApps writes a file of apps in a folder of its own and returns its path.
+func writeApps(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
+	path := filepath.Join(t.TempDir(), "apps.yaml")
 	rewrite(t, path, text)
 	return path
 }
@@ -34,7 +34,7 @@ func rewrite(t *testing.T, path, text string) {
 
 // TestAppsOfAFile has what each app says, and what all have in common.
 func TestAppsOfAFile(t *testing.T) {
-	path := write(t, "apps.yaml", `# Two apps.
+	path := writeApps(t, `# Two apps.
 apps:
   - app_key: 0123456789
     master_secret: "secret:one"
@@ -73,7 +73,7 @@ apps:
 // TestAppsFileIsReadAgain tells what has changed by the pointers: an app, a secret in a file of its own. A file with a mistake changes nothing.
 func TestAppsFileIsReadAgain(t *testing.T) {
 	const first, second, third = "- {app_key: a, master_secret_file: a.secret}\n", "- {app_key: b, master_secret: s}\n", "- {app_key: c, master_secret: s}\n"
-	path := write(t, "apps.yaml", "apps:\n"+first+second)
+	path := writeApps(t, "apps:\n"+first+second)
 	hidden := filepath.Join(filepath.Dir(path), "a.secret")
 	rewrite(t, hidden, "one")
 	file, _, err := NewAppsFile(common(path))
@@ -82,9 +82,9 @@ func TestAppsFileIsReadAgain(t *testing.T) {
 	}
 	load := func() map[string]*Config {
 		t.Helper()
-		apps, err := file.Load()
-		if err != nil {
-			t.Fatal(err)
+		apps, loadErr := file.Load()
+		if loadErr != nil {
+			t.Fatal(loadErr)
 		}
 		byKey := make(map[string]*Config)
 		for _, app := range apps {
@@ -138,7 +138,7 @@ func TestMistakesOfAnAppsFile(t *testing.T) {
 		"quotes in the value": {"apps:\n  - {app_key: \"'a'\", master_secret: s}\n", []string{"line 2: app_key: it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := write(t, "apps.yaml", c.text)
+			path := writeApps(t, c.text)
 			file, _, err := NewAppsFile(common(path))
 			if err != nil {
 				t.Fatal(err)
@@ -161,7 +161,7 @@ func TestMistakesOfAnAppsFile(t *testing.T) {
 
 // TestManyMistakesAreToldInPart stays readable.
 func TestManyMistakesAreToldInPart(t *testing.T) {
-	path := write(t, "apps.yaml", "apps:\n"+strings.Repeat("  - app_key: a\n", 1000))
+	path := writeApps(t, "apps:\n"+strings.Repeat("  - app_key: a\n", 1000))
 	file, _, err := NewAppsFile(common(path))
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func FuzzAppsFile(f *testing.F) {
 		if strings.Contains(text, "_file") {
 			return // It may name any file.
 		}
-		path := write(t, "apps.yaml", text)
+		path := writeApps(t, text)
 		file, _, err := NewAppsFile(common(path))
 		if err != nil {
 			t.Fatal(err)
@@ -216,4 +216,38 @@ func FuzzAppsFile(f *testing.F) {
 			keys[app.Source.AppKey] = true
 		}
 	})
+}
+
+// TestSettingsOfAnApp finds one of several, and says what to choose from where none was chosen.
+func TestSettingsOfAnApp(t *testing.T) {
+	several := writeApps(t, "apps:\n- {app_key: first, master_secret: s}\n- {app_key: second, master_secret: s, start: wrong}\n- {app_key: third, master_secret: hush}\n")
+	one := writeApps(t, "apps:\n- {app_key: first, master_secret: s}\n")
+	for _, c := range []struct{ path, key, want, says string }{
+		{several, "third", "third", ""},
+		{several, "second", "second", ""},
+		{several, "", "", "names 3 apps; say which one with --app: first, second, third"},
+		{several, "another", "", "names no app \"another\""},
+		{one, "", "first", ""},
+		{"", "mine", "mine", ""},
+		{"", "", "mine", ""},
+		{"", "other", "", "there is no JMPUB_APPS_FILE"},
+	} {
+		s := common(c.path)
+		if c.path == "" {
+			s.AppKey = "mine"
+		}
+		app, err := s.OfApp(c.key)
+		switch {
+		case c.says != "":
+			if err == nil || !asUsage(err) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		case c.key == "second":
+			if err == nil || !strings.Contains(err.Error(), "line 3: start") {
+				t.Errorf("%+v: %v", c, err)
+			}
+		case err != nil || app.AppKey != c.want || app.AppsFile != "":
+			t.Errorf("%+v: %+v, %v", c, app, err)
+		}
+	}
 }

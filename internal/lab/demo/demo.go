@@ -63,7 +63,7 @@ type demo struct {
 	screen io.Writer
 	api    *sim.Server
 	broker *broker.Broker
-	live   *operate.Live
+	live   *operate.Process
 	prefix string
 	zone   *time.Location
 	begin  time.Time
@@ -123,7 +123,7 @@ func (d *demo) start(ctx context.Context) error {
 	d.prefix, d.zone = cfg.Topics.Prefix, cfg.Source.TimeZone
 	fmt.Fprintf(d.screen, "API      %s, simulated\nKafka    %s, embedded\n", s.API.URL, s.Kafka.Brokers)
 	quiet := slog.New(slog.DiscardHandler)
-	if d.live, err = operate.NewLive(ctx, cfg, quiet, d.opts.Version, d.observe); err != nil {
+	if d.live, err = operate.NewProcess(ctx, cfg, quiet, operate.RunOptions{Version: d.opts.Version, Observers: []pipeline.Observer{d.observe}}); err != nil {
 		return err
 	}
 	d.close = append(d.close, d.live.Close)

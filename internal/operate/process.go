@@ -1,0 +1,334 @@
+package operate
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+)
+
+// Process is one `jmpub run`: it publishes an app, or those of a file, while the group says that it has them, and shows their status.
+type Process struct {
+	opts   RunOptions
+	cfg    *settings.Config
+	log    *slog.Logger
+	status *status.Process
+	// only is the app of a process that has no file of them; nil of one that has.
+	only *app
+	// wiring has what the apps of a file share, in shared; nil without a file.
+	wiring *wiring
+	shared *shared
+	// join makes the membership that says which apps this process has; nil where it has all of them.
+	join JoinGroup
+	// shards is among how many the apps are shared out.
+	shards int
+	// listener serves the status page; nil where it is off.
+	listener net.Listener
+	// seats are the apps' places, in the order of the file.
+	seats seats
+	// member is done when the process leaves its group, which fail has it do with a cause. Both are set before anything is published.
+	member context.Context //nolint:containedctx // It is that of Run, for what outlives the calls of the group.
+	fail   context.CancelCauseFunc
+}
+
+// RunOptions are what is decided anew with each start.
+type RunOptions struct {
+	Version string
+	// AcceptLostCheckpoints goes on although checkpoints are lost, or older than what was published.
+	AcceptLostCheckpoints bool
+	// Join, where set, takes the place of Kafka's consumer group, where that would be joined.
+	Join JoinGroup
+	// Apps, where set, are published in the place of one app. The configuration is then what they have in common.
+	Apps *Apps
+	// Observers learn what happens to a single app.
+	Observers []pipeline.Observer
+}
+
+// NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
+func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
+	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, status: status.NewProcess(status.ProcessOptions{
+		Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil,
+	})}
+	wire := p.wireApp
+	if o.Apps != nil {
+		wire = p.wireApps
+	}
+	if err := wire(ctx); err != nil {
+		p.Close()
+		return nil, startError(err)
+	}
+	if o.Join != nil && cfg.Grouped() {
+		p.join = o.Join
+	}
+	return p, nil
+}
+
+// wireApp opens everything of a single app, in the order in which wrong settings are best reported.
+func (p *Process) wireApp(ctx context.Context) error {
+	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), nil, slices.Clone(p.opts.Observers)...)
+	p.only = a
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	if err := p.listen(ctx); err != nil {
+		return err
+	}
+	if err := a.output.lock(); err != nil {
+		return err
+	}
+	p.seats.list = []*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status}, a.publishOwned, p.standBy)}
+	if p.cfg.Grouped() {
+		p.join = func(take func([]int)) Membership {
+			return p.membership(a.output.transactionalID, a.output.topics.Routing().Own(pipeline.TopicCheckpoints), take)
+		}
+	}
+	a.acceptLost = p.opts.AcceptLostCheckpoints
+	_, err := a.newPipeline()
+	return err
+}
+
+// statusOptions describe an app for those who look.
+func statusOptions(cfg *settings.Config) status.Options {
+	return status.Options{
+		AppKey: cfg.Source.AppKey, TopicPrefix: cfg.Topics.Prefix, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
+		Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
+	}
+}
+
+// listen opens the place where the status is served.
+func (p *Process) listen(ctx context.Context) error {
+	if p.cfg.Listen == "off" {
+		return nil
+	}
+	var lc net.ListenConfig
+	var err error
+	if p.listener, err = lc.Listen(ctx, "tcp", p.cfg.Listen); err != nil {
+		return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
+	}
+	if !status.IsLocal(p.listener.Addr()) {
+		p.log.WarnContext(ctx, "others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
+			slog.String("detail", "/metrics on "+p.listener.Addr().String()+" tells the app keys and the streams to whoever asks"),
+			slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
+	}
+	return nil
+}
+
+// membership is one in a consumer group of Kafka whose members share out the partitions of a topic.
+func (p *Process) membership(group, topic string, take func(shards []int)) Membership {
+	g := kafka.NewGroup(p.cfg.Kafka, take)
+	g.ID, g.Topic, g.Name = group, topic, processName()
+	for shard := range p.shards {
+		g.Shards = append(g.Shards, shard)
+	}
+	w := p.wiring
+	if p.only != nil {
+		w = p.only.wiring
+	}
+	g.Notify = w.observer.Retry
+	return g
+}
+
+// Close lets go of what is held.
+func (p *Process) Close() {
+	if p.listener != nil {
+		_ = p.listener.Close() // Serve may have closed it.
+	}
+	if p.only != nil {
+		p.only.Close()
+	}
+	if p.wiring != nil {
+		p.wiring.Close()
+	}
+}
+
+// Status is what is shown of a single app.
+func (p *Process) Status() *status.Status { return p.only.status }
+
+// Routing tells where a single app's events go.
+func (p *Process) Routing() *sink.Routing { return p.only.output.topics.Routing() }
+
+// StatusURL is where the status page is; empty where it is off.
+func (p *Process) StatusURL() string {
+	if p.listener == nil {
+		return ""
+	}
+	return "http://" + p.listener.Addr().String()
+}
+
+// Run publishes until ctx is done and serves the status page meanwhile.
+func (p *Process) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	beside, stop := context.WithCancel(ctx)
+	p.member, p.fail = context.WithCancelCause(ctx)
+	if p.listener != nil {
+		group.Go(func() error { return p.status.Serve(beside, p.listener) })
+	}
+	group.Go(func() error {
+		watchRetention(beside, p.status, p.log)
+		return nil
+	})
+	if p.opts.Apps != nil {
+		group.Go(func() error {
+			p.watchApps(beside)
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer stop()
+		if p.join == nil {
+			return p.publishAlone(ctx)
+		}
+		return p.publishShared(ctx)
+	})
+	return group.Wait()
+}
+
+// publishAlone publishes all apps until ctx is done; a single one until another process has taken it.
+func (p *Process) publishAlone(ctx context.Context) error {
+	if p.only != nil {
+		return p.only.publishAlone(ctx)
+	}
+	p.seats.take(p.all()) //nolint:contextcheck // Apps end when they are let go.
+	<-ctx.Done()
+	p.seats.take(nil) //nolint:contextcheck // As above.
+	return nil
+}
+
+// all are all shards.
+func (p *Process) all() []int {
+	var shards []int
+	for shard := range p.shards {
+		shards = append(shards, shard)
+	}
+	return shards
+}
+
+// publishShared publishes the apps that this process has, and stands by for those of others.
+func (p *Process) publishShared(ctx context.Context) error {
+	defer p.fail(nil)
+	err := p.join(p.seats.take).Run(p.member) //nolint:contextcheck // It is made of ctx.
+	if cause := context.Cause(p.member); cause != nil && ctx.Err() == nil {
+		return p.runError(cause)
+	}
+	if kafka.IsGroupDenied(err) {
+		p.log.WarnContext(ctx, "this process publishes alone: no other one can stand by", slog.Any("error", err))
+		return p.publishAlone(ctx)
+	}
+	return p.runError(err)
+}
+
+// runError makes a mistake of the settings out of what ended a run that has published nothing.
+func (p *Process) runError(err error) error {
+	if p.only != nil {
+		return p.only.wiring.runError(err)
+	}
+	return err
+}
+
+// newOwner gives a seat its owner. Whoever leaves does not stand by.
+func (p *Process) newOwner(s *seat, publish func(context.Context) error, standBy func(bool)) *seat {
+	s.owner = &owner{
+		publish: publish,
+		fail:    func(err error) { p.fail(err) },
+		standBy: func(is bool) {
+			if p.member.Err() == nil {
+				standBy(is)
+			}
+		},
+	}
+	return s
+}
+
+// standBy shows whether another process publishes the single app.
+func (p *Process) standBy(is bool) {
+	p.only.status.StandBy(is)
+	if is {
+		p.log.Info("standing by: another process publishes the app",
+			slog.String("app_key", p.cfg.Source.AppKey), slog.String("group", p.only.output.transactionalID))
+	}
+}
+
+// Run publishes one app's streams, or those of all apps of a file, until ctx is done, and says in the log what it does. It is no error to
+// be stopped before anything was read.
+func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) error {
+	p, err := NewProcess(ctx, cfg, log, o)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		log.InfoContext(ctx, "stopped before anything was read")
+		return nil
+	case err != nil:
+		return err
+	}
+	defer p.Close()
+	if o.AcceptLostCheckpoints {
+		log.WarnContext(ctx, "checkpoints that are lost are accepted", slog.String("hint", "leave --accept-lost-checkpoints out of the next start"))
+	}
+	p.introduce(ctx)
+	if err := p.Run(ctx); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "stopped")
+	return nil
+}
+
+// introduce says in the log what is published: of a single app when it begins.
+func (p *Process) introduce(ctx context.Context) {
+	cfg := p.cfg
+	attrs := []slog.Attr{slog.String("version", p.opts.Version)}
+	if p.only != nil {
+		attrs = append(attrs, slog.String("app_key", cfg.Source.AppKey), slog.Any("streams", cfg.Selected()))
+	} else {
+		attrs = append(attrs, slog.String("file", p.opts.Apps.Path), slog.Int("apps", len(p.seats.list)))
+	}
+	attrs = append(attrs, slog.String("delivery", cfg.Delivery()), slog.String("api", cfg.Source.BaseURL), slog.Any("brokers", cfg.Kafka.Brokers))
+	if url := p.StatusURL(); url != "" {
+		attrs = append(attrs, slog.String("status", url))
+	}
+	begin := func(ctx context.Context) { p.log.LogAttrs(ctx, slog.LevelInfo, "publishing", attrs...) }
+	if p.only == nil {
+		begin(ctx)
+		return
+	}
+	p.only.began = begin
+	if cfg.StreamsOverlap() {
+		p.log.WarnContext(ctx, streamsOverlap)
+	}
+}
+
+const streamsOverlap = "several streams can bring the same message; each publishes it once. " +
+	"Tell them apart by the header jmpub_stream, or drop what repeats by msgid"
+
+// staleReadings is after how many readings of statistics that did not come they are missed.
+const staleReadings = 3
+
+const (
+	// watchEvery is how often the retention clock is looked at, remindEvery how often the same warning is repeated.
+	watchEvery  = time.Minute
+	remindEvery = time.Hour
+)
+
+// watchRetention warns of unread time that soon leaves the API's history, until ctx is done.
+func watchRetention(ctx context.Context, s *status.Process, log *slog.Logger) {
+	last := time.Time{}
+	for pipeline.Sleep(ctx, watchEvery) == nil {
+		leaving := s.Leaving()
+		if len(leaving) == 0 || time.Since(last) < remindEvery {
+			continue
+		}
+		last = time.Now()
+		for _, one := range leaving {
+			log.WarnContext(ctx, "unread history is about to be lost", slog.String("app_key", one.AppKey), slog.String("what", one.Text),
+				slog.String("hint", "raise JMPUB_API_RATE if the app's quota allows it, or see what holds the run up"))
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package operate
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/status"
+)
+
+// seats are the places of the apps in a process. Safe for concurrent use.
+type seats struct {
+	mu sync.Mutex // Guards what follows; who waits for apps to stop holds it.
+
+	list []*seat
+	// shards are those that this process has.
+	shards []int
+}
+
+// seat is an app's place: the app is published while the process has its shard.
+type seat struct {
+	cfg    *settings.Config
+	shard  int
+	status *status.Status
+	owner  *owner
+}
+
+// take is what [JoinGroup] wants.
+func (s *seats) take(shards []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shards = slices.Clone(shards)
+	s.share()
+}
+
+// count is how many apps belong to shards.
+func (s *seats) count(shards []int) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.list {
+		if slices.Contains(shards, one.shard) {
+			n++
+		}
+	}
+	return n
+}
+
+// share has the apps published whose shards the process has, and no others. Those that it lets go come to their end at the same time.
+func (s *seats) share() {
+	var ours, others []*seat
+	for _, one := range s.list {
+		if slices.Contains(s.shards, one.shard) {
+			ours = append(ours, one)
+		} else {
+			others = append(others, one)
+		}
+	}
+	leave(others)
+	for _, one := range ours {
+		one.owner.take(true)
+	}
+}
+
+// leave has apps come to their end at the same time, and returns when they have.
+func leave(list []*seat) {
+	var ending sync.WaitGroup
+	for _, one := range list {
+		ending.Go(func() { one.owner.take(false) })
+	}
+	ending.Wait()
+}
+
+// change has these apps in the file's order from now on: new ones are given a seat, those that are gone or have changed come to their end
+// first, and the others do not notice. It returns how many are new, and the seats that are gone.
+func (s *seats) change(apps []*settings.Config, newSeat func(*settings.Config) *seat) (begun int, gone []*seat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := make(map[*settings.Config]*seat, len(s.list))
+	for _, one := range s.list {
+		before[one.cfg] = one
+	}
+	list := make([]*seat, len(apps))
+	for i, cfg := range apps {
+		list[i] = before[cfg]
+		delete(before, cfg)
+	}
+	gone = slices.Collect(maps.Values(before))
+	leave(gone)
+	for i, cfg := range apps {
+		if list[i] == nil {
+			list[i] = newSeat(cfg)
+			begun++
+		}
+	}
+	s.list = list
+	s.share()
+	return begun, gone
+}
