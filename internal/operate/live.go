@@ -19,10 +19,11 @@ import (
 
 // Live publishes one app's streams continuously, while this process has the app, and shows its status.
 type Live struct {
-	wiring *wiring
-	status *status.Status
-	source *source.Client
-	output *output
+	wiring  *wiring
+	process *status.Process
+	status  *status.Status
+	source  *source.Client
+	output  *output
 	// join makes the membership that says whether this process has the app; nil where it always has.
 	join JoinGroup
 	// acceptLost goes on although checkpoints are lost; the first time that this process has the app.
@@ -35,10 +36,11 @@ type Live struct {
 
 // NewLive wires an app. Nothing has been published when it returns; with an error, nothing is left open.
 func NewLive(ctx context.Context, cfg *settings.Config, log *slog.Logger, version string, observers ...pipeline.Observer) (*Live, error) {
-	l := &Live{status: status.New(status.Options{
-		AppKey: cfg.Source.AppKey, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
-		Version: version, Hosts: cfg.ListenHosts, Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
-	})}
+	l := &Live{process: status.NewProcess(status.ProcessOptions{Version: version, Hosts: cfg.ListenHosts})}
+	l.status = l.process.Add(status.Options{
+		AppKey: cfg.Source.AppKey, TopicPrefix: cfg.Topics.Prefix, Delivery: cfg.Delivery(), Streams: cfg.Named(), Discover: cfg.Discover,
+		Zone: cfg.Source.TimeZone, Warn: cfg.RetentionWarn, StatisticsStale: staleReadings * cfg.StatisticsEvery,
+	})
 	l.wiring = newWiring(cfg, log, append(slices.Clone(observers), l.status.Observer())...)
 	if err := l.wire(ctx, cfg); err != nil {
 		l.Close()
@@ -106,7 +108,7 @@ func (l *Live) Close() {
 	l.wiring.Close()
 }
 
-// Status is what the status page shows.
+// Status is what the status page shows of the app.
 func (l *Live) Status() *status.Status { return l.status }
 
 // Routing tells where events go.
@@ -125,10 +127,10 @@ func (l *Live) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	serving, stop := context.WithCancel(ctx)
 	if l.listener != nil {
-		group.Go(func() error { return l.status.Serve(serving, l.listener) })
+		group.Go(func() error { return l.process.Serve(serving, l.listener) })
 	}
 	group.Go(func() error {
-		watchRetention(serving, l.status, l.wiring.log)
+		watchRetention(serving, l.process, l.wiring.log)
 		return nil
 	})
 	group.Go(func() error {
@@ -151,16 +153,16 @@ const (
 )
 
 // watchRetention warns of unread time that soon leaves the API's history, until ctx is done.
-func watchRetention(ctx context.Context, s *status.Status, log *slog.Logger) {
+func watchRetention(ctx context.Context, p *status.Process, log *slog.Logger) {
 	last := time.Time{}
 	for pipeline.Sleep(ctx, watchEvery) == nil {
-		leaving := s.Leaving()
+		leaving := p.Leaving()
 		if len(leaving) == 0 || time.Since(last) < remindEvery {
 			continue
 		}
 		last = time.Now()
-		for _, text := range leaving {
-			log.WarnContext(ctx, "unread history is about to be lost", slog.String("what", text),
+		for _, w := range leaving {
+			log.WarnContext(ctx, "unread history is about to be lost", slog.String("what", w.Text),
 				slog.String("hint", "raise JMPUB_API_RATE if the app's quota allows it, or see what holds the run up"))
 		}
 	}
