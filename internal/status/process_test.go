@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,6 +341,59 @@ func TestAppsComeAndGoWhileTheyAreShown(t *testing.T) {
 	if r := getReady(t, p); r.AppsTotal != 10 {
 		t.Errorf("%d apps are left", r.AppsTotal)
 	}
+}
+
+// TestAnswersAreMadeOneAtATime, so that those who ask at once do not add up, and one that is not read keeps nobody waiting.
+func TestAnswersAreMadeOneAtATime(t *testing.T) {
+	var making, most atomic.Int64
+	p := status.NewProcess(status.ProcessOptions{Many: true, Now: func() time.Time {
+		if n := making.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		runtime.Gosched()
+		making.Add(-1)
+		return time.Now()
+	}})
+	for i := range 10 {
+		p.Add(app(strconv.Itoa(i), ""))
+	}
+	h := p.Handler()
+	for path, code := range map[string]int{"/metrics": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
+		slow := &slowWriter{ResponseRecorder: httptest.NewRecorder(), writing: make(chan struct{}), read: make(chan struct{})}
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			h.ServeHTTP(slow, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		})
+		<-slow.writing
+		for range 8 {
+			asking.Go(func() {
+				for range 20 {
+					if got, body := get(t, h, path); got != code {
+						t.Errorf("%s: %d, %s", path, got, body)
+					}
+				}
+			})
+		}
+		get(t, h, path) // It is answered while the other one is not read.
+		close(slow.read)
+		asking.Wait()
+		if n := most.Load(); n != 1 {
+			t.Errorf("%d answers of %s were made at a time", n, path)
+		}
+	}
+}
+
+// slowWriter is written to by one who has to wait until it is read.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+
+	writing, read chan struct{}
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	close(w.writing)
+	<-w.read
+	return w.ResponseRecorder.Write(p)
 }
 
 // TestIndexTellsWhoseItIs on the page for people.

@@ -47,16 +47,16 @@ func (p *Process) strangers() http.Handler {
 // routes serves what is alive, and a title and a judgement made anew for each request.
 func (p *Process) routes(alive any, title func() string, judge func() (body any, ready bool)) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", inTurn(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, alive) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("GET /readyz", inTurn(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		body, ready := judge()
 		code := http.StatusOK
 		if !ready {
 			code = http.StatusServiceUnavailable
 		}
 		answer(w, code, body)
-	})
+	})))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(&words.Writer{Out: w}, "%s\n\n/healthz\n/readyz\n/metrics\n", title())
