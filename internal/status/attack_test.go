@@ -22,14 +22,20 @@ import (
 // serve has a status with something to hide answer on an address, until the test ends.
 func serve(t *testing.T, listener net.Listener, hosts ...string) {
 	t.Helper()
-	s := status.New(status.Options{
-		AppKey: "the-app-key", Delivery: "exactly once", Version: "v1.2.3", Hosts: hosts,
+	s := show(status.ProcessOptions{Version: "v1.2.3", Hosts: hosts}, status.Options{
+		AppKey: "the-app-key", Delivery: "exactly once",
 		Streams: []pipeline.Stream{{Kind: pipeline.StreamUsers, Name: "somebody"}},
 	})
 	s.Observer().Tell(pipeline.RetryScheduled{Op: "get page", Err: errors.New("foreign error text"), Wait: time.Second})
+	serveProcess(t, s.Process, listener)
+}
+
+// serveProcess has a process answer on an address, until the test ends.
+func serveProcess(t *testing.T, p *status.Process, listener net.Listener) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, listener) }()
+	go func() { done <- p.Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

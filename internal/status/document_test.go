@@ -15,8 +15,8 @@ import (
 
 // TestMetricsAreDocumented compares the table of docs/operating.md with all metrics and their labels.
 func TestMetricsAreDocumented(t *testing.T) {
-	s := status.New(status.Options{
-		AppKey: "app", Delivery: "exactly once", Streams: []pipeline.Stream{messages()}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}, Version: "v1",
+	s := show(status.ProcessOptions{Version: "v1"}, status.Options{
+		AppKey: "app", Delivery: "exactly once", Streams: []pipeline.Stream{messages()}, Discover: []pipeline.StreamKind{pipeline.StreamUsers},
 	})
 	c := window(messages(), time.Now(), 10)
 	for _, fact := range []pipeline.Observation{

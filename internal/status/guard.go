@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"net"
 	"net/http"
 	"net/netip"
@@ -74,6 +75,42 @@ func (h hosts) guard(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// inTurn has one answer made at a time, and none wait for whoever reads one slowly: however many ask, the memory and the processor are
+// those of one answer that is made, and of the bytes of those that are sent.
+func inTurn(next http.Handler) http.Handler {
+	turn := make(chan struct{}, 1)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		made := &heldAnswer{header: w.Header(), code: http.StatusOK}
+		select {
+		case turn <- struct{}{}:
+		case <-r.Context().Done():
+			return
+		}
+		func() {
+			defer func() { <-turn }()
+			next.ServeHTTP(made, r)
+		}()
+		w.WriteHeader(made.code)
+		_, _ = made.body.WriteTo(w) // A client that went away is no news.
+	})
+}
+
+// heldAnswer is a whole answer that is not sent yet.
+type heldAnswer struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+// Header implements [http.ResponseWriter].
+func (a *heldAnswer) Header() http.Header { return a.header }
+
+// WriteHeader implements [http.ResponseWriter].
+func (a *heldAnswer) WriteHeader(code int) { a.code = code }
+
+// Write implements [http.ResponseWriter].
+func (a *heldAnswer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 // IsLocal tells whether an address is reached by this machine alone.
 func IsLocal(addr net.Addr) bool {

@@ -14,9 +14,9 @@ import (
 func TestStreamsOfAListAreOneLine(t *testing.T) {
 	now := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
 	user := func(name string) pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name} }
-	s := status.New(status.Options{
+	s := show(status.ProcessOptions{Now: func() time.Time { return now }}, status.Options{
 		AppKey:  "app",
-		Streams: []pipeline.Stream{user("vip")}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}, Now: func() time.Time { return now },
+		Streams: []pipeline.Stream{user("vip")}, Discover: []pipeline.StreamKind{pipeline.StreamUsers},
 	})
 	o := s.Observer()
 	for name, behind := range map[string]time.Duration{"ann": 10 * time.Second, "bob": time.Minute, "vip": time.Second} {
@@ -55,7 +55,9 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 func TestStatisticsAreReadSeldom(t *testing.T) {
 	now := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
 	stream := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
-	s := status.New(status.Options{Streams: []pipeline.Stream{stream}, StatisticsStale: time.Hour, Now: func() time.Time { return now }})
+	s := show(status.ProcessOptions{Now: func() time.Time { return now }}, status.Options{
+		Streams: []pipeline.Stream{stream}, StatisticsStale: time.Hour,
+	})
 	expect := func(want int) {
 		t.Helper()
 		code, body := get(t, s.Handler(), "/readyz")
@@ -79,7 +81,7 @@ func TestStatisticsAreReadSeldom(t *testing.T) {
 // TestStatisticsHaveNoTarget counts what was published of statistics, which belong to no topic of events.
 func TestStatisticsHaveNoTarget(t *testing.T) {
 	stream := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
-	s := status.New(status.Options{AppKey: "app", Streams: []pipeline.Stream{stream}})
+	s := show(status.ProcessOptions{}, status.Options{AppKey: "app", Streams: []pipeline.Stream{stream}})
 	s.Observer().Tell(window(stream, time.Now(), 10))
 	_, text := get(t, s.Handler(), "/metrics")
 	if want := `jmpub_events_total{app="app",stream="statistics/users",target="statistics"} 7`; !strings.Contains(text, want) {

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -68,7 +69,11 @@ func (p *position) left(now time.Time) time.Duration {
 func (s *Status) Leaving() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.opts.Now()
+	return s.leaving(s.process.opts.Now())
+}
+
+// leaving is Leaving for whoever holds the lock.
+func (s *Status) leaving(now time.Time) []string {
 	var all []string
 	for stream, state := range s.streams {
 		p := state.where()
@@ -77,5 +82,6 @@ func (s *Status) Leaving() []string {
 				p.unread().In(s.opts.Zone).Format(time.RFC3339), left.Round(time.Minute)))
 		}
 	}
+	slices.Sort(all)
 	return all
 }

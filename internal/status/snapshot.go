@@ -37,7 +37,7 @@ type Snapshot struct {
 	ClockDifferenceSeconds float64 `json:"clock_difference_seconds"`
 	// Last is the ledger record of the window committed last; nil before the first.
 	Last *pipeline.Ledger `json:"last_window,omitempty"`
-	// Problem is the last error, in one sentence.
+	// Problem is the last error, in one sentence; while the app's session has failed, why it has.
 	Problem   string    `json:"problem,omitempty"`
 	ProblemAt time.Time `json:"problem_at,omitzero"`
 }
@@ -66,22 +66,29 @@ type StreamSnapshot struct {
 	// Unreadable is how many of its streams are not read because their positions cannot be.
 	Unreadable int `json:"unreadable,omitempty"`
 	// Fresh tells that something was read or committed lately, within stale.
-	Fresh bool `json:"fresh"`
-	stale time.Duration
+	Fresh      bool `json:"fresh"`
+	stale      time.Duration
+	statistics bool
 }
 
 // Snapshot copies what is known now.
 func (s *Status) Snapshot() Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.opts.Now()
+	return s.snapshot(s.process.opts.Now())
+}
+
+// snapshot is Snapshot for whoever holds the lock.
+func (s *Status) snapshot(now time.Time) Snapshot {
 	snap := Snapshot{
-		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.opts.Version, Standby: s.role == standby,
-		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: maps.Clone(s.totals.requests),
+		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.process.opts.Version, Standby: s.role == standby,
+		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 		Last: s.last, ClockDifferenceSeconds: s.difference().Seconds(),
+		Streams: s.sortedStreams(now),
 	}
-	for stream, state := range s.streams {
+	maps.Copy(snap.Requests, s.totals.requests)
+	for _, state := range s.streams {
 		t := &state.totals
 		snap.Rows += t.rows
 		snap.Published += t.published
@@ -95,10 +102,18 @@ func (s *Status) Snapshot() Snapshot {
 		for _, n := range t.restarts {
 			snap.Restarts += n
 		}
-		snap.Streams = append(snap.Streams, s.stream(stream, state, now))
 	}
-	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
 	return snap
+}
+
+// sortedStreams are the streams by their names; nil where there are none. The caller holds the lock.
+func (s *Status) sortedStreams(now time.Time) []StreamSnapshot {
+	var all []StreamSnapshot
+	for stream, state := range s.streams {
+		all = append(all, s.stream(stream, state, now))
+	}
+	slices.SortFunc(all, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
+	return all
 }
 
 // difference is by how much the API's clock was ahead of the local one at the last reply. The caller holds the lock.
@@ -119,6 +134,7 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 		RetentionLeftSeconds: p.left(now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped, Unreadable: len(state.unreadable),
 		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale, stale: stale,
+		statistics: stream.Kind == pipeline.StreamStatistics,
 	}
 	if !p.read.IsZero() {
 		snap.LagSeconds = now.Sub(p.read).Seconds()

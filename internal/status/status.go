@@ -1,4 +1,4 @@
-// Package status keeps what the observer tells, and shows it: as a snapshot for screens, as metrics, and as /healthz and
+// Package status keeps what the observer of each app tells, and shows it: as a snapshot for screens, as metrics, and as /healthz and
 // /readyz. All of them come from the same counters.
 package status
 
@@ -16,39 +16,39 @@ import (
 
 // Options describe the app that is observed.
 type Options struct {
-	AppKey   string
-	Delivery string
+	AppKey string
+	// TopicPrefix is that of the topics that the app is published to.
+	TopicPrefix string
+	Delivery    string
 	// Streams are those that were named, statistics among them.
 	Streams []pipeline.Stream
 	// Discover are the kinds of which the lists' streams are read. They may be many, so they are shown as one, users/*.
 	Discover []pipeline.StreamKind
-	Version  string
 	// Warn is how near the end of the API's history unread time may come before a warning is given; default 7 days.
 	Warn time.Duration
 	// StatisticsStale is how long no statistics, which are read seldom, may have been read before readiness is lost; default 30
 	// minutes.
 	StatisticsStale time.Duration
-	// Hosts are names by which the page may be asked for besides those that it knows: host.example, .example for all that end so, or *.
-	Hosts []string
 	// Zone is that of the times in what people read; default UTC.
 	Zone *time.Location
-	// Now is the local clock; default time.Now.
-	Now pipeline.Clock
 }
 
 // staleAfter is how long nothing may have been read of messages before readiness is lost.
 const staleAfter = 5 * time.Minute
 
-// Status keeps the counters. Safe for concurrent use.
+// Status keeps the counters of an app. Safe for concurrent use.
 type Status struct {
-	opts Options
+	process *Process
+	opts    Options
 	// durations are those of the requests to the API.
-	durations *prometheus.HistogramVec
+	durations prometheus.ObserverVec
 
 	mu      sync.Mutex // Guards everything below.
 	started time.Time
 	// role is whether this process publishes the app.
-	role    role
+	role role
+	// failed is whether the app's session has failed and no other one has begun to read.
+	failed  bool
 	streams map[pipeline.Stream]*streamState
 	totals  totals
 	rate    rate
@@ -73,6 +73,28 @@ const (
 	standby
 )
 
+// The states of an app, as jmpub_apps has them.
+const (
+	stateOwner   = "owner"
+	stateStandby = "standby"
+	stateJoining = "joining"
+	stateFailed  = "failed"
+)
+
+// state is the one that the app is counted in. The caller holds the lock.
+func (s *Status) state() string {
+	switch {
+	case s.failed:
+		return stateFailed
+	case s.role == owner:
+		return stateOwner
+	case s.role == standby:
+		return stateStandby
+	default:
+		return stateJoining
+	}
+}
+
 // streamState is what is known of one stream, or of all that a list has.
 type streamState struct {
 	position
@@ -82,7 +104,7 @@ type streamState struct {
 
 	totals  streamTotals
 	dropped bool
-	// unreadable are the streams of it whose positions cannot be read.
+	// unreadable are the streams of it whose positions cannot be read; nil before the first.
 	unreadable map[pipeline.Stream]bool
 }
 
@@ -96,12 +118,13 @@ type streamTotals struct {
 
 // newStream begins with what raises an alarm when it moves: from nothing to one would be no rise.
 func newStream() *streamState {
-	return &streamState{unreadable: make(map[pipeline.Stream]bool), totals: streamTotals{
+	return &streamState{totals: streamTotals{
 		restarts: map[pipeline.Class]int64{pipeline.Restart: 0},
 		notices:  map[pipeline.NoticeKind]int64{pipeline.NoticeGap: 0, pipeline.NoticeMismatch: 0},
 	}}
 }
 
+// totals are an app's. Their maps are nil before they have something.
 type totals struct {
 	rejected map[event.Reason]int64
 	requests map[string]int64
@@ -110,23 +133,13 @@ type totals struct {
 	late     int64
 }
 
-// New makes an empty status.
-func New(o Options) *Status {
+// newStatus makes an empty status.
+func newStatus(p *Process, o Options) *Status {
 	o.Warn = cmp.Or(o.Warn, 7*24*time.Hour)
 	o.StatisticsStale = cmp.Or(o.StatisticsStale, 30*time.Minute)
 	o.Zone = cmp.Or(o.Zone, time.UTC)
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	s := &Status{
-		opts: o, started: o.Now(), streams: make(map[pipeline.Stream]*streamState),
-		totals: totals{
-			rejected: make(map[event.Reason]int64), requests: make(map[string]int64),
-		},
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "jmpub_request_duration_seconds", Help: "Duration of requests to the API, by class.",
-			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"class"}),
+		process: p, opts: o, started: p.opts.Now(), streams: make(map[pipeline.Stream]*streamState), durations: p.durationsOf(o.AppKey),
 	}
 	for _, stream := range o.Streams {
 		s.streams[stream] = newStream()
@@ -152,22 +165,32 @@ func (s *Status) Observer() pipeline.Observer {
 func (s *Status) StandBy(is bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.role, s.started = owner, s.opts.Now()
+	s.role, s.started, s.failed = owner, s.process.opts.Now(), false
 	if !is {
 		return
 	}
-	s.role = standby
+	s.role, s.clocks = standby, pipeline.ClocksCompared{}
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
 	}
 }
 
+// Fail notes that the app's session has failed, so that the app is not published, and why; the error says when that is tried again, if it is.
+// The app is not ready until something of it is read or committed again, or StandBy is called.
+func (s *Status) Fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = false // A newer failure replaces the one before it.
+	s.trouble(err)
+	s.failed = err != nil
+}
+
 // observe takes in what happened. The caller holds the lock.
 func (s *Status) observe(o pipeline.Observation) {
 	switch o := o.(type) {
 	case pipeline.RequestAnswered:
-		s.totals.requests[o.Class]++
+		count(&s.totals.requests, o.Class)
 		s.durations.WithLabelValues(o.Class).Observe(o.Took.Seconds())
 	case pipeline.ClocksCompared:
 		s.clocks = o
@@ -181,11 +204,11 @@ func (s *Status) observe(o pipeline.Observation) {
 		delete(s.at(o.Checkpoint.Stream).unreadable, o.Checkpoint.Stream)
 	case pipeline.HeadRead:
 		p := s.place(o.Stream)
-		p.read, p.headAt = o.End, s.opts.Now()
+		p.read, p.headAt, s.failed = o.End, s.process.opts.Now(), false
 	case pipeline.WindowCommitted:
 		s.committed(&o)
 	case pipeline.RowRejected:
-		s.totals.rejected[o.Rejection.Reason]++
+		count(&s.totals.rejected, o.Rejection.Reason)
 	case pipeline.NoticePublished:
 		s.notice(&o.Notice)
 	case pipeline.SessionStarted:
@@ -195,6 +218,9 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.discovered, s.sweep = o.Streams, o.Sweep
 	case pipeline.StreamDropped:
 		if state := s.at(o.Stream); errors.Is(o.Err, pipeline.ErrUnreadable) {
+			if state.unreadable == nil {
+				state.unreadable = make(map[pipeline.Stream]bool)
+			}
 			state.unreadable[o.Stream] = true
 		} else {
 			state.dropped = true
@@ -202,6 +228,14 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.trouble(o.Err)
 	default: // It shows nowhere.
 	}
+}
+
+// count counts one in a map that may not be there yet.
+func count[K comparable](m *map[K]int64, key K) {
+	if *m == nil {
+		*m = make(map[K]int64)
+	}
+	(*m)[key]++
 }
 
 func (s *Status) notice(n *pipeline.Notice) {
@@ -258,9 +292,10 @@ func (s *Status) place(stream pipeline.Stream) *position {
 	return p
 }
 
+// trouble keeps an error as the last one. Why the app's session has failed stays.
 func (s *Status) trouble(err error) {
-	if err != nil {
-		s.problem, s.problemAt = err.Error(), s.opts.Now()
+	if err != nil && !s.failed {
+		s.problem, s.problemAt = err.Error(), s.process.opts.Now()
 	}
 }
 
@@ -268,7 +303,7 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	ledger := c.Ledger
 	state, p := s.at(ledger.Stream), s.place(ledger.Stream)
 	p.move(c.Checkpoint)
-	p.headAt = s.opts.Now()
+	p.headAt, s.failed = s.process.opts.Now(), false
 	t := &state.totals
 	t.rows += ledger.Rows
 	t.published += ledger.Published
@@ -282,7 +317,7 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	for target, n := range c.Events {
 		t.events[target] += int64(n)
 	}
-	s.rate.add(s.opts.Now(), ledger.Rows)
+	s.rate.add(p.headAt, ledger.Rows)
 	s.last = ledger
 }
 

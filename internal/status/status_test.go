@@ -23,9 +23,20 @@ import (
 
 func messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMessages} }
 
-func newStatus() *status.Status {
-	return status.New(status.Options{
-		AppKey: "app", Delivery: "exactly once", Streams: []pipeline.Stream{messages()}, Version: "v1",
+// page is that of a process with one app.
+type page struct {
+	*status.Process
+	*status.Status
+}
+
+func show(p status.ProcessOptions, o status.Options) page {
+	process := status.NewProcess(p)
+	return page{process, process.Add(o)}
+}
+
+func newStatus() page {
+	return show(status.ProcessOptions{Version: "v1"}, status.Options{
+		AppKey: "app", Delivery: "exactly once", Streams: []pipeline.Stream{messages()},
 	})
 }
 
@@ -84,7 +95,8 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "jmpub_") && !strings.Contains(line, `app="app"`) {
+		ofProcess := strings.HasPrefix(line, "jmpub_build_info{") || strings.HasPrefix(line, "jmpub_apps{")
+		if strings.HasPrefix(line, "jmpub_") && !ofProcess && !strings.Contains(line, `app="app"`) {
 			t.Errorf("a metric that does not tell its app: %s", line)
 		}
 	}
@@ -119,11 +131,11 @@ func TestRetentionClock(t *testing.T) {
 				}
 			}
 			_, body := get(t, s.Handler(), "/readyz")
-			if said := strings.Contains(body, "begins to leave the API's history"); said != warned || (len(s.Leaving()) > 0) != warned {
+			if said := strings.Contains(body, "begins to leave the API's history"); said != warned || (len(s.Status.Leaving()) > 0) != warned {
 				t.Errorf("warned %t, want %t: %s", said, warned, body)
 			}
 		}
-		if len(s.Leaving()) > 0 {
+		if len(s.Status.Leaving()) > 0 {
 			t.Error("a warning, and nothing is known yet")
 		}
 		started := func(end time.Time, backlog ...pipeline.Backlog) pipeline.StreamStarted {
@@ -182,10 +194,11 @@ func TestReadiness(t *testing.T) {
 // TestUnreadablePosition is not ready while a stream stands still because of its position, and is again once that was replaced.
 func TestUnreadablePosition(t *testing.T) {
 	users := pipeline.Stream{Kind: pipeline.StreamUsers, Name: "user_0001"}
-	for _, s := range []*status.Status{
-		status.New(status.Options{Streams: []pipeline.Stream{messages(), users}}),
-		status.New(status.Options{Streams: []pipeline.Stream{messages()}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}}),
+	for _, o := range []status.Options{
+		{Streams: []pipeline.Stream{messages(), users}},
+		{Streams: []pipeline.Stream{messages()}, Discover: []pipeline.StreamKind{pipeline.StreamUsers}},
 	} {
+		s := show(status.ProcessOptions{}, o)
 		ready := func(want int, says string) {
 			t.Helper()
 			if code, body := get(t, s.Handler(), "/readyz"); code != want || !strings.Contains(body, says) {

@@ -1,0 +1,413 @@
+package status_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
+)
+
+// app is one of many apps, with one stream.
+func app(key, prefix string) status.Options {
+	return status.Options{AppKey: key, TopicPrefix: prefix, Delivery: "exactly once", Streams: []pipeline.Stream{messages()}}
+}
+
+// manyApps is a process that publishes so many apps, each of which has read and committed something.
+func manyApps(n int) (*status.Process, []*status.Status) {
+	p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
+	all := make([]*status.Status, n)
+	for i := range all {
+		all[i] = p.Add(app(fmt.Sprintf("%024x", n-i), "jmessage"))
+		all[i].StandBy(false)
+		publishSome(all[i])
+	}
+	return p, all
+}
+
+// publishSome is what an app tells that is published.
+func publishSome(s *status.Status) {
+	end := time.Now().Add(-10 * time.Second)
+	s.Observer().Tell(pipeline.SessionStarted{})
+	s.Observer().Tell(pipeline.RequestAnswered{Stream: messages(), Class: "ok", Took: 20 * time.Millisecond})
+	s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: end})
+	s.Observer().Tell(window(messages(), end, 12_345_678))
+}
+
+// readyz is the answer of a process with many apps.
+type readyz struct {
+	Ready           bool     `json:"ready"`
+	Why             string   `json:"why"`
+	Warnings        []string `json:"warnings"`
+	WarningsLeftOut int      `json:"warnings_left_out"`
+	Version         string   `json:"version"`
+	AppsTotal       int      `json:"apps_total"`
+	AppsOwned       int      `json:"apps_owned"`
+	AppsReady       int      `json:"apps_ready"`
+	Apps            []struct {
+		AppKey        string    `json:"app_key"`
+		TopicPrefix   string    `json:"topic_prefix"`
+		Ready         bool      `json:"ready"`
+		Why           string    `json:"why"`
+		Standby       bool      `json:"standby"`
+		Streams       int       `json:"streams"`
+		LagSeconds    float64   `json:"lag_seconds"`
+		UnreadSeconds float64   `json:"unread_seconds"`
+		RowsPerSecond float64   `json:"rows_per_second"`
+		Published     int64     `json:"published"`
+		Problem       string    `json:"problem"`
+		ProblemAt     time.Time `json:"problem_at"`
+	} `json:"apps"`
+}
+
+// getReady asks whether a process is ready. Its code says the same as its body, or the test fails.
+func getReady(t *testing.T, p *status.Process) readyz {
+	t.Helper()
+	code, body := get(t, p.Handler(), "/readyz")
+	var r readyz
+	if err := json.Unmarshal([]byte(body), &r); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	if want := map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable}[r.Ready]; code != want || r.Ready != (r.Why == "") {
+		t.Errorf("%d: %.300s", code, body)
+	}
+	return r
+}
+
+// metrics asks for the metrics. That two of them have the same labels would be an error.
+func metrics(t *testing.T, p *status.Process) string {
+	t.Helper()
+	code, text := get(t, p.Handler(), "/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("%d: %s", code, text)
+	}
+	return text
+}
+
+// contains expects lines of metrics.
+func contains(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+}
+
+// TestAppsAreToldApartByKeyAndPrefix shows two apps of one key and one app twice, the second time instead of the first.
+func TestAppsAreToldApartByKeyAndPrefix(t *testing.T) {
+	p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
+	b, a2, before := p.Add(app("b", "x")), p.Add(app("a", "y")), p.Add(app("a", "x"))
+	a1 := p.Add(app("a", "x"))
+	for i, s := range []*status.Status{before, a1, a2, b} {
+		s.Observer().Tell(window(messages(), time.Now(), int64(10+i)))
+	}
+	p.Remove(before) // It is shown no more.
+	contains(t, metrics(t, p), `jmpub_rows_total{app="a",stream="messages",topic_prefix="x"} 11`,
+		`jmpub_rows_total{app="a",stream="messages",topic_prefix="y"} 12`, `jmpub_rows_total{app="b",stream="messages",topic_prefix="x"} 13`,
+		`jmpub_app_info{app="b",delivery="exactly once",topic_prefix="x"} 1`)
+	var shown []string
+	for _, one := range getReady(t, p).Apps {
+		shown = append(shown, one.AppKey+one.TopicPrefix)
+	}
+	if got := strings.Join(shown, " "); got != "ax ay bx" {
+		t.Errorf("apps in the order %s", got)
+	}
+	p.Remove(a2)
+	if text := metrics(t, p); strings.Contains(text, `topic_prefix="y"`) {
+		t.Error("an app is shown that was removed")
+	}
+}
+
+// TestMetricsOfTheProcessComeOnce has one histogram and one line of build info for all apps, and counts apps by what the process does for
+// them.
+func TestMetricsOfTheProcessComeOnce(t *testing.T) {
+	p, all := manyApps(5)
+	all[0].StandBy(true)
+	all[1].Fail(errors.New("wrong secret"))
+	p.Add(app("new", "jmessage"))
+	text := metrics(t, p)
+	contains(t, text, `jmpub_build_info{version="v1"} 1`, `jmpub_apps{state="owner"} 3`, `jmpub_apps{state="standby"} 1`,
+		`jmpub_apps{state="joining"} 1`, `jmpub_apps{state="failed"} 1`, `jmpub_request_duration_seconds_count{class="ok"} 5`)
+	for line := range strings.Lines(text) {
+		name, _, _ := strings.Cut(line, "{")
+		ofProcess := name == "jmpub_build_info" || name == "jmpub_apps" || strings.HasPrefix(name, "jmpub_request_duration_seconds")
+		if strings.HasPrefix(name, "jmpub_") && (strings.Contains(line, `app="`) == ofProcess || strings.Contains(line, `topic_prefix="`) == ofProcess) {
+			t.Errorf("whose is it? %s", line)
+		}
+	}
+}
+
+// TestFailedAppShowsAndRecovers: an app whose session has failed keeps the process from being ready until it reads again, or another process
+// has it.
+func TestFailedAppShowsAndRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, recovers := range map[string]func(*status.Status){
+			"reads":     func(s *status.Status) { s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: time.Now()}) },
+			"commits":   func(s *status.Status) { s.Observer().Tell(window(messages(), time.Now(), 10)) },
+			"stands by": func(s *status.Status) { s.StandBy(true) },
+		} {
+			p, all := manyApps(3)
+			all[1].Fail(errors.New("the first try"))
+			all[1].Fail(errors.New("the API refuses the secret; it is tried again in 5m0s"))
+			all[1].Observer().Tell(pipeline.RetryScheduled{Err: errors.New("something smaller")})
+			r := getReady(t, p)
+			if one := r.Apps[1]; r.Ready || one.Ready || one.Why != "the app is not published" || !strings.Contains(one.Problem, "refuses the secret") {
+				t.Errorf("%+v", r)
+			}
+			if want := fmt.Sprintf("%024x (jmessage): the app is not published: the API refuses the secret", 2); !strings.HasPrefix(r.Why, want) {
+				t.Errorf("why is %q, and not %q", r.Why, want)
+			}
+			contains(t, metrics(t, p), `jmpub_apps{state="failed"} 1`)
+			recovers(all[1])
+			if r := getReady(t, p); !r.Ready || r.AppsReady != 3 || !strings.Contains(r.Apps[1].Problem, "refuses the secret") {
+				t.Errorf("%s: %+v", name, r)
+			}
+			contains(t, metrics(t, p), `jmpub_apps{state="failed"} 0`)
+		}
+	})
+}
+
+// TestTheOnlyAppFails says why, as of any app that is not ready.
+func TestTheOnlyAppFails(t *testing.T) {
+	s := newStatus()
+	s.StandBy(false)
+	publishSome(s.Status)
+	s.Fail(errors.New("wrong secret"))
+	code, body := get(t, s.Handler(), "/readyz")
+	if code != http.StatusServiceUnavailable || !strings.Contains(body, `"why": "the app is not published: wrong secret"`) {
+		t.Errorf("%d: %s", code, body)
+	}
+}
+
+// TestProcessIsReadyWhenItsAppsAre: each by the rule for one app, a standby as it is.
+func TestProcessIsReadyWhenItsAppsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
+		if r := getReady(t, p); !r.Ready || r.AppsTotal != 0 || r.Apps == nil {
+			t.Errorf("without an app: %+v", r)
+		}
+		mine, other := p.Add(app("mine", "")), p.Add(app("other", ""))
+		if r := getReady(t, p); r.Ready || r.AppsOwned != 0 || r.AppsReady != 0 || r.Apps[0].LagSeconds != -1 || r.Apps[0].UnreadSeconds != -1 {
+			t.Errorf("while joining: %+v", r)
+		}
+		mine.StandBy(false)
+		other.StandBy(true)
+		if r := getReady(t, p); r.Ready || r.AppsReady != 1 || r.Why != "mine: nothing was read of messages in the last 5m0s" {
+			t.Errorf("before anything was read: %+v", r)
+		}
+		mine.Observer().Tell(window(messages(), time.Now().Add(-time.Minute), 100))
+		mine.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: time.Now().Add(-1234 * time.Millisecond)})
+		mine.Observer().Tell(pipeline.HeadRead{Stream: pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}, End: time.Now().Add(-time.Hour)})
+		r := getReady(t, p)
+		if one := r.Apps[0]; !r.Ready || r.AppsOwned != 1 || r.AppsReady != 2 || one.Streams != 2 || one.LagSeconds != 1.2 || one.UnreadSeconds != 1.2 ||
+			one.Published != 97 || one.Standby || !r.Apps[1].Standby || r.Version != "v1" {
+			t.Errorf("%+v", r)
+		}
+		time.Sleep(time.Second)
+		if r := getReady(t, p); r.Apps[0].RowsPerSecond != 20 {
+			t.Errorf("%+v", r)
+		}
+		time.Sleep(6 * time.Minute)
+		if r := getReady(t, p); r.Ready || r.AppsReady != 1 {
+			t.Errorf("after silence: %+v", r)
+		}
+	})
+}
+
+// TestWarningsOfManyAppsAreFew: 20 at most, each with its app, and the same clocks once.
+func TestWarningsOfManyAppsAreFew(t *testing.T) {
+	p, all := manyApps(30)
+	for _, s := range all {
+		s.Observer().Tell(pipeline.StreamStarted{Checkpoint: &pipeline.Checkpoint{Stream: messages(), Backlog: []pipeline.Backlog{
+			{End: time.Now().Add(-55 * 24 * time.Hour), Until: time.Now()},
+		}}})
+		s.Observer().Tell(pipeline.ClocksCompared{Server: time.Now().Add(time.Hour), Local: time.Now(), Disagree: true})
+	}
+	r := getReady(t, p)
+	if len(r.Warnings) != 20 || r.WarningsLeftOut != 11 || strings.Count(strings.Join(r.Warnings, "\n"), "disagree") != 1 {
+		t.Errorf("%d warnings, and %d are left out: %q", len(r.Warnings), r.WarningsLeftOut, r.Warnings)
+	}
+	if !strings.HasPrefix(r.Warnings[19], fmt.Sprintf("%024x (jmessage): messages is published up to", 19)) {
+		t.Error(r.Warnings[19])
+	}
+	for _, s := range all {
+		s.StandBy(true)
+	}
+	if r := getReady(t, p); len(r.Warnings) > 0 {
+		t.Errorf("whoever stands by warns: %q", r.Warnings)
+	}
+	for _, s := range all[:29] {
+		s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: time.Now().Add(-55 * 24 * time.Hour)})
+	}
+	leaving := p.Leaving()
+	if len(leaving) != 29 || leaving[0].AppKey != fmt.Sprintf("%024x", 2) || leaving[0].TopicPrefix != "jmessage" ||
+		!strings.HasPrefix(leaving[0].Text, "messages is published up to") {
+		t.Errorf("%d: %+v", len(leaving), leaving)
+	}
+}
+
+// TestBodyOfManyAppsIsBounded: 1,000 apps that all have long errors fit into 400 KB, and few of them are told at length.
+func TestBodyOfManyAppsIsBounded(t *testing.T) {
+	size := func(n int, standby bool) int {
+		p, all := manyApps(n)
+		for _, s := range all {
+			s.StandBy(standby)
+			s.Observer().Tell(pipeline.RetryScheduled{Err: errors.New(strings.Repeat("没", 6_000))})
+			if !standby {
+				s.Fail(errors.New(strings.Repeat("没", 6_000)))
+			}
+		}
+		_, body := get(t, p.Handler(), "/readyz")
+		if !json.Valid([]byte(body)) || strings.Contains(body, `\ufffd`) {
+			t.Errorf("%d apps: no JSON, or half a character", n)
+		}
+		return len(body)
+	}
+	for n, most := range map[int]int{1: 2_000, 1_000: 400_000, 10_000: 4_000_000} {
+		if got := max(size(n, false), size(n, true)); got > most {
+			t.Errorf("%d bytes for %d apps, want at most %d", got, n, most)
+		}
+	}
+	p, all := manyApps(1)
+	all[0].Fail(errors.New(strings.Repeat("no route to host ", 1_000)))
+	if r := getReady(t, p); len(r.Apps[0].Problem) != 400 {
+		t.Errorf("%d bytes of one app's error", len(r.Apps[0].Problem))
+	}
+}
+
+// TestStrangersLearnNothingOfManyApps but whether all of them are as they should be.
+func TestStrangersLearnNothingOfManyApps(t *testing.T) {
+	p, all := manyApps(2)
+	wide := listenAt(t, "0.0.0.0:0")
+	serveProcess(t, p, wide)
+	if res := send(t, wide, asked("/readyz", "localhost")); res.code != http.StatusOK || res.body != "{\n  \"ready\": true\n}\n" {
+		t.Errorf("%d: %s", res.code, res.body)
+	}
+	all[0].Fail(errors.New("wrong secret"))
+	for path, code := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/healthz": http.StatusOK, "/": http.StatusOK} {
+		res := send(t, wide, asked(path, "localhost"))
+		for _, hidden := range []string{"00000", "jmessage", "secret", "v1", "apps"} {
+			if res.code != code || strings.Contains(res.body, hidden) {
+				t.Errorf("%s: %d, %s", path, res.code, res.body)
+			}
+		}
+	}
+}
+
+// TestAppsComeAndGoWhileTheyAreShown has apps added, told of and removed while all that there is gets asked for.
+func TestAppsComeAndGoWhileTheyAreShown(t *testing.T) {
+	p, _ := manyApps(10)
+	var working sync.WaitGroup
+	for worker := range 4 {
+		working.Go(func() {
+			for i := range 200 {
+				s := p.Add(app(fmt.Sprintf("app-%d", i%5), "p")) // Others add the same.
+				s.StandBy(i%3 == 0)
+				publishSome(s)
+				s.Observer().Tell(pipeline.RowRejected{Rejection: event.Rejection{Reason: event.ReasonMsgIDAbsent}})
+				s.Fail(fmt.Errorf("failure %d of %d", i, worker))
+				p.Remove(s)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		working.Wait()
+		close(done)
+	}()
+	for asking := true; asking; {
+		select {
+		case <-done:
+			asking = false
+		default:
+		}
+		metrics(t, p)
+		getReady(t, p)
+		p.Leaving()
+	}
+	if r := getReady(t, p); r.AppsTotal != 10 {
+		t.Errorf("%d apps are left", r.AppsTotal)
+	}
+}
+
+// TestAnswersAreMadeOneAtATime, so that those who ask at once do not add up, and one that is not read keeps nobody waiting.
+func TestAnswersAreMadeOneAtATime(t *testing.T) {
+	var making, most atomic.Int64
+	p := status.NewProcess(status.ProcessOptions{Many: true, Now: func() time.Time {
+		if n := making.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		runtime.Gosched()
+		making.Add(-1)
+		return time.Now()
+	}})
+	for i := range 10 {
+		p.Add(app(strconv.Itoa(i), ""))
+	}
+	h := p.Handler()
+	for path, code := range map[string]int{"/metrics": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
+		slow := &slowWriter{ResponseRecorder: httptest.NewRecorder(), writing: make(chan struct{}), read: make(chan struct{})}
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			h.ServeHTTP(slow, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		})
+		<-slow.writing
+		for range 8 {
+			asking.Go(func() {
+				for range 20 {
+					if got, body := get(t, h, path); got != code {
+						t.Errorf("%s: %d, %s", path, got, body)
+					}
+				}
+			})
+		}
+		get(t, h, path) // It is answered while the other one is not read.
+		close(slow.read)
+		asking.Wait()
+		if n := most.Load(); n != 1 {
+			t.Errorf("%d answers of %s were made at a time", n, path)
+		}
+	}
+}
+
+// slowWriter is written to by one who has to wait until it is read.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+
+	writing, read chan struct{}
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	close(w.writing)
+	<-w.read
+	return w.ResponseRecorder.Write(p)
+}
+
+// TestIndexTellsWhoseItIs on the page for people.
+func TestIndexTellsWhoseItIs(t *testing.T) {
+	p, _ := manyApps(3)
+	for process, want := range map[*status.Process]string{
+		p: "jmpub v1, apps: 3\n", newStatus().Process: "jmpub v1, app app, delivery: exactly once\n",
+		status.NewProcess(status.ProcessOptions{Version: "v1"}): "jmpub v1\n",
+	} {
+		if _, body := get(t, process.Handler(), "/"); !strings.HasPrefix(body, want) {
+			t.Errorf("%q, want %q", body, want)
+		}
+	}
+	if code, body := get(t, status.NewProcess(status.ProcessOptions{}).Handler(), "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("before the only app was added: %d, %s", code, body)
+	}
+}
