@@ -216,8 +216,8 @@ func (p *Process) all() []int {
 // publishShared publishes the apps that this process has, and stands by for those of others.
 func (p *Process) publishShared(ctx context.Context) error {
 	defer p.fail(nil)
-	err := p.join(p.seats.take).Run(p.member) //nolint:contextcheck // It is made of ctx.
-	if cause := context.Cause(p.member); cause != nil && ctx.Err() == nil {
+	err := p.join(p.seats.take).Run(p.member)                               //nolint:contextcheck // It is made of ctx.
+	if cause := context.Cause(p.member); cause != nil && ctx.Err() == nil { //nolint:contextcheck // As above.
 		return p.runError(cause)
 	}
 	if kafka.IsGroupDenied(err) {

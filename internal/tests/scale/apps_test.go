@@ -21,15 +21,14 @@ func TestAppsOnApacheKafka(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	o.Begin, o.End, o.Rate = now.Add(-5*time.Minute), now.Add(lasts), 0.5
 	o.Faults = sim.Faults{ServerError: 0.01, Dropped: 0.01, Repeated: 0.01, Displaced: 0.01, ExpiredEarly: 0.01}
-	all := sim.Alike(o, apps)
-	f := newFleet(t, cluster, all, "JMPUB_START=10m")
-	f.write(all[:apps-10])
+	f := newFleet(t, cluster, sim.Alike(o, apps), "JMPUB_START=10m")
+	f.write(apps-10, nothingMore)
 	first := f.start()
 	f.await("the first process has the apps of the file", soak.Patience, func() bool {
 		s, _ := first.state()
 		return s.Owned == apps-10
 	})
-	f.write(all)
+	f.write(apps, nothingMore)
 	first.signal(syscall.SIGHUP)
 	t.Logf("one process has %v apps", f.awaitAll(first))
 	second, third := f.start(), f.start()

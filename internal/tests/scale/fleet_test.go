@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,7 +54,7 @@ func newFleet(t *testing.T, cluster *kafkatest.Cluster, all []sim.Options, more 
 	f.asked = &asked{next: f.api, last: make(map[string]time.Time), longest: make(map[string]time.Duration)}
 	server := httptest.NewServer(f.asked)
 	t.Cleanup(server.Close)
-	f.write(all)
+	f.write(len(all), nothingMore)
 	f.env = append([]string{
 		"JMPUB_APPS_FILE=" + f.file, "JMPUB_API_URL=" + server.URL + "/v2", "JMPUB_KAFKA_BROKERS=" + strings.Join(cluster.Addrs, ","),
 		"JMPUB_TOPIC_PREFIX=" + prefix, "JMPUB_KAFKA_TRANSACTION_TIMEOUT=10s", "JMPUB_LOG=warn", "JMPUB_TOPICS_PARTITIONS=12",
@@ -61,18 +62,20 @@ func newFleet(t *testing.T, cluster *kafkatest.Cluster, all []sim.Options, more 
 	return f
 }
 
-// write names apps in the file.
-func (f *fleet) write(apps []sim.Options) {
+// write names the first n apps in the file, each with what more says.
+func (f *fleet) write(n int, more func(i int) string) {
 	f.t.Helper()
 	var b strings.Builder
 	b.WriteString("apps:\n")
-	for i := range apps {
-		fmt.Fprintf(&b, "- {app_key: %q, master_secret: %q}\n", apps[i].AppKey, apps[i].MasterSecret)
+	for i := range n {
+		fmt.Fprintf(&b, "- {app_key: %q, master_secret: %q%s}\n", f.all[i].AppKey, f.all[i].MasterSecret, more(i))
 	}
 	if err := os.WriteFile(f.file, []byte(b.String()), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
 }
+
+func nothingMore(int) string { return "" }
 
 // asked is an API that knows when it was asked for each app, and the longest time between two requests since a moment.
 type asked struct {
@@ -207,6 +210,25 @@ func (p *process) state() (s state, ok bool) {
 	return s, json.NewDecoder(response.Body).Decode(&s) == nil
 }
 
+// metrics are what /metrics tells.
+func (p *process) metrics() string {
+	p.t.Helper()
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.addr+"/metrics", http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	response, err := (&http.Client{}).Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // It was only read.
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // usage is what a process has taken.
 type usage struct {
 	cpu      time.Duration
@@ -229,7 +251,7 @@ func (p *process) usage() usage {
 }
 
 // await waits until something holds.
-func (f *fleet) await(what string, within time.Duration, holds func() bool) time.Duration {
+func (f *fleet) await(what string, within time.Duration, holds func() bool) {
 	f.t.Helper()
 	began := time.Now()
 	for !holds() {
@@ -238,7 +260,6 @@ func (f *fleet) await(what string, within time.Duration, holds func() bool) time
 		}
 		soak.Wait(f.t, 100*time.Millisecond)
 	}
-	return time.Since(began)
 }
 
 // owned is how many apps each process has, none of it answers for; all tells whether together they have each of them, and it is published.
@@ -255,6 +276,21 @@ func (f *fleet) owned(processes ...*process) (each []int, all bool) {
 		}
 	}
 	return each, all && total == len(f.all)
+}
+
+// owners are the processes by the apps that they have.
+func (f *fleet) owners(processes ...*process) map[string]*process {
+	f.t.Helper()
+	owners := make(map[string]*process, len(f.all))
+	for _, p := range processes {
+		s, _ := p.state()
+		for _, app := range s.Apps {
+			if !app.Standby {
+				owners[app.AppKey] = p
+			}
+		}
+	}
+	return owners
 }
 
 // awaitAll waits until these processes publish all apps, and returns how many each has.

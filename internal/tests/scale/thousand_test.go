@@ -1,0 +1,180 @@
+//go:build integration
+
+package scale_test
+
+import (
+	"flag"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/internal/tests/soak"
+)
+
+var many = flag.Int("scale.apps", 0, "how many apps are measured; with 0 nothing is")
+
+// TestIdleAppsOnApacheKafka measures what one process takes for apps in which nothing happens.
+func TestIdleAppsOnApacheKafka(t *testing.T) {
+	if *many == 0 {
+		return // It takes minutes, and tells figures.
+	}
+	cluster := kafkatest.Start(t, kafkatest.Options{})
+	o := sim.Defaults()
+	o.Begin, o.End = time.Now().Add(-time.Hour), time.Now().Add(-59*time.Minute)
+	o.Rate = 0.05
+	for _, n := range []int{1, *many} {
+		f := newFleet(t, cluster, sim.Alike(o, n), "JMPUB_START=5m", "JMPUB_RECHECK=off", "JMPUB_GROUP="+strings.Repeat("g", n%90+1))
+		p := f.start()
+		began := time.Now()
+		f.awaitAll(p)
+		took := time.Since(began)
+		const silence, measured = 6 * time.Minute, time.Minute
+		soak.Wait(t, silence)
+		f.asked.mark()
+		before := p.usage()
+		soak.Wait(t, measured)
+		after := p.usage()
+		_, requests := f.asked.pauses()
+		t.Logf("%d idle apps: published after %s; %.3f cores, %d MiB resident, %.1f requests/s", n, took.Round(100*time.Millisecond),
+			(after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), after.resident>>20, float64(requests)/measured.Seconds())
+		keepGoroutines(t, p)
+		if code := p.signal(syscall.SIGTERM); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+}
+
+// keepGoroutines has what /metrics says of goroutines and memory in the log.
+func keepGoroutines(t *testing.T, p *process) {
+	t.Helper()
+	for line := range strings.Lines(p.metrics()) {
+		for _, name := range []string{"go_goroutines ", "go_memstats_heap_inuse_bytes ", "go_memstats_stack_inuse_bytes ", "jmpub_apps"} {
+			if strings.HasPrefix(line, name) {
+				t.Log(strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+// TestRebalanceOnApacheKafka measures for how long apps are not asked for when a fourth process joins three, one is stopped, and one killed.
+func TestRebalanceOnApacheKafka(t *testing.T) {
+	if *many == 0 {
+		return
+	}
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
+	o := sim.Defaults()
+	o.Begin, o.Rate = time.Now().Add(-5*time.Minute).Truncate(time.Second), 0.02
+	o.End = time.Now().Add(4 * time.Minute).Truncate(time.Second)
+	f := newFleet(t, cluster, sim.Alike(o, *many), "JMPUB_START=10m", "JMPUB_RECHECK=off")
+	began := time.Now()
+	processes := []*process{f.start(), f.start(), f.start()}
+	t.Logf("three processes publish %v apps after %s", f.awaitAll(processes...), time.Since(began).Round(100*time.Millisecond))
+	soak.Wait(t, 15*time.Second)
+	step := func(what string, change func()) {
+		t.Helper()
+		before := f.owners(processes...)
+		f.asked.mark()
+		began := time.Now()
+		change()
+		each := f.awaitAll(processes...)
+		took := time.Since(began)
+		soak.Wait(t, 5*time.Second)
+		after := f.owners(processes...)
+		pauses, _ := f.asked.pauses()
+		moved := func(key string) bool { return after[key] != before[key] }
+		n := 0
+		for key := range after {
+			if moved(key) {
+				n++
+			}
+		}
+		t.Logf("%s: %v apps after %s; the longest time without a request: %s of the %d that stayed, %s of the %d that moved", what, each,
+			took.Round(100*time.Millisecond), most(pauses, func(key string) bool { return !moved(key) }), *many-n, most(pauses, moved), n)
+	}
+	step("nothing happens", func() {})
+	step("a fourth joins", func() {
+		processes = append(processes, f.start())
+		f.await("it has apps", soak.Patience, func() bool {
+			s, _ := processes[3].state()
+			return s.Owned > 0
+		})
+	})
+	step("one is stopped", func() {
+		processes[0].signal(syscall.SIGTERM)
+		processes = processes[1:]
+	})
+	step("one is killed", func() {
+		processes[0].signal(syscall.SIGKILL)
+		processes = processes[1:]
+	})
+	f.awaitRead(o.End, processes...)
+	for _, p := range processes {
+		p.signal(syscall.SIGTERM)
+	}
+	f.compare()
+}
+
+// TestFairnessOnApacheKafka measures how far behind the apps are while one of them catches up with two months at its own quota.
+func TestFairnessOnApacheKafka(t *testing.T) {
+	if *many == 0 {
+		return
+	}
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
+	all := sim.Alike(sim.Defaults(), *many)
+	now := time.Now().UTC().Truncate(time.Second)
+	busy := *many / 20
+	for i := range all {
+		o := &all[i]
+		o.Begin, o.Rate = now.Add(-4*time.Minute), 0.001
+		switch {
+		case i == 0:
+			o.Begin, o.Rate = now.Add(-59*24*time.Hour), 2
+		case i <= busy:
+			o.Rate = 5
+		}
+	}
+	f := newFleet(t, cluster, all, "JMPUB_START=3m", "JMPUB_RECHECK=off")
+	f.write(len(all), func(i int) string {
+		if i == 0 {
+			return ", start: 59d, rate: 600/m"
+		}
+		return ""
+	})
+	processes := []*process{f.start(), f.start(), f.start()}
+	f.await("all are published", soak.Patience, func() bool {
+		_, there := f.owned(processes...)
+		return there
+	})
+	soak.Wait(t, 30*time.Second)
+	worst := make(map[string]float64)
+	for range 60 {
+		for _, p := range processes {
+			s, _ := p.state()
+			for _, app := range s.Apps {
+				kind := "idle"
+				switch i := slices.IndexFunc(all, func(o sim.Options) bool { return o.AppKey == app.AppKey }); {
+				case app.Standby:
+					continue
+				case i == 0:
+					kind = "catching up"
+				case i <= busy:
+					kind = "busy"
+				}
+				worst[kind] = max(worst[kind], app.Lag)
+			}
+		}
+		soak.Wait(t, time.Second)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(worst)) {
+		t.Logf("%s: at most %.1f s behind within a minute", kind, worst[kind])
+	}
+	for i, p := range processes {
+		u := p.usage()
+		t.Logf("process %d: %.1f s of CPU, %d MiB resident", i+1, u.cpu.Seconds(), u.resident>>20)
+	}
+}
