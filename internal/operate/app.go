@@ -102,7 +102,8 @@ func (a *app) publishOwned(ctx context.Context) error {
 
 // shared is what the apps of one process share. Safe for concurrent use.
 type shared struct {
-	conn *kafka.Conn
+	conn     *kafka.Conn
+	together kafka.Together
 
 	mu sync.Mutex
 	// allowed has the names of the topics for which an app was found to have every right.

@@ -127,12 +127,19 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	if out.sink, err = sink.NewWriter(topics, cfg); err != nil {
 		return nil, usage.Wrap(err)
 	}
+	if w.shared != nil {
+		out.archive.ReadTogether(&w.shared.together)
+		out.coverage.ReadTogether(&w.shared.together)
+	}
 	if !w.cfg.ExactlyOnce() {
 		return out, w.openFiles(ctx, out)
 	}
 	out.kafka = checkpoint.NewKafka(conn.Client, routing.Own(pipeline.TopicCheckpoints), app,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, w.retry)
 	out.kafka.Replay, out.kafka.Group = w.replay, w.cfg.Group
+	if w.shared != nil {
+		out.kafka.ReadTogether(&w.shared.together)
+	}
 	out.store, out.claims, out.owners = out.kafka, out.kafka, out.kafka
 	return out, nil
 }
