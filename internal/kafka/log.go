@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -22,6 +23,11 @@ type Log struct {
 	Client *kafkago.Client
 	Topic  string
 	Retry  pipeline.Retry
+	// Prefix, where it is set, leaves out the records whose keys do not begin with it. Their values are not even read.
+	Prefix string
+	// Together, where it is set, has the log read and asked about together with others. What fn is called with is not to be changed then,
+	// and fn does not read the same partition.
+	Together *Together
 
 	record LogRecord
 }
@@ -73,9 +79,9 @@ func (l *Log) Complete(ctx context.Context, partition int) (Bounds, error) {
 	}
 	op := fmt.Sprintf("read %s/%d", l.Topic, partition)
 	return all, l.Retry.Do(ctx, op, func(ctx context.Context) error {
-		decided, cause := l.offsets(ctx, partition, kafkago.ReadCommitted)
-		if cause == nil && decided.End < all.End {
-			return l.undecided(ctx, op, partition, decided.End, all.End)
+		decided, cause := l.end(ctx, partition, kafkago.ReadCommitted, all.First)
+		if cause == nil && decided < all.End {
+			return l.undecided(ctx, op, partition, decided, all.End)
 		}
 		return Needs(Fault(op, cause), Describe.On(l.Topic)...)
 	})
@@ -92,33 +98,45 @@ func (l *Log) Known(ctx context.Context, partition int, b Bounds, fn func(*LogRe
 	return l.each(ctx, partition, b, kafkago.ReadUncommitted, fn)
 }
 
+// alone is how many records are not worth to be read together with others: they come in one reply.
+const alone = fetchBytes / usualRecord
+
 func (l *Log) each(ctx context.Context, partition int, b Bounds, level kafkago.IsolationLevel, fn func(*LogRecord) error) error {
-	take := func(r *protocol.Record) error {
-		if r.Offset >= b.End {
-			return nil
-		}
-		var err error
-		out := &l.record
-		out.Topic, out.Partition, out.Offset, out.Time = l.Topic, partition, r.Offset, r.Time.UTC()
-		if out.Key, err = readInto(out.Key, r.Key); err != nil {
-			return err
-		}
-		out.Value, out.Unread = readInto(out.Value, r.Value)
-		return fn(out)
+	if l.Together != nil && b.End-b.First > alone {
+		return l.Together.read(ctx, l, place{l.Topic, partition, level}, b, fn)
 	}
+	wanted := func(offset int64, key []byte) bool { return offset < b.End && strings.HasPrefix(string(key), l.Prefix) }
 	for offset := b.First; offset < b.End; {
 		reply, err := l.fetch(ctx, partition, Bounds{offset, b.End}, level)
 		if err != nil {
 			return err
 		}
-		next, err := eachCommitted(reply, offset, take)
+		next, err := l.eachOf(reply, partition, offset, wanted, fn)
 		if err != nil {
 			return fmt.Errorf("read %s/%d from %d: %w", l.Topic, partition, offset, err)
 		}
-		// Compaction takes records out of a batch, which keeps its place: the last ones of this reply may be gone.
-		offset = max(next, offset+1)
+		offset = next
 	}
 	return nil
+}
+
+// eachOf calls fn with the records of a reply, from an offset on, that are wanted, and returns the offset to read on from. Where that fails,
+// it is the one behind the record at which it did.
+func (l *Log) eachOf(
+	reply *fetch.ResponsePartition, partition int, from int64, wanted func(offset int64, key []byte) bool, fn func(*LogRecord) error,
+) (next int64, err error) {
+	next, err = eachCommitted(reply, from, func(r *protocol.Record) error {
+		var failed error
+		out := &l.record
+		out.Topic, out.Partition, out.Offset, out.Time = l.Topic, partition, r.Offset, r.Time.UTC()
+		if out.Key, failed = readInto(out.Key, r.Key); failed != nil || !wanted(r.Offset, out.Key) {
+			return failed
+		}
+		out.Value, out.Unread = readInto(out.Value, r.Value)
+		return fn(out)
+	})
+	// Compaction takes records out of a batch, which keeps its place: the last ones of this reply may be gone.
+	return max(next, from+1), err
 }
 
 // readInto reads bytes into the memory of buf; nil where they are null.
@@ -162,22 +180,41 @@ func (l *Log) bounds(ctx context.Context, partition int, level kafkago.Isolation
 
 // offsets asks once.
 func (l *Log) offsets(ctx context.Context, partition int, level kafkago.IsolationLevel) (Bounds, error) {
-	first, err := l.offset(ctx, partition, level, kafkago.FirstOffset)
+	first, err := l.offset(ctx, partition, kafkago.ReadUncommitted, kafkago.FirstOffset) // It is the same for all.
+	if err == nil && first < 0 {
+		err = errNoAnswer
+	}
 	if err != nil {
 		return Bounds{}, err
 	}
+	end, err := l.end(ctx, partition, level, first)
+	return Bounds{first, end}, err
+}
+
+// end asks once for the offset behind the last one, which is not before the first one.
+func (l *Log) end(ctx context.Context, partition int, level kafkago.IsolationLevel, first int64) (int64, error) {
 	end, err := l.offset(ctx, partition, level, kafkago.LastOffset)
-	if err == nil && (first < 0 || end < first) {
+	if err == nil && end < first {
 		err = errNoAnswer
 	}
-	return Bounds{first, end}, err
+	return end, err
 }
 
 var errNoAnswer = errors.New("the broker did not answer for the partition")
 
-// offset asks once for the offset at a time in milliseconds, or for the first or the last one. It goes below kafka-go's
-// Client.ListOffsets, which takes a partition that is not in the reply for an empty one.
+// offset asks once for the offset at a time in milliseconds, or for the first or the last one. A request can ask one thing of a partition:
+// brokers refuse one that names it twice.
 func (l *Log) offset(ctx context.Context, partition int, level kafkago.IsolationLevel, timestamp int64) (int64, error) {
+	send := func(ctx context.Context) (int64, error) { return l.listOffset(ctx, partition, level, timestamp) }
+	if l.Together != nil {
+		return l.Together.ask(ctx, question{place{l.Topic, partition, level}, timestamp}, send)
+	}
+	return send(ctx)
+}
+
+// listOffset sends the request. It goes below kafka-go's Client.ListOffsets, which takes a partition that is not in the reply for an empty
+// one.
+func (l *Log) listOffset(ctx context.Context, partition int, level kafkago.IsolationLevel, timestamp int64) (int64, error) {
 	reply, err := l.roundTrip(ctx, &listoffsets.Request{
 		ReplicaID: -1, IsolationLevel: int8(level),
 		Topics: []listoffsets.RequestTopic{{Topic: l.Topic, Partitions: []listoffsets.RequestPartition{
