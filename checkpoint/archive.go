@@ -30,8 +30,12 @@ var _ audit.Archive = (*Archive)(nil)
 
 // NewArchive reads the ledger in a topic. partitions gives the topic's number of partitions.
 func NewArchive(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Archive {
-	return &Archive{ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
+	return &Archive{ledger: &kafka.Log{Client: client, Topic: topic, Retry: retry, Prefix: appKey}, appKey: appKey, partitions: partitions}
 }
+
+// ReadTogether has the ledger read together with that of other apps. It is called before the first use. Those to whom the records are given
+// then hold up the others, and read nothing of the ledger meanwhile.
+func (a *Archive) ReadTogether(t *kafka.Together) { a.ledger.Together = t }
 
 // ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
 const ledgerSlack = time.Hour
@@ -110,7 +114,8 @@ func (r *ledgerReading) read(
 		r.frontier[number] = b.End // What comes later was not read for every stream.
 	}
 	if !r.since.IsZero() {
-		if b.First, err = r.ledger.OffsetAt(ctx, partition, r.since.Add(-ledgerSlack), b); err != nil {
+		since := r.since.Add(-ledgerSlack).Truncate(time.Minute) // So that many apps ask the same.
+		if b.First, err = r.ledger.OffsetAt(ctx, partition, since, b); err != nil {
 			return err
 		}
 	}

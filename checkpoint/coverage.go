@@ -203,9 +203,13 @@ var _ pipeline.CoverageReader = (*Coverage)(nil)
 // NewCoverage reads the coverage in a topic. partitions gives the topic's number of partitions.
 func NewCoverage(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Coverage {
 	return &Coverage{
-		log: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions, places: make(map[int]*places),
+		log:    &kafka.Log{Client: client, Topic: topic, Retry: retry, Prefix: appKey},
+		appKey: appKey, partitions: partitions, places: make(map[int]*places),
 	}
 }
+
+// ReadTogether has the coverage read together with that of other apps. It is called before the first use.
+func (c *Coverage) ReadTogether(t *kafka.Together) { c.log.Together = t }
 
 // Coverage is the committed coverage of a day of a stream; see [pipeline.CoverageReader]. Where the topic was given more partitions, it
 // may still stand in the former one.

@@ -44,8 +44,11 @@ var (
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
 // certain that the topic exists, and is at least 1 then.
 func NewKafka(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Kafka {
-	return &Kafka{log: &kafka.Log{Client: client, Topic: topic, Retry: retry}, appKey: appKey, partitions: partitions}
+	return &Kafka{log: &kafka.Log{Client: client, Topic: topic, Retry: retry, Prefix: appKey}, appKey: appKey, partitions: partitions}
 }
+
+// ReadTogether has the positions and claims read together with those of other apps. It is called before the first use.
+func (k *Kafka) ReadTogether(t *kafka.Together) { k.log.Together = t }
 
 // Open has nothing to do: the transactional id fences.
 func (*Kafka) Open(context.Context) error { return nil }
