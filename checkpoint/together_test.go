@@ -9,8 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,6 +20,7 @@ import (
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 // manyApps are apps in one process. Each has a few streams, which have published for some days.
@@ -187,21 +190,53 @@ func (c *countingConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// TestPartitionsAreReadForAllApps starts one app, and then many at once, which cost little more together.
-func TestPartitionsAreReadForAllApps(t *testing.T) {
-	m := newManyApps(t, &manyApps{apps: 20, partitions: 2, days: 4, windows: 8})
-	cost := func(together *kafka.Together) int64 {
-		m.requests.Store(0)
-		if err := m.start(t.Context(), together); err != nil {
-			t.Fatal(err)
+// slowly counts requests, of which each takes a millisecond.
+type slowly struct {
+	mu       sync.Mutex
+	by       kafkago.RoundTripper
+	requests int
+}
+
+func (s *slowly) RoundTrip(ctx context.Context, addr net.Addr, request kafkago.Request) (kafkago.Response, error) {
+	time.Sleep(time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	return s.by.RoundTrip(ctx, addr, request)
+}
+
+// TestPartitionIsReadForAllApps reads the ledger for one app, and for many at once: a few times, as some begin before the others
+// have come.
+func TestPartitionIsReadForAllApps(t *testing.T) {
+	const records = 300
+	requests := func(t *testing.T, apps int, together *kafka.Together) int {
+		t.Helper()
+		carrier := &slowly{by: &idleLedger{records: records}}
+		var reading sync.WaitGroup
+		for range apps {
+			reading.Go(func() {
+				client := &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: carrier}
+				archive := checkpoint.NewArchive(client, "t.windows", appKey, func() int { return 1 }, pipeline.Retry{})
+				archive.ReadTogether(together)
+				found := 0
+				_, err := archive.Ledger(t.Context(), audit.Query{Since: idleBegin()}, func(*pipeline.Ledger, audit.Place) error {
+					found++
+					return nil
+				})
+				if err != nil || found != records {
+					t.Errorf("%d records, %v", found, err)
+				}
+			})
 		}
-		return m.requests.Load()
+		reading.Wait()
+		return carrier.requests
 	}
-	apart, joined := cost(nil), cost(new(kafka.Together))
-	t.Logf("%d requests apart, %d together", apart, joined)
-	if joined*4 > apart {
-		t.Errorf("%d requests apart, %d together", apart, joined)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		one, all := requests(t, 1, nil), requests(t, 30, new(kafka.Together))
+		if all > 3*one {
+			t.Errorf("%d requests for one app, %d for all", one, all)
+		}
+	})
 }
 
 // BenchmarkStartOfManyApps starts 300 apps at once, which read by themselves, or together.

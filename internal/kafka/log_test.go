@@ -148,6 +148,14 @@ func TestPassingFaults(t *testing.T) {
 			}
 			return fetched(fetch.ResponsePartition{ErrorCode: int16(kafkago.NotLeaderForPartition)}), nil
 		},
+		"none": func(request kafkago.Request) (kafkago.Response, error) {
+			if r, ok := request.(*listoffsets.Request); ok {
+				return &listoffsets.Response{Topics: []listoffsets.ResponseTopic{{
+					Topic: r.Topics[0].Topic, Partitions: []listoffsets.ResponsePartition{{Offset: -1}},
+				}}}, nil
+			}
+			return fetched(fetch.ResponsePartition{}), nil
+		},
 		"empty": func(request kafkago.Request) (kafkago.Response, error) {
 			if _, ok := request.(*listoffsets.Request); ok {
 				return &listoffsets.Response{}, nil

@@ -19,15 +19,15 @@ import (
 // all of them from requests that were sent after it asked. Those who share one reach the same cluster, with the same rights. Safe for
 // concurrent use; the zero value is ready.
 //
-// A partition is read in sweeps, each from the first offset that somebody wants to the last one. Say that A reads from 0 to 100, and the sweep is at 40 when B wants what is
-// from 50 to 100, and C what is from 0 to 120. B joins it: nothing that B wants has been asked for. C has to wait, as what is before 40
-// was fetched before C asked, and may not come after the rest. At 100 the sweep is over, and the next one begins at 0, for C and whoever has come
-// meanwhile. So nobody waits for longer than it takes to read what all want twice.
+// A partition is read in sweeps, each from the first offset that somebody wants to the last one. Say that A reads from 0 to 100, and the
+// sweep is at 40 when B wants what is from 50 to 100, and C what is from 0 to 120. B joins it: nothing that B wants has been asked for. C
+// has to wait, as what is before 40 was fetched before C asked, and may not come after the rest. At 100 the sweep is over, and the next
+// one begins at 0, for C and whoever has come meanwhile. So nobody waits for longer than it takes to read twice what all want.
 //
 // A reader's fn is called by the sweep, in another goroutine than the reader's own: never twice at the same time, and never after the
 // reader's call has returned. A slow one holds up the others. Whoever leaves, because its fn fails or its context ends, disturbs nobody.
-// A fetch that fails is repeated as the first reader of the sweep does it, and all who are there are notified; if it fails for good, so do those who need
-// it, and the others go on. One reply is held at a time.
+// A fetch that fails is repeated as the first reader of the sweep does it, and all who are there are notified; if it fails for good, so
+// do those who need it, and the others go on. One reply is held at a time.
 type Together struct {
 	mu     sync.Mutex
 	sweeps map[place]*sweep

@@ -540,6 +540,49 @@ func TestOffsetsAreAskedForTogether(t *testing.T) {
 	})
 }
 
+// TestAskersLeave asks in turn, and ends some of it: whoever stays gets an answer, and whoever comes later too.
+func TestAskersLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var together Together
+		cancelled := 0
+		ask := func(after, within time.Duration) (int64, error) {
+			time.Sleep(after)
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			return together.ask(ctx, question{}, func(ctx context.Context) (int64, error) {
+				if err := pipeline.Sleep(ctx, time.Second); err != nil {
+					cancelled++
+					return 0, err
+				}
+				return 7, nil
+			})
+		}
+		var asking sync.WaitGroup
+		for _, a := range []struct {
+			after, within time.Duration
+			leaves        bool
+		}{
+			{0, time.Hour, false},
+			{200 * time.Millisecond, 100 * time.Millisecond, true}, // The only one in the next round.
+			{400 * time.Millisecond, time.Second, true},            // The first one in the round after it.
+			{500 * time.Millisecond, time.Hour, false},
+			{1800 * time.Millisecond, 300 * time.Millisecond, true}, // The only one, when its request is under way.
+		} {
+			asking.Go(func() {
+				offset, err := ask(a.after, a.within)
+				if a.leaves != errors.Is(err, context.DeadlineExceeded) || !a.leaves && (offset != 7 || err != nil) {
+					t.Errorf("%+v: %d, %v", a, offset, err)
+				}
+			})
+		}
+		asking.Wait()
+		synctest.Wait()
+		if cancelled != 1 || !together.idle() {
+			t.Errorf("%d requests were cancelled, idle: %t", cancelled, together.idle())
+		}
+	})
+}
+
 type roundTripper func(context.Context, kafkago.Request) (kafkago.Response, error)
 
 func (f roundTripper) RoundTrip(ctx context.Context, _ net.Addr, request kafkago.Request) (kafkago.Response, error) {
