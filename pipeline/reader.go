@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // mergeEmpty is how long a window at the head may get while it brings nothing new, before it is committed: an idle stream
@@ -18,9 +16,10 @@ const mergeEmpty = 30 * time.Second
 type resources struct {
 	source    Source
 	proposals chan<- proposal
-	// budget counts bytes of windows held; slots bound the windows being fetched.
-	budget   *semaphore.Weighted
+	// memory counts bytes of windows held; slots bound the windows being fetched; bounds are shared with other pipelines, if not nil.
+	memory   *memory
 	slots    *fetchSlots
+	bounds   *Bounds
 	observer Observer
 	now      Clock
 }
@@ -147,7 +146,7 @@ func (r *reader) startNext(ctx context.Context) bool {
 	}
 	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
 	if len(r.fetches) > 0 {
-		if held = r.needs(); !r.res.budget.TryAcquire(held) {
+		if held = r.needs(); !r.res.memory.tryTake(held) {
 			return false
 		}
 	}
@@ -184,7 +183,7 @@ func (r *reader) start(ctx context.Context, place int, from Position, held int64
 		reading: r.reading, res: r.res, messages: r.messages, freed: r.freed,
 		begin: from.End, shortened: from.Span < r.density.span, cancel: cancel,
 		reserved: held, needs: r.needs(), predecessors: make(chan struct{}), from: from,
-		mismatchedSeconds: &r.mismatchedSeconds,
+		mismatchedSeconds: &r.mismatchedSeconds, alone: len(r.fetches) == 0,
 	}
 	r.fetches = slices.Insert(r.fetches, place, f)
 	if place == 0 {
