@@ -93,6 +93,9 @@ func (p *publisher) collect(first proposal) []proposal {
 // publish commits a group, and then the proposal that ended the collecting, if any.
 func (p *publisher) publish(ctx context.Context, group []proposal) error {
 	if err := p.commit(ctx, group); err != nil {
+		if streamed, is := p.next.(*streamedProposal); is { // It is not begun any more.
+			_ = streamed.done(err)
+		}
 		return err
 	}
 	if next := p.next; next != nil {

@@ -6,21 +6,30 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// mergeEmpty is how long a window at the head may get while it brings nothing new, before it is committed: an idle stream
-// would otherwise cost a transaction each poll.
-const mergeEmpty = 30 * time.Second
+// A window at the head that brings nothing new stays open, and grows with each poll, before it is committed: an idle stream would
+// otherwise cost a transaction each poll. It gets as long as a part of the silence, within bounds: the longest is what a restart reads
+// again, and how late a run that stands still may find that a command has taken its place.
+const (
+	shortestMerge = 30 * time.Second
+	longestMerge  = 5 * time.Minute
+	silentParts   = 12
+)
+
+// mergeOf is how long a window may stay open of a stream that has brought nothing for so long.
+func mergeOf(silence time.Duration) time.Duration {
+	return min(max(shortestMerge, silence/silentParts), longestMerge)
+}
 
 // resources are what all readers of a session share.
 type resources struct {
 	source    Source
 	proposals chan<- proposal
-	// budget counts bytes of windows held; slots bound the windows being fetched.
-	budget   *semaphore.Weighted
+	// memory counts bytes of windows held; slots bound the windows being fetched; bounds are shared with other pipelines, if not nil.
+	memory   *memory
 	slots    *fetchSlots
+	bounds   *Bounds
 	observer Observer
 	now      Clock
 }
@@ -62,8 +71,10 @@ type reader struct {
 	// pos is behind the last window that was handed on, overlapIDs knows its rows near the end.
 	pos        Position
 	overlapIDs *overlapIDs
-	zone       zoneProof
-	density    density
+	// active is where the last window ends that brought something, or where reading began.
+	active  time.Time
+	zone    zoneProof
+	density density
 	// mismatchedSeconds counts the shortest windows in a row that did not add up to their totals.
 	mismatchedSeconds atomic.Int32
 	// fetches are the windows under way, in the order of time. All windows before the first one are handed on.
@@ -79,7 +90,7 @@ type reader struct {
 // newReader reads from a position, whose overlap ids are given.
 func newReader(r reading, res resources, from Position, known *overlapIDs) *reader {
 	return &reader{
-		reading: r, res: res, pos: from, overlapIDs: known,
+		reading: r, res: res, pos: from, overlapIDs: known, active: from.End,
 		messages: make(chan fetchMessage),
 		freed:    make(chan struct{}, 1),
 		density:  density{span: from.Span, bytes: leastEstimate},
@@ -147,7 +158,7 @@ func (r *reader) startNext(ctx context.Context) bool {
 	}
 	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
 	if len(r.fetches) > 0 {
-		if held = r.needs(); !r.res.budget.TryAcquire(held) {
+		if held = r.needs(); !r.res.memory.tryTake(held) {
 			return false
 		}
 	}
@@ -184,7 +195,7 @@ func (r *reader) start(ctx context.Context, place int, from Position, held int64
 		reading: r.reading, res: r.res, messages: r.messages, freed: r.freed,
 		begin: from.End, shortened: from.Span < r.density.span, cancel: cancel,
 		reserved: held, needs: r.needs(), predecessors: make(chan struct{}), from: from,
-		mismatchedSeconds: &r.mismatchedSeconds,
+		mismatchedSeconds: &r.mismatchedSeconds, alone: len(r.fetches) == 0,
 	}
 	r.fetches = slices.Insert(r.fetches, place, f)
 	if place == 0 {
@@ -248,15 +259,19 @@ func (r *reader) handOn(c *windowContent) error {
 		return err
 	}
 	if c.streamed != nil { // The publisher has it.
+		r.active = c.plan.Window.End
 		r.moveTo(c)
 		r.tellHead(r.pos.End)
 		return r.advance()
 	}
 	c.rows.leaveOut(r.overlapIDs)
-	if c.nothingNew(r.pos) {
+	if c.staysOpen(r.pos, c.plan.Window.End.Sub(r.active)) {
 		c.release()
 		r.tellHead(c.plan.Window.End)
 		return r.advance()
+	}
+	if !c.nothingNew() {
+		r.active = c.plan.Window.End
 	}
 	r.ready = c.proposal(r.overlapIDs)
 	r.moveTo(c)

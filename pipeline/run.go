@@ -44,6 +44,8 @@ type Config struct {
 	// MemoryBytes is the most that all windows together may take while they wait; default 12 MiB for each that may be
 	// fetched at the same time, at least 32 MiB. With less, fewer are.
 	MemoryBytes int
+	// Bounds are shared with other pipelines; nil where there are none, and this one is bound by Parallel and MemoryBytes alone.
+	Bounds *Bounds
 	// Parallel is how many windows may be fetched at the same time, of all streams together; default 4.
 	Parallel int
 	// Pace is the time between two requests that the quota allows, by which a sweep over many streams is estimated at first.

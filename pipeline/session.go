@@ -72,8 +72,9 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		proposals: proposals,
 		res: resources{
 			source: p.cfg.Source, proposals: proposals, observer: p.cfg.Observer, now: p.cfg.Now,
-			budget: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)),
-			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace),
+			memory: &memory{own: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)), shared: p.cfg.Bounds},
+			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace, p.cfg.Bounds),
+			bounds: p.cfg.Bounds,
 		},
 	}
 	pub := &publisher{

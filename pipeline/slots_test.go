@@ -17,7 +17,7 @@ func userStream(name string) Stream {
 func TestSlotsAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const streams = 40
-		slots := newFetchSlots(4, 100*time.Millisecond)
+		slots := newFetchSlots(4, 100*time.Millisecond, nil)
 		if got := slots.sweep(streams); got != 4*time.Second {
 			t.Errorf("a sweep is thought to take %v before anything is known, want 4s", got)
 		}
@@ -28,10 +28,14 @@ func TestSlotsAreFair(t *testing.T) {
 		for i := range streams {
 			all.Go(func() {
 				s := userStream("user_" + string(rune('a'+i)))
-				for slots.take(ctx, s) == nil {
+				for {
+					slot, err := slots.take(ctx, s)
+					if err != nil {
+						return
+					}
 					had[i]++
 					time.Sleep(time.Duration(1+i%3) * time.Second)
-					slots.giveBack(s)
+					slot.giveBack()
 				}
 			})
 		}
@@ -39,8 +43,8 @@ func TestSlotsAreFair(t *testing.T) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				before := time.Now()
-				if slots.take(ctx, Stream{Kind: StreamMessages}) == nil {
-					slots.giveBack(Stream{Kind: StreamMessages})
+				if slot, err := slots.take(ctx, Stream{Kind: StreamMessages}); err == nil {
+					slot.giveBack()
 				}
 				longest = max(longest, time.Since(before))
 				time.Sleep(time.Second)
@@ -63,21 +67,22 @@ func TestSlotsAreFair(t *testing.T) {
 
 func TestSlotsEndWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots := newFetchSlots(1, time.Second)
-		if err := slots.take(t.Context(), userStream("a")); err != nil {
+		slots := newFetchSlots(1, time.Second, nil)
+		slot, err := slots.take(t.Context(), userStream("a"))
+		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		if err := slots.take(ctx, userStream("b")); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err = slots.take(ctx, userStream("b")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		slots.giveBack(userStream("a"))
+		slot.giveBack()
 		time.Sleep(time.Hour) // Nobody had anything to do; that is no slow slot.
-		if err := slots.take(t.Context(), userStream("b")); err != nil {
+		if slot, err = slots.take(t.Context(), userStream("b")); err != nil {
 			t.Fatal(err)
 		}
-		slots.giveBack(userStream("b"))
+		slot.giveBack()
 
 		if got := slots.sweep(10); got != 10*time.Second {
 			t.Errorf("a sweep is thought to take %v, want 10s", got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -18,15 +19,15 @@ type windowContent struct {
 	span  time.Duration
 	// nextOverlap are the overlap ids behind this window, once it is closed.
 	nextOverlap *overlapIDs
-	// held is what the window has taken from the memory budget; slot tells that it has a fetch slot.
+	// held is what the window has taken from the memory budget; slot is what it is read in.
 	held int64
-	slot bool
+	slot *fetchSlot
 	// streamed is the proposal once the window has outgrown its memory.
 	streamed *streamedProposal
 }
 
 // account charges the batch to the memory budget. A window that finds no room waits until its predecessors are handed on and is
-// then handed to the publisher part by part.
+// then handed to the publisher part by part; where bounds are shared, it may have to begin anew for that.
 func (c *windowContent) account(ctx context.Context) error {
 	size := int64(c.rows.batch.Bytes)
 	switch {
@@ -35,7 +36,10 @@ func (c *windowContent) account(ctx context.Context) error {
 	case c.streamed != nil:
 		return c.sendPart(ctx)
 	}
-	c.leaveSlot() // Others may be fetched meanwhile.
+	if !c.fetch.mayStream() {
+		return errNoRoom
+	}
+	c.slot.giveBack() // Others may be fetched meanwhile.
 	select {
 	case <-c.fetch.predecessors:
 	case <-ctx.Done():
@@ -45,16 +49,19 @@ func (c *windowContent) account(ctx context.Context) error {
 		return nil
 	}
 	c.rows.overlap = c.fetch.known
+	held := c.held
+	c.held = 0 // It is the proposal's from here on.
 	streamed := &streamedProposal{
 		stream: c.fetch.stream, window: c.plan.Window, observer: c.fetch.res.observer,
-		first: c.rows.take(), rest: make(chan *Batch), release: c.release,
+		first: c.rows.take(), rest: make(chan *Batch),
+		release: sync.OnceFunc(func() { c.fetch.giveBack(held) }), leave: c.fetch.place,
 	}
 	select {
 	case c.fetch.res.proposals <- streamed:
 		c.streamed = streamed
 		return nil
 	case <-ctx.Done():
-		c.release()
+		streamed.giveBack()
 		streamed.abandoned()
 		return ctx.Err()
 	}
@@ -66,7 +73,7 @@ func (c *windowContent) hold(size int64) bool {
 	case size > int64(c.fetch.windowBytes):
 		return false
 	case size <= c.held:
-	case c.fetch.res.budget.TryAcquire(size - c.held):
+	case c.fetch.res.memory.tryTake(size - c.held):
 		c.held = size
 	default:
 		return false
@@ -88,13 +95,43 @@ func (c *windowContent) release() {
 	c.held = 0
 }
 
-// leaveSlot lets another window be fetched.
-func (c *windowContent) leaveSlot() {
-	if c.slot {
-		c.slot = false
-		c.fetch.res.slots.giveBack(c.fetch.stream)
+// await waits for the next page, and tells whether there was one more. Where bounds are shared, who waits for long lets others use what
+// it has: a shared slot, which it takes again for the page that comes, and memory that has nothing in it yet. A window that is being
+// streamed begins anew then, because places to be streamed are few, and its transaction has little time anyway. Where that is how slow
+// the app's quota is, it has more time with each attempt.
+func (c *windowContent) await(ctx context.Context, results <-chan pageResult) (page Page, more bool, err error) {
+	var late <-chan time.Time
+	if c.fetch.res.bounds != nil {
+		after := patience
+		if c.streamed != nil {
+			after = streamPatience * time.Duration(1+c.fetch.restarts)
+		}
+		timer := time.NewTimer(after)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		select {
+		case result, ok := <-results:
+			switch {
+			case !ok:
+				return Page{}, false, ctx.Err()
+			case result.err != nil:
+				return Page{}, false, result.err
+			}
+			return result.page, true, c.slot.resume(ctx)
+		case <-late:
+			if c.streamed != nil {
+				return Page{}, false, &Fault{Class: Restart, Op: fmt.Sprintf("stream %s %s", c.fetch.stream, c.plan.Window), Err: errLatePage}
+			}
+			c.slot.pause()
+			c.shrink()
+		}
 	}
 }
+
+// errLatePage ends the reading of a window that keeps others from being streamed.
+var errLatePage = errors.New("the next page did not come in time; other apps wait for the place")
 
 func (c *windowContent) sendPart(ctx context.Context) error {
 	select {
@@ -118,12 +155,19 @@ func (c *windowContent) endStream(ctx context.Context, err error) error {
 	return err
 }
 
-// nothingNew tells that the window may stay open: it reaches up to now and brought nothing to publish.
-func (c *windowContent) nothingNew(pos Position) bool {
+// nothingNew tells that the window brought nothing to publish.
+func (c *windowContent) nothingNew() bool {
 	ledger := &c.rows.ledger
-	return c.plan.Head && c.plan.Gap == nil && !ledger.Mismatch &&
-		ledger.Published == 0 && ledger.Rejected == 0 &&
-		c.plan.Window.End.Sub(pos.End) < mergeEmpty
+	return ledger.Published == 0 && ledger.Rejected == 0
+}
+
+// staysOpen tells that the window need not be committed yet: it reaches up to now, brought nothing to publish, and is short for a silence
+// of that length. At the end of an hour it is committed, for consumers wait for hours that were read to their end.
+func (c *windowContent) staysOpen(pos Position, silence time.Duration) bool {
+	end := c.plan.Window.End
+	return c.plan.Head && c.plan.Gap == nil && !c.rows.ledger.Mismatch && c.nothingNew() &&
+		end.Sub(pos.End) < mergeOf(silence) &&
+		!end.Truncate(time.Hour).After(pos.End)
 }
 
 // proposal is the whole window for the publisher; known are the overlap ids before it.
@@ -225,7 +269,7 @@ type windowProposal struct {
 	observer Observer
 	batch    *Batch
 	closing  *windowClosing
-	// release gives the batch's memory back to the budget.
+	// release gives the batch's memory back to the budget. Only the first call does anything.
 	release func()
 }
 
@@ -241,6 +285,7 @@ func (p *windowProposal) fill(ctx context.Context, d *Draft) error {
 func (p *windowProposal) shares() (int, bool) { return p.batch.Bytes, true }
 
 func (p *windowProposal) done(err error) error {
+	p.release()
 	if err != nil {
 		p.observer.Tell(WindowAbandoned{p.stream, p.window})
 	}
@@ -259,8 +304,17 @@ type streamedProposal struct {
 	// committed.
 	closing *windowClosing
 	err     error
-	// release gives the first part's memory back to the budget.
-	release func()
+	// release gives the first part's memory back to the budget, leave the place in which it is streamed, where those are shared. Only
+	// the first calls do anything. They are for whoever has the proposal.
+	release, leave func()
+}
+
+// giveBack ends what the window holds of what is shared.
+func (p *streamedProposal) giveBack() {
+	p.release()
+	if p.leave != nil {
+		p.leave()
+	}
 }
 
 // errIncomplete marks a streamed window that did not become whole.
@@ -287,6 +341,7 @@ func (*streamedProposal) shares() (int, bool) { return 0, false }
 
 // done takes a window that did not become whole for no error: its reader reads it again.
 func (p *streamedProposal) done(err error) error {
+	p.giveBack()
 	if errors.Is(err, errIncomplete) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -49,6 +50,11 @@ type windowFetch struct {
 	restarts int
 	// reserved is what it may take from the memory budget before it has to ask; needs is about what it will.
 	reserved, needs int64
+	// alone tells that no window behind this one was begun, and so none holds memory.
+	alone bool
+	// slot is what it reads in; place, where it is not nil, gives back the place in which it may be streamed.
+	slot  *fetchSlot
+	place func()
 	// mismatches counts how often in a row the window brought the rows with lastChecksum, which are not its total.
 	mismatches   int
 	lastChecksum uint64
@@ -156,19 +162,34 @@ func (f *windowFetch) run(ctx context.Context) {
 	}
 }
 
-// attempt plans the window and reads it once.
+// attempt plans the window and reads it once; twice, where it has to wait for a place to be streamed.
 func (f *windowFetch) attempt(ctx context.Context) (*windowContent, error) {
-	// Only a window that does not add up is asked for exactly as before. Otherwise the plan is made anew, because the
+	content, err := f.readOnce(ctx)
+	for errors.Is(err, errNoRoom) {
+		if err = f.awaitPlace(ctx); err == nil {
+			content, err = f.readOnce(ctx)
+		}
+	}
+	return content, err
+}
+
+func (f *windowFetch) readOnce(ctx context.Context) (*windowContent, error) {
+	// Only a window that does not add up, or had no room, is asked for exactly as before. Otherwise the plan is made anew, because the
 	// history that the API holds moves on while a fault lasts.
 	next := f.layOut
-	if f.mismatches > 0 {
-		next = func(ctx context.Context) error { return f.res.slots.take(ctx, f.stream) }
+	if f.mismatches > 0 || f.place != nil {
+		next = f.takeSlot
 	}
 	if err := next(ctx); err != nil {
+		f.leavePlace()
 		return nil, err
 	}
 	f.mismatched = false
 	content, err := f.read(ctx, f.asked)
+	if content == nil || content.streamed == nil {
+		f.leavePlace()
+	}
+	f.place = nil // The publisher gives it back.
 	if err == nil {
 		return content, nil
 	}
@@ -184,35 +205,42 @@ func (f *windowFetch) attempt(ctx context.Context) (*windowContent, error) {
 	return nil, err
 }
 
-// layOut plans the window, tells the reader, and waits for a slot. The head moves on while a window waits for that, so
+// takeSlot waits for a slot.
+func (f *windowFetch) takeSlot(ctx context.Context) (err error) {
+	f.slot, err = f.res.slots.take(ctx, f.stream)
+	return err
+}
+
+// layOut plans the window, tells the reader, and waits for memory and a slot. The head moves on while a window waits for that, so
 // it is planned once more then.
 func (f *windowFetch) layOut(ctx context.Context) error {
 	plan, err := f.res.source.Plan(ctx, f.stream, f.from)
 	if err != nil {
 		return err
 	}
-	if !plan.Head {
-		f.from.Until = plan.Window.End // What follows may be under way from now on.
-		if err = f.tell(ctx, &windowPlanned{f, plan}); err != nil {
+	waited := f.res.now()
+	if f.alone && f.reserved == 0 {
+		if f.reserved, err = f.res.memory.await(ctx, f.needs); err != nil {
 			return err
 		}
 	}
-	waited := f.res.now()
-	if err = f.res.slots.take(ctx, f.stream); err != nil {
+	if !plan.Head {
+		if err = f.tellPlan(ctx, plan); err != nil {
+			return err
+		}
+	}
+	if err = f.takeSlot(ctx); err != nil {
 		return err
 	}
 	if plan.Head {
 		if f.res.now().Sub(waited) >= time.Second { // The API's bounds have whole seconds.
-			plan, err = f.res.source.Plan(ctx, f.stream, f.from)
-		}
-		if err == nil && !plan.Head {
-			f.from.Until = plan.Window.End
+			plan, err = f.planAgain(ctx)
 		}
 		if err == nil {
-			err = f.tell(ctx, &windowPlanned{f, plan})
+			err = f.tellPlan(ctx, plan)
 		}
 		if err != nil {
-			f.res.slots.giveBack(f.stream)
+			f.slot.giveBack()
 			return err
 		}
 	}
@@ -221,25 +249,97 @@ func (f *windowFetch) layOut(ctx context.Context) error {
 	return nil
 }
 
+// tellPlan tells the reader what is about to be asked for. What follows may be under way from then on.
+func (f *windowFetch) tellPlan(ctx context.Context, plan Plan) error {
+	if !plan.Head {
+		f.from.Until, f.alone = plan.Window.End, false
+	}
+	return f.tell(ctx, &windowPlanned{f, plan})
+}
+
+// planAgain plans a window that has waited for its slot. That takes no time, unless the clocks have come to disagree; then others have
+// the slot meanwhile.
+func (f *windowFetch) planAgain(ctx context.Context) (Plan, error) {
+	if f.res.bounds == nil {
+		return f.res.source.Plan(ctx, f.stream, f.from)
+	}
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	plan, err := f.res.source.Plan(soon, f.stream, f.from)
+	if err == nil || soon.Err() == nil || ctx.Err() != nil {
+		return plan, err
+	}
+	f.slot.pause()
+	if plan, err = f.res.source.Plan(ctx, f.stream, f.from); err != nil {
+		return plan, err
+	}
+	return plan, f.slot.resume(ctx)
+}
+
+// errNoRoom ends the reading of a window that would have to be streamed, and may not yet.
+var errNoRoom = errors.New("there is neither memory for the window nor a place to stream it")
+
+// mayStream takes a place to be streamed, if there is one. Where none are shared, each window has one.
+func (f *windowFetch) mayStream() bool {
+	if f.res.bounds == nil || f.place != nil {
+		return true
+	}
+	select {
+	case <-f.predecessors:
+	default:
+		return false
+	}
+	if !f.res.bounds.streamed.TryAcquire(1) {
+		return false
+	}
+	f.place = sync.OnceFunc(func() { f.res.bounds.streamed.Release(1) })
+	return true
+}
+
+// awaitPlace waits for a place to be streamed. It holds nothing meanwhile: neither the rows that came, for which there is no room, nor
+// memory that its predecessors may need.
+func (f *windowFetch) awaitPlace(ctx context.Context) error {
+	f.giveBack(f.reserved)
+	f.reserved = 0
+	select {
+	case <-f.predecessors:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := f.res.bounds.streamed.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	f.place = sync.OnceFunc(func() { f.res.bounds.streamed.Release(1) })
+	return nil
+}
+
+// leavePlace gives back the place to be streamed, if it has one.
+func (f *windowFetch) leavePlace() {
+	if f.place != nil {
+		f.place()
+		f.place = nil
+	}
+}
+
 // giveBack returns memory to the budget.
 func (f *windowFetch) giveBack(bytes int64) {
 	if bytes <= 0 {
 		return
 	}
-	f.res.budget.Release(bytes)
+	f.res.memory.giveBack(bytes)
 	select {
 	case f.freed <- struct{}{}:
 	default: // It knows already.
 	}
 }
 
-// read fetches the window once, in the slot that was taken.
+// read fetches the window once, in the slot that was taken. With an error comes the content of a window that was being streamed, or none.
 func (f *windowFetch) read(ctx context.Context, plan Plan) (*windowContent, error) {
-	if f.reserved == 0 && f.res.budget.TryAcquire(f.needs) {
+	if f.reserved == 0 && f.res.memory.tryTake(f.needs) {
 		f.reserved = f.needs
 	}
 	c := &windowContent{
-		fetch: f, plan: plan, held: f.reserved, slot: true,
+		fetch: f, plan: plan, held: f.reserved, slot: f.slot,
 		rows: newRowCollector(plan.Window, f.overlap, f.appKey, f.stream),
 	}
 	f.reserved = 0
@@ -249,14 +349,14 @@ func (f *windowFetch) read(ctx context.Context, plan Plan) (*windowContent, erro
 		}
 	}
 	c.rows.isLive = f.backlog && plan.Window.End.After(f.until)
-	defer c.leaveSlot()
+	defer c.slot.giveBack()
 	c.rows.ledger.Restarts = f.restarts
 	c.rows.ledger.Started = f.res.now()
 	err := f.pages(ctx, c)
 	if err == nil {
 		err = f.checkTotal(c)
 	}
-	if c.streamed != nil {
+	if c.streamed != nil { // Whole or not.
 		return c, c.endStream(ctx, err)
 	}
 	if err != nil {
@@ -270,31 +370,28 @@ func (f *windowFetch) read(ctx context.Context, plan Plan) (*windowContent, erro
 // pages reads the window's pages to the end. The next page is asked for while the last one is normalized, so that
 // neither waits for the other.
 func (f *windowFetch) pages(ctx context.Context, c *windowContent) error {
-	pages, err := f.res.source.Open(ctx, f.stream, c.plan.Window)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan pageResult) // Two pages are held, however large: this one and the next.
-	go fetchAll(ctx, pages, results)
+	requests := 0
+	go func() {
+		defer close(results)
+		requests = f.fetchAll(ctx, c.plan.Window, results)
+	}()
 	defer func() {
 		cancel()
 		for range results { // Wait for the goroutine to end.
 		}
-		c.rows.ledger.Requests = pages.Requests()
+		c.rows.ledger.Requests = requests
 	}()
-	for result := range results {
-		switch {
-		case errors.Is(result.err, io.EOF):
-			return nil
-		case result.err != nil:
-			return result.err
+	for {
+		page, more, err := c.await(ctx, results)
+		if err != nil || !more {
+			return err
 		}
-		if err := f.addPage(ctx, c, result.page); err != nil {
+		if err := f.addPage(ctx, c, page); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
 }
 
 type pageResult struct {
@@ -302,18 +399,28 @@ type pageResult struct {
 	err  error
 }
 
-// fetchAll gets page after page until there is an error; [io.EOF] comes behind the last.
-func fetchAll(ctx context.Context, pages Pages, results chan<- pageResult) {
-	defer close(results)
+// fetchAll opens a window and gets page after page, until the last one or an error. It returns how many requests that took.
+func (f *windowFetch) fetchAll(ctx context.Context, w Window, results chan<- pageResult) int {
+	pages, err := f.res.source.Open(ctx, f.stream, w)
+	if err != nil {
+		select {
+		case results <- pageResult{err: err}:
+		case <-ctx.Done():
+		}
+		return 0
+	}
 	for {
 		page, err := pages.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return pages.Requests()
+		}
 		select {
 		case results <- pageResult{page, err}:
 		case <-ctx.Done():
-			return
+			return pages.Requests()
 		}
 		if err != nil {
-			return
+			return pages.Requests()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -19,7 +20,9 @@ import (
 
 // Client reads one app's streams. Safe for concurrent use.
 type Client struct {
-	cfg      Config
+	cfg Config
+	// own is the transport, if nobody else has it.
+	own      *http.Transport
 	redactor secret.Redactor
 	// report and lists are the two APIs.
 	report, lists *endpoint
@@ -46,8 +49,10 @@ type Client struct {
 
 // progress is what the plans of one stream depend on, apart from its position.
 type progress struct {
-	// polled is when the last window at the head was planned.
-	polled time.Time
+	// head is where the last window ends that was planned at the head; polled is when such a window was asked for last.
+	head, polled time.Time
+	// active is the end of the newest window that brought rows, or when this client began with the stream, by the API's clock.
+	active time.Time
 	// span is the length that the last window would have had if the head had not limited it.
 	span time.Duration
 	// start is the position at which the stream began, as far as this client knows.
@@ -72,11 +77,13 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string, ...slog.Attr) {}
 	}
+	var own *http.Transport
 	if cfg.Transport == nil {
-		cfg.Transport = newTransport()
+		own = newTransport(ownIdleConns)
+		cfg.Transport = own
 	}
 	c := &Client{
-		cfg:      cfg,
+		cfg: cfg, own: own,
 		redactor: cfg.Redactor.With(secret.Credentials{User: cfg.AppKey, Password: cfg.MasterSecret}),
 		report:   &endpoint{address: cfg.BaseURL, setting: "JMPUB_API_URL", example: exampleBaseURL, planned: true},
 		lists:    &endpoint{address: cfg.ListsURL, setting: "JMPUB_IM_URL", example: exampleListsURL},
@@ -112,10 +119,10 @@ func plainText(baseURL string) bool {
 	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
-// Close lets go of idle connections. The client can still be used.
+// Close lets go of idle connections, unless the transport was given: others may use it. The client can still be used.
 func (c *Client) Close() {
-	if t, ok := c.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	if c.own != nil {
+		c.own.CloseIdleConnections()
 	}
 }
 
@@ -174,7 +181,7 @@ func (c *Client) Forget(s pipeline.Stream) {
 }
 
 // Plan lays out the window that follows p and waits until it can be asked for; see [pipeline.Source]. Windows at the head
-// come no more often than the poll interval; behind it there is no wait.
+// are asked for no more often than the poll interval, which grows while a stream is silent; behind it there is no wait.
 func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
 	if err := c.proveZone(ctx, s); err != nil {
 		return pipeline.Plan{}, err
@@ -200,7 +207,7 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 			wait = max(wait, c.untilPoll(s))
 		}
 		if wait <= 0 {
-			c.notePlan(s, plan, c.planner.span(p))
+			c.notePlan(s, plan, c.planner.span(p), now)
 			return plan, nil
 		}
 		if err := pipeline.Sleep(ctx, wait); err != nil {
@@ -229,19 +236,59 @@ func (c *Client) startSlack(s pipeline.Stream, p pipeline.Position) time.Duratio
 func (c *Client) untilPoll(s pipeline.Stream) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Until(c.streams[s].polled.Add(c.cfg.Poll))
+	known := c.streams[s]
+	return time.Until(known.polled.Add(c.cfg.pollAfter(known.head.Sub(known.active))))
+}
+
+const (
+	// silentAfter is for how long a stream has to bring nothing before it is asked more seldom, and silentShare how much of the
+	// silence lies between two requests then.
+	silentAfter = time.Minute
+	silentShare = 30
+)
+
+// pollAfter is the poll interval of a stream that has brought nothing for so long.
+func (c *Config) pollAfter(silence time.Duration) time.Duration {
+	if silence <= silentAfter {
+		return c.Poll
+	}
+	return max(c.Poll, min(c.PollIdle, silence/silentShare))
 }
 
 // notePlan keeps what the next plans of a stream depend on.
-func (c *Client) notePlan(s pipeline.Stream, plan pipeline.Plan, span time.Duration) {
+func (c *Client) notePlan(s pipeline.Stream, plan pipeline.Plan, span time.Duration, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.streams[s]
 	known.span = span
+	if known.active.IsZero() {
+		known.active = now
+	}
 	if plan.Head {
-		known.polled = time.Now()
+		known.head = plan.Window.End
 	}
 	c.streams[s] = known
+}
+
+// noteAsked begins the poll interval, if the window is the one at the head. Between its plan and this it may have waited for its turn.
+func (c *Client) noteAsked(s pipeline.Stream, w pipeline.Window) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, is := c.streams[s]; is && w.End.Equal(known.head) {
+		known.polled = time.Now()
+		c.streams[s] = known
+	}
+}
+
+// noteRows ends the silence of a stream that is followed. A row that stands within the overlap of the head comes with several windows; it
+// keeps the stream from being silent for that time, which is short.
+func (c *Client) noteRows(s pipeline.Stream, w pipeline.Window) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, is := c.streams[s]; is {
+		known.active = later(known.active, w.End)
+		c.streams[s] = known
+	}
 }
 
 // planned is the length that a stream's last window would have had if the head had not limited it.

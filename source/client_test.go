@@ -13,7 +13,9 @@ import (
 // place in the poll interval, and nothing else.
 func TestForgottenStreamsLeaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestClient(t, testConfig(&script{answers: []answer{page(0, "")}}))
+		cfg := testConfig(&script{answers: []answer{page(0, "")}})
+		cfg.Rate.Requests = maxRequests // No request waits for the quota.
+		c := newTestClient(t, cfg)
 		plan := func(s pipeline.Stream) time.Duration {
 			t.Helper()
 			before := time.Now()
@@ -21,10 +23,15 @@ func TestForgottenStreamsLeaveNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = c.Plan(t.Context(), s, pipeline.Position{End: now.Add(-time.Minute), Span: time.Hour}); err != nil {
+			p, err := c.Plan(t.Context(), s, pipeline.Position{End: now.Add(-time.Minute), Span: time.Hour})
+			if err != nil {
 				t.Fatal(err)
 			}
-			return time.Since(before)
+			waited := time.Since(before)
+			if _, err = readAll(t.Context(), c, s, p.Window); err != nil {
+				t.Fatal(err)
+			}
+			return waited
 		}
 		for i := range 1000 {
 			s := pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)}

@@ -35,8 +35,9 @@ type Config struct {
 	Reserve float64
 	// PageSize is the rows asked for in a page; 1000 is the most.
 	PageSize int
-	// Poll is the least time between two windows of a stream at the head.
-	Poll time.Duration
+	// Poll is the least time between two windows of a stream at the head, PollIdle that of a stream that has brought no row for long: it
+	// grows with the silence. 0 is the same as Poll.
+	Poll, PollIdle time.Duration
 	// GiveUp is for how long a request is tried again to which somebody other than the API answers, once the API has answered; 0
 	// gives up at once.
 	GiveUp time.Duration
@@ -58,7 +59,7 @@ type Config struct {
 	// Warn reports, once each, what is unusual about the API or the settings but stops nothing: a constant message, and what
 	// it is about. It may be nil.
 	Warn func(message string, attrs ...slog.Attr)
-	// Transport sends the requests; the package's own where nil. Neither it nor the client may follow redirects.
+	// Transport sends the requests; nil makes one for this client alone. Neither it nor the client may follow redirects.
 	Transport http.RoundTripper
 }
 
@@ -69,7 +70,8 @@ const (
 	maxPageSize     = 1000 // API document, request params.
 	minPoll         = 100 * time.Millisecond
 	minOverlap      = time.Second
-	longestSetting  = time.Hour // For times that are seconds in practice; more is a slip of the unit.
+	longestPollIdle = 2 * time.Minute // Of messages, nothing read for 5 minutes is taken for a fault.
+	longestSetting  = time.Hour       // For times that are seconds in practice; more is a slip of the unit.
 	longestGiveUp   = 30 * 24 * time.Hour
 	// requestTimeout bounds one request with its whole reply.
 	requestTimeout = 60 * time.Second
@@ -104,6 +106,9 @@ func (c *Config) Validate() error {
 	check(c.PageSize >= 1 && c.PageSize <= maxPageSize,
 		"JMPUB_API_PAGE_SIZE: %d is not between 1 and %d", c.PageSize, maxPageSize)
 	within("JMPUB_POLL", c.Poll, minPoll)
+	check(c.PollIdle == 0 || c.PollIdle >= c.Poll, "JMPUB_POLL_IDLE: %s is less than JMPUB_POLL, which is %s; set it to %s to ask all streams "+
+		"as often", c.PollIdle, c.Poll, c.Poll)
+	check(c.PollIdle <= max(longestPollIdle, c.Poll), "JMPUB_POLL_IDLE: %s is more than %s", c.PollIdle, longestPollIdle)
 	check(c.GiveUp >= 0 && c.GiveUp <= longestGiveUp, "JMPUB_API_GIVE_UP: %s is not between 0s and %s", c.GiveUp, longestGiveUp)
 	within("JMPUB_SETTLE", c.Settle, 0)
 	check(c.Overlap >= minOverlap && c.Overlap <= longestSetting && c.Overlap%time.Second == 0,

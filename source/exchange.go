@@ -19,9 +19,19 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// newTransport makes the transport for one app. It has room for the streams that are read at the same time. Certificates are
-// verified; a proxy is taken from the environment, as all Go programs do.
-func newTransport() *http.Transport {
+const (
+	// ownIdleConns has room for the streams of one app that are read at the same time, sharedIdleConns for the requests of thousands of
+	// apps: each of them uses a connection for a moment every few seconds.
+	ownIdleConns    = 32
+	sharedIdleConns = 1024
+)
+
+// NewTransport makes a transport that the clients of many apps can share ([Config.Transport]): it keeps enough connections to one host for
+// thousands of them. Certificates are verified; a proxy is taken from the environment, as all Go programs do. Whoever makes it closes its
+// idle connections in the end. Safe for concurrent use.
+func NewTransport() *http.Transport { return newTransport(sharedIdleConns) }
+
+func newTransport(idleConns int) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: checkProxy,
@@ -29,8 +39,8 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  requestTimeout,
 		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConns:           32,
-		MaxIdleConnsPerHost:    32,
+		MaxIdleConns:           idleConns,
+		MaxIdleConnsPerHost:    idleConns,
 		MaxResponseHeaderBytes: 256 << 10,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,

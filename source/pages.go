@@ -14,6 +14,7 @@ import (
 // Open asks for the window's first page; see [pipeline.Source].
 func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
 	p := &pages{client: c, stream: s, window: w, planner: c.planner, total: -1, seen: make(map[uint64]struct{}), hash: maphash.MakeSeed()}
+	c.noteAsked(s, w)
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
 	if p.asked = r.asked; r.asked < c.cfg.PageSize {
@@ -26,6 +27,9 @@ func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window)
 			return nil, p.restart(err) // It has left the history by the server's clock, which may be right.
 		}
 		return nil, p.shortenLarge(err)
+	}
+	if r.page.total > 0 || len(r.page.rows) > 0 {
+		c.noteRows(s, w)
 	}
 	if p.planner.tooDense(w, r.page.total) {
 		return nil, p.tooDense(r.page.total)

@@ -60,6 +60,7 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
 		GiveUp:   p.duration("JMPUB_API_GIVE_UP", s.API.GiveUp),
 		Poll:     p.duration("JMPUB_POLL", s.Poll),
+		PollIdle: p.duration("JMPUB_POLL_IDLE", s.PollIdle),
 		Settle:   p.duration("JMPUB_SETTLE", s.Settle),
 		Overlap:  p.duration("JMPUB_OVERLAP", s.Overlap),
 	}

@@ -52,11 +52,13 @@ type Settings struct {
 		Units string `split_words:"true" default:"hour,day,month"`
 		Every string `split_words:"true" default:"10m"`
 	}
-	Poll    string `split_words:"true" default:"2s"`
-	Settle  string `split_words:"true" default:"5s"`
-	Overlap string `split_words:"true" default:"2s"`
-	Recheck string `split_words:"true" default:"10m,24h"`
-	Catchup string `split_words:"true" default:"ordered"`
+	Poll string `split_words:"true" default:"2s"`
+	// PollIdle is how often a stream is asked at least that has been silent for long.
+	PollIdle string `split_words:"true" default:"10s"`
+	Settle   string `split_words:"true" default:"5s"`
+	Overlap  string `split_words:"true" default:"2s"`
+	Recheck  string `split_words:"true" default:"10m,24h"`
+	Catchup  string `split_words:"true" default:"ordered"`
 	// RetentionWarn is how near the end of the API's history unread time may come before the log says so.
 	RetentionWarn string `split_words:"true" default:"7d"`
 	Kafka         struct {

@@ -65,7 +65,7 @@ type Source struct {
 	Rows []Row
 
 	pollMu sync.Mutex
-	// polled is when a window at the head was planned last. Not under mu, which is held while an answer is made.
+	// polled is when a stream was asked for last, or planned at the head in vain. Not under mu, which is held while an answer is made.
 	polled map[pipeline.Stream]time.Time
 
 	mu     sync.Mutex
@@ -92,18 +92,21 @@ func (*Source) Now(context.Context, pipeline.Stream) (time.Time, error) {
 // Forget does nothing.
 func (*Source) Forget(pipeline.Stream) {}
 
-// untilPoll is how long a stream at the head has to wait, and begins its next wait.
+// untilPoll is how long a stream at the head has to wait.
 func (f *Source) untilPoll(s pipeline.Stream) time.Duration {
 	const poll = 2 * time.Second
 	f.pollMu.Lock()
 	defer f.pollMu.Unlock()
-	last, ok := f.polled[s]
-	if !ok {
-		last = time.Now()
+	if _, ok := f.polled[s]; !ok {
+		f.polled[s] = time.Now()
 	}
-	wait := max(0, time.Until(last.Add(poll)))
-	f.polled[s] = time.Now().Add(wait)
-	return wait
+	return max(0, time.Until(f.polled[s].Add(poll)))
+}
+
+func (f *Source) notePoll(s pipeline.Stream) {
+	f.pollMu.Lock()
+	defer f.pollMu.Unlock()
+	f.polled[s] = time.Now()
 }
 
 // Plan lays out windows as [pipeline.Source] says.
@@ -134,11 +137,13 @@ func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 		if plan.Window.End.After(p.End) {
 			return plan, nil
 		}
+		f.notePoll(s)
 	}
 }
 
 // Open answers with the rows of a window, or what the hook says.
 func (f *Source) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+	f.notePoll(s)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.opens++

@@ -148,6 +148,7 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 	}
 	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", itoa(a.plan.page(d)), pick("1", "2", "4")
 	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", "30s")
+	s.PollIdle = "30s"
 	if a.plan.LiveFirst {
 		s.Catchup = pick("ordered", "live-first")
 	}
