@@ -19,7 +19,8 @@ const checkpointHelp = `See, set and forget the positions from which jmpub publi
 
 reset and delete work while jmpub runs, with positions in Kafka and in files: they take the writer's place for a moment, compute
 from what is committed then, write, and leave. The running process waits for that, reads the positions anew and goes on from
-there; an idle stream notices within half a minute. list and get disturb nobody.`
+there; an idle stream notices when it commits next, within half a minute, or 5 minutes after an hour of silence. list and
+get disturb nobody.`
 
 const checkpointExamples = `  jmpub checkpoint list
   jmpub checkpoint get messages --json

@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -102,12 +103,30 @@ func (a *app) publishOwned(ctx context.Context) error {
 
 // shared is what the apps of one process share. Safe for concurrent use.
 type shared struct {
-	conn     *kafka.Conn
-	together kafka.Together
+	conn      *kafka.Conn
+	together  kafka.Together
+	bounds    *pipeline.Bounds
+	transport *http.Transport
 
 	mu sync.Mutex
 	// allowed has the names of the topics for which an app was found to have every right.
 	allowed map[string]bool
+}
+
+// The bounds of what a process does for the apps of a file at the same time. A window that is fetched takes up to 12 MiB, and one that is
+// streamed two parts of 4 MiB and what its client holds of them.
+const (
+	sharedFetches  = 32
+	sharedMemory   = 96 << 20
+	sharedStreamed = 4
+)
+
+// newShared is what apps share over a connection.
+func newShared(conn *kafka.Conn) *shared {
+	return &shared{
+		conn: conn, bounds: pipeline.NewBounds(sharedFetches, sharedMemory, sharedStreamed), transport: source.NewTransport(),
+		allowed: make(map[string]bool),
+	}
 }
 
 // isAllowed tells whether rights need no look, because an app with the same topics has all that this one needs.

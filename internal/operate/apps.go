@@ -43,7 +43,8 @@ func (p *Process) wireApps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.shared = &shared{conn: conn, allowed: make(map[string]bool)}
+	p.shared = newShared(conn)
+	p.wiring.close = append(p.wiring.close, p.shared.transport.CloseIdleConnections)
 	first := *apps[0]
 	first.Topics.Prefix = p.cfg.Topics.Prefix // The apps are shared out by the partitions of a topic of these.
 	w := newWiring(&first, p.log)

@@ -78,6 +78,9 @@ func (w *wiring) warn(message string, attrs ...slog.Attr) {
 // openSource makes the API's client and the first contact.
 func (w *wiring) openSource(ctx context.Context, src source.Config) (*source.Client, error) {
 	src.Retry, src.Observer, src.Warn, src.ProveZone = w.retry, w.observer, w.warn, true
+	if w.shared != nil && src.Transport == nil {
+		src.Transport = w.shared.transport
+	}
 	client, err := source.New(src)
 	if err != nil {
 		return nil, usage.Wrap(err)
@@ -159,12 +162,16 @@ func processName() string {
 func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Config {
 	cfg := w.cfg
 	rate := cfg.Source.Rate
+	var bounds *pipeline.Bounds
+	if w.shared != nil {
+		bounds = w.shared.bounds
+	}
 	return pipeline.Config{
 		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink,
 		Checkpoints: out.store, Claims: out.claims, Owners: out.owners, Name: processName(), Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
 		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
-		WindowBytes: cfg.WindowBytes, MemoryBytes: cfg.MemoryBytes,
+		WindowBytes: cfg.WindowBytes, MemoryBytes: cfg.MemoryBytes, Bounds: bounds,
 	}
 }
 
