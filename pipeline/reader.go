@@ -8,9 +8,19 @@ import (
 	"time"
 )
 
-// mergeEmpty is how long a window at the head may get while it brings nothing new, before it is committed: an idle stream
-// would otherwise cost a transaction each poll.
-const mergeEmpty = 30 * time.Second
+// A window at the head that brings nothing new stays open, and grows with each poll, before it is committed: an idle stream would
+// otherwise cost a transaction each poll. It gets as long as a part of the silence, within bounds: the longest is what a restart reads
+// again, and how late a run that stands still may find that a command has taken its place.
+const (
+	shortestMerge = 30 * time.Second
+	longestMerge  = 5 * time.Minute
+	silentParts   = 12
+)
+
+// mergeOf is how long a window may stay open of a stream that has brought nothing for so long.
+func mergeOf(silence time.Duration) time.Duration {
+	return min(max(shortestMerge, silence/silentParts), longestMerge)
+}
 
 // resources are what all readers of a session share.
 type resources struct {
@@ -61,8 +71,10 @@ type reader struct {
 	// pos is behind the last window that was handed on, overlapIDs knows its rows near the end.
 	pos        Position
 	overlapIDs *overlapIDs
-	zone       zoneProof
-	density    density
+	// active is where the last window ends that brought something, or where reading began.
+	active  time.Time
+	zone    zoneProof
+	density density
 	// mismatchedSeconds counts the shortest windows in a row that did not add up to their totals.
 	mismatchedSeconds atomic.Int32
 	// fetches are the windows under way, in the order of time. All windows before the first one are handed on.
@@ -78,7 +90,7 @@ type reader struct {
 // newReader reads from a position, whose overlap ids are given.
 func newReader(r reading, res resources, from Position, known *overlapIDs) *reader {
 	return &reader{
-		reading: r, res: res, pos: from, overlapIDs: known,
+		reading: r, res: res, pos: from, overlapIDs: known, active: from.End,
 		messages: make(chan fetchMessage),
 		freed:    make(chan struct{}, 1),
 		density:  density{span: from.Span, bytes: leastEstimate},
@@ -247,15 +259,19 @@ func (r *reader) handOn(c *windowContent) error {
 		return err
 	}
 	if c.streamed != nil { // The publisher has it.
+		r.active = c.plan.Window.End
 		r.moveTo(c)
 		r.tellHead(r.pos.End)
 		return r.advance()
 	}
 	c.rows.leaveOut(r.overlapIDs)
-	if c.nothingNew(r.pos) {
+	if c.staysOpen(r.pos, c.plan.Window.End.Sub(r.active)) {
 		c.release()
 		r.tellHead(c.plan.Window.End)
 		return r.advance()
+	}
+	if !c.nothingNew() {
+		r.active = c.plan.Window.End
 	}
 	r.ready = c.proposal(r.overlapIDs)
 	r.moveTo(c)

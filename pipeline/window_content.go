@@ -155,12 +155,19 @@ func (c *windowContent) endStream(ctx context.Context, err error) error {
 	return err
 }
 
-// nothingNew tells that the window may stay open: it reaches up to now and brought nothing to publish.
-func (c *windowContent) nothingNew(pos Position) bool {
+// nothingNew tells that the window brought nothing to publish.
+func (c *windowContent) nothingNew() bool {
 	ledger := &c.rows.ledger
-	return c.plan.Head && c.plan.Gap == nil && !ledger.Mismatch &&
-		ledger.Published == 0 && ledger.Rejected == 0 &&
-		c.plan.Window.End.Sub(pos.End) < mergeEmpty
+	return ledger.Published == 0 && ledger.Rejected == 0
+}
+
+// staysOpen tells that the window need not be committed yet: it reaches up to now, brought nothing to publish, and is short for a silence
+// of that length. At the end of an hour it is committed, for consumers wait for hours that were read to their end.
+func (c *windowContent) staysOpen(pos Position, silence time.Duration) bool {
+	end := c.plan.Window.End
+	return c.plan.Head && c.plan.Gap == nil && !c.rows.ledger.Mismatch && c.nothingNew() &&
+		end.Sub(pos.End) < mergeOf(silence) &&
+		!end.Truncate(time.Hour).After(pos.End)
 }
 
 // proposal is the whole window for the publisher; known are the overlap ids before it.

@@ -73,9 +73,9 @@ func (c *Coverage) Holes(named []pipeline.Stream, within pipeline.Window) []Hole
 	return holes
 }
 
-// Settled is a range without the time that may be being read just now.
+// Settled is a range without the time that may be being read just now. Where nothing comes, a window stays open for 5 minutes.
 func Settled(w pipeline.Window, now time.Time) pipeline.Window {
-	const reading = 2 * time.Minute
+	const reading = 7 * time.Minute
 	if young := now.Add(-reading).Truncate(time.Second).UTC(); w.End.After(young) {
 		w.End = young
 	}

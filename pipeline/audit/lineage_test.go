@@ -336,3 +336,16 @@ func listed(records []pipeline.Ledger) string {
 	}
 	return b.String()
 }
+
+// TestTimeThatMayStayOpenIsNoHole leaves out as much as a stream to which nothing comes may leave uncommitted, and no more.
+func TestTimeThatMayStayOpenIsNoHole(t *testing.T) {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	w := pipeline.Window{Begin: now.Add(-time.Hour), End: now}
+	if left := now.Sub(audit.Settled(w, now).End); left < 6*time.Minute || left > 10*time.Minute {
+		t.Errorf("%v are left out", left)
+	}
+	w.End = now.Add(-30 * time.Minute)
+	if audit.Settled(w, now) != w {
+		t.Error("a range that is long over is cut")
+	}
+}

@@ -267,7 +267,7 @@ func (r *reports) checkCoverage(stopped time.Time) {
 	})
 	for _, s := range r.streams() {
 		own := days[s.String()]
-		if read := r.readTo(s, own); read.Before(stopped.Add(-fresh)) || read.After(stopped) {
+		if read := r.readTo(s, own); read.Before(stopped.Add(-open)) || read.After(stopped) {
 			r.found("by the coverage, %s was read to %s only; the processes stopped at %s", s, read, stopped)
 		}
 		if !r.plan.Files && !r.has(Delete) { // Of time that an earlier position has read, a new one knows nothing.
@@ -386,7 +386,7 @@ func (r *reports) checkPositions(stopped time.Time) {
 		return nil
 	})
 	for _, s := range r.streams() {
-		if end := ends[s.String()]; end.Before(stopped.Add(-fresh)) || end.After(stopped) {
+		if end := ends[s.String()]; end.Before(stopped.Add(-open)) || end.After(stopped) {
 			r.found("the position of %s is at %s; the processes stopped at %s", s, end, stopped)
 		}
 	}

@@ -53,6 +53,8 @@ const (
 	healing = 30 * time.Minute
 	// fresh is how young a row may be that is not published yet when everything has healed.
 	fresh = 2 * time.Minute
+	// open is how old a position may be then: where nothing comes, a window stays open.
+	open = 5*time.Minute + fresh
 	// longest is how much longer than planned a world may go on.
 	longest = 24 * time.Hour
 )
