@@ -41,8 +41,8 @@ const (
 )
 
 // memory counts the bytes of windows held: those of a session and, where bounds are shared, those of all pipelines. That others give back
-// shared memory is not told to a reader, which need not know: its first window is under way in any case, and with each message of that the
-// reader tries again to start those behind it.
+// shared memory is not told to a reader, which need not know: its first window is under way in any case, or stands in the queue for
+// memory, and with each message of that the reader tries again to start those behind it.
 type memory struct {
 	own    *semaphore.Weighted
 	shared *Bounds
