@@ -27,11 +27,13 @@ func (s *session) Follow(ctx context.Context, stream Stream) error {
 		live.backlogEnds = append(live.backlogEnds, b.Until)
 	}
 	known := newOverlapIDs(s.cfg.Overlap, cp.End, cp.OverlapFrom, cp.OverlapIDs, cp.OverlapHashes)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known).run(ctx) })
-	if len(cp.Backlog) > 0 {
-		group.Go(func() error { return s.followBacklog(ctx, stream) })
+	reader := newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known)
+	if len(cp.Backlog) == 0 {
+		return reader.run(ctx)
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return reader.run(ctx) })
+	group.Go(func() error { return s.followBacklog(ctx, stream) })
 	return group.Wait()
 }
 

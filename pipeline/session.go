@@ -174,18 +174,16 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 			return nil
 		})
 	}
-	group.Go(func() error {
-		all.working.Wait()
-		stopBackground() // Nothing is left that they could attend to.
-		attending.Wait()
-		close(s.proposals)
-		if all.dropped.Load() == all.members.Load() {
-			return noStream(all.cause.Load())
-		}
-		return nil
-	})
 	group.Go(func() error { return pub.run(soft, hard) })
-	return group.Wait()
+	all.working.Wait()
+	stopBackground() // Nothing is left that they could attend to.
+	attending.Wait()
+	close(s.proposals)
+	err := group.Wait()
+	if err == nil && all.dropped.Load() == all.members.Load() {
+		return noStream(all.cause.Load())
+	}
+	return err
 }
 
 // Commit implements [Committer].

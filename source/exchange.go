@@ -21,9 +21,9 @@ import (
 
 const (
 	// ownIdleConns has room for the streams of one app that are read at the same time, sharedIdleConns for the requests of thousands of
-	// apps: each of them uses a connection for a moment every few seconds.
+	// apps: each of them uses a connection for a moment every few seconds. An idle connection takes about 25 KiB.
 	ownIdleConns    = 32
-	sharedIdleConns = 1024
+	sharedIdleConns = 128
 )
 
 // NewTransport makes a transport that the clients of many apps can share ([Config.Transport]): it keeps enough connections to one host for

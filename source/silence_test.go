@@ -187,7 +187,7 @@ func TestTransportOfOthersStaysOpen(t *testing.T) {
 	if c.Close(); shared.closed > 0 {
 		t.Error("connections that others may use were closed")
 	}
-	if one := NewTransport(); one.MaxIdleConnsPerHost < 1000 || one.MaxIdleConns < one.MaxIdleConnsPerHost {
+	if one := NewTransport(); one.MaxIdleConnsPerHost < 100 || one.MaxIdleConns < one.MaxIdleConnsPerHost {
 		t.Errorf("%d connections to a host are kept of %d", one.MaxIdleConnsPerHost, one.MaxIdleConns)
 	}
 }

@@ -57,7 +57,7 @@ func newFleet(t *testing.T, cluster *kafkatest.Cluster, all []sim.Options, more 
 	f.write(len(all), nothingMore)
 	f.env = append([]string{
 		"JMPUB_APPS_FILE=" + f.file, "JMPUB_API_URL=" + server.URL + "/v2", "JMPUB_KAFKA_BROKERS=" + strings.Join(cluster.Addrs, ","),
-		"JMPUB_TOPIC_PREFIX=" + prefix, "JMPUB_KAFKA_TRANSACTION_TIMEOUT=10s", "JMPUB_LOG=warn", "JMPUB_TOPICS_PARTITIONS=12",
+		"JMPUB_TOPIC_PREFIX=" + prefix, "JMPUB_LOG=warn", "JMPUB_TOPICS_PARTITIONS=12",
 	}, more...)
 	return f
 }

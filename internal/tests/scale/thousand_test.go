@@ -27,25 +27,23 @@ func TestIdleAppsOnApacheKafka(t *testing.T) {
 	o := sim.Defaults()
 	o.Begin, o.End = time.Now().Add(-time.Hour), time.Now().Add(-59*time.Minute)
 	o.Rate = 0.05
-	for _, n := range []int{1, *many} {
-		f := newFleet(t, cluster, sim.Alike(o, n), "JMPUB_START=5m", "JMPUB_RECHECK=off", "JMPUB_GROUP="+strings.Repeat("g", n%90+1))
-		p := f.start()
-		began := time.Now()
-		f.awaitAll(p)
-		took := time.Since(began)
-		const silence, measured = 6 * time.Minute, time.Minute
-		soak.Wait(t, silence)
-		f.asked.mark()
-		before := p.usage()
-		soak.Wait(t, measured)
-		after := p.usage()
-		_, requests := f.asked.pauses()
-		t.Logf("%d idle apps: published after %s; %.3f cores, %d MiB resident, %.1f requests/s", n, took.Round(100*time.Millisecond),
-			(after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), after.resident>>20, float64(requests)/measured.Seconds())
-		keepGoroutines(t, p)
-		if code := p.signal(syscall.SIGTERM); code != 0 {
-			t.Errorf("exit code %d", code)
-		}
+	f := newFleet(t, cluster, sim.Alike(o, *many), "JMPUB_START=5m")
+	p := f.start()
+	began := time.Now()
+	f.awaitAll(p)
+	took := time.Since(began)
+	const silence, measured = 6 * time.Minute, time.Minute
+	soak.Wait(t, silence)
+	f.asked.mark()
+	before := p.usage()
+	soak.Wait(t, measured)
+	after := p.usage()
+	_, requests := f.asked.pauses()
+	t.Logf("%d idle apps: published after %s; %.3f cores, %d MiB resident, %.1f requests/s", *many, took.Round(100*time.Millisecond),
+		(after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), after.resident>>20, float64(requests)/measured.Seconds())
+	keepGoroutines(t, p)
+	if code := p.signal(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 
