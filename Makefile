@@ -4,6 +4,8 @@
 
 FAULTS ?= 40
 KILLS ?= 100
+APPS ?= 1000
+MEASURE ?= IdleApps
 SEED ?= 0
 SEEDS ?= 100
 FOR ?= 0
@@ -41,13 +43,13 @@ protocol := TestProtocol|TestOnApacheKafka|TestGroupOnApacheKafka
 protocol_packages := $(endtoend) ./internal/tests/kafkatest ./checkpoint ./internal/kafka
 kafka := $(protocol)|TestEfficiencyOfAMillionRows|Test[A-Za-z]+OnApacheKafka
 # The longest first: they are started in this order.
-kafka_packages := ./internal/tests/compat ./internal/tests/operator $(protocol_packages)
+kafka_packages := ./internal/tests/compat ./internal/tests/operator ./internal/tests/scale $(protocol_packages)
 
 scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*.sh)
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting security kafka oldest faults reliability soak
+.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -108,6 +110,9 @@ security: ## logins, TLS and rights, records' times, and a schema registry, on A
 
 kafka: ## the protocol, the pipeline, clients and operators on Apache Kafka
 	scripts/kafka.sh '$(kafka)' $(kafka_packages) -- -p 2 -parallel 5 -timeout 25m
+
+scale: ## what APPS=1000 take: MEASURE=IdleApps, Rebalance or Fairness
+	scripts/kafka.sh 'TestMeasure$(MEASURE)' ./internal/tests/scale -- -scale.apps=$(APPS) -timeout 60m
 
 oldest: ## the protocol and the pipeline on the oldest release that is supported; the newest one is killed at each step
 	JMPUB_TEST_KAFKA_IMAGE=$(OLDEST) scripts/kafka.sh '$(protocol)' $(protocol_packages) -- -p 2 -parallel 5 -timeout 20m \

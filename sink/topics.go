@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,9 @@ type TopicsConfig struct {
 	Statistics []pipeline.Stream
 	// Create makes the topics that are missing; otherwise they are reported.
 	Create bool
-	// Partitions and Replication are those of new topics; -1 leaves them to the broker.
-	Partitions, Replication int
+	// Partitions and Replication are those of new topics; -1 leaves them to the broker. Shards are the partitions of a new topic of
+	// checkpoints, by which apps are shared out; 0 is as many as Partitions.
+	Partitions, Replication, Shards int
 	// Retention is that of new topics that are not compacted; -1 leaves it to the broker.
 	Retention time.Duration
 	// MinInsyncReplicas is that of new topics; -1 leaves it to the broker.
@@ -196,6 +198,14 @@ func (t *Topics) lookUp(ctx context.Context, found layout) ([]string, error) {
 	return missing, err
 }
 
+// partitionsOf is how many partitions a topic is made with.
+func (t *Topics) partitionsOf(name string) int {
+	if name == t.routing.Own(pipeline.TopicCheckpoints) {
+		return cmp.Or(t.cfg.Shards, t.cfg.Partitions)
+	}
+	return t.cfg.Partitions
+}
+
 func (t *Topics) create(ctx context.Context, names []string) error {
 	if name, ok := t.routing.mixedSeparators(); ok {
 		t.cfg.Warn("the topic's name has both '.' and '_'", slog.String("topic", name),
@@ -204,7 +214,7 @@ func (t *Topics) create(ctx context.Context, names []string) error {
 	topics := make([]kafkago.TopicConfig, 0, len(names))
 	for _, name := range names {
 		topics = append(topics, kafkago.TopicConfig{
-			Topic: name, NumPartitions: t.cfg.Partitions, ReplicationFactor: t.cfg.Replication,
+			Topic: name, NumPartitions: t.partitionsOf(name), ReplicationFactor: t.cfg.Replication,
 			ConfigEntries: t.configOf(name),
 		})
 	}
@@ -235,7 +245,7 @@ func (t *Topics) create(ctx context.Context, names []string) error {
 func (t *Topics) missingFault(names []string) error {
 	var b strings.Builder
 	for _, name := range names {
-		fmt.Fprintf(&b, "\n  kafka-topics.sh --create --topic %s --partitions %d", name, max(1, t.cfg.Partitions))
+		fmt.Fprintf(&b, "\n  kafka-topics.sh --create --topic %s --partitions %d", name, max(1, t.partitionsOf(name)))
 		for _, entry := range t.configOf(name) {
 			fmt.Fprintf(&b, " --config %s=%s", entry.ConfigName, entry.ConfigValue)
 		}

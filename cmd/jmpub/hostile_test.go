@@ -62,7 +62,7 @@ func TestOutputIsPlain(t *testing.T) {
 	env := map[string]string{
 		"JMPUB_APP_KEY": "4f7aef34fb361292c566a1cd", "JMPUB_MASTER_SECRET": "master-secret-of-test", "JMPUB_KAFKA_BROKERS": brokers.Addrs()[0],
 		"JMPUB_API_URL": "http://" + hostile.Serve(t, func(string) string { return answer }) + "/v2", "JMPUB_LISTEN": "off",
-		"JMPUB_START": "30m", "JMPUB_TOPICS_PARTITIONS": "1", "JMPUB_LOG": "debug",
+		"JMPUB_START": "30m", "JMPUB_TOPICS_PARTITIONS": "1", "JMPUB_TOPICS_SHARDS": "1", "JMPUB_LOG": "debug",
 	}
 	check := func(env map[string]string, args ...string) outcome {
 		t.Helper()

@@ -146,10 +146,11 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 
 // ensureTopics makes the topics, or says what is wrong with those that are there.
 func (w *wiring) ensureTopics(ctx context.Context, topics *sink.Topics) error {
-	if !w.shared.isAllowed(topics) {
-		if err := kafka.CheckDescribe(ctx, w.cfg.Kafka, topics.Names()); err != nil {
-			return err
-		}
+	if w.shared.isAllowed(topics) { // They are looked at again when the sink is opened.
+		return nil
+	}
+	if err := kafka.CheckDescribe(ctx, w.cfg.Kafka, topics.Names()); err != nil {
+		return err
 	}
 	if err := topics.Ensure(ctx); err != nil {
 		return err

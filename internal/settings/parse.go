@@ -138,6 +138,7 @@ func (s *Settings) parseTopics(p *parser, c *Config) {
 	t.Prefix, t.Template, t.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
 	t.Create = p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create)
 	t.Partitions = p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions)
+	t.Shards = p.integer("JMPUB_TOPICS_SHARDS", s.Topics.Shards, 1, maxPartitions)
 	t.Replication = p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication)
 	t.Retention = p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention)
 	t.MinInsyncReplicas = p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication)

@@ -81,6 +81,7 @@ type Settings struct {
 	Topics        struct {
 		Create            string `split_words:"true" default:"true"`
 		Partitions        string `split_words:"true" default:"6"`
+		Shards            string `split_words:"true" default:"12"`
 		Replication       string `split_words:"true" default:"-1"`
 		Retention         string `split_words:"true" default:"-1"`
 		MinInsyncReplicas string `split_words:"true" default:"-1"`

@@ -258,7 +258,7 @@ func (f *fleet) await(what string, within time.Duration, holds func() bool) {
 		if time.Since(began) > within {
 			f.t.Fatalf("after %s: not yet: %s", within, what)
 		}
-		soak.Wait(f.t, 100*time.Millisecond)
+		soak.Wait(f.t, 500*time.Millisecond) // What many apps say of themselves is a load too.
 	}
 }
 

@@ -4,6 +4,7 @@ package scale_test
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,14 +17,26 @@ import (
 	"github.com/jmpub/jmpub/internal/tests/soak"
 )
 
-var many = flag.Int("scale.apps", 0, "how many apps are measured; with 0 nothing is")
+var (
+	many    = flag.Int("scale.apps", 0, "how many apps are measured; with 0 nothing is")
+	brokers = flag.Int("scale.brokers", 1, "on how many brokers: three take more than two processors by themselves")
+)
 
-// TestIdleAppsOnApacheKafka measures what one process takes for apps in which nothing happens.
-func TestIdleAppsOnApacheKafka(t *testing.T) {
+// wanted leaves out what takes minutes and tells figures, where those are not asked for.
+func wanted(t *testing.T) {
+	t.Helper()
 	if *many == 0 {
-		return // It takes minutes, and tells figures.
+		t.Skip("it measures: see make scale")
 	}
-	cluster := kafkatest.Start(t, kafkatest.Options{})
+}
+
+// row tells a figure where scripts/kafka.sh shows it.
+func row(format string, args ...any) { fmt.Printf("| "+format+" |\n", args...) } //nolint:forbidigo // As a table.
+
+// TestMeasureIdleApps measures what one process takes for apps in which nothing happens.
+func TestMeasureIdleApps(t *testing.T) {
+	wanted(t)
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: *brokers})
 	o := sim.Defaults()
 	o.Begin, o.End = time.Now().Add(-time.Hour), time.Now().Add(-59*time.Minute)
 	o.Rate = 0.05
@@ -39,7 +52,7 @@ func TestIdleAppsOnApacheKafka(t *testing.T) {
 	soak.Wait(t, measured)
 	after := p.usage()
 	_, requests := f.asked.pauses()
-	t.Logf("%d idle apps: published after %s; %.3f cores, %d MiB resident, %.1f requests/s", *many, took.Round(100*time.Millisecond),
+	row("%d idle apps | published after %s | %.3f cores | %d MiB resident | %.1f requests/s", *many, took.Round(100*time.Millisecond),
 		(after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), after.resident>>20, float64(requests)/measured.Seconds())
 	keepGoroutines(t, p)
 	if code := p.signal(syscall.SIGTERM); code != 0 {
@@ -59,20 +72,18 @@ func keepGoroutines(t *testing.T, p *process) {
 	}
 }
 
-// TestRebalanceOnApacheKafka measures for how long apps are not asked for when a fourth process joins three, one is stopped, and one killed.
-func TestRebalanceOnApacheKafka(t *testing.T) {
-	if *many == 0 {
-		return
-	}
-	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
+// TestMeasureRebalance measures for how long apps are not asked for when a fourth process joins three, one is stopped, and one killed.
+func TestMeasureRebalance(t *testing.T) {
+	wanted(t)
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: *brokers})
 	o := sim.Defaults()
-	o.Begin, o.Rate = time.Now().Add(-5*time.Minute).Truncate(time.Second), 0.02
+	o.Begin, o.Rate = time.Now().Add(-5*time.Minute).Truncate(time.Second), 0.005
 	o.End = time.Now().Add(4 * time.Minute).Truncate(time.Second)
 	f := newFleet(t, cluster, sim.Alike(o, *many), "JMPUB_START=10m", "JMPUB_RECHECK=off")
 	began := time.Now()
 	processes := []*process{f.start(), f.start(), f.start()}
 	t.Logf("three processes publish %v apps after %s", f.awaitAll(processes...), time.Since(began).Round(100*time.Millisecond))
-	soak.Wait(t, 15*time.Second)
+	soak.Wait(t, 30*time.Second)
 	step := func(what string, change func()) {
 		t.Helper()
 		before := f.owners(processes...)
@@ -91,7 +102,7 @@ func TestRebalanceOnApacheKafka(t *testing.T) {
 				n++
 			}
 		}
-		t.Logf("%s: %v apps after %s; the longest time without a request: %s of the %d that stayed, %s of the %d that moved", what, each,
+		row("%s: %v apps after %s | the longest time without a request: %s of the %d that stayed | %s of the %d that moved", what, each,
 			took.Round(100*time.Millisecond), most(pauses, func(key string) bool { return !moved(key) }), *many-n, most(pauses, moved), n)
 	}
 	step("nothing happens", func() {})
@@ -117,12 +128,10 @@ func TestRebalanceOnApacheKafka(t *testing.T) {
 	f.compare()
 }
 
-// TestFairnessOnApacheKafka measures how far behind the apps are while one of them catches up with two months at its own quota.
-func TestFairnessOnApacheKafka(t *testing.T) {
-	if *many == 0 {
-		return
-	}
-	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
+// TestMeasureFairness measures how far behind the apps are while one of them catches up with two months at its own quota.
+func TestMeasureFairness(t *testing.T) {
+	wanted(t)
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: *brokers})
 	all := sim.Alike(sim.Defaults(), *many)
 	now := time.Now().UTC().Truncate(time.Second)
 	busy := *many / 20
@@ -169,10 +178,10 @@ func TestFairnessOnApacheKafka(t *testing.T) {
 		soak.Wait(t, time.Second)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(worst)) {
-		t.Logf("%s: at most %.1f s behind within a minute", kind, worst[kind])
+		row("%s | at most %.1f s behind within a minute", kind, worst[kind])
 	}
 	for i, p := range processes {
 		u := p.usage()
-		t.Logf("process %d: %.1f s of CPU, %d MiB resident", i+1, u.cpu.Seconds(), u.resident>>20)
+		row("process %d | %.1f s of CPU | %d MiB resident", i+1, u.cpu.Seconds(), u.resident>>20)
 	}
 }

@@ -135,7 +135,7 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 	s.AppKey, s.MasterSecret, s.API.TimeZone = a.api.AppKey, secret.New(a.api.MasterSecret), a.api.Zone.String()
 	s.Start = a.first.Format(time.RFC3339)
 	s.API.URL, s.Kafka.Brokers, s.Listen = "http://127.0.0.1:1/v2", "127.0.0.1:1", "off" // Whoever goes past the links finds nobody there.
-	s.Topics.Partitions = "3"
+	s.Topics.Partitions, s.Topics.Shards = "3", "3"
 	if a.plan.Lists {
 		s.Streams, s.IM.URL = "groups/*,chatrooms/*", "http://127.0.0.1:1/v1"
 	}
