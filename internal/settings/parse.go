@@ -57,7 +57,7 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 		AppKey: s.AppKey, MasterSecret: s.MasterSecret, Redactor: c.Redactor,
 		BaseURL:  p.baseURL("JMPUB_API_URL", s.API.URL),
 		TimeZone: p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone),
-		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1, 1000),
+		PageSize: p.integer("JMPUB_API_PAGE_SIZE", s.API.PageSize, 1000),
 		GiveUp:   p.duration("JMPUB_API_GIVE_UP", s.API.GiveUp),
 		Poll:     p.duration("JMPUB_POLL", s.Poll),
 		PollIdle: p.duration("JMPUB_POLL_IDLE", s.PollIdle),
@@ -68,7 +68,7 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 	c.LiveFirst = p.oneOf("JMPUB_CATCHUP", s.Catchup, "ordered", "live-first") == "live-first"
 	c.RetentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn)
 	p.want(c.RetentionWarn <= pipeline.History, "JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
-	c.Parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, 1, maxParallel)
+	c.Parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, maxParallel)
 	var err error
 	c.Source.Rate, err = source.ParseRate(s.API.Rate)
 	p.want(err == nil, "JMPUB_API_RATE", s.API.Rate, "a rate such as 600/m or 10/s")
@@ -100,7 +100,7 @@ func (s *Settings) parseStreams(p *parser, c *Config) {
 	c.StatisticsEvery = p.between("JMPUB_STATISTICS_EVERY", s.Statistics.Every, often, seldom)
 	c.DiscoveryEvery = p.between("JMPUB_DISCOVERY_EVERY", s.Discovery.Every, often, seldom)
 	const mostStreams = 100_000
-	c.DiscoveryMax = p.integer("JMPUB_DISCOVERY_MAX", s.Discovery.Max, 1, mostStreams)
+	c.DiscoveryMax = p.integer("JMPUB_DISCOVERY_MAX", s.Discovery.Max, mostStreams)
 	c.Source.ListsURL = p.baseURL("JMPUB_IM_URL", s.IM.URL)
 }
 
@@ -138,7 +138,7 @@ func (s *Settings) parseTopics(p *parser, c *Config) {
 	t.Prefix, t.Template, t.AppKey = s.TopicPrefix, s.TopicTemplate, s.AppKey
 	t.Create = p.boolean("JMPUB_TOPICS_CREATE", s.Topics.Create)
 	t.Partitions = p.integerOrBroker("JMPUB_TOPICS_PARTITIONS", s.Topics.Partitions, maxPartitions)
-	t.Shards = p.integer("JMPUB_TOPICS_SHARDS", s.Topics.Shards, 1, maxPartitions)
+	t.Shards = p.integer("JMPUB_TOPICS_SHARDS", s.Topics.Shards, maxPartitions)
 	t.Replication = p.integerOrBroker("JMPUB_TOPICS_REPLICATION", s.Topics.Replication, maxReplication)
 	t.Retention = p.durationOrBroker("JMPUB_TOPICS_RETENTION", s.Topics.Retention)
 	t.MinInsyncReplicas = p.integerOrBroker("JMPUB_TOPICS_MIN_INSYNC_REPLICAS", s.Topics.MinInsyncReplicas, maxReplication)

@@ -77,9 +77,10 @@ func (p *parser) durationOrBroker(name, text string) time.Duration {
 	return d
 }
 
-func (p *parser) integer(name, text string, lowest, highest int) int {
+// integer is a number from 1 up.
+func (p *parser) integer(name, text string, highest int) int {
 	n, err := strconv.Atoi(text)
-	p.want(err == nil && n >= lowest && n <= highest, name, text, fmt.Sprintf("a number from %d to %d", lowest, highest))
+	p.want(err == nil && n >= 1 && n <= highest, name, text, fmt.Sprintf("a number from 1 to %d", highest))
 	return n
 }
 
