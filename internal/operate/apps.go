@@ -129,6 +129,11 @@ func (p *Process) keepPublishing(ctx context.Context, a *app) {
 			pause = shortestPause
 		}
 		a.status.Fail(err)
+		if p.alone.Load() && pipeline.ClassOf(err) == pipeline.Fenced {
+			a.wiring.log.ErrorContext(ctx, "another process has taken the app, and keeps it", slog.Any("error", err))
+			<-ctx.Done()
+			return
+		}
 		a.wiring.log.ErrorContext(ctx, "the app is not published; it is tried again", slog.Any("error", err), duration("wait", pause))
 		_ = pipeline.Sleep(ctx, pause)
 	}
@@ -143,7 +148,7 @@ func (p *Process) publishOnce(ctx context.Context, a *app) error {
 	if err := a.output.lock(); err != nil {
 		return err
 	}
-	if p.join == nil { // Nobody says that it is this process's: whoever took it keeps it.
+	if p.alone.Load() {
 		return a.publish(ctx)
 	}
 	return a.publishOwned(ctx)

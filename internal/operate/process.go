@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,8 @@ type Process struct {
 	shards int
 	// listener serves the status page; nil where it is off.
 	listener net.Listener
+	// alone is set where nobody says which apps this process has: it has all of them, but for those that another one takes.
+	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
 	seats seats
 	// member is done when the process leaves its group, which fail has it do with a cause. Both are set before anything is published.
@@ -198,6 +201,7 @@ func (p *Process) publishAlone(ctx context.Context) error {
 	if p.only != nil {
 		return p.only.publishAlone(ctx)
 	}
+	p.alone.Store(true)
 	p.seats.take(p.all()) //nolint:contextcheck // Apps end when they are let go.
 	<-ctx.Done()
 	p.seats.take(nil) //nolint:contextcheck // As above.

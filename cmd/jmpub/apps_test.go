@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/lab/broker"
+	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/view"
+)
+
+// house has an API of several apps, a broker, and a file of apps.
+type house struct {
+	t     *testing.T
+	apps  []sim.Options
+	api   *sim.Many
+	addrs []string
+	env   map[string]string
+}
+
+// newHouse has n apps with ten minutes of history each, up to a time from now; nobody runs yet, and there is no file.
+func newHouse(t *testing.T, n int, until time.Duration) *house {
+	t.Helper()
+	o := sim.Defaults()
+	now := time.Now().UTC().Truncate(time.Second)
+	o.Begin, o.End, o.Rate = now.Add(-10*time.Minute), now.Add(until), 1
+	h := &house{t: t, apps: sim.Alike(o, n)}
+	var err error
+	if h.api, err = sim.NewMany(h.apps); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h.api)
+	t.Cleanup(server.Close)
+	brokers, err := broker.Start(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = brokers.Close() })
+	h.addrs = brokers.Addrs()
+	h.env = map[string]string{
+		"JMPUB_APPS_FILE": filepath.Join(t.TempDir(), "apps.yaml"), "JMPUB_API_URL": server.URL + "/v2", "JMPUB_KAFKA_BROKERS": h.addrs[0],
+		"JMPUB_LISTEN": "off", "JMPUB_START": "30m", "JMPUB_API_RATE": "100000/m", "JMPUB_POLL": "200ms", "JMPUB_LOG_FORMAT": "json",
+	}
+	return h
+}
+
+// write names apps in the file, by their numbers, each with its secret unless wrong has another one.
+func (h *house) write(wrong map[int]string, numbers ...int) {
+	h.t.Helper()
+	var b strings.Builder
+	b.WriteString("apps:\n")
+	for _, n := range numbers {
+		secret := h.apps[n].MasterSecret
+		if other, is := wrong[n]; is {
+			secret = other
+		}
+		fmt.Fprintf(&b, "- {app_key: %q, master_secret: %q}\n", h.apps[n].AppKey, secret)
+	}
+	if err := os.WriteFile(h.env["JMPUB_APPS_FILE"], []byte(b.String()), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// start runs `jmpub run`. What it says can be read meanwhile; stop ends it and returns its exit code.
+func (h *house) start() (*journal, func() int) {
+	h.t.Helper()
+	setEnv(h.t, h.env)
+	said := &journal{}
+	ctx, cancel := context.WithCancel(h.t.Context())
+	code := make(chan int, 1)
+	go func() { code <- execute(ctx, []string{"run"}, &locked{}, said) }()
+	h.t.Cleanup(func() {
+		cancel()
+		if h.t.Failed() {
+			h.t.Logf("a run said:\n%s", said.String())
+		}
+	})
+	return said, func() int {
+		cancel()
+		return <-code
+	}
+}
+
+// journal is a log that can be read while it is written.
+type journal struct{ locked }
+
+// String is what was written by now.
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.Buffer.String()
+}
+
+// await waits until something holds.
+func (h *house) await(what string, holds func() bool) {
+	h.t.Helper()
+	for late := time.Now().Add(time.Minute); !holds(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(late) {
+			h.t.Fatalf("not yet: %s", what)
+		}
+	}
+}
+
+// isRead tells whether an app is published up to a time.
+func (h *house) isRead(n int, to time.Time) bool {
+	h.t.Helper()
+	out := try(h.t, h.env, "checkpoint", "list", "--json", "--app", h.apps[n].AppKey)
+	if out.code != exitDone {
+		return false
+	}
+	for line := range strings.Lines(out.stdout) {
+		var p view.Position
+		if err := json.Unmarshal([]byte(line), &p); err != nil {
+			h.t.Fatal(err)
+		}
+		if p.Stream == "messages" && p.End.After(to) {
+			return true
+		}
+	}
+	return false
+}
+
+// compare expects each row of some apps once, those from a time on at most once, and nothing else.
+func (h *house) compare(from time.Time, numbers ...int) {
+	h.t.Helper()
+	found, err := verify.Read(h.t.Context(), h.addrs, "jmessage")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	report := verify.Compare(func(yield func(verify.TruthRow) bool) {
+		for _, n := range numbers {
+			for r := range h.api.App(h.apps[n].AppKey).Truth(sim.Range{Begin: h.apps[n].Begin}) {
+				if !yield(verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw, Optional: !r.Time.Before(from)}) {
+					return
+				}
+			}
+		}
+	}, found)
+	if !report.OK() || report.Rows == 0 {
+		h.t.Error(report.String())
+	}
+}
+
+// TestAppsOfAFile publishes the apps of a file, whatever is wrong with one of them, and follows the file: an app that comes, one whose secret is
+// mended, one that goes, and a mistake.
+func TestAppsOfAFile(t *testing.T) {
+	h := newHouse(t, 4, -time.Minute)
+	h.write(map[int]string{2: "not the secret"}, 0, 1, 2)
+	if out := try(t, h.env, "config"); out.code != exitUsage || !strings.Contains(out.stderr, "line 4: master_secret") {
+		t.Fatalf("a secret with spaces: %+v", out)
+	}
+	h.write(map[int]string{2: "wrong"}, 0, 1, 2)
+	said, stop := h.start()
+	h.await("two apps are read", func() bool { return h.isRead(0, h.apps[0].End) && h.isRead(1, h.apps[1].End) })
+	failed := func() bool {
+		for line := range strings.Lines(said.String()) {
+			if strings.Contains(line, h.apps[2].AppKey) && strings.Contains(line, "the app is not published") && strings.Contains(line, "401") {
+				return true
+			}
+		}
+		return false
+	}
+	h.await("the log tells of the third", failed)
+
+	reload := func() {
+		t.Helper()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.write(nil, 1, 2, 3)
+	reload()
+	h.await("the mended and the new app are read", func() bool { return h.isRead(2, h.apps[2].End) && h.isRead(3, h.apps[3].End) })
+	h.await("the first is not asked for any more", func() bool {
+		before := h.api.App(h.apps[0].AppKey).Stats().Requests
+		time.Sleep(time.Second)
+		return h.api.App(h.apps[0].AppKey).Stats().Requests == before
+	})
+	h.write(nil, 1, 1)
+	reload()
+	h.await("the log tells of the mistake", func() bool { return strings.Contains(said.String(), "is in line 2 already") })
+	before := h.api.App(h.apps[2].AppKey).Stats().Requests
+	h.await("the apps go on", func() bool { return h.api.App(h.apps[2].AppKey).Stats().Requests > before })
+	if code := stop(); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	if strings.Contains(said.String(), h.apps[0].MasterSecret) {
+		t.Error("the log has the secret")
+	}
+	h.compare(h.apps[0].End, 0, 1, 2, 3)
+}
+
+// TestAppsWithoutAGroup leaves the apps that another process takes with that one.
+func TestAppsWithoutAGroup(t *testing.T) {
+	h := newHouse(t, 2, time.Hour)
+	h.env["JMPUB_GROUP"] = "off"
+	h.write(nil, 0, 1)
+	first, stopFirst := h.start()
+	began := time.Now().Add(-time.Minute)
+	h.await("they are read", func() bool { return h.isRead(0, began) && h.isRead(1, began) })
+	second, stopSecond := h.start()
+	h.await("the first process has lost both", func() bool {
+		return strings.Count(first.String(), "another process has taken the app, and keeps it") == 2
+	})
+	const retries = 3 * time.Second // The second process would be fenced by then.
+	time.Sleep(retries)
+	if strings.Contains(second.String(), "taken the app") {
+		t.Error("the first process has taken an app back")
+	}
+	if first, second := stopFirst(), stopSecond(); first != exitDone || second != exitDone {
+		t.Errorf("exit codes %d and %d", first, second)
+	}
+	h.compare(began, 0, 1)
+}
+
+// TestCommandsAreToldWhichApp refuses to guess.
+func TestCommandsAreToldWhichApp(t *testing.T) {
+	h := newHouse(t, 2, -time.Minute)
+	h.write(nil, 0, 1)
+	for _, args := range [][]string{
+		{"checkpoint", "list"},
+		{"checkpoint", "get", "messages"},
+		{"checkpoint", "reset", "messages", "--to", "1h", "--yes"},
+		{"checkpoint", "delete", "messages", "--yes"},
+		{"windows"},
+		{"audit"},
+		{"replay", "--from", "1h", "--to", "30m"},
+	} {
+		out := try(t, h.env, args...)
+		if out.code != exitUsage || !strings.Contains(out.stderr, "names 2 apps; say which one with --app: "+h.apps[0].AppKey) {
+			t.Errorf("%v: %+v", args, out)
+		}
+	}
+	out := try(t, h.env, "config", "--app", h.apps[1].AppKey)
+	if out.code != exitDone || !strings.Contains(out.stdout, h.apps[1].AppKey) || strings.Contains(out.stdout, h.apps[1].MasterSecret) {
+		t.Errorf("config --app: %+v", out)
+	}
+}
