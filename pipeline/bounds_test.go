@@ -267,6 +267,18 @@ func TestBoundsHoldAndAreGivenBack(t *testing.T) {
 // TestWindowDoesNotWaitForMemoryOfThoseBehindIt has a window shortened when the one behind it has most of the memory. What stands between them
 // is read by a window for which there is not enough, and which must not wait for it: the one behind it gives it back only after that.
 func TestWindowDoesNotWaitForMemoryOfThoseBehindIt(t *testing.T) {
+	const tries = 20 // Which window has the memory first is up to the scheduler.
+	for range tries {
+		if shortenedBeforeAnother(t) > 0 {
+			return
+		}
+	}
+	t.Error("no window was streamed: there was memory for all of them")
+}
+
+// shortenedBeforeAnother reads and publishes everything, and returns how many windows were streamed at the same time.
+func shortenedBeforeAnother(t *testing.T) (most int) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now().UTC().Truncate(time.Second)
 		rows := rowsEach(begin, 20*time.Millisecond, 9000)
@@ -287,10 +299,9 @@ func TestWindowDoesNotWaitForMemoryOfThoseBehindIt(t *testing.T) {
 		cfg.Until, cfg.Bounds = begin.Add(3*time.Minute), pipeline.NewBounds(4, 1900<<10, 1)
 		fakes.Run(t, cfg, 20*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
-		if streamed.most == 0 {
-			t.Error("no window was streamed: there was memory for all of them")
-		}
+		most = streamed.most
 	})
+	return most
 }
 
 // TestStreamedWindowDoesNotWaitForMemoryOfThoseBehindIt has a window fail when it is streamed and those behind it have all of the memory.

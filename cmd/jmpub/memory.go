@@ -11,12 +11,16 @@ const (
 	softMemory     = 64 << 20
 	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
 	ledgerMemory   = 80 << 20 // For a command that reads the ledger.
-	// manyApps is of how many windows at a time there is room for in a process that publishes the apps of a file.
-	manyApps = 16
+	// appMemory is for each app of a file, besides sharedWindows windows at a time of all of them.
+	appMemory     = 128 << 10
+	sharedWindows = 16
 )
 
 // limitPublishing sets the limit for a command that publishes.
 func limitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
+
+// limitApps sets the limit for a process that publishes so many apps of a file.
+func limitApps(apps int) { limitMemory(softMemory + sharedWindows*parallelMemory + int64(apps)*appMemory) }
 
 // limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
 func limitMemory(bytes int64) {

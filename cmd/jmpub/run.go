@@ -74,7 +74,7 @@ func runApps(cmd *cobra.Command, s *settings.Settings, o operate.RunOptions) err
 		return err
 	}
 	logs := openLog(cmd, cfg)
-	limitPublishing(manyApps)
+	limitApps(len(file.Keys()))
 	changed := make(chan struct{}, 1)
 	stop := outliveTerminal(cmd.Context(), func() {
 		select {

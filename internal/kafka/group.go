@@ -24,6 +24,10 @@ type Group struct {
 	ID, Topic, Name string
 	// Shards are the partitions that there is something to do in, by this process's settings. What the leader's say counts.
 	Shards []int
+	// About, if set, says what this process finds in the shards, and Differ is told the names of the members who find something else. It is told
+	// by the member that shares the shards out, whenever it does.
+	About  func() string
+	Differ func(names []string)
 	// Notify, if set, is called when the group cannot be joined for now, with how long it is until the next try.
 	Notify func(op string, err error, wait time.Duration)
 
@@ -243,6 +247,8 @@ type claim struct {
 	// Held are the shards that it has, since a generation.
 	Held       []int `json:"held"`
 	Generation int   `json:"generation"`
+	// About is what it finds in the shards.
+	About string `json:"about,omitempty"`
 
 	id string
 }
@@ -259,7 +265,31 @@ func (balancer) ProtocolName() string { return "jmpub-sticky-1" }
 func (b balancer) UserData() ([]byte, error) {
 	b.group.mu.Lock()
 	defer b.group.mu.Unlock()
-	return json.Marshal(claim{Name: b.group.Name, Held: b.group.held, Generation: b.group.generation})
+	return json.Marshal(claim{Name: b.group.Name, Held: b.group.held, Generation: b.group.generation, About: b.group.about()})
+}
+
+func (g *Group) about() string {
+	if g.About == nil {
+		return ""
+	}
+	return g.About()
+}
+
+// compare tells of members who find something else in the shards.
+func (g *Group) compare(claims []claim) {
+	if g.Differ == nil {
+		return
+	}
+	own := g.about()
+	var others []string
+	for i := range claims {
+		if claims[i].About != own {
+			others = append(others, claims[i].Name)
+		}
+	}
+	if len(others) > 0 {
+		g.Differ(others)
+	}
 }
 
 // AssignGroups implements [kafkago.GroupBalancer].
@@ -269,6 +299,7 @@ func (b balancer) AssignGroups(members []kafkago.GroupMember, partitions []kafka
 		_ = json.Unmarshal(m.UserData, &claims[i]) // One that says nothing holds nothing.
 		claims[i].id = m.ID
 	}
+	b.group.compare(claims)
 	shards := slices.DeleteFunc(slices.Clone(b.group.Shards), func(s int) bool {
 		return !slices.ContainsFunc(partitions, func(p kafkago.Partition) bool { return p.Topic == b.group.Topic && p.ID == s })
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
@@ -139,4 +140,33 @@ func comeAndGo(t *testing.T, brokers []string, happen func()) {
 
 func subset(some, all []int) bool {
 	return !slices.ContainsFunc(some, func(s int) bool { return !slices.Contains(all, s) })
+}
+
+// TestMembersThatFindSomethingElseAreNamed tells the one that shares shards out who else has other apps.
+func TestMembersThatFindSomethingElseAreNamed(t *testing.T) {
+	about := "ours"
+	var named []string
+	g := &Group{Name: "first", Topic: "shards", Shards: []int{0, 1}, About: func() string { return about }, Differ: func(names []string) { named = names }}
+	member := func(name, finds string) kafkago.GroupMember {
+		data, err := balancer{&Group{Name: name, About: func() string { return finds }}}.UserData()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kafkago.GroupMember{ID: name, UserData: data}
+	}
+	partitions := []kafkago.Partition{{Topic: "shards", ID: 0}, {Topic: "shards", ID: 1}}
+	for _, c := range []struct {
+		second, third string
+		want          []string
+	}{
+		{"ours", "ours", nil},
+		{"ours", "others", []string{"third"}},
+		{"", "others", []string{"second", "third"}},
+	} {
+		named = nil
+		balancer{g}.AssignGroups([]kafkago.GroupMember{member("first", "ours"), member("second", c.second), member("third", c.third)}, partitions)
+		if !slices.Equal(named, c.want) {
+			t.Errorf("%+v: %v are named", c, named)
+		}
+	}
 }

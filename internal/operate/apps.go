@@ -69,9 +69,11 @@ func (p *Process) wireApps(ctx context.Context) error {
 			return p.membership(appsGroup(p.cfg), out.topics.Routing().Own(pipeline.TopicCheckpoints), p.told(take))
 		}
 	}
-	for _, cfg := range apps {
-		p.seats.list = append(p.seats.list, p.newSeat(cfg))
+	list := make([]*seat, len(apps))
+	for i, cfg := range apps {
+		list[i] = p.newSeat(cfg)
 	}
+	p.seats.set(list)
 	return nil
 }
 

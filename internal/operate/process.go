@@ -133,11 +133,15 @@ func (p *Process) membership(group, topic string, take func(shards []int)) Membe
 	for shard := range p.shards {
 		g.Shards = append(g.Shards, shard)
 	}
-	w := p.wiring
 	if p.only != nil {
-		w = p.only.wiring
+		g.Notify = p.only.wiring.observer.Retry
+		return g
 	}
-	g.Notify = w.observer.Retry
+	g.Notify, g.About = p.wiring.observer.Retry, p.seats.about
+	g.Differ = func(names []string) {
+		p.log.Warn("other processes of the group have other apps in their files; an app that its process does not have is published by nobody",
+			slog.Any("processes", names), slog.String("file", p.opts.Apps.Path), slog.String("hint", "give all of them the same file"))
+	}
 	return g
 }
 

@@ -1,9 +1,13 @@
 package operate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
@@ -14,6 +18,8 @@ type seats struct {
 	mu sync.Mutex // Guards what follows; who waits for apps to stop holds it.
 
 	list []*seat
+	// known is what [seats.about] says.
+	known atomic.Pointer[string]
 	// shards are those that this process has.
 	shards []int
 }
@@ -32,6 +38,27 @@ func (s *seats) take(shards []int) {
 	defer s.mu.Unlock()
 	s.shards = slices.Clone(shards)
 	s.share()
+}
+
+// set has these seats from now on. The caller holds the lock, or nothing runs yet.
+func (s *seats) set(list []*seat) {
+	s.list = list
+	keys := make([]string, 0, len(list))
+	for _, one := range list {
+		keys = append(keys, one.cfg.Source.AppKey)
+	}
+	slices.Sort(keys)
+	sum := sha256.Sum256([]byte(strings.Join(keys, "/"))) // No key can contain a slash.
+	about := hex.EncodeToString(sum[:8])
+	s.known.Store(&about)
+}
+
+// about is the same of two processes that have the same apps. It waits for nobody: a member that is asked for it must join soon.
+func (s *seats) about() string {
+	if known := s.known.Load(); known != nil {
+		return *known
+	}
+	return ""
 }
 
 // count is how many apps belong to shards.
@@ -93,7 +120,7 @@ func (s *seats) change(apps []*settings.Config, newSeat func(*settings.Config) *
 			begun++
 		}
 	}
-	s.list = list
+	s.set(list)
 	s.share()
 	return begun, gone
 }
