@@ -20,7 +20,9 @@ const (
 func limitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
 
 // limitApps sets the limit for a process that publishes so many apps of a file.
-func limitApps(apps int) { limitMemory(softMemory + sharedWindows*parallelMemory + int64(apps)*appMemory) }
+func limitApps(apps int) {
+	limitMemory(softMemory + sharedWindows*parallelMemory + int64(apps)*appMemory)
+}
 
 // limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
 func limitMemory(bytes int64) {
