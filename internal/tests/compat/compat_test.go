@@ -27,10 +27,10 @@ func TestCompatibilityOnApacheKafka(t *testing.T) {
 	}})
 	all := []*history{
 		{name: "killed", minutes: 3, kills: 4, change: neverWhole, env: map[string]string{
-			"JMPUB_TOPICS_PARTITIONS": "6", "JMPUB_START": "30h",
+			"JMPUB_TOPICS_PARTITIONS": "6", "JMPUB_TOPICS_SHARDS": "6", "JMPUB_START": "30h",
 		}},
 		{name: "conversation", minutes: 2, codec: codecLz4, env: map[string]string{
-			"JMPUB_TOPICS_PARTITIONS": "7", "JMPUB_PARTITION_BY": "conversation", "JMPUB_RECORD_TIME": "event",
+			"JMPUB_TOPICS_PARTITIONS": "7", "JMPUB_TOPICS_SHARDS": "7", "JMPUB_PARTITION_BY": "conversation", "JMPUB_RECORD_TIME": "event",
 			"JMPUB_KAFKA_COMPRESSION": "lz4",
 		}},
 		{name: "gzip", minutes: 1, codec: codecGzip, env: map[string]string{"JMPUB_KAFKA_COMPRESSION": "gzip"}},
