@@ -131,7 +131,7 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 		g.Give(t, without(least("alone", idOf("alone")), func(r kafkatest.Right) bool { return r.Group != "" }))
 		trial := g.trial(t, "alone", noCreate)
 		wantWhole(t, trial, g.Password)
-		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, "publishes the app alone") || !strings.Contains(log, "right Read on the group") {
+		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, "this process publishes alone") || !strings.Contains(log, "right Read on the group") {
 			t.Errorf("the log does not tell that no other process can stand by:\n%s", log)
 		}
 	})

@@ -138,7 +138,7 @@ func (r *Rig) NewTrial(tb testing.TB, name string, minutes int, change func(*sim
 		// A time and not a duration: a process that starts before anything was committed must not begin later.
 		"JMPUB_START": o.Begin.Add(-time.Minute).Format(time.RFC3339), "JMPUB_POLL": "300ms",
 		"JMPUB_KAFKA_BROKERS": strings.Join(brokers, ","),
-		"JMPUB_TOPIC_PREFIX":  prefix, "JMPUB_GROUP": prefix, "JMPUB_TOPICS_PARTITIONS": strconv.Itoa(trialPartitions),
+		"JMPUB_TOPIC_PREFIX":  prefix, "JMPUB_GROUP": prefix, "JMPUB_TOPICS_PARTITIONS": strconv.Itoa(trialPartitions), "JMPUB_TOPICS_SHARDS": strconv.Itoa(trialPartitions),
 	}
 	return t
 }
