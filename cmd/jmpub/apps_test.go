@@ -211,7 +211,7 @@ func TestAppsWithoutAGroup(t *testing.T) {
 	h.await("the first process has lost both", func() bool {
 		return strings.Count(first.String(), "another process has taken the app, and keeps it") == 2
 	})
-	const retries = 3 * time.Second // The second process would be fenced by then.
+	const retries = 8 * time.Second // An app that failed would be opened again after 5 s, and fence the second process at its next commit.
 	time.Sleep(retries)
 	if strings.Contains(second.String(), "taken the app") {
 		t.Error("the first process has taken an app back")
