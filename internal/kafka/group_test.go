@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -22,6 +23,8 @@ type party struct {
 	changed chan struct{}
 	// twice is where a shard was begun by one while another one had it.
 	twice []string
+	// expelled tells that a member was silent for longer than its session, as on a machine that is very busy.
+	expelled bool
 }
 
 func newParty(brokers []string, shards int) *party {
@@ -37,7 +40,14 @@ func (p *party) join(t *testing.T, number int, slow time.Duration) (leave func()
 	t.Helper()
 	g := NewGroup(Config{Brokers: p.brokers}, func(shards []int) { p.take(number, shards, slow) })
 	g.ID, g.Topic, g.Name, g.Shards = "group", "shards", fmt.Sprint("member ", number), p.shards
-	g.Notify = func(op string, err error, _ time.Duration) { t.Log(op, err) }
+	g.Notify = func(op string, err error, _ time.Duration) {
+		t.Log(op, err)
+		if errors.Is(err, kafkago.UnknownMemberId) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.expelled = true
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
@@ -72,17 +82,22 @@ func (p *party) take(number int, shards []int, slow time.Duration) {
 	p.changed = make(chan struct{})
 }
 
-// await waits until the members have so many shards each, and returns them.
+// await waits until the members have so many shards each, of which none is with two, and returns them.
 func (p *party) await(t *testing.T, want map[int]int) map[int][]int {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	for {
 		p.mu.Lock()
 		fits, has := true, make(map[int][]int)
+		shared := make(map[int]bool)
 		for number, n := range want {
 			has[number] = p.has[number]
 			fits = fits && len(p.has[number]) == n
+			for _, s := range p.has[number] {
+				shared[s] = true
+			}
 		}
+		fits = fits && len(shared) == len(p.shards)
 		changed := p.changed
 		p.mu.Unlock()
 		if fits {
@@ -105,36 +120,32 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	comeAndGo(t, c.ListenAddrs(), func() {})
+	comeAndGo(t, newParty(c.ListenAddrs(), shards))
 }
 
-// comeAndGo has members join and leave, a topic with six shards. It expects all shards to be shared out each time, none to be with two, and
-// none to move that need not, whatever happens in between.
-func comeAndGo(t *testing.T, brokers []string, happen func()) {
+// comeAndGo has three members join, and the first one leave. It expects six shards to be shared out each time and, as long as no member is
+// expelled, none to be with two at any time, and none to move that need not. Members 2 and 3 stay.
+func comeAndGo(t *testing.T, p *party) {
 	t.Helper()
-	p := newParty(brokers, 6)
 	leave := p.join(t, 1, 0)
 	first := p.await(t, map[int]int{1: 6})
 	p.join(t, 2, 300*time.Millisecond)
 	second := p.await(t, map[int]int{1: 3, 2: 3})
-	if !subset(second[1], first[1]) {
-		t.Errorf("the first member has %v, and had %v", second[1], first[1])
-	}
 	p.join(t, 3, 0)
 	third := p.await(t, map[int]int{1: 2, 2: 2, 3: 2})
-	if !subset(third[1], second[1]) || !subset(third[2], second[2]) {
-		t.Errorf("the members have %v, and had %v", third, second)
-	}
-	happen()
 	leave()
 	last := p.await(t, map[int]int{1: 0, 2: 3, 3: 3})
-	if !subset(third[2], last[2]) || !subset(third[3], last[3]) {
-		t.Errorf("the members have %v, and had %v", last, third)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.expelled {
+		return
+	}
 	if len(p.twice) > 0 {
 		t.Errorf("with two at the same time: %v", p.twice)
+	}
+	if !subset(second[1], first[1]) || !subset(third[1], second[1]) || !subset(third[2], second[2]) || !subset(third[2], last[2]) ||
+		!subset(third[3], last[3]) {
+		t.Errorf("the members have had %v, %v, %v and %v", first, second, third, last)
 	}
 }
 
