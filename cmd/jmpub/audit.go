@@ -73,7 +73,7 @@ func (a *auditFlags) run(cmd *cobra.Command) error {
 		Step: step, Statistics: !a.noStatistics, Repair: a.repair, Report: report,
 		Confirm: func(cost operate.AuditCost) bool {
 			report.Cost(&cost)
-			return !cost.Many() || a.yes || confirmed(cmd)
+			return !cost.Many() || a.yes || view.Ask(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr())
 		},
 	}
 	if o.Range, err = a.span.parse(cfg.Source.TimeZone); err != nil {

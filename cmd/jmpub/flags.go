@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -132,4 +133,14 @@ func notEmpty(cmd *cobra.Command, flags ...string) error {
 		}
 	}
 	return nil
+}
+
+// confirmation says what is about to happen and, without --yes, asks whether to go on.
+func confirmation(cmd *cobra.Command, yes bool) operate.Confirm {
+	return func(question string) bool {
+		if question != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), question)
+		}
+		return yes || view.Ask(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr())
+	}
 }

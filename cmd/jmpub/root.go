@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/view"
 )
 
 const rootHelp = `jmpub publishes the message history of JMessage apps to Kafka.
@@ -65,37 +66,10 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 // helpWidth is how wide help is: as wide as the narrowest terminal that is usual.
 const helpWidth = 80
 
-// fill puts the paragraphs of a text into lines of that width. A paragraph with indented lines stays as it is.
-func fill(text string) string {
-	paragraphs := strings.Split(text, "\n\n")
-	for i, paragraph := range paragraphs {
-		if strings.Contains(paragraph, "\n ") || strings.Contains(paragraph, "\n\t") || strings.HasPrefix(paragraph, "\t") {
-			continue
-		}
-		var b strings.Builder
-		column := 0
-		for word := range strings.FieldsSeq(paragraph) {
-			switch length := len([]rune(word)); {
-			case column == 0:
-				column = length
-			case column+1+length <= helpWidth:
-				b.WriteByte(' ')
-				column += 1 + length
-			default:
-				b.WriteByte('\n')
-				column = length
-			}
-			b.WriteString(word)
-		}
-		paragraphs[i] = b.String()
-	}
-	return strings.Join(paragraphs, "\n\n")
-}
-
 // prepare has this command and every one below it, cobra's own too, show help that fits a terminal, and end with the exit code of
 // wrong use where its arguments are wrong.
 func prepare(cmd *cobra.Command) {
-	cmd.Long = fill(cmd.Long)
+	cmd.Long = view.Fill(cmd.Long, helpWidth)
 	check := cmd.Args
 	switch {
 	case cmd.HasSubCommands():

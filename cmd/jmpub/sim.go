@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -122,7 +119,7 @@ func newSim() *cobra.Command {
 		if !o.Strict {
 			listener = sim.TakeSpaces(listener)
 		}
-		return serve(cmd, listener, api)
+		return sim.Serve(cmd.Context(), listener, api)
 	}
 	return cmd
 }
@@ -145,12 +142,7 @@ func simulated(cmd *cobra.Command, o sim.Options, apps int) (http.Handler, error
 	if err != nil {
 		return nil, usage.Wrap(err)
 	}
-	var b strings.Builder
-	b.WriteString("apps:\n")
-	for i := range all {
-		fmt.Fprintf(&b, "  - {app_key: %q, master_secret: %q}\n", all[i].AppKey, all[i].MasterSecret)
-	}
-	_, err = io.WriteString(cmd.OutOrStdout(), b.String())
+	_, err = io.WriteString(cmd.OutOrStdout(), sim.AppsFile(all))
 	return api, err
 }
 
@@ -160,15 +152,4 @@ func warnOfOthers(cmd *cobra.Command, listen string) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s listens on %s, so whoever reaches this machine over the network can use it, and it is "+
 			"for trying things out; --listen 127.0.0.1:PORT keeps it to this machine\n", cmd.CommandPath(), listen)
 	}
-}
-
-// serve answers until the command's context is done.
-func serve(cmd *cobra.Command, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
-	stop := context.AfterFunc(cmd.Context(), func() { _ = server.Close() }) // Nothing is in flight that would be missed.
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

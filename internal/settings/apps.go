@@ -399,3 +399,21 @@ func (s *Settings) same(other *Settings) bool {
 	}
 	return slices.Equal(texts(s), texts(other))
 }
+
+// Check finds what is unsafe about the settings, or wrong: those of an app, or those of a file with all of its apps.
+func (s *Settings) Check() ([]Warning, error) {
+	if s.AppsFile == "" {
+		cfg, err := s.Parse()
+		return cfg.Warnings, err
+	}
+	f, cfg, err := NewAppsFile(s)
+	if err != nil {
+		return nil, err
+	}
+	apps, err := f.Load()
+	warnings := cfg.Warnings
+	for _, app := range apps {
+		warnings = append(warnings, app.Warnings...)
+	}
+	return warnings, err
+}

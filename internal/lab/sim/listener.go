@@ -2,8 +2,23 @@ package sim
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"net"
+	"net/http"
+	"time"
 )
+
+// Serve answers what comes in at a listener until ctx is done.
+func Serve(ctx context.Context, l net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // Nothing is in flight that would be missed.
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
 
 // TakeSpaces wraps a listener so that a space in a request's query, which net/http refuses before any handler sees it, arrives as a
 // plus. The Java SDK asks for statistics of an hour that way.

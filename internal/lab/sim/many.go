@@ -44,6 +44,16 @@ func Alike(o Options, n int) []Options {
 	return all
 }
 
+// AppsFile is the file that names the apps to jmpub.
+func AppsFile(all []Options) string {
+	var b strings.Builder
+	b.WriteString("apps:\n")
+	for i := range all {
+		fmt.Fprintf(&b, "  - {app_key: %q, master_secret: %q}\n", all[i].AppKey, all[i].MasterSecret)
+	}
+	return b.String()
+}
+
 // App is the API of one app; nil of a key that is unknown.
 func (m *Many) App(key string) *Server { return m.apps[key] }
 
