@@ -98,6 +98,8 @@ func newSim() *cobra.Command {
 	f.Float64Var(&o.Slow, "slow", 0, "fraction (0 to 1) of replies that come late")
 	f.DurationVar(&o.SlowBy, "slow-by", time.Minute, "how late they come")
 	f.Float64Var(&o.ExpiredEarly, "expired-early", 0, "fraction (0 to 1) of cursors that are refused")
+	f.Float64Var(&o.Stale, "stale", 0, "fraction (0 to 1) of windows that are answered as of a while ago, as by a replica that is behind")
+	f.DurationVar(&o.StaleBy, "stale-by", 10*time.Second, "how far behind")
 	f.Float64Var(&o.WrongDate, "wrong-date", 0, "fraction (0 to 1) of replies whose Date is off, as of one of several nodes")
 	f.DurationVar(&o.WrongDateBy, "wrong-date-by", 70*24*time.Hour, "by how much it is ahead; behind where that is negative")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

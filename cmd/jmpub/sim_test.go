@@ -77,6 +77,7 @@ func TestSimFlagsReachTheSimulator(t *testing.T) {
 		{"--shuffled 2", "shuffled"},
 		{"--dropped-headers 2", "dropped_headers"},
 		{"--slow 0.1 --slow-by 0", "SlowBy"},
+		{"--stale 0.1 --stale-by 0", "StaleBy"},
 		{"--wrong-date 2", "WrongDate"},
 		{"--wrong-date 0.1 --wrong-date-by 0", "WrongDateBy"},
 		{"--no-statistics-status 200", "NoStatisticsStatus"},

@@ -35,6 +35,8 @@ const (
 	Slow Fault = "slow"
 	// ExpiredEarly refuses a cursor that is good still.
 	ExpiredEarly Fault = "expired_early"
+	// Stale answers a window, with all of its pages, as of StaleBy ago, as a replica does that is behind.
+	Stale Fault = "stale"
 )
 
 func (f *Faults) rates() []part {
@@ -55,6 +57,7 @@ func (f *Faults) rates() []part {
 		{string(WrongTotal), f.WrongTotal},
 		{string(Slow), f.Slow},
 		{string(ExpiredEarly), f.ExpiredEarly},
+		{string(Stale), f.Stale},
 	}
 }
 

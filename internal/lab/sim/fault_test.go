@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -242,6 +243,35 @@ func TestFaultRates(t *testing.T) {
 	}
 	if !differs || len(a) != 6 {
 		t.Errorf("faults %v; by another seed %v", a, other)
+	}
+}
+
+// TestStale answers a window, and the pages that its cursor brings, as of a while ago.
+func TestStale(t *testing.T) {
+	t.Parallel()
+	const behind = 10 * time.Second
+	stale := newSim(t, func(o *sim.Options) {
+		o.StaleBy = behind
+		o.Intercept = func(n int64, _ *http.Request) sim.Fault {
+			if n == 1 {
+				return sim.Stale
+			}
+			return ""
+		}
+	})
+	rows := func(s *sim.Server, end time.Time) (all []string) {
+		_, page := ask(t, s, "/v2/messages?"+window(s, now.Add(-time.Minute), end, 10))
+		for all = page.rows(); page.Cursor != nil; all = append(all, page.rows()...) {
+			_, page = ask(t, s, "/v2/messages?"+page.next())
+		}
+		return all
+	}
+	got, want, after := rows(stale, now), rows(stale, now.Add(-behind-time.Millisecond)), rows(stale, now)
+	if !slices.Equal(got, want) || len(after) <= len(got) || len(want) == 0 {
+		t.Errorf("%d rows, want the %d of %s before, and %d afterwards", len(got), len(want), behind, len(after))
+	}
+	if n := stale.Stats().Faults[sim.Stale]; n != 1 {
+		t.Errorf("it is counted %d times", n)
 	}
 }
 

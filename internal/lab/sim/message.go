@@ -5,7 +5,7 @@ import "slices"
 // messages is the endpoint of one message history.
 func (s *Server) messages(which stream) endpoint {
 	return func(x *exchange) *apiError {
-		c, apiErr := s.parseMessages(x.r, which)
+		c, apiErr := s.parseMessages(x, which)
 		if apiErr != nil {
 			return apiErr
 		}

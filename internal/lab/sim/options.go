@@ -117,6 +117,9 @@ type Faults struct {
 	// SlowBy is how much longer a slow reply takes.
 	SlowBy       time.Duration
 	ExpiredEarly float64
+	Stale        float64
+	// StaleBy is how far a stale reply is behind.
+	StaleBy time.Duration
 	// WrongDate is the fraction of replies (0 to 1), besides all others, whose Date is off by WrongDateBy, ahead where that is positive.
 	WrongDate   float64
 	WrongDateBy time.Duration

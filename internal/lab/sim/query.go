@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,8 +15,8 @@ const (
 )
 
 // parseMessages reads the query of a message history: count, begin_time and end_time, or cursor alone.
-func (s *Server) parseMessages(r *http.Request, which stream) (cursor, *apiError) {
-	values, apiErr := s.parseQuery(r.URL.RawQuery, "count", "begin_time", "end_time", "cursor")
+func (s *Server) parseMessages(x *exchange, which stream) (cursor, *apiError) {
+	values, apiErr := s.parseQuery(x.r.URL.RawQuery, "count", "begin_time", "end_time", "cursor")
 	if apiErr != nil {
 		return cursor{}, apiErr
 	}
@@ -43,6 +42,10 @@ func (s *Server) parseMessages(r *http.Request, which stream) (cursor, *apiError
 	w := window{stream: which, seen: now.UnixMilli()}
 	if w.lo, w.hi, apiErr = s.parseTimes(values, now); apiErr != nil {
 		return cursor{}, apiErr
+	}
+	if x.fault == Stale {
+		s.counters.fault(x.fault)
+		w.seen -= s.StaleBy.Milliseconds()
 	}
 	return cursor{window: w, count: count, total: s.history.total(&w), after: position{clock: w.lo - 1, sec: w.lo / 1000, i: -1}}, nil
 }

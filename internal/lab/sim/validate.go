@@ -90,6 +90,8 @@ func (f *Faults) validate(m *mistakes) {
 	m.parts([]part{{"WrongDate", f.WrongDate}})
 	m.check(!(f.WrongDate > 0) || f.WrongDateBy != 0, "WrongDate needs WrongDateBy, by how much dates are off")
 	m.notNegative("SlowBy", f.SlowBy)
+	m.notNegative("StaleBy", f.StaleBy)
+	m.check(!(f.Stale > 0) || f.StaleBy > 0, "Stale needs StaleBy, the time that stale replies are behind")
 	m.check(!(f.Slow > 0) || f.SlowBy > 0, "Slow needs SlowBy, the time that slow replies take")
 }
 
