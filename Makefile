@@ -10,6 +10,7 @@ SEED ?= 0
 SEEDS ?= 100
 FOR ?= 0
 MOST ?= 5h
+WITH ?=
 FUZZ ?= 50000x
 # Guided by coverage, unless it is empty: then nothing has to be compiled for it.
 GUIDED ?= yes
@@ -90,8 +91,8 @@ race: ## the tests with the race detector, in any order
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 	GUIDED=$(GUIDED) scripts/fuzz.sh $(FUZZ)
 
-world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), in which things happen for MOST=5h, and more of them FOR=8h
-	GOGC=800 go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.most=$(MOST) -world.for=$(FOR)
+world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), in which things happen for MOST=5h, and more of them FOR=8h; WITH= a part of their descriptions
+	GOGC=800 go test -count=1 -timeout 0 -run TestSeeds ./internal/tests/world -world.seed=$(SEED) -world.seeds=$(SEEDS) -world.most=$(MOST) -world.for=$(FOR) -world.with="$(WITH)"
 
 mutants: ## plausible mistakes, one at a time, and which test finds each; MUTANTS= part of a name, SEEDS of the world for the others
 	go test -v -timeout 0 -run 'TestMutants/$(MUTANTS)' ./internal/tests/mutants -mutants.try -mutants.world=$(SEEDS)

@@ -28,6 +28,7 @@ var catalogue string
 var (
 	try   = flag.Bool("mutants.try", false, "try the mistakes")
 	seeds = flag.Int("mutants.world", 0, "how many worlds a mistake is tried in that the quick tests do not find")
+	limit = flag.String("mutants.timeout", "4m", "how long the tests may take that look for a mistake")
 	only  = flag.Bool("mutants.worldonly", false, "try the world alone")
 )
 
@@ -122,10 +123,10 @@ func (m *mutant) killedBy(t *testing.T) string {
 		steps = append(steps, []string{"./" + filepath.Dir(m.file)}, []string{"./..."})
 	}
 	if *seeds > 0 {
-		steps = append(steps, []string{"-run", "TestSeeds", "-parallel", "2", "./internal/tests/world", fmt.Sprintf("-world.seeds=%d", *seeds)})
+		steps = append(steps, []string{"-run", "TestSeeds", "./internal/tests/world", "-world.seed=1", "-world.first", "-world.shrink=0", fmt.Sprintf("-world.seeds=%d", *seeds)})
 	}
 	for _, step := range steps {
-		args := append([]string{"test", "-count=1", "-failfast", "-timeout", "4m", "-overlay", overlay}, step...)
+		args := append([]string{"test", "-count=1", "-failfast", "-timeout", *limit, "-overlay", overlay}, step...)
 		if out, failed := goTool(t, args...); failed {
 			return first(out)
 		}
@@ -136,8 +137,11 @@ func (m *mutant) killedBy(t *testing.T) string {
 // goTool runs go in the module's folder. It has failed, too, if it takes too long: a mistake that makes tests hang is found.
 func goTool(t *testing.T, args ...string) (out string, failed bool) {
 	t.Helper()
-	const within = 5 * time.Minute
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	long, err := time.ParseDuration(*limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), long+time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // Of the catalogue.
 	cmd.Dir = root

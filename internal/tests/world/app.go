@@ -2,7 +2,6 @@ package world
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -15,36 +14,32 @@ import (
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
-	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// app is one that is published, with its API, its processes and its operators.
+// app is one that is published, with its API and its operators.
 type app struct {
 	*World
 
 	number int
-	api    *sim.Server
+	// fleet are the processes that publish it.
+	fleet *fleet
+	api   *sim.Server
 	// folder has the positions that are kept in files.
 	folder string
 
 	mu   sync.Mutex
 	dice *dice
-	// started counts processes.
-	started int
-	roster  *roster
 	// bad is until when the API misbehaves.
 	bad      time.Time
-	slots    []*slot
 	licences []*licence
 }
 
 func (w *World) newApp(number int) (a *app, err error) {
 	a = &app{World: w, number: number, dice: newDice(w.plan.Seed, "world"+itoa(number))}
-	a.roster = &roster{dice: newDice(w.plan.Seed, "group"+itoa(number))}
 	opts := w.plan.api(number)
 	opts.Begin, opts.BurstAt = w.first, w.began.Add(w.plan.BurstAt)
-	opts.Intercept, opts.SlowBy = a.intercept, 5*time.Second
+	opts.Intercept, opts.SlowBy, opts.StaleBy = a.intercept, 5*time.Second, w.plan.StaleBy
 	if a.api, err = sim.New(opts); err != nil {
 		return nil, fmt.Errorf("the plan has wrong options: %w", err)
 	}
@@ -140,132 +135,10 @@ func (a *app) intercept(int64, *http.Request) sim.Fault {
 		sim.RateLimited, sim.RateLimitedBare, sim.ServerError, sim.HTMLError, sim.HTMLPage, sim.Truncated, sim.Malformed, sim.Dropped,
 		sim.DroppedHeaders, sim.DroppedMidway, sim.Repeated, sim.Displaced, sim.Shuffled, sim.WrongTotal, sim.Slow, sim.ExpiredEarly,
 	}
+	if a.plan.StaleBy > 0 {
+		all = append(all, sim.Stale, sim.Stale, sim.Stale)
+	}
 	return all[a.dice.IntN(len(all))]
-}
-
-// slot is where a process runs under a supervisor, one after another.
-type slot struct {
-	app  *app
-	stop context.CancelFunc
-	done chan struct{}
-	// ended is set once its processes are ended for good; the app's lock guards it.
-	ended bool
-
-	mu      sync.Mutex
-	current *process
-	// pause is how long the supervisor waits before the next one.
-	pause time.Duration
-	// err is what the last process left with.
-	err error
-}
-
-// usually is how long a supervisor waits before it starts a process again.
-const usually = 2 * time.Second
-
-func (a *app) newSlot(ctx context.Context) {
-	s := &slot{app: a, done: make(chan struct{})}
-	ctx, s.stop = context.WithCancel(ctx)
-	a.mu.Lock()
-	a.slots = append(a.slots, s)
-	a.mu.Unlock()
-	go s.supervise(ctx)
-}
-
-func (s *slot) supervise(ctx context.Context) {
-	defer close(s.done)
-	for ctx.Err() == nil {
-		p, err := s.app.start(ctx)
-		if err != nil {
-			s.app.found("the settings are refused: %v", err)
-			return
-		}
-		s.app.trace.add("%s starts", p.name)
-		s.mu.Lock()
-		s.current, s.pause = p, usually
-		s.mu.Unlock()
-		<-p.done
-		s.mu.Lock()
-		pause := s.pause
-		s.current, s.err = nil, p.err
-		s.mu.Unlock()
-		s.app.ended(p)
-		_ = pipeline.Sleep(ctx, pause)
-	}
-}
-
-// ended looks at how a process ended.
-func (a *app) ended(p *process) {
-	a.custody.ended(p.name)
-	if p.killed.Load() {
-		return
-	}
-	a.trace.add("%s ends with %v", p.name, p.err)
-	if _, wrong := errors.AsType[*usage.Error](p.err); wrong {
-		a.found("%s takes the settings for wrong: %v", p.name, p.err)
-	}
-	if !a.plan.Files && pipeline.ClassOf(p.err) == pipeline.Fenced {
-		a.found("%s leaves although it is in a group: %v", p.name, p.err)
-	}
-}
-
-// process is the one that runs; nil between two.
-func (s *slot) process() *process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current
-}
-
-// restart ends the process, so that another one is started a while later.
-func (s *slot) restart(pause time.Duration, end func(*process)) {
-	s.mu.Lock()
-	p := s.current
-	s.pause = pause
-	s.mu.Unlock()
-	if p != nil {
-		end(p)
-	}
-}
-
-// slotAt is one of those that have not ended, by its place among them.
-func (a *app) slotAt(place int) *slot {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var alive []*slot
-	for _, s := range a.slots {
-		if !s.ended {
-			alive = append(alive, s)
-		}
-	}
-	return alive[place%len(alive)]
-}
-
-// slot is where the newest processes run.
-func (a *app) slot() *slot {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.slots[len(a.slots)-1]
-}
-
-// end ends all processes, the newest first, which has no reason to complain.
-func (a *app) end() {
-	if err := a.slot().end(); err != nil {
-		a.found("the process leaves with an error when everything is healed: %v", err)
-	}
-	for _, s := range a.slots {
-		_ = s.end()
-	}
-}
-
-// end ends the process by SIGTERM, for good.
-func (s *slot) end() error {
-	s.app.mu.Lock()
-	s.ended = true
-	s.app.mu.Unlock()
-	s.stop()
-	<-s.done
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
 }
 
 // audit has an operator look for what is missing and publish it, when everything has healed. A second look finds nothing.
@@ -277,7 +150,7 @@ func (a *app) audit(ctx context.Context) {
 		}
 		_ = pipeline.Sleep(ctx, 2*latestMarker) // An audit goes by what is decided.
 		name := a.name(fmt.Sprintf("last audit %d", i))
-		l := a.connect(name)
+		l := a.connect(name, a.api)
 		// Where the API has no totals, all of it is read once more.
 		cfg, err := a.configure(name, l, func(s *settings.Settings) { s.API.PageSize = "1000" })
 		if err != nil {

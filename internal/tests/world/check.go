@@ -216,7 +216,7 @@ func (a *app) checkCopies(published map[seen]int) {
 		}
 		allowed := 1
 		if a.plan.Files { // What was committed last comes again when a process ends, or is fenced by a command.
-			allowed += a.started + len(a.plan.Events)
+			allowed += a.fleet.started + len(a.plan.Events)
 		}
 		var granted []string
 		for _, l := range a.licences {
@@ -243,7 +243,7 @@ func (a *app) checkOnlyReset(published map[seen]int, rows places) {
 	if len(resets) != 1 || !resets[0].sure || a.slack() > 0 {
 		return
 	}
-	if a.plan.API.Late > 0 || a.plan.LiveFirst { // What was published by then is uncertain.
+	if a.plan.API.Late > 0 || a.plan.LiveFirst || a.has(BadAPI) { // What was published by then is uncertain.
 		return
 	}
 	inner := *resets[0]

@@ -30,7 +30,11 @@ type licence struct {
 // operator does what an event says, and notes what readers may see for it.
 func (a *app) operator(ctx context.Context, number int, e *Event) {
 	name := a.name("operator " + itoa(number))
-	l := a.connect(name)
+	l := a.connect(name, a.api)
+	if e.Network != "" {
+		const beginning = 2 * time.Minute
+		l.fault(e.Network, beginning)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if e.Dies > 0 {

@@ -39,6 +39,8 @@ const (
 	Brokers Kind = "all brokers down"
 	// BadAPI has requests to the API fail in all ways.
 	BadAPI Kind = "API misbehaves"
+	// LeaveOut has an app of a file stand there no more.
+	LeaveOut Kind = "left out of the file"
 	// Reset and those behind it are what operators do.
 	Reset      Kind = "checkpoint reset --to"
 	ResetRange Kind = "checkpoint reset --from --to"
@@ -88,6 +90,8 @@ type Event struct {
 	App, Process int
 	// Stream is which one an operator means, by its place among all.
 	Stream int
+	// Network is what is wrong with a command's way to Kafka while it begins; nothing where empty.
+	Network Kind
 	// Elsewhere has a replay publish to topics of its own.
 	Elsewhere bool
 }
@@ -104,6 +108,9 @@ func (e *Event) String() string {
 	}
 	if e.Kind == Broker {
 		s += fmt.Sprintf(", broker %d", e.Broker)
+	}
+	if e.Network != "" {
+		s += ", " + string(e.Network)
 	}
 	if e.Dies > 0 {
 		s += fmt.Sprintf(", killed after %s", e.Dies)
@@ -126,10 +133,16 @@ type Plan struct {
 	Past time.Duration
 	// Apps are how many apps are published into the same topics, each by processes of its own.
 	Apps int
+	// Together has the same processes publish all apps, which a file names.
+	Together bool
 	// Standbys are how many more processes there are of each app than one.
 	Standbys int
 	// API is the first app's. It has no times of its own: Begin and BurstAt are set by the run.
 	API sim.Options
+	// Quota is how many requests to the API processes and commands may make, as in the settings.
+	Quota string
+	// StaleBy is how far the API is behind in some replies when it misbehaves; zero where it is never.
+	StaleBy time.Duration
 	// BurstAt is when there is a burst, since the world began.
 	BurstAt time.Duration
 	Brokers int
@@ -178,12 +191,16 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	}
 	p.kafka(d)
 	p.unknowns(d)
-	p.Lists, p.Statistics, p.Files = d.chance(0.2), d.chance(0.2), d.chance(0.1)
+	p.Lists, p.Statistics, p.Files = d.chance(0.2), d.chance(0.2), d.chance(0.1) && !p.Together
 	if p.Files { // They belong to one.
 		p.Standbys = 0
 	}
 	if p.Lists {
 		p.API.Groups, p.API.Rooms = 2, 1
+	}
+	p.Quota = "6000/m"
+	if p.API.Burst == 0 && !p.Lists && d.chance(0.3) {
+		p.Quota = []string{"600/m", "150/m"}[d.IntN(2)]
 	}
 	hours := max(p.For.Hours(), 0.5) * float64(p.Apps)
 	const faults, commands = 4, 3 // In an hour.
@@ -191,9 +208,11 @@ func Draw(seed uint64, most time.Duration) *Plan {
 		p.Events = append(p.Events, p.fault(d))
 	}
 	if d.chance(0.7) {
+		var all []Event
 		for range d.count(commands * hours) {
-			p.Events = append(p.Events, p.command(d))
+			all = append(all, p.command(d, all))
 		}
+		p.Events = append(p.Events, all...)
 	}
 	p.Formats = d.chance(0.2)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
@@ -203,7 +222,10 @@ func Draw(seed uint64, most time.Duration) *Plan {
 // kafka draws what else shares the topics, and how small everything is.
 func (p *Plan) kafka(d *dice) {
 	p.Apps = 1
-	if d.chance(0.2) {
+	switch {
+	case d.chance(0.15):
+		p.Together, p.Apps = true, 2+d.IntN(3)
+	case d.chance(0.2):
 		p.Apps = 2
 	}
 	p.Standbys = []int{0, 0, 1, 2}[d.IntN(4)]
@@ -239,9 +261,12 @@ func (p *Plan) unknowns(d *dice) {
 		u.Clock = sim.SenderClock
 	}
 	if d.chance(0.4) {
-		u.Late, u.LateFrom, u.LateBy = d.Float64()*0.01, 2*time.Second, d.logBetween(10*time.Second, 8*time.Minute)
+		u.Late, u.LateFrom, u.LateBy = d.Float64()*[]float64{0.01, 0.3}[d.IntN(2)], 2*time.Second, d.logBetween(10*time.Second, 8*time.Minute)
 	}
 	u.Drift = d.chance(0.2)
+	if d.chance(0.3) {
+		p.StaleBy = d.logBetween(5*time.Second, 2*time.Minute)
+	}
 	p.API.Latency, p.API.LatencyJitter = d.logBetween(time.Millisecond, time.Second), d.logBetween(time.Millisecond, time.Second)
 	// A second whose pages take longer than a cursor lives cannot be read by anybody.
 	const reading = 40 * time.Second
@@ -270,6 +295,9 @@ func (p *Plan) page(d *dice) int {
 func (p *Plan) fault(d *dice) Event {
 	kinds := []Kind{Kill, Kill, Kill, Terminate, Pause, Replace, CutKafka, CutAPI, Lossy, Slow, Broker, Brokers, BadAPI}
 	e := Event{At: d.upTo(p.For).Round(time.Millisecond), Kind: kinds[d.IntN(len(kinds))], For: d.logBetween(100*time.Millisecond, 10*time.Minute).Round(time.Millisecond)}
+	if p.Together && d.chance(0.1) {
+		e.Kind = LeaveOut
+	}
 	switch e.Kind {
 	case Kill, Terminate:
 		e.For = d.logBetween(time.Second, time.Minute).Round(time.Millisecond) // Until the next one.
@@ -281,8 +309,8 @@ func (p *Plan) fault(d *dice) Event {
 	return e
 }
 
-// command draws what an operator does.
-func (p *Plan) command(d *dice) Event {
+// command draws what an operator does, after those who were drawn before.
+func (p *Plan) command(d *dice, before []Event) Event {
 	kinds := []Kind{Reset, Reset, ResetRange, ResetRange, Delete, Replay, Audit, Audit, Windows}
 	e := Event{At: d.upTo(p.For).Round(time.Millisecond), Kind: kinds[d.IntN(len(kinds))]}
 	e.For = d.logBetween(100*time.Millisecond, 2*time.Minute).Round(time.Millisecond)
@@ -292,7 +320,34 @@ func (p *Plan) command(d *dice) Event {
 		e.Dies = d.logBetween(10*time.Millisecond, e.For+30*time.Second).Round(time.Millisecond)
 	}
 	e.Elsewhere, e.Stream, e.App = d.chance(0.5), d.IntN(1000), d.IntN(p.Apps)
+	if d.chance(0.3) {
+		e.Network = []Kind{Slow, Lossy}[d.IntN(2)]
+	}
+	if len(before) > 0 && d.chance(0.4) {
+		p.inCompany(d, &e, &before[d.IntN(len(before))])
+	}
 	return e
+}
+
+// inCompany has a command be about the app, the stream and the times of another one, or about times that border on those, and often be
+// given while the other one is at work.
+func (p *Plan) inCompany(d *dice, e, other *Event) {
+	e.App, e.Stream = other.App, other.Stream
+	if d.chance(0.5) {
+		e.At = min(p.For, other.At+d.logBetween(10*time.Millisecond, 2*time.Minute).Round(time.Millisecond))
+	}
+	begin, end := (other.At - other.From).Truncate(time.Second), (other.At - other.To).Truncate(time.Second)
+	length, border := d.logBetween(time.Second, time.Hour).Truncate(time.Second), time.Duration(d.IntN(2))*time.Second
+	switch d.IntN(4) {
+	case 0: // The same.
+	case 1: // Behind it, with an end in common or not.
+		begin, end = end+border, end+border+length
+	case 2: // Before it.
+		begin, end = begin-border-length, begin-border
+	default: // Its later half.
+		begin = (begin + (end-begin)/2).Truncate(time.Second)
+	}
+	e.From, e.To = e.At-begin, e.At-end
 }
 
 // Without is the plan with some of its events left out.
@@ -314,7 +369,10 @@ func (p *Plan) String() string {
 		is   bool
 		name string
 	}{
-		{p.Apps > 1, "two apps"},
+		{p.Together, fmt.Sprintf("%d apps of a file", p.Apps)},
+		{p.Apps > 1 && !p.Together, "two apps"},
+		{p.Quota != "6000/m", p.Quota},
+		{p.StaleBy > 0, "replies that are behind by " + p.StaleBy.String()},
 		{p.Standbys > 0, fmt.Sprintf("%d standbys", p.Standbys)},
 		{p.Lists, "lists"},
 		{p.Statistics, "statistics"},

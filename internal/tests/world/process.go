@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
@@ -20,7 +19,8 @@ import (
 
 // link is what connects one process with the world. Safe for concurrent use.
 type link struct {
-	app    *app
+	world  *World
+	api    http.Handler
 	client *kafkamodel.Client
 	killed atomic.Bool
 
@@ -34,10 +34,10 @@ type link struct {
 	until map[Kind]time.Time
 }
 
-// connect makes the link of a process, or of a command; name is unlike any other.
-func (a *app) connect(name string) *link {
-	l := &link{app: a, dice: newDice(a.plan.Seed, name), until: make(map[Kind]time.Time)}
-	l.client = a.kafka.Client(kafkamodel.ClientOptions{User: name, Fate: l.fate})
+// connect makes the link of a process, or of a command, to an API; name is unlike any other.
+func (w *World) connect(name string, api http.Handler) *link {
+	l := &link{world: w, api: api, dice: newDice(w.plan.Seed, name), until: make(map[Kind]time.Time)}
+	l.client = w.kafka.Client(kafkamodel.ClientOptions{User: name, Fate: l.fate})
 	return l
 }
 
@@ -114,10 +114,10 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 		}
 	}()
 	reply := httptest.NewRecorder()
-	l.app.api.ServeHTTP(reply, r)
+	l.api.ServeHTTP(reply, r)
 	if l.process != "" {
-		if held := l.app.custody.served(l.process, r.URL.Path, reply); held > l.allowed {
-			l.app.found("%s holds %d bytes of rows, %d are allowed", l.process, held, l.allowed)
+		if held := l.world.custody.served(l.process, r.URL.Path, reply); held > l.allowed {
+			l.world.found("%s holds %d bytes of rows, %d are allowed", l.process, held, l.allowed)
 			l.process = ""
 		}
 	}
@@ -127,40 +127,46 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	return reply.Result(), r.Context().Err()
 }
 
-// configure makes the settings of a process or a command; what may change between restarts is drawn for it.
-func (a *app) configure(name string, l *link, change func(*settings.Settings)) (*settings.Config, error) {
-	d := newDice(a.plan.Seed, "settings of "+name)
+// settings are those of a process or a command, without an app; what may change between restarts is drawn for it.
+func (w *World) settings(name string) *settings.Settings {
+	d := newDice(w.plan.Seed, "settings of "+name)
 	pick := func(of ...string) string { return of[d.IntN(len(of))] }
 	s := settings.Defaults()
-	s.AppKey, s.MasterSecret, s.API.TimeZone = a.api.AppKey, secret.New(a.api.MasterSecret), a.api.Zone.String()
-	s.Start = a.first.Format(time.RFC3339)
+	s.API.TimeZone, s.Start = w.plan.API.Zone.String(), w.first.Format(time.RFC3339)
 	s.API.URL, s.Kafka.Brokers, s.Listen = "http://127.0.0.1:1/v2", "127.0.0.1:1", "off" // Whoever goes past the links finds nobody there.
-	s.Topics.Partitions, s.Topics.Shards = "3", "3"
-	if a.plan.Lists {
+	s.Topics.Partitions, s.Topics.Shards = "3", itoa(shards)
+	if w.plan.Lists {
 		s.Streams, s.IM.URL = "groups/*,chatrooms/*", "http://127.0.0.1:1/v1"
 	}
-	if a.plan.Statistics {
+	if w.plan.Statistics {
 		s.Streams += ",statistics/messages"
 		s.Statistics.Units = "hour"
 	}
-	if a.plan.Files {
-		s.Checkpoint = "file:" + a.folder
-	}
-	s.API.Rate, s.API.PageSize, s.API.Parallel = "6000/m", itoa(a.plan.page(d)), pick("1", "2", "4")
+	s.API.Rate, s.API.PageSize, s.API.Parallel = w.plan.Quota, itoa(w.plan.page(d)), pick("1", "2", "4")
 	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", "30s")
 	s.PollIdle = "30s"
-	if a.plan.LiveFirst {
+	if w.plan.LiveFirst {
 		s.Catchup = pick("ordered", "live-first")
 	}
 	s.Recheck = pick("10m,24h", "10m,24h", "5m", "off")
 	// kafka-go's pool of zstd decoders holds channels, which belong to the bubble that made them.
 	s.Kafka.Compression = pick("snappy", "none")
 	s.Kafka.TransactionTimeout = pick("3m", "30s")
-	if a.plan.Memory > 0 { // A window that is streamed has to be read within that.
+	if w.plan.Memory > 0 { // A window that is streamed has to be read within that.
 		s.Kafka.TransactionTimeout = "3m"
 	}
-	if a.plan.Formats {
+	if w.plan.Formats {
 		s.EventFormat, s.SchemaRegistry.URL = pick("json", "avro"), "http://127.0.0.1:1"
+	}
+	return s
+}
+
+// configure makes the settings of a command about the app, or of a process that has it alone.
+func (a *app) configure(name string, l *link, change func(*settings.Settings)) (*settings.Config, error) {
+	s := a.settings(name)
+	s.AppKey, s.MasterSecret = a.api.AppKey, secret.New(a.api.MasterSecret)
+	if a.plan.Files {
+		s.Checkpoint = "file:" + a.folder
 	}
 	if change != nil {
 		change(s)
@@ -169,12 +175,17 @@ func (a *app) configure(name string, l *link, change func(*settings.Settings)) (
 	if err != nil {
 		return nil, err
 	}
+	a.plug(cfg, l)
+	return cfg, nil
+}
+
+// plug has an app's adapters, or those that several share, go by a link.
+func (w *World) plug(cfg *settings.Config, l *link) {
 	cfg.Source.Transport, cfg.Kafka.Transport = l, l.client
 	if cfg.Sink.Schemas != nil {
-		cfg.Sink.Schemas = &a.schemas
+		cfg.Sink.Schemas = &w.schemas
 	}
-	cfg.WindowBytes, cfg.MemoryBytes = a.plan.Memory, a.plan.Memory
-	return cfg, nil
+	cfg.WindowBytes, cfg.MemoryBytes = w.plan.Memory, w.plan.Memory
 }
 
 // allowed is how many bytes of rows a process may hold: those that wait, one part of a window that is streamed, and two pages of each window
@@ -195,30 +206,9 @@ type process struct {
 	err  error
 }
 
-// start starts a process. Its end is looked at by whoever started it.
-func (a *app) start(ctx context.Context) (*process, error) {
-	a.mu.Lock()
-	a.started++
-	name := a.name("process " + itoa(a.started))
-	a.mu.Unlock()
-	p := &process{link: a.connect(name), name: name, done: make(chan struct{})}
-	cfg, err := a.configure(name, p.link, nil)
-	if err != nil {
-		return nil, err
-	}
-	// What is rejected is not found again by its id, and what is late by its time can be seen long before it is published.
-	if api := &a.plan.API; a.plan.Memory > 0 && api.IrregularRows == 0 && api.Late == 0 && a.slack() == 0 {
-		p.process, p.allowed = name, allowed(cfg)
-	}
-	ctx, p.stop = context.WithCancel(ctx)
-	go func() {
-		defer close(p.done)
-		defer p.stop()
-		p.err = operate.Run(ctx, cfg, slog.New(&logged{trace: a.trace, who: name, link: p.link}), operate.RunOptions{
-			Version: "world", Join: a.roster.join(p.link),
-		})
-	}()
-	return p, nil
+// log is that of the process, or of one of its apps.
+func (p *process) log(about string) *slog.Logger {
+	return slog.New(&logged{trace: p.world.trace, who: p.name + about, link: p.link})
 }
 
 // kill ends it as kill -9 does.

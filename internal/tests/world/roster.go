@@ -10,13 +10,16 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// roster is the group of an app's processes, as the members of a consumer group see it: one has the app, and keeps it for as long as it is heard
-// of. What members hear is late, and sometimes comes twice. Safe for concurrent use.
+// roster is the group of a fleet's processes, as the members of a consumer group see it: each shard is with one, and stays there for as long as
+// that is heard of and has no more than its share. What members hear is late, and sometimes comes twice. Safe for concurrent use.
 type roster struct {
-	mu   sync.Mutex
-	dice *dice
-	// members are in the order in which they came; the first one has the app, once the one before it has let go.
+	mu     sync.Mutex
+	dice   *dice
+	shards int
+	// members are in the order in which they came.
 	members []*member
+	// given are the members who have each shard, until they have let it go; none of a shard that is free.
+	given map[int]*member
 }
 
 // member is a process in a group.
@@ -24,9 +27,9 @@ type member struct {
 	roster *roster
 	link   *link
 	take   func(shards []int)
-	// heard is when the coordinator heard of it last; has tells that it believes that it has the app.
+	// heard is when the coordinator heard of it last; has is what it was told last.
 	heard time.Time
-	has   bool
+	has   []int
 }
 
 const (
@@ -44,7 +47,7 @@ func (r *roster) join(l *link) operate.JoinGroup {
 
 // Run implements [operate.Membership].
 func (m *member) Run(ctx context.Context) error {
-	m.say(false)
+	m.say(nil)
 	for pipeline.Sleep(ctx, beat) == nil {
 		if m.link.killed.Load() || m.link.isOut() {
 			continue // Nothing arrives, and so it believes what it was told last.
@@ -61,23 +64,25 @@ func (m *member) Run(ctx context.Context) error {
 	return nil
 }
 
-// say tells the process whether it has the app.
-func (m *member) say(has bool) {
+// say tells the process which shards it has. What it has no more is free once it has let go.
+func (m *member) say(has []int) {
 	if m.link.killed.Load() {
 		return
 	}
-	var shards []int
-	if has {
-		shards = []int{0}
-	}
-	m.take(shards)
-	m.roster.mu.Lock()
-	defer m.roster.mu.Unlock()
+	m.take(slices.Clone(has))
+	r := m.roster
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	m.has = has
+	for shard, owner := range r.given {
+		if owner == m && !slices.Contains(has, shard) {
+			delete(r.given, shard)
+		}
+	}
 }
 
-// hear takes in that a member is there, and says whether it has the app, after how long it hears of that, and whether it hears it twice.
-func (r *roster) hear(m *member) (has bool, late time.Duration, twice bool) {
+// hear takes in that a member is there, and says which shards it has, after how long it hears of that, and whether it hears it twice.
+func (r *roster) hear(m *member) (has []int, late time.Duration, twice bool) {
 	const latest, rarely = 3 * time.Second, 0.05
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,24 +91,61 @@ func (r *roster) hear(m *member) (has bool, late time.Duration, twice bool) {
 		r.members = append(r.members, m)
 	}
 	r.members = slices.DeleteFunc(r.members, func(m *member) bool { return time.Since(m.heard) > silence })
-	first := r.members[0]
-	for _, other := range r.members { // Who is heard of and has it keeps it.
-		if other.has {
-			first = other
-			break
+	counts := make(map[*member]int)
+	for shard, owner := range r.given {
+		if !slices.Contains(r.members, owner) {
+			delete(r.given, shard)
+			continue
+		}
+		counts[owner]++
+	}
+	share := r.share(m, counts)
+	for shard := range r.shards {
+		if r.given[shard] == m && len(has) < share {
+			has = append(has, shard)
 		}
 	}
-	has = first == m
-	if has != m.has && r.dice.chance(0.5) {
+	for shard := range r.shards {
+		if r.given[shard] == nil && len(has) < share {
+			r.give(shard, m)
+			has = append(has, shard)
+		}
+	}
+	slices.Sort(has)
+	if !slices.Equal(has, m.has) && r.dice.chance(0.5) {
 		late = r.dice.upTo(latest)
 	}
 	return has, late, r.dice.chance(rarely)
 }
 
+// share is how many shards a member may have, where they have so many: who has most keeps one more than the others, where they cannot have
+// the same.
+func (r *roster) share(m *member, counts map[*member]int) int {
+	order := slices.SortedStableFunc(slices.Values(r.members), func(a, b *member) int { return counts[b] - counts[a] })
+	share := r.shards / len(order)
+	if slices.Index(order, m) < r.shards%len(order) {
+		share++
+	}
+	return share
+}
+
+func (r *roster) give(shard int, m *member) {
+	if r.given == nil {
+		r.given = make(map[int]*member)
+	}
+	r.given[shard] = m
+}
+
 func (r *roster) leave(m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !m.link.killed.Load() {
-		r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
+	if m.link.killed.Load() {
+		return
+	}
+	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
+	for shard, owner := range r.given {
+		if owner == m {
+			delete(r.given, shard)
+		}
 	}
 }

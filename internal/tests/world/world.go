@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -31,7 +32,9 @@ type World struct {
 	plan  *Plan
 	trace *trace
 	apps  []*app
-	kafka *kafkamodel.Cluster
+	// fleets are the processes that publish them.
+	fleets []*fleet
+	kafka  *kafkamodel.Cluster
 	// first is where the history begins, began when the world did.
 	first, began time.Time
 	// committed is what a reader sees in the end; nil before.
@@ -76,6 +79,11 @@ func (p *Plan) Run() *Outcome {
 		w.apps = append(w.apps, a)
 	}
 	defer w.clear()
+	var err error
+	if w.fleets, err = w.newFleets(); err != nil {
+		out.Findings = []string{err.Error()}
+		return out
+	}
 	delays := newDice(p.Seed, "markers")
 	w.kafka = kafkamodel.New(kafkamodel.Options{
 		Brokers: p.Brokers, MarkerDelay: func() time.Duration { return delays.upTo(p.MarkerDelay) },
@@ -95,7 +103,9 @@ func (p *Plan) Run() *Outcome {
 		for range a.truth(stopped) {
 			out.Rows++
 		}
-		out.Starts += a.started
+	}
+	for _, f := range w.fleets {
+		out.Starts += f.started
 	}
 	if ctx.Err() != nil {
 		w.found("it does not come to an end")
@@ -120,10 +130,15 @@ func (w *World) read() {
 	}
 }
 
-// clear removes what apps have left in files.
+// clear removes what was written to files.
 func (w *World) clear() {
 	for _, a := range w.apps {
 		_ = os.RemoveAll(a.folder)
+	}
+	for _, f := range w.fleets {
+		if f.file != "" {
+			_ = os.RemoveAll(filepath.Dir(f.file))
+		}
 	}
 }
 
@@ -140,9 +155,9 @@ func (w *World) found(format string, args ...any) {
 
 // live runs processes and has everything happen to them that is planned, heals, and ends the processes.
 func (w *World) live(ctx context.Context) {
-	for _, a := range w.apps {
+	for _, f := range w.fleets {
 		for range 1 + w.plan.Standbys {
-			a.newSlot(ctx)
+			f.newSlot(ctx)
 		}
 	}
 	for i := range w.plan.Events {
@@ -157,8 +172,8 @@ func (w *World) live(ctx context.Context) {
 	w.others.Wait()
 	_ = pipeline.Sleep(ctx, healing)
 	w.trace.add("the end of the processes")
-	for _, a := range w.apps {
-		a.end()
+	for _, f := range w.fleets {
+		f.end()
 	}
 }
 
@@ -170,14 +185,14 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		return
 	}
 	w.trace.add("%s", e)
-	s := a.slotAt(e.Process)
+	s := a.fleet.slotAt(e.Process)
 	switch e.Kind {
 	case Kill:
 		s.restart(e.For, (*process).kill)
 	case Terminate:
 		s.restart(e.For, func(p *process) { _ = p.terminate() })
 	case Replace:
-		a.newSlot(ctx)
+		a.fleet.newSlot(ctx)
 		w.others.Go(func() {
 			_ = pipeline.Sleep(ctx, e.For)
 			_ = s.end()
@@ -188,6 +203,8 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		for id := range w.plan.Brokers {
 			w.others.Go(func() { w.breakBroker(ctx, id+1, e.For) })
 		}
+	case LeaveOut:
+		w.others.Go(func() { a.fleet.leaveOut(ctx, a, e.For) })
 	case BadAPI:
 		a.mu.Lock()
 		a.bad = time.Now().Add(e.For)

@@ -3,6 +3,8 @@ package world_test
 import (
 	"flag"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,8 @@ var (
 	seed   = flag.Uint64("world.seed", 100, "the first seed; 0 draws one")
 	seeds  = flag.Int("world.seeds", 24, "how many seeds are run, from the first one on")
 	most   = flag.Duration("world.most", 30*time.Minute, "for how long things happen in a world, at most; another length is another world")
+	with   = flag.String("world.with", "", "run only worlds whose description has this, such as \"apps of a file\"; seeds of others do not count")
+	alone  = flag.Bool("world.first", false, "end with the first seed that fails")
 	within = flag.Duration("world.for", 0, "for how long further seeds are run")
 	shrink = flag.Int("world.shrink", 30, "how many runs may be spent on leaving out what does not matter to a failure")
 )
@@ -33,17 +37,22 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // Groups of seeds follow one 
 		first = uint64(began.UnixNano()) % 1e12
 	}
 	const together = 64 // As many are drawn at a time.
-	for n := 0; n < *seeds || time.Since(began) < *within; {
+	for n, next := 0, first; (n < *seeds || time.Since(began) < *within) && (!*alone || !failed.Load()); {
 		more := together
 		if n < *seeds {
 			more = min(together, *seeds-n)
 		}
-		t.Run(fmt.Sprintf("from %d on", first+uint64(n)), func(t *testing.T) {
-			for i := range more {
-				s := first + uint64(n+i)
-				t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
+		t.Run(fmt.Sprintf("from %d on", next), func(t *testing.T) {
+			for range more {
+				plan := world.Draw(next, *most)
+				for !strings.Contains(plan.String(), *with) {
+					next++
+					plan = world.Draw(next, *most)
+				}
+				next++
+				t.Run(fmt.Sprintf("seed %d", plan.Seed), func(t *testing.T) {
 					t.Parallel()
-					try(t, world.Draw(s, *most))
+					try(t, plan)
 				})
 			}
 		})
@@ -51,15 +60,22 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // Groups of seeds follow one 
 	}
 }
 
+// failed tells that a seed has failed.
+var failed atomic.Bool
+
 // try runs a plan. If it fails, it says what is wrong, and which part of the plan it takes.
 func try(t *testing.T, plan *world.Plan) {
 	t.Helper()
+	if *alone && failed.Load() {
+		t.SkipNow()
+	}
 	began := time.Now()
 	out := run(t, plan)
 	t.Logf("%s simulated in %s, %d rows, %d processes", out.Simulated.Round(time.Second), time.Since(began).Round(time.Millisecond), out.Rows, out.Starts)
 	if len(out.Findings) == 0 {
 		return
 	}
+	failed.Store(true)
 	plan, out = smaller(t, plan, out)
 	t.Errorf("seed %d, most %s: %v\n%s\n%s", plan.Seed, *most, out.Findings, plan, out.Last(60))
 }
