@@ -128,6 +128,57 @@ func TestMeasureRebalance(t *testing.T) {
 	f.compare()
 }
 
+// TestMeasureRolling measures for how long apps are not asked for when one process becomes three, all of them are restarted in turn and become
+// one again, while with each of these changes one of three brokers is killed and started again.
+func TestMeasureRolling(t *testing.T) {
+	wanted(t)
+	const three, rows = 3, 5.0 // A second, of all apps.
+	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: three})
+	o := sim.Defaults()
+	o.Begin, o.Rate = time.Now().Add(-5*time.Minute).Truncate(time.Second), rows/float64(*many)
+	o.End = time.Now().Add(8 * time.Minute).Truncate(time.Second)
+	f := newFleet(t, cluster, sim.Alike(o, *many), "JMPUB_START=10m", "JMPUB_RECHECK=off")
+	processes := []*process{f.start()}
+	f.awaitAll(processes...)
+	soak.Wait(t, 10*time.Second)
+	f.asked.mark()
+	steps := 0
+	step := func(what string, change func()) {
+		t.Helper()
+		change()
+		broker := steps % three
+		steps++
+		cluster.Kill(t, broker)
+		cluster.Restart(t, broker)
+		cluster.WaitReady(t, three)
+		each := f.awaitAll(processes...)
+		soak.Wait(t, 5*time.Second)
+		pauses, _ := f.asked.pauses()
+		row("%s, a broker was killed: %v apps | the longest time without a request: %s", what, each, most(pauses, func(string) bool { return true }))
+		f.asked.mark()
+	}
+	join := func() { processes = append(processes, f.start()) }
+	leave := func() {
+		if code := processes[0].signal(syscall.SIGTERM); code != 0 {
+			t.Errorf("SIGTERM: exit code %d", code)
+		}
+		processes = processes[1:]
+	}
+	step("a second joins", join)
+	step("a third joins", join)
+	for range three {
+		step("one is restarted", func() {
+			leave()
+			join()
+		})
+	}
+	step("one of three is stopped", leave)
+	step("one of two is stopped", leave)
+	f.awaitRead(o.End, processes...)
+	leave()
+	f.compare()
+}
+
 // TestMeasureFairness measures how far behind the apps are while one of them catches up with two months at its own quota.
 func TestMeasureFairness(t *testing.T) {
 	wanted(t)

@@ -141,6 +141,11 @@ func (a *app) intercept(int64, *http.Request) sim.Fault {
 	return all[a.dice.IntN(len(all))]
 }
 
+// comesLate tells whether the API may show a row after it has shown younger ones.
+func (a *app) comesLate() bool {
+	return a.plan.API.Late > 0 || a.slack() > 0 || a.plan.StaleBy > 0 && a.has(BadAPI)
+}
+
 // audit has an operator look for what is missing and publish it, when everything has healed. A second look finds nothing.
 func (a *app) audit(ctx context.Context) {
 	to := time.Now().Add(-fresh).Truncate(time.Second)
@@ -166,8 +171,12 @@ func (a *app) audit(ctx context.Context) {
 		case err != nil:
 			a.found("an audit fails when everything is healed: %v", err)
 			return
+		case result.Holes > 0:
+			a.found("an audit finds %d holes in what was read", result.Holes)
 		case !repair && result.Missing > 0:
 			a.found("after a repair, an audit finds %d rows missing", result.Missing)
+		case repair && result.Missing > 0 && !a.comesLate():
+			a.found("%d rows are missing that were never late", result.Missing)
 		}
 		a.trace.add("audit: %+v", *result)
 	}

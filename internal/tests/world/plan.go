@@ -170,7 +170,7 @@ type Plan struct {
 // Draw makes the plan of a seed, in which things happen for so long at most.
 func Draw(seed uint64, most time.Duration) *Plan {
 	d := newDice(seed, "plan")
-	const shortest, densest = 20 * time.Minute, 3
+	const shortest, densest, day = 20 * time.Minute, 3, 24 * time.Hour
 	p := &Plan{
 		Seed: seed, For: d.logBetween(min(shortest, most/densest), most).Round(time.Second), Past: d.upTo(most / 2).Round(time.Second),
 		Brokers: []int{1, 3}[d.IntN(2)], MarkerDelay: d.logBetween(time.Millisecond, latestMarker),
@@ -180,6 +180,12 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	p.API.Seed = d.Uint64()
 	p.API.Rate = math.Exp(math.Log(0.002) + d.Float64()*math.Log(0.5/0.002))
 	p.API.Users, p.API.Groups, p.API.Rooms = 20, 5, 3
+	switch {
+	case d.chance(0.05): // Dense enough for history to take minutes.
+		p.API.Rate *= 4
+	case d.chance(0.1):
+		p.API.Rate, p.Past = min(p.API.Rate, 0.05), min(day, d.logBetween(most/2, 12*most)).Round(time.Second)
+	}
 	if d.chance(0.2) {
 		p.API.Burst, p.BurstAt = int(d.logBetween(10, usualBurst)), d.upTo(p.For).Truncate(time.Second)
 		if d.chance(0.1) {
@@ -198,6 +204,8 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	if p.Lists {
 		p.API.Groups, p.API.Rooms = 2, 1
 	}
+	const rows = 5000 // On average, bursts left out.
+	p.API.Rate = min(p.API.Rate, rows/(p.Past+p.For+healing).Seconds()/float64(p.Apps))
 	p.Quota = "6000/m"
 	if p.API.Burst == 0 && !p.Lists && d.chance(0.3) {
 		p.Quota = []string{"600/m", "150/m"}[d.IntN(2)]
@@ -333,6 +341,9 @@ func (p *Plan) command(d *dice, before []Event) Event {
 // given while the other one is at work.
 func (p *Plan) inCompany(d *dice, e, other *Event) {
 	e.App, e.Stream = other.App, other.Stream
+	if d.chance(0.5) {
+		e.Kind = other.Kind
+	}
 	if d.chance(0.5) {
 		e.At = min(p.For, other.At+d.logBetween(10*time.Millisecond, 2*time.Minute).Round(time.Millisecond))
 	}

@@ -276,15 +276,16 @@ func (r *reports) checkCoverage(stopped time.Time) {
 	}
 }
 
-// readTo is up to where a stream was read without a gap, from the first row on.
+// readTo is up to where a stream was read without a gap, from the first row on. Of a position that was set ahead after the one before it was
+// forgotten, nothing before that is known.
 func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
-	read := r.first
+	read, ahead := r.first, r.has(Delete) && r.has(Reset)
 	for _, name := range slices.Sorted(maps.Keys(days)) {
 		if gaps := days[name].Gaps; len(gaps) > 0 {
 			r.found("the coverage of %s %s has gaps, which the API has not: %s", s, name, gaps)
 		}
 		for _, w := range days[name].Read {
-			if !w.Begin.After(read) && w.End.After(read) {
+			if (ahead || !w.Begin.After(read)) && w.End.After(read) {
 				read = w.End
 			}
 		}

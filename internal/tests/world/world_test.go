@@ -60,8 +60,11 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // Groups of seeds follow one 
 	}
 }
 
-// failed tells that a seed has failed.
-var failed atomic.Bool
+var (
+	// ran counts the worlds that have come to their end; failed tells that something was wrong in one.
+	ran    atomic.Int64
+	failed atomic.Bool
+)
 
 // try runs a plan. If it fails, it says what is wrong, and which part of the plan it takes.
 func try(t *testing.T, plan *world.Plan) {
@@ -71,13 +74,14 @@ func try(t *testing.T, plan *world.Plan) {
 	}
 	began := time.Now()
 	out := run(t, plan)
+	number := ran.Add(1)
 	t.Logf("%s simulated in %s, %d rows, %d processes", out.Simulated.Round(time.Second), time.Since(began).Round(time.Millisecond), out.Rows, out.Starts)
 	if len(out.Findings) == 0 {
 		return
 	}
 	failed.Store(true)
 	plan, out = smaller(t, plan, out)
-	t.Errorf("seed %d, most %s: %v\n%s\n%s", plan.Seed, *most, out.Findings, plan, out.Last(60))
+	t.Errorf("world %d of this run, seed %d, most %s: %v\n%s\n%s", number, plan.Seed, *most, out.Findings, plan, out.Last(60))
 }
 
 // smaller leaves out events, ever fewer at a time, as long as something is wrong still.
