@@ -42,6 +42,10 @@ type RequestAnswered struct {
 	Took   time.Duration
 }
 
+// QuotaTold is what a reply of the API says of the app's quota, where it says so: how many requests a minute are allowed, 0 where that is not
+// told, and how many of them are left.
+type QuotaTold struct{ Limit, Remaining int }
+
 // RetryScheduled is a failed try of a call that will be repeated after Wait.
 type RetryScheduled struct {
 	Op   string
@@ -120,6 +124,7 @@ type WindowAbandoned struct {
 }
 
 func (RequestAnswered) observation()   {}
+func (QuotaTold) observation()         {}
 func (RetryScheduled) observation()    {}
 func (WindowRestarted) observation()   {}
 func (WindowPlanned) observation()     {}

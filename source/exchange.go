@@ -181,6 +181,9 @@ func (c *Client) exchange(ctx context.Context, r request) (arrival, *failure) {
 		_ = res.Body.Close()
 	}()
 	c.limiter.pause(exhausted(res.Header, c.cfg.Reserve, c.serverNow(res.Header)))
+	if limit, remaining, ok := quotaOf(res.Header); ok && call.endpoint.planned { // The lists have a quota of their own.
+		c.cfg.Observer.Tell(pipeline.QuotaTold{Limit: max(0, limit), Remaining: max(0, remaining)})
+	}
 	if res.StatusCode == http.StatusNoContent && r.takeNothing() {
 		return arrival{received: received, date: c.observeDate(call, res.Header, sent, received)}, nil
 	}

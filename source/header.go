@@ -15,18 +15,25 @@ const (
 	barePause = time.Second
 )
 
-// exhausted is the pause that a reply's rate headers ask for: until X-Rate-Limit-Reset once X-Rate-Limit-Remaining is 0, or no
-// more than the part of the limit (-Limit, in a sibling product -Quota) that is reserved for others.
-func exhausted(h http.Header, reserve float64, serverNow time.Time) time.Duration {
+// quotaOf is what a reply's rate headers say of the app's quota: X-Rate-Limit-Remaining, and -Limit (in a sibling product -Quota), which is 0
+// where it is missing. Not ok where nothing is said of what is left.
+func quotaOf(h http.Header) (limit, remaining int, ok bool) {
 	remaining, err := strconv.Atoi(h.Get("X-Rate-Limit-Remaining"))
 	if err != nil {
-		return 0
+		return 0, 0, false
 	}
-	limit, err := strconv.Atoi(cmp.Or(h.Get("X-Rate-Limit-Limit"), h.Get("X-Rate-Limit-Quota")))
+	limit, err = strconv.Atoi(cmp.Or(h.Get("X-Rate-Limit-Limit"), h.Get("X-Rate-Limit-Quota")))
 	if err != nil {
 		limit = 0
 	}
-	if remaining > 0 && float64(remaining) > reserve*float64(limit) {
+	return limit, remaining, true
+}
+
+// exhausted is the pause that a reply's rate headers ask for: until X-Rate-Limit-Reset once nothing is left, or no more than the part of the
+// limit that is reserved for others.
+func exhausted(h http.Header, reserve float64, serverNow time.Time) time.Duration {
+	limit, remaining, ok := quotaOf(h)
+	if !ok || remaining > 0 && float64(remaining) > reserve*float64(limit) {
 		return 0
 	}
 	return untilReset(h, serverNow)

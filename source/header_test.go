@@ -1,9 +1,14 @@
 package source
 
 import (
+	"io"
 	"net/http"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 func TestRetryAfter(t *testing.T) {
@@ -63,6 +68,62 @@ func TestExhausted(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
+}
+
+// TestQuotaOf reads the rate headers in either spelling.
+func TestQuotaOf(t *testing.T) {
+	for _, test := range []struct {
+		h                http.Header
+		limit, remaining int
+		ok               bool
+	}{
+		{http.Header{"X-Rate-Limit-Limit": {"600"}, "X-Rate-Limit-Remaining": {"599"}}, 600, 599, true},
+		{http.Header{"X-Rate-Limit-Quota": {"600"}, "X-Rate-Limit-Remaining": {"0"}}, 600, 0, true},
+		{http.Header{"X-Rate-Limit-Remaining": {"7"}}, 0, 7, true},
+		{http.Header{"X-Rate-Limit-Limit": {"600"}}, 0, 0, false},
+		{http.Header{"X-Rate-Limit-Limit": {"many"}, "X-Rate-Limit-Remaining": {"some"}}, 0, 0, false},
+	} {
+		if limit, remaining, ok := quotaOf(test.h); limit != test.limit || remaining != test.remaining || ok != test.ok {
+			t.Errorf("%v: %d of %d, %t", test.h, remaining, limit, ok)
+		}
+	}
+}
+
+// TestQuotaIsTold with each reply of the API that says something of it, also with one that refuses; the lists have a quota of their own.
+func TestQuotaIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limited := page(0, "")
+		limited.header = map[string]string{"X-Rate-Limit-Limit": "600", "X-Rate-Limit-Remaining": "599", "X-Rate-Limit-Reset": "30"}
+		refused := answer{status: http.StatusTooManyRequests, body: apiErrorBody(2002), header: map[string]string{
+			"X-Rate-Limit-Quota": "600", "X-Rate-Limit-Remaining": "-1", "X-Rate-Limit-Reset": "1",
+		}}
+		cfg := testConfig(&script{answers: []answer{limited, page(0, ""), refused, page(0, "")}})
+		var told []pipeline.QuotaTold
+		cfg.Observer = func(o pipeline.Observation) {
+			if quota, ok := o.(pipeline.QuotaTold); ok {
+				told = append(told, quota)
+			}
+		}
+		c := newTestClient(t, cfg)
+		for range 3 {
+			if _, err := readAll(t.Context(), c, messages(), settled(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []pipeline.QuotaTold{{Limit: 600, Remaining: 599}, {Limit: 600}}; !slices.Equal(told, want) {
+			t.Errorf("told %v, want %v", told, want)
+		}
+		told = nil
+		list := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Rate-Limit-Remaining", "5")
+			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+			_, _ = io.WriteString(w, `{"total":0,"start":0,"count":0,"users":[]}`)
+		})
+		cfg.Transport, cfg.ListsURL = inMemory{list}, "https://api.test/v1"
+		if _, err := newTestClient(t, cfg).List(t.Context(), pipeline.StreamUsers); err != nil || len(told) > 0 {
+			t.Errorf("%v; the lists told %v", err, told)
+		}
+	})
 }
 
 func FuzzRetryAfter(f *testing.F) {

@@ -2,6 +2,7 @@ package status
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -18,6 +19,8 @@ type ProcessOptions struct {
 	Version string
 	// Hosts are names by which the page may be asked for besides those that it knows: host.example, .example for all that end so, or *.
 	Hosts []string
+	// Fleet is what is known of the apps of all processes that this one shares them with, as JSON; nil where nothing can be.
+	Fleet func(context.Context) (any, error)
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 	// Many tells that the apps come from a file: /readyz tells of all of them in short, and metrics name an app by its key and its topic

@@ -200,7 +200,7 @@ func (s *Status) brief() brief {
 	why := s.missing(streams)
 	app := appReadiness{
 		AppKey: s.opts.AppKey, TopicPrefix: s.opts.TopicPrefix, Ready: why == "", Why: why, Standby: s.role == standby, Streams: len(streams),
-		RowsPerSecond: tenths(s.rate.perSecond(now)), Problem: s.problem, ProblemAt: s.problemAt.Truncate(time.Second),
+		RowsPerSecond: tenths(s.rowsPerSecond(now)), Problem: s.problem, ProblemAt: s.problemAt.Truncate(time.Second),
 	}
 	if s.failed {
 		app.Why = notPublished // The problem is beside it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -14,11 +15,33 @@ import (
 	"github.com/jmpub/jmpub/internal/words"
 )
 
-// Handler serves /healthz, /readyz, /metrics and, for people, an index of them at /, with all that there is to know. It is for those who
-// work on this machine.
+// Handler serves /healthz, /readyz, /metrics, /api/v1/apps and, for people, an index of them at /, with all that there is to know. It is for
+// those who work on this machine.
 func (p *Process) Handler() http.Handler {
-	return p.routes(map[string]string{"status": "alive", "version": p.opts.Version}, p.title, p.judge)
+	alive := map[string]string{"status": "alive", "version": p.opts.Version}
+	if p.opts.Fleet == nil {
+		return p.routes(alive, p.title, p.judge)
+	}
+	mux := p.routes(alive, p.title, p.judge, fleetPath)
+	mux.Handle("GET "+fleetPath, inTurn(http.HandlerFunc(p.serveFleet)))
+	return mux
 }
+
+// fleetPath is where the apps of all processes are. Strangers find nothing there: it tells as much as /readyz does, of more apps.
+const fleetPath = "/api/v1/apps"
+
+// serveFleet answers with what is known of the apps of all processes.
+func (p *Process) serveFleet(w http.ResponseWriter, r *http.Request) {
+	found, err := p.opts.Fleet(r.Context())
+	if err != nil {
+		answer(w, http.StatusServiceUnavailable, map[string]string{"error": shorten(err.Error(), longText)})
+		return
+	}
+	answer(w, http.StatusOK, compact{found})
+}
+
+// compact is a body that is long and for programs: a third of its bytes would be blanks.
+type compact struct{ body any }
 
 // title says whose page it is.
 func (p *Process) title() string {
@@ -44,8 +67,8 @@ func (p *Process) strangers() http.Handler {
 	})
 }
 
-// routes serves what is alive, and a title and a judgement made anew for each request.
-func (p *Process) routes(alive any, title func() string, judge func() (body any, ready bool)) http.Handler {
+// routes serves what is alive, and a title and a judgement made anew for each request. The index names more paths besides.
+func (p *Process) routes(alive any, title func() string, judge func() (body any, ready bool), more ...string) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", inTurn(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, alive) })
@@ -55,11 +78,14 @@ func (p *Process) routes(alive any, title func() string, judge func() (body any,
 		if !ready {
 			code = http.StatusServiceUnavailable
 		}
+		if all, many := body.(processReadiness); many {
+			body = compact{all}
+		}
 		answer(w, code, body)
 	})))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(&words.Writer{Out: w}, "%s\n\n/healthz\n/readyz\n/metrics\n", title())
+		fmt.Fprintf(&words.Writer{Out: w}, "%s\n\n%s\n", title(), strings.Join(append([]string{"/healthz", "/readyz", "/metrics"}, more...), "\n"))
 	})
 	return mux
 }
@@ -68,7 +94,9 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	out := json.NewEncoder(&words.Writer{Out: w})
-	if _, many := body.(processReadiness); !many { // Thousands of apps are no reading for people, and a third of their bytes would be blanks.
+	if long, is := body.(compact); is {
+		body = long.body
+	} else {
 		out.SetIndent("", "  ")
 	}
 	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.

@@ -69,6 +69,8 @@ type StreamSnapshot struct {
 	Fresh      bool `json:"fresh"`
 	stale      time.Duration
 	statistics bool
+	// seen tells that something was read or committed at all since the process has the app.
+	seen bool
 }
 
 // Snapshot copies what is known now.
@@ -82,7 +84,7 @@ func (s *Status) Snapshot() Snapshot {
 func (s *Status) snapshot(now time.Time) Snapshot {
 	snap := Snapshot{
 		AppKey: s.opts.AppKey, Delivery: s.opts.Delivery, Version: s.process.opts.Version, Standby: s.role == standby,
-		RowsPerSecond: s.rate.perSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
+		RowsPerSecond: s.rowsPerSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 		Last: s.last, ClockDifferenceSeconds: s.difference().Seconds(),
 		Streams: s.sortedStreams(now),
@@ -134,7 +136,7 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 		RetentionLeftSeconds: p.left(now).Seconds(),
 		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped, Unreadable: len(state.unreadable),
 		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale, stale: stale,
-		statistics: stream.Kind == pipeline.StreamStatistics,
+		statistics: stream.Kind == pipeline.StreamStatistics, seen: !p.headAt.IsZero(),
 	}
 	if !p.read.IsZero() {
 		snap.LagSeconds = now.Sub(p.read).Seconds()

@@ -51,7 +51,9 @@ type Status struct {
 	failed  bool
 	streams map[pipeline.Stream]*streamState
 	totals  totals
-	rate    rate
+	// rows and requests are those of the last time; quota is what the API said of the app's last, nil before it did.
+	rows, requests rate
+	quota          *pipeline.QuotaTold
 	// problem is the last error and when it came.
 	problem   string
 	problemAt time.Time
@@ -169,7 +171,7 @@ func (s *Status) StandBy(is bool) {
 	if !is {
 		return
 	}
-	s.role, s.clocks = standby, pipeline.ClocksCompared{}
+	s.role, s.clocks, s.quota = standby, pipeline.ClocksCompared{}, nil
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
@@ -191,7 +193,10 @@ func (s *Status) observe(o pipeline.Observation) {
 	switch o := o.(type) {
 	case pipeline.RequestAnswered:
 		count(&s.totals.requests, o.Class)
+		s.requests.add(s.process.opts.Now(), requestSlot, 1)
 		s.durations.WithLabelValues(o.Class).Observe(o.Took.Seconds())
+	case pipeline.QuotaTold:
+		s.quota = &o
 	case pipeline.ClocksCompared:
 		s.clocks = o
 	case pipeline.RetryScheduled:
@@ -317,32 +322,41 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	for target, n := range c.Events {
 		t.events[target] += int64(n)
 	}
-	s.rate.add(p.headAt, ledger.Rows)
+	s.rows.add(p.headAt, rowSlot, ledger.Rows)
 	s.last = ledger
 }
 
-// rate is the rows of the last seconds.
+// rate is how many of something there were in the last time, by slots of so many seconds: one that is being filled, and fullSlots before it.
 type rate struct {
-	slots [rateSeconds]struct{ second, rows int64 }
+	slots [fullSlots + 1]struct{ number, n int64 }
 }
 
-const rateSeconds = 6
+const (
+	fullSlots = 5
+	// rowSlot and requestSlot are what a slot is of rows and of requests, in seconds: rows are those of 5 s, requests those of a minute.
+	rowSlot, requestSlot = 1, 12
+)
 
-func (r *rate) add(now time.Time, rows int64) {
-	slot := &r.slots[now.Unix()%rateSeconds]
-	if slot.second != now.Unix() {
-		slot.second, slot.rows = now.Unix(), 0
+func (r *rate) add(now time.Time, seconds, n int64) {
+	number := now.Unix() / seconds
+	slot := &r.slots[number%int64(len(r.slots))]
+	if slot.number != number {
+		slot.number, slot.n = number, 0
 	}
-	slot.rows += rows
+	slot.n += n
 }
 
-// perSecond is the mean over the last full seconds.
-func (r *rate) perSecond(now time.Time) float64 {
-	sum := int64(0)
+// sum is how many there were in the slots that are full.
+func (r *rate) sum(now time.Time, seconds int64) (sum int64) {
 	for _, slot := range r.slots {
-		if age := now.Unix() - slot.second; age > 0 && age < rateSeconds {
-			sum += slot.rows
+		if age := now.Unix()/seconds - slot.number; age > 0 && age <= fullSlots {
+			sum += slot.n
 		}
 	}
-	return float64(sum) / (rateSeconds - 1)
+	return sum
+}
+
+// rowsPerSecond is the mean over the last full seconds. The caller holds the lock.
+func (s *Status) rowsPerSecond(now time.Time) float64 {
+	return float64(s.rows.sum(now, rowSlot)) / fullSlots
 }
