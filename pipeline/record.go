@@ -30,6 +30,10 @@ const (
 	TopicCoverage    Topic = "coverage"
 )
 
+// TopicProcesses is the topic in which processes tell their state. It stands apart: nothing of it is published with a window, and nothing that
+// is published depends on it.
+const TopicProcesses Topic = "processes"
+
 // StatisticsTopic is the topic of a stream of statistics.
 func StatisticsTopic(s Stream) Topic { return Topic(string(StreamStatistics) + "." + s.Name) }
 

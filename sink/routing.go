@@ -64,7 +64,7 @@ func (r *Routing) Events() []string {
 // Own is the name of one of jmpub's own topics, those of statistics among them.
 func (r *Routing) Own(t pipeline.Topic) string { return r.prefix + "." + string(t) }
 
-// ownTopics are jmpub's own topics that every app has.
+// ownTopics are jmpub's own topics that every app has. That of the processes is none of them.
 func ownTopics() []pipeline.Topic {
 	return []pipeline.Topic{pipeline.TopicRejected, pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints, pipeline.TopicCoverage}
 }
@@ -87,7 +87,7 @@ func (r *Routing) check(name string) error {
 	case strings.Trim(name, ".") == "" || strings.Trim(name, nameLetters) != "":
 		return fmt.Errorf("%q is no topic's name: letters, digits, '.', '_' and '-'", name)
 	}
-	for _, own := range ownTopics() {
+	for _, own := range append(ownTopics(), pipeline.TopicProcesses) {
 		if sameMetric(name) == sameMetric(r.Own(own)) {
 			return fmt.Errorf("the topic %s would be that of jmpub's %s, %s", name, own, r.Own(own))
 		}

@@ -33,8 +33,15 @@ func (t *Topics) configOf(name string) []kafkago.ConfigEntry {
 		add("segment.ms", time.Hour.Milliseconds()) // As above: who wants to know a day's coverage reads what is not compacted.
 	case t.routing.Own(pipeline.TopicRejected):
 		add("max.message.bytes", rejectedMaxBytes)
+	case t.routing.Own(pipeline.TopicProcesses):
+		// The newest state of each process, and of one that died for a day. Who wants to know it reads what is not compacted, and so not the
+		// segment that is written to: that is small, whatever thousands of apps say.
+		add("cleanup.policy", "compact,delete")
+		add("retention.ms", (24 * time.Hour).Milliseconds())
+		add("segment.ms", time.Hour.Milliseconds())
+		add("segment.bytes", processesSegment)
 	}
-	if t.cfg.Retention > 0 && !t.isCompacted(name) {
+	if t.cfg.Retention > 0 && !t.isCompacted(name) && name != t.routing.Own(pipeline.TopicProcesses) {
 		add("retention.ms", t.cfg.Retention.Milliseconds())
 	}
 	if t.cfg.MinInsyncReplicas > 0 {

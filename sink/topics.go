@@ -83,6 +83,8 @@ const (
 	// could reasonably return.
 	checkpointMaxBytes = 16 << 20
 	rejectedMaxBytes   = 32 << 20
+	// processesSegment is about what a reader of the processes' states reads of those that are replaced already.
+	processesSegment = 8 << 20
 )
 
 // NewTopics checks the configuration. Nothing is sent yet.
@@ -133,29 +135,9 @@ func (t *Topics) layout() layout {
 
 // Ensure makes sure that every topic exists and can be used, and learns its partitions and limits.
 func (t *Topics) Ensure(ctx context.Context) error {
-	found := make(layout)
-	missing, err := t.lookUp(ctx, found)
+	found, err := t.ensure(ctx, t.Names())
 	if err != nil {
 		return err
-	}
-	if len(missing) > 0 {
-		if !t.cfg.Create {
-			return t.missingFault(missing)
-		}
-		if err := t.create(ctx, missing); err != nil {
-			return err
-		}
-		op := "wait for the new topics to be known"
-		err := t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-			missing, err := t.lookUp(ctx, found)
-			if err == nil && len(missing) > 0 {
-				err = &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: fmt.Errorf("missing: %s", strings.Join(missing, ", "))}
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
 	}
 	if err := t.readConfigs(ctx, found); err != nil {
 		return err
@@ -166,8 +148,38 @@ func (t *Topics) Ensure(ctx context.Context) error {
 	return nil
 }
 
+// EnsureProcesses makes sure that the topic exists in which processes tell their state. It is apart from [Topics.Ensure], because nothing that is
+// published depends on it: who lacks a right on it goes on without.
+func (t *Topics) EnsureProcesses(ctx context.Context) error {
+	_, err := t.ensure(ctx, []string{t.routing.Own(pipeline.TopicProcesses)})
+	return err
+}
+
+// ensure makes the topics that are missing, if that is wanted, and learns the partitions of all.
+func (t *Topics) ensure(ctx context.Context, names []string) (layout, error) {
+	found := make(layout)
+	missing, err := t.lookUp(ctx, names, found)
+	if err != nil || len(missing) == 0 {
+		return found, err
+	}
+	if !t.cfg.Create {
+		return nil, t.missingFault(missing)
+	}
+	if err = t.create(ctx, missing); err != nil {
+		return nil, err
+	}
+	op := "wait for the new topics to be known"
+	return found, t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
+		missing, err := t.lookUp(ctx, names, found)
+		if err == nil && len(missing) > 0 {
+			err = &pipeline.Fault{Class: pipeline.Transient, Op: op, Err: fmt.Errorf("missing: %s", strings.Join(missing, ", "))}
+		}
+		return err
+	})
+}
+
 // lookUp learns the partitions of the topics that exist and returns those that do not.
-func (t *Topics) lookUp(ctx context.Context, found layout) ([]string, error) {
+func (t *Topics) lookUp(ctx context.Context, names []string, found layout) ([]string, error) {
 	var missing []string
 	op := "look up the topics " + t.cfg.Prefix + ".*"
 	if t.cfg.Template != "" && t.cfg.Template != DefaultTemplate {
@@ -175,7 +187,7 @@ func (t *Topics) lookUp(ctx context.Context, found layout) ([]string, error) {
 	}
 	err := t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
 		missing = missing[:0]
-		res, err := t.cfg.Client.Metadata(ctx, &kafkago.MetadataRequest{Topics: t.Names()})
+		res, err := t.cfg.Client.Metadata(ctx, &kafkago.MetadataRequest{Topics: names})
 		if err != nil {
 			return kafka.Fault(op, err)
 		}
@@ -200,10 +212,14 @@ func (t *Topics) lookUp(ctx context.Context, found layout) ([]string, error) {
 
 // partitionsOf is how many partitions a topic is made with.
 func (t *Topics) partitionsOf(name string) int {
-	if name == t.routing.Own(pipeline.TopicCheckpoints) {
+	switch name {
+	case t.routing.Own(pipeline.TopicCheckpoints):
 		return cmp.Or(t.cfg.Shards, t.cfg.Partitions)
+	case t.routing.Own(pipeline.TopicProcesses): // So its records have an order, which tells whose word about an app is the newest.
+		return 1
+	default:
+		return t.cfg.Partitions
 	}
-	return t.cfg.Partitions
 }
 
 func (t *Topics) create(ctx context.Context, names []string) error {

@@ -329,7 +329,7 @@ func (w *world) waits(t *testing.T) {
 // TestChecks gives each record of each topic to the checks, and counts what they find.
 func TestChecks(t *testing.T) {
 	all := []string{
-		"single", "group", "chatroom", "other", "rejected", "windows", "notices", "checkpoints", "coverage",
+		"single", "group", "chatroom", "other", "rejected", "windows", "notices", "checkpoints", "coverage", "processes",
 		"statistics.users", "statistics.messages", "statistics.groups",
 	}
 	w := newWorld(t, all...)
@@ -354,7 +354,7 @@ func TestChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(given) != len(all) || found.Records != len(rows) || found.Checked != 7 {
+	if len(given) != len(all) || found.Records != len(rows) || found.Checked != 8 {
 		t.Errorf("checked %v, found %d and %d", given, found.Records, found.Checked)
 	}
 	report := verify.Compare(slices.Values(rows), found)

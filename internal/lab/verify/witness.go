@@ -47,7 +47,7 @@ func newWitness(l *Layout, hash hasher, checks []Check) *witness {
 	w := &witness{Layout: l, events: l.events(), rejected: l.own(pipeline.TopicRejected), hash: hash, checks: checks}
 	if len(checks) > 0 {
 		for _, topic := range []pipeline.Topic{
-			pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints, pipeline.TopicCoverage,
+			pipeline.TopicWindows, pipeline.TopicNotices, pipeline.TopicCheckpoints, pipeline.TopicCoverage, pipeline.TopicProcesses,
 			"statistics.users", "statistics.messages", "statistics.groups",
 		} {
 			w.own = append(w.own, l.own(topic))

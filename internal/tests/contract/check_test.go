@@ -89,16 +89,18 @@ func TestRefusedRecords(t *testing.T) {
 	claim := own("checkpoints", "claim", appKey+"!jmpub!claim")
 	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!jmpub!claim")
 	claimOfRun := own("checkpoints", "claim", appKey+"!jmpub!owner")
+	process := own("processes", "process", "jmpub/process 4711 on im-export-1/JZ4QX7DW/0")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
-	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, claimOfRun, day} {
+	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, claimOfRun, process, day} {
 		if err := valid().check(c); err != nil {
 			t.Error(err)
 		}
 	}
-	forgotten := position()
-	forgotten.value = nil
-	if err := forgotten.check(c); err != nil {
-		t.Error(err)
+	for _, forgotten := range []record{position(), process()} {
+		forgotten.value = nil
+		if err := forgotten.check(c); err != nil {
+			t.Error(err)
+		}
 	}
 
 	header := func(name, value string) func(*record) {
@@ -154,6 +156,9 @@ func TestRefusedRecords(t *testing.T) {
 		"claim under another key":      {claim, key(appKey + "/messages"), "claim"},
 		"claim without a value":        {claim, func(r *record) { r.value = nil }, "no JSON"},
 		"claim with a header":          {claim, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
+		"process under another key":    {process, key("jmpub/process 4711 on im-export-1/JZ4QX7DW/1"), "the key"},
+		"process with a header":        {process, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
+		"process in another state":     {process, value(`"publishing"`, `"sleeping"`), "state"},
 		"statistics of another day":    {day, key(appKey + "/2017-03-02"), "the key"},
 		"statistics of another kind":   {day, topic("statistics.groups"), "kind"},
 	} {

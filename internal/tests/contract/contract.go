@@ -129,6 +129,8 @@ func (c *Contract) Check(topic string, key []byte, headers []Header, value []byt
 		err = c.checkOwn("coverage", key, headers, value)
 	case "checkpoints":
 		err = c.checkCheckpoints(key, headers, value)
+	case "processes":
+		err = c.checkProcess(key, headers, value)
 	case "statistics.users", "statistics.messages", "statistics.groups":
 		err = c.checkOwn(strings.ReplaceAll(topic, ".", "-"), key, headers, value)
 	default:
@@ -238,6 +240,25 @@ func (c *Contract) checkOwn(schema string, key []byte, headers []Header, value [
 	}
 	if begin, end := text(record, "begin_time"), text(record, "end_time"); end < begin { // Both in one form, or absent.
 		return fmt.Errorf("it ends at %s, before it begins at %s", end, begin)
+	}
+	return nil
+}
+
+// checkProcess checks what a process says of itself; without a value it takes that back.
+func (c *Contract) checkProcess(key []byte, headers []Header, value []byte) error {
+	if len(headers) > 0 {
+		return fmt.Errorf("it has the header %s", headers[0].Key)
+	}
+	if value == nil {
+		return nil
+	}
+	record, err := c.checkValue("process", value)
+	if err != nil {
+		return err
+	}
+	want := fmt.Sprintf("%s/%s/%s/%v", text(record, "group"), text(record, "process"), text(record, "instance"), record["part"])
+	if string(key) != want {
+		return fmt.Errorf("the key is %q, the value says %q", key, want)
 	}
 	return nil
 }
