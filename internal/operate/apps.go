@@ -130,8 +130,12 @@ func (p *Process) keepPublishing(ctx context.Context, a *app) {
 		if time.Since(began) > longestPause {
 			pause = shortestPause
 		}
+		taken := p.alone.Load() && pipeline.ClassOf(err) == pipeline.Fenced
+		if taken {
+			a.status.StandBy(true) // It does not have the app any more.
+		}
 		a.status.Fail(err)
-		if p.alone.Load() && pipeline.ClassOf(err) == pipeline.Fenced {
+		if taken {
 			a.wiring.log.ErrorContext(ctx, "another process has taken the app, and keeps it", slog.Any("error", err))
 			<-ctx.Done()
 			return
@@ -194,5 +198,9 @@ func (p *Process) change(apps []*settings.Config) bool {
 	for _, one := range gone {
 		p.status.Remove(one.status)
 	}
-	return begun > 0 || len(gone) > 0
+	changed := begun > 0 || len(gone) > 0
+	if changed {
+		p.presence.Changed()
+	}
+	return changed
 }

@@ -39,6 +39,9 @@ type Process struct {
 	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
 	seats seats
+	// presence is what others see of the process, answers what was found of all processes for those who ask for it.
+	presence *presence
+	answers  answers
 	// member is done when the process leaves its group, which fail has it do with a cause. Both are set before anything is published.
 	member context.Context //nolint:containedctx // It is that of Run, for what outlives the calls of the group.
 	fail   context.CancelCauseFunc
@@ -59,14 +62,17 @@ type RunOptions struct {
 
 // NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
 func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
-	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, status: status.NewProcess(status.ProcessOptions{
-		Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil,
-	})}
+	p := &Process{opts: o, cfg: cfg, log: log, shards: 1}
+	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet})
 	wire := p.wireApp
 	if o.Apps != nil {
 		wire = p.wireApps
 	}
-	if err := wire(ctx); err != nil {
+	err := wire(ctx)
+	if err == nil {
+		p.presence, err = p.newPresence() //nolint:contextcheck // It outlives the call.
+	}
+	if err != nil {
 		p.Close()
 		return nil, startError(err)
 	}
@@ -177,6 +183,11 @@ func (p *Process) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	beside, stop := context.WithCancel(ctx)
 	p.member, p.fail = context.WithCancelCause(ctx)
+	present, leave := context.WithCancel(context.WithoutCancel(ctx)) // It takes its state back when all else has come to its end.
+	group.Go(func() error {
+		p.presence.Run(present)
+		return nil
+	})
 	if p.listener != nil {
 		group.Go(func() error { return p.status.Serve(beside, p.listener) })
 	}
@@ -191,6 +202,7 @@ func (p *Process) Run(ctx context.Context) error {
 		})
 	}
 	group.Go(func() error {
+		defer leave()
 		defer stop()
 		if p.join == nil {
 			return p.publishAlone(ctx)
@@ -203,12 +215,13 @@ func (p *Process) Run(ctx context.Context) error {
 // publishAlone publishes all apps until ctx is done; a single one until another process has taken it.
 func (p *Process) publishAlone(ctx context.Context) error {
 	if p.only != nil {
+		p.presence.has(1)
 		return p.only.publishAlone(ctx)
 	}
 	p.alone.Store(true)
-	p.seats.take(p.all()) //nolint:contextcheck // Apps end when they are let go.
+	p.take(p.all()) //nolint:contextcheck // Apps end when they are let go.
 	<-ctx.Done()
-	p.seats.take(nil) //nolint:contextcheck // As above.
+	p.take(nil) //nolint:contextcheck // As above.
 	return nil
 }
 
@@ -224,7 +237,7 @@ func (p *Process) all() []int {
 // publishShared publishes the apps that this process has, and stands by for those of others.
 func (p *Process) publishShared(ctx context.Context) error {
 	defer p.fail(nil)
-	err := p.join(p.seats.take).Run(p.member)                               //nolint:contextcheck // It is made of ctx.
+	err := p.join(p.take).Run(p.member)                                     //nolint:contextcheck // It is made of ctx.
 	if cause := context.Cause(p.member); cause != nil && ctx.Err() == nil { //nolint:contextcheck // As above.
 		return p.runError(cause)
 	}

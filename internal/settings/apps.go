@@ -145,6 +145,28 @@ func (f *AppsFile) Keys() []string {
 	return keys
 }
 
+// AppName is an app of the file, and the prefix of the topics that it is published to.
+type AppName struct{ AppKey, TopicPrefix string }
+
+// Names are the apps that the file names, as far as it can be read.
+func (f *AppsFile) Names() []AppName {
+	entries, _ := f.read() // As above.
+	var names []AppName
+	for _, e := range entries {
+		names = append(names, AppName{e.values[keyField].text, cmp.Or(e.values[prefixField].text, f.common.TopicPrefix)})
+	}
+	return names
+}
+
+// Shared is what all processes with these settings have in common, and the file of their apps; nil where they name one app.
+func (s *Settings) Shared() (*AppsFile, *Config, error) {
+	if s.AppsFile == "" {
+		cfg, err := s.Parse()
+		return nil, cfg, err
+	}
+	return NewAppsFile(s)
+}
+
 func (f *AppsFile) mistake(errs ...error) error {
 	for i, err := range errs {
 		errs[i] = fmt.Errorf("JMPUB_APPS_FILE: %s: %w", f.Path(), err)
@@ -252,7 +274,7 @@ func appFields() []appField {
 		{"start", "JMPUB_START", func(s *Settings) *string { return &s.Start }},
 		{"rate", "JMPUB_API_RATE", func(s *Settings) *string { return &s.API.Rate }},
 		{"time_zone", "JMPUB_API_TIME_ZONE", func(s *Settings) *string { return &s.API.TimeZone }},
-		{"topic_prefix", "JMPUB_TOPIC_PREFIX", func(s *Settings) *string { return &s.TopicPrefix }},
+		{prefixField, "JMPUB_TOPIC_PREFIX", func(s *Settings) *string { return &s.TopicPrefix }},
 		{"partition_by", "JMPUB_PARTITION_BY", func(s *Settings) *string { return &s.PartitionBy }},
 		{secretField, "JMPUB_MASTER_SECRET", nil},
 	}
@@ -261,6 +283,7 @@ func appFields() []appField {
 const (
 	keyField    = "app_key"
 	secretField = "master_secret"
+	prefixField = "topic_prefix"
 )
 
 // appEntry is an app as it stands in the file.

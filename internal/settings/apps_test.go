@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,6 +68,27 @@ apps:
 	if second.Source.MasterSecret.Reveal() != "the-second's" || second.Topics.Prefix != "others" || second.Source.TimeZone.String() != "UTC" ||
 		!second.Start.At.IsZero() || second.Start.Back != 0 || second.Sink.PartitionBy != sink.ByMsgID || second.Streams[0].String() != "messages" {
 		t.Errorf("the second app is %+v", second)
+	}
+}
+
+// TestNamesOfTheApps are those of a file with the topics of each, whatever is wrong with it; settings without a file name their one app.
+func TestNamesOfTheApps(t *testing.T) {
+	path := writeApps(t, "apps:\n- {app_key: a}\n- {app_key: b, topic_prefix: others, start: whenever}\n- {unknown: c}\n")
+	file, cfg, err := common(path).Shared()
+	if err != nil || cfg.Topics.Prefix != "jmessage" {
+		t.Fatalf("%+v, %v", cfg, err)
+	}
+	if got, want := file.Names(), []AppName{{"a", "jmessage"}, {"b", "others"}}; !slices.Equal(got, want) {
+		t.Errorf("the names are %v, want %v", got, want)
+	}
+	s := Defaults()
+	s.AppKey, s.MasterSecret, s.Kafka.Brokers = "a", secret.New("s"), "kafka:9092"
+	if file, cfg, err = s.Shared(); err != nil || file != nil || cfg.Source.AppKey != "a" {
+		t.Errorf("%v, %+v, %v", file, cfg, err)
+	}
+	s.Kafka.Brokers = ""
+	if _, _, err = s.Shared(); err == nil {
+		t.Error("settings without brokers are accepted")
 	}
 }
 

@@ -146,6 +146,7 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 	t.Run("replay", func(t *testing.T) { g.replay(t, rights) })
 	t.Run("only read", func(t *testing.T) { g.look(t) })
 	t.Run("create", func(t *testing.T) { g.create(t) })
+	t.Run("state of the process", func(t *testing.T) { g.tell(t) })
 	t.Run("taken away while it works", func(t *testing.T) { g.takenAway(t) })
 }
 
@@ -207,6 +208,71 @@ func (g *guarded) create(t *testing.T) {
 	wantRefused(t, g.trial(t, "made", nil), []string{"jmpub needs CREATE on topic made.single;"}, g.Password)
 	g.Give(t, append(rights, kafkatest.Right{Operation: kadm.OpCreate, Topic: all[0]}))
 	wantWhole(t, g.trial(t, "made", nil), g.Password)
+}
+
+// tell takes away each right on the topic in which a process tells its state: it goes on without, and says which right is missing. Whoever
+// reads it needs no other right.
+func (g *guarded) tell(t *testing.T) {
+	t.Helper()
+	g.topics(t, "told")
+	on := func(operation kadm.ACLOperation) kafkatest.Right {
+		return kafkatest.Right{Operation: operation, Topic: "told.processes"}
+	}
+	rights := least("told", idOf("told"))
+	for _, tc := range []struct {
+		more   []kafkatest.Right
+		create string
+		says   string
+	}{
+		{nil, "true", "jmpub needs DESCRIBE on topic told.processes;"},
+		{[]kafkatest.Right{on(kadm.OpDescribe)}, "false", "kafka-topics.sh --create --topic told.processes --partitions 1"},
+		{[]kafkatest.Right{on(kadm.OpDescribe)}, "true", "jmpub needs CREATE on topic told.processes;"},
+		{[]kafkatest.Right{on(kadm.OpDescribe), on(kadm.OpCreate)}, "true", "jmpub needs WRITE on topic told.processes;"},
+		{[]kafkatest.Right{on(kadm.OpWrite)}, "false", ""},
+	} {
+		g.Give(t, append(slices.Clone(rights), tc.more...))
+		trial := g.trial(t, "told", settings{"JMPUB_TOPICS_CREATE": tc.create})
+		trial.Start(t)
+		trial.Await(t, time.Now().Add(-time.Minute), soak.Patience)
+		late := time.Now().Add(soak.Patience)
+		for tc.says != "" && !strings.Contains(trial.Process.Tail(1<<20), tc.says) {
+			if time.Now().After(late) {
+				t.Fatalf("it does not say %q:\n%s", tc.says, trial.Process.Tail(50))
+			}
+			soak.Wait(t, 200*time.Millisecond)
+		}
+		if tc.says == "" {
+			g.wantTold(t, trial, rights)
+		}
+		if code := trial.Process.Terminate(t); code != 0 {
+			t.Errorf("%q: exit code %d", tc.says, code)
+		}
+		if log := trial.Process.Tail(1 << 20); tc.says == "" == strings.Contains(log, "the state of this process cannot be told") {
+			t.Errorf("%q: it says\n%s", tc.says, log)
+		}
+	}
+}
+
+// wantTold expects that only the right to read shows a process that tells its state.
+func (g *guarded) wantTold(t *testing.T, trial *soak.Trial, rights []kafkatest.Right) {
+	t.Helper()
+	said, code := trial.Command(t, "apps")
+	for late := time.Now().Add(soak.Patience); code == 0; said, code = trial.Command(t, "apps") { // Nothing has been told yet.
+		if time.Now().After(late) {
+			t.Fatalf("without the right to read: %s", said)
+		}
+		soak.Wait(t, 200*time.Millisecond)
+	}
+	if code != exitUsage || !strings.Contains(said, "jmpub needs READ on topic told.processes;") {
+		t.Errorf("without the right to read: exit code %d: %s", code, said)
+	}
+	g.Give(t, append(slices.Clone(rights), kafkatest.Right{Operation: kadm.OpWrite, Topic: "told.processes"}, kafkatest.Right{Operation: kadm.OpRead, Topic: "told.processes"}))
+	for late := time.Now().Add(soak.Patience); !strings.Contains(said, "publishing"); said, code = trial.Command(t, "apps") {
+		if time.Now().After(late) {
+			t.Fatalf("exit code %d: %s", code, said)
+		}
+		soak.Wait(t, 200*time.Millisecond)
+	}
 }
 
 // takenAway expects a process that publishes to leave with a message that names the right, and one that has it again to go

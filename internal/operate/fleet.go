@@ -1,0 +1,187 @@
+package operate
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/fleet"
+	"github.com/jmpub/jmpub/internal/kafka"
+	"github.com/jmpub/jmpub/internal/settings"
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/sink"
+)
+
+// processesTopic is the topic in which processes tell their state; nothing is asked for yet. Making it is tried again as the policy says.
+func processesTopic(cfg *settings.Config, conn *kafka.Conn, retry pipeline.Retry) (*fleet.Topic, error) {
+	names := cfg.Topics
+	names.Client, names.Retry, names.Template = conn.Client, retry, "" // Where events go is of no matter here, and may be told of an app alone.
+	topics, err := sink.NewTopics(names)
+	if err != nil {
+		return nil, usage.Wrap(err)
+	}
+	t := &fleet.Topic{Client: conn.Client, Name: topics.Routing().Own(pipeline.TopicProcesses), Make: topics.EnsureProcesses}
+	t.Look = func(ctx context.Context) error { return kafka.CheckDescribe(ctx, cfg.Kafka, []string{t.Name}) }
+	return t, nil
+}
+
+// Fleet is what the processes that share the settings' group and topic prefix say of themselves and of their apps. The apps are those of a file;
+// nil is the one that the settings name. Nothing is written.
+func Fleet(ctx context.Context, cfg *settings.Config, apps *settings.AppsFile, log *slog.Logger) (*fleet.Fleet, error) {
+	w := newReading(cfg, log)
+	defer w.Close()
+	conn, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := processesTopic(cfg, conn, w.retry)
+	if err != nil {
+		return nil, err
+	}
+	named := []status.AppName{{AppKey: cfg.Source.AppKey, TopicPrefix: cfg.Topics.Prefix}}
+	if apps != nil {
+		named = named[:0]
+		for _, name := range apps.Names() {
+			named = append(named, status.AppName(name))
+		}
+	}
+	told, err := topic.Read(ctx, w.retry, cfg.Group)
+	if err != nil {
+		return nil, startError(err)
+	}
+	return told.Merge(named, time.Now()), nil
+}
+
+// presence is what others see of a process.
+type presence struct {
+	*fleet.Publisher
+
+	topic *fleet.Topic
+	// shards is how many it has.
+	shards atomic.Int64
+}
+
+// newPresence has a process tell its state once [fleet.Publisher.Run] is called. Nothing that is published waits for that, or ends with it.
+func (p *Process) newPresence() (*presence, error) {
+	w := p.wiring
+	if p.only != nil {
+		w = p.only.wiring
+	}
+	topic, err := processesTopic(p.cfg, p.conn(), quickRetry())
+	if err != nil {
+		return nil, err
+	}
+	made := &presence{topic: topic}
+	said := fleet.Process{
+		Group: p.cfg.Group, Name: processName(), Instance: rand.Text()[:instanceLength], Release: cmp.Or(p.opts.Version, "unknown"),
+		Started: time.Now(), ShardsTotal: p.shards,
+	}
+	trouble := &throttle{every: remindEvery, last: make(map[string]throttled)}
+	made.Publisher = fleet.NewPublisher(func() *fleet.Process {
+		now := said
+		now.At, now.Shards, now.Apps = time.Now(), int(made.shards.Load()), p.status.Owned()
+		return &now
+	}, topic.Write, func(err error) {
+		what := ""
+		if fault, ok := errors.AsType[*pipeline.Fault](err); ok {
+			what = fault.Op
+		}
+		if ok, suppressed := trouble.allow(what); ok {
+			w.warn("the state of this process cannot be told: `jmpub apps` does not show it, and all else goes on", slog.Any("error", err),
+				slog.Int("not_logged", suppressed))
+		}
+	})
+	return made, nil
+}
+
+// conn is the process's connection to Kafka.
+func (p *Process) conn() *kafka.Conn {
+	if p.only != nil {
+		return p.only.output.conn
+	}
+	return p.shared.conn
+}
+
+// instanceLength is how many letters tell processes of the same name apart.
+const instanceLength = 8
+
+// quickRetry is the policy of what is tried again soon anyway. Nobody is told.
+func quickRetry() pipeline.Retry {
+	return pipeline.Retry{Initial: 50 * time.Millisecond, Max: time.Second}
+}
+
+// has takes in how many shards the process has from now on.
+func (p *presence) has(shards int) {
+	p.shards.Store(int64(shards))
+	p.Changed()
+}
+
+// take has the apps of the shards published, and no others.
+func (p *Process) take(shards []int) {
+	p.seats.take(shards)
+	p.presence.has(len(shards))
+}
+
+const (
+	// askTime is how long somebody who asks for the status of all processes may wait, answerAge how old an answer may be that is given again.
+	askTime   = 5 * time.Second
+	answerAge = 3 * time.Second
+	// maxAnswer is how many apps are told of at once; those that are not published and those that are furthest behind come first.
+	maxAnswer = 10_000
+)
+
+// answers are those to who asks a process for all apps of its group. Safe for concurrent use.
+type answers struct {
+	mu   sync.Mutex // Who asks while Kafka is asked waits for the answer.
+	at   time.Time
+	last *fleetAnswer
+	err  error
+}
+
+// fleetAnswer is what is answered.
+type fleetAnswer struct {
+	*fleet.Fleet
+
+	// LeftOut is how many apps are not told of.
+	LeftOut int `json:"apps_left_out,omitempty"`
+}
+
+// find asks, unless that was done a moment ago: then what was found is told again, and so is what went wrong.
+func (a *answers) find(ctx context.Context, ask func(context.Context) (*fleet.Fleet, error)) (*fleetAnswer, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.at.IsZero() && time.Since(a.at) < answerAge {
+		return a.last, a.err
+	}
+	// The answer is for those who ask next, too.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), askTime, fmt.Errorf("no answer came from Kafka within %s", askTime))
+	defer cancel()
+	found, err := ask(ctx)
+	if a.at, a.last, a.err = time.Now(), nil, err; err != nil {
+		return nil, err
+	}
+	a.last = &fleetAnswer{Fleet: found}
+	if left := len(found.Apps) - maxAnswer; left > 0 {
+		found.Apps, a.last.LeftOut = found.Apps[:maxAnswer:maxAnswer], left
+	}
+	return a.last, nil
+}
+
+// fleet is what the processes of this one's group say.
+func (p *Process) fleet(ctx context.Context) (any, error) {
+	return p.answers.find(ctx, func(ctx context.Context) (*fleet.Fleet, error) {
+		told, err := p.presence.topic.Read(ctx, quickRetry(), p.cfg.Group)
+		if err != nil {
+			return nil, err
+		}
+		return told.Merge(p.status.Names(), time.Now()), nil
+	})
+}
