@@ -213,6 +213,10 @@ func TestAppsWithoutAGroup(t *testing.T) {
 	})
 	const retries = 8 * time.Second // An app that failed would be opened again after 5 s, and fence the second process at its next commit.
 	time.Sleep(retries)
+	h.await("the apps are shown as those of the second process", func() bool {
+		out := try(t, h.env, "apps", "--json")
+		return strings.Count(out.stdout, `"state":"publishing"`) == 2
+	})
 	if strings.Contains(second.String(), "taken the app") {
 		t.Error("the first process has taken an app back")
 	}

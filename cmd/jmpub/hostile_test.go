@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/checkpoint"
@@ -49,6 +50,14 @@ func poison(t *testing.T, brokers *broker.Broker, app string) {
 	ledger.Replay = ""
 	value, err = checkpoint.EncodeLedger(ledger)
 	put("windows", checkpoint.LedgerKey(app, stream, window), value, err)
+	if _, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "jmessage.processes"); err != nil {
+		t.Fatal(err)
+	}
+	value, err = json.Marshal(map[string]any{
+		"version": 1, "group": "jmpub", "process": hostileName, "instance": "i", "release": hostileName, "started_at": end, "at": time.Now(), "parts": 1,
+		"apps": []map[string]string{{"app_key": hostileName, "topic_prefix": hostileName, "state": hostileName, "error": hostileName + "\n"}},
+	})
+	put("processes", []byte("jmpub/"+hostileName+"/i/0"), value, err)
 }
 
 // TestOutputIsPlain has every command meet what a terminal obeys, in Kafka, in the API's answers, in settings and on the command line.
@@ -90,6 +99,7 @@ func TestOutputIsPlain(t *testing.T) {
 	const stream = "users/" + hostileName
 	shown := fmt.Sprintf("users/%s", `a\u009b31m\u202eb\u2066\u200f\u061c\u200b\u2028\ufeff`)
 	for _, args := range [][]string{
+		{"apps"},
 		{"checkpoint", "list"},
 		{"checkpoint", "get", stream},
 		{"windows"},
@@ -98,10 +108,14 @@ func TestOutputIsPlain(t *testing.T) {
 		{"__complete", "checkpoint", "get", ""},
 		{"checkpoint", "delete", stream, "--yes"},
 	} {
-		if out := check(env, args...); out.code != exitDone || !strings.Contains(out.stdout, shown) {
+		want := shown
+		if args[0] == "apps" { // It has no streams.
+			want = strings.TrimPrefix(shown, "users/")
+		}
+		if out := check(env, args...); out.code != exitDone || !strings.Contains(out.stdout, want) {
 			t.Errorf("%q: %+v", args, out)
 		}
-		if args[0] == "windows" || args[1] == "list" || args[1] == "get" {
+		if args[0] == "apps" || args[0] == "windows" || args[1] == "list" || args[1] == "get" {
 			check(env, append(args, "--json")...)
 		}
 	}

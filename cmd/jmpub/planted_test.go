@@ -85,7 +85,7 @@ func TestNothingTells(t *testing.T) {
 		shown := map[string]string{}
 		rejected, status := regexp.MustCompile(`"rejected": [1-9]`), regexp.MustCompile(`status"?[=:]"?(http://127[^"\s]+)`)
 		for began := time.Now(); !rejected.MatchString(shown["/readyz"]) || api.asked.Load() < 9; {
-			for _, path := range []string{"/", "/healthz", "/readyz", "/metrics"} {
+			for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/api/v1/apps"} {
 				if at := status.FindStringSubmatch(said.text()); at != nil {
 					shown[path] = get(t, at[1]+path)
 				}

@@ -55,6 +55,7 @@ func TestTextsForPeople(t *testing.T) {
 		"replay": func() error {
 			return p.ReplayResult(&operate.ReplayResult{Published: 1, Rejected: 1, ThisRun: 1, Windows: 1, Requests: 1}, "jmessage.*")
 		},
+		"apps": func() error { return p.Fleet(fleetAt(begin), "jmessage", begin) },
 		"audit": func() error {
 			return report.Result(&operate.AuditResult{Windows: 1, Rows: 1, Requests: 1, Holes: 1})
 		},

@@ -3,6 +3,7 @@
 package scale_test
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,8 +48,10 @@ func TestAppsOnApacheKafka(t *testing.T) {
 		return allThere && each[0] > 0 && each[1] > 0 && each[2] > 0
 	})
 	shared("three", first, second, third)
+	f.awaitShown(first, second, third)
 	second.signal(syscall.SIGKILL)
 	shared("one was killed", first, third)
+	f.awaitShown(first, third)
 	second = f.start()
 	f.await("it has apps again", soak.Patience, func() bool {
 		each, allThere := f.owned(first, second, third)
@@ -65,6 +68,9 @@ func TestAppsOnApacheKafka(t *testing.T) {
 		if code := (*p).signal(syscall.SIGTERM); code != 0 {
 			t.Errorf("SIGTERM: exit code %d", code)
 		}
+		if said := (*p).said.String(); p == &first && strings.Contains(said, "cannot be told") { // It has made the topic.
+			t.Errorf("the first process says\n%s", said)
+		}
 		*p = f.start()
 	}
 	f.await("all have been restarted", soak.Patience, func() bool {
@@ -72,10 +78,14 @@ func TestAppsOnApacheKafka(t *testing.T) {
 		return allThere
 	})
 	f.awaitRead(o.End, first, second, third)
+	f.awaitShown(first, second, third)
 	for _, p := range []*process{first, second, third} {
 		if code := p.signal(syscall.SIGTERM); code != 0 {
 			t.Errorf("SIGTERM: exit code %d", code)
 		}
+	}
+	if published, others := f.shown(); len(published) > 0 || others["nobody"]+others["silent"] != apps {
+		t.Errorf("when all have left, %v are shown as published, and %v as not", published, others)
 	}
 	f.compare()
 }

@@ -229,6 +229,50 @@ func (p *process) metrics() string {
 	return string(text)
 }
 
+// shown counts the apps that are published, by the names of their owners, as `jmpub apps` shows them; others counts those in another state.
+func (f *fleet) shown() (published, others map[string]int) {
+	f.t.Helper()
+	cmd := exec.CommandContext(f.t.Context(), f.binary, "apps", "--json") //nolint:gosec // Ours.
+	cmd.Env = f.env
+	out, err := cmd.Output()
+	if err != nil {
+		f.t.Fatalf("jmpub apps: %v", err)
+	}
+	published, others = make(map[string]int), make(map[string]int)
+	for line := range strings.Lines(string(out)) {
+		var app struct {
+			State string `json:"state"`
+			Owner string `json:"owner"`
+		}
+		if err := json.Unmarshal([]byte(line), &app); err != nil {
+			f.t.Fatalf("%v: %s", err, line)
+		}
+		if app.State == "publishing" {
+			published[app.Owner]++
+		} else {
+			others[app.State]++
+		}
+	}
+	return published, others
+}
+
+// awaitShown waits until `jmpub apps` shows that these processes publish all apps, each some of them.
+func (f *fleet) awaitShown(processes ...*process) {
+	f.t.Helper()
+	f.await(fmt.Sprintf("`jmpub apps` shows all apps with %d processes", len(processes)), soak.Patience, func() bool {
+		published, others := f.shown()
+		total := 0
+		for _, p := range processes {
+			for owner, n := range published {
+				if strings.HasPrefix(owner, fmt.Sprintf("process %d on ", p.Process.Pid)) {
+					total += n
+				}
+			}
+		}
+		return total == len(f.all) && len(published) == len(processes) && len(others) == 0
+	})
+}
+
 // usage is what a process has taken.
 type usage struct {
 	cpu      time.Duration

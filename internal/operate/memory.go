@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"math"
@@ -16,13 +16,16 @@ const (
 	sharedWindows = 16
 )
 
-// limitPublishing sets the limit for a command that publishes.
-func limitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
+// LimitPublishing sets the limit for a command that publishes.
+func LimitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
 
-// limitApps sets the limit for a process that publishes so many apps of a file.
-func limitApps(apps int) {
+// LimitApps sets the limit for a process that publishes so many apps of a file.
+func LimitApps(apps int) {
 	limitMemory(softMemory + sharedWindows*parallelMemory + int64(apps)*appMemory)
 }
+
+// LimitReading sets the limit for a command that reads the ledger.
+func LimitReading() { limitMemory(ledgerMemory) }
 
 // limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
 func limitMemory(bytes int64) {
