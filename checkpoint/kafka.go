@@ -29,7 +29,7 @@ type Kafka struct {
 	// partitions gives the topic's number of partitions, once it is known to exist.
 	partitions func() int
 	// searched is the number of partitions of which all others were found to hold nothing that is in the way. Only another number
-	// puts something there.
+	// puts something there. What is written says it, so that whoever has the app next need not look.
 	searched int
 	// claim and owner are the newest ones, as far as the shard was read for them.
 	claim, owner announced
@@ -76,7 +76,7 @@ func (k *Kafka) Stage(c *pipeline.Commit) ([]pipeline.Record, error) {
 func (k *Kafka) Record(cp *pipeline.Checkpoint) (pipeline.Record, error) {
 	record := k.tombstone(cp.Stream, cp.Replay)
 	var err error
-	record.Value, err = Encode(cp)
+	record.Value, err = encodePosition(cp, k.searched)
 	return record, err
 }
 
@@ -112,20 +112,27 @@ func (k *Kafka) All(ctx context.Context) ([]pipeline.Checkpoint, error) {
 
 func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func(*pipeline.Checkpoint)) error {
 	shard := ShardOf(k.appKey, k.partitions())
-	all, err := k.log.Complete(ctx, shard)
+	there, err := k.log.Complete(ctx, shard)
 	if err != nil {
 		return err
 	}
-	values, err := table(ctx, k.log, shard, all, keep)
+	values, err := table(ctx, k.log, shard, there, keep)
 	if err != nil {
 		return err
+	}
+	all := make([]pipeline.Checkpoint, 0, len(values))
+	for key, value := range values {
+		cp, searched := k.decode(key, &value)
+		if cp.Replay == k.Replay && searched == k.partitions() {
+			k.searched = searched
+		}
+		all = append(all, cp)
 	}
 	if err := k.search(ctx, shard, values); err != nil {
 		return err
 	}
-	for key, value := range values {
-		cp := k.decode(key, &value)
-		found(&cp)
+	for i := range all {
+		found(&all[i])
 	}
 	return nil
 }
@@ -134,24 +141,24 @@ func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func
 const maxPosition = 16 << 20
 
 // decode reads the position with a key of the app. Anybody who may write to the topic can have put something else there, and the
-// others' positions are as good as before: so it is the position's own damage.
-func (k *Kafka) decode(key string, v *value) pipeline.Checkpoint {
+// others' positions are as good as before: so it is the position's own damage. searched is among how many partitions its writer has
+// looked for others, if it says so.
+func (k *Kafka) decode(key string, v *value) (cp pipeline.Checkpoint, searched int) {
 	replay, s, _ := k.parseKey([]byte(key)) // The key was found good.
 	err := v.unread
 	if err == nil && len(v.bytes) > maxPosition {
 		err = damaged("it has %d bytes", len(v.bytes))
 	}
-	var cp pipeline.Checkpoint
 	if err == nil {
-		cp, err = Decode(v.bytes, k.appKey, v.where)
+		cp, searched, err = decodeSearched(v.bytes, k.appKey, v.where)
 	}
 	if err == nil && (cp.Stream != s || cp.Replay != replay) {
 		err = damaged("its key is %q, but it is that of %s", key, cp.Stream)
 	}
 	if err == nil {
-		return cp
+		return cp, searched
 	}
-	return unreadable(k.appKey, replay, s, v.where, err)
+	return unreadable(k.appKey, replay, s, v.where, err), 0
 }
 
 // unreadable is the position of a stream that stands somewhere and cannot be read, and why.
@@ -229,7 +236,8 @@ func (k *Kafka) parseKey(key []byte) (replay string, s pipeline.Stream, ok bool)
 }
 
 // search looks for checkpoints of the app in the other partitions. They come there when the topic is given more
-// partitions, because then the app belongs to another one; to begin from nothing would publish everything again.
+// partitions, because then the app belongs to another one; to begin from nothing would publish everything again. It is done once
+// for each number of partitions, by whoever has the app first: the other partitions hold what all other apps have written.
 func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) error {
 	if k.searched == k.partitions() {
 		return nil
@@ -247,7 +255,7 @@ func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) err
 			return err
 		}
 		for key, value := range others {
-			cp := k.decode(key, &value)
+			cp, _ := k.decode(key, &value)
 			if _, replaced := own[key]; !replaced && (cp.Damage == nil || isNewer(cp.Damage, value.bytes, k.appKey)) {
 				return strayed(key, value, shard)
 			}

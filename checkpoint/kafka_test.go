@@ -319,6 +319,53 @@ func TestRepartitioned(t *testing.T) {
 	same(t, "after both were set anew", load(t, k), want)
 }
 
+// TestOtherPartitionsAreSearchedOnce has others than the app's own partition looked through by the first one who has the app, and not
+// again before the topic is given more of them: what somebody has put there since is overlooked until then.
+func TestOtherPartitionsAreSearchedOnce(t *testing.T) {
+	s := newKafkaStore(t, 2)
+	a, b := stream(t, "users/a"), stream(t, "users/b")
+	first, replay := s.kafka(t), s.kafka(t)
+	replay.Replay = "r-1"
+	stray := func(k *checkpoint.Kafka) {
+		t.Helper()
+		of := window(b, 1)
+		of.Checkpoint.Replay = k.Replay
+		r := record(t, k, of)
+		r.Partition = 1 - r.Partition
+		write(t, s.main, r)
+		end(t, s.main, kgo.TryCommit)
+	}
+	load(t, replay)
+	replayed := window(a, 1)
+	replayed.Checkpoint.Replay = "r-1"
+	s.commit(t, replay, commitOf(replayed))
+	stray(s.kafka(t))
+	_, err := s.kafka(t).All(t.Context()) // The replay has looked for its own.
+	fault(t, err, "users/b")
+	write(t, s.main, pipeline.Record{Topic: pipeline.TopicCheckpoints, Key: []byte(appKey + "/users/b"), Partition: int32(1 - checkpoint.ShardOf(appKey, 2))})
+	end(t, s.main, kgo.TryCommit)
+
+	load(t, first)
+	s.commit(t, first, commitOf(window(a, 1)))
+	stray(s.kafka(t))
+	want := map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 1).Checkpoint}
+	next := s.kafka(t)
+	same(t, "of the next one", load(t, next), want)
+	s.commit(t, next, commitOf(window(a, 2)))
+	want[a] = window(a, 2).Checkpoint
+	same(t, "of the one behind it", load(t, s.kafka(t)), want)
+
+	for s.partitions++; checkpoint.ShardOf(appKey, s.partitions) != checkpoint.ShardOf(appKey, 2); {
+		s.partitions++
+	}
+	admin := kadm.NewClient(s.client(t))
+	if _, err = admin.UpdatePartitions(t.Context(), s.partitions, s.prefix+string(pipeline.TopicCheckpoints)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.kafka(t).Load(t.Context())
+	fault(t, err, "users/b")
+}
+
 // TestCompacted reads a partition whose batches have lost their first, last or only records, tombstones and markers.
 func TestCompacted(t *testing.T) {
 	s := newKafkaStore(t, 1)

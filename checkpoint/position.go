@@ -32,6 +32,8 @@ type positionJSON struct {
 	Forgotten     bool                 `json:"forgotten,omitempty"`
 	Coverage      few[dayJSON]         `json:"coverage,omitempty"`
 	Covered       few[pipeline.Window] `json:"covered,omitempty"`
+	// Searched is among how many partitions positions of the app in others than its own were looked for, in vain.
+	Searched int `json:"searched,omitempty"`
 }
 
 // few is a list of a position that has so many elements at the most: a byte or two of JSON may become a struct, and a position with
@@ -119,14 +121,17 @@ type recheckedJSON struct {
 
 // Encode writes a checkpoint. It fails only on one that no program should make: ids that are not ascending, a year that
 // RFC 3339 cannot write.
-func Encode(cp *pipeline.Checkpoint) ([]byte, error) {
+func Encode(cp *pipeline.Checkpoint) ([]byte, error) { return encodePosition(cp, 0) }
+
+// encodePosition writes a checkpoint whose writer has looked for others among so many partitions; 0 if it has not.
+func encodePosition(cp *pipeline.Checkpoint, searched int) ([]byte, error) {
 	p := positionJSON{
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)), OverlapFrom: cp.OverlapFrom.UTC(),
 		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Replay: cp.Replay, Removed: cp.Removed,
-		Forgotten: cp.Forgotten, Covered: utcRanges(cp.Covered),
+		Forgotten: cp.Forgotten, Covered: utcRanges(cp.Covered), Searched: searched,
 	}
 	for _, r := range cp.Rechecked {
 		p.Rechecked = append(p.Rechecked, recheckedJSON{seconds(r.After), r.End.UTC()})
@@ -143,22 +148,27 @@ const removeRecord = "remove it, in Kafka by a record with its key and no value;
 // Decode reads a checkpoint of an app. where is where it stands, for the error, which is a *[pipeline.Fault] of class
 // [pipeline.Permanent].
 func Decode(value []byte, appKey, where string) (pipeline.Checkpoint, error) {
-	cp, err := decodePosition(value)
+	cp, _, err := decodeSearched(value, appKey, where)
+	return cp, err
+}
+
+// decodeSearched is [Decode], and tells among how many partitions the writer has looked for others.
+func decodeSearched(value []byte, appKey, where string) (cp pipeline.Checkpoint, searched int, err error) {
+	var p positionJSON
+	if err = decodeJSON(value, &p); err == nil {
+		cp, err = p.decode()
+	}
 	if err == nil && cp.AppKey != appKey {
 		err = damaged("it belongs to the app %q, not to %q", cp.AppKey, appKey)
 	}
 	if err != nil {
-		return pipeline.Checkpoint{}, decodeFault("the checkpoint", where,
+		return pipeline.Checkpoint{}, 0, decodeFault("the checkpoint", where,
 			"restore it, or "+removeRecord, err)
 	}
-	return cp, nil
+	return cp, p.Searched, nil
 }
 
-func decodePosition(value []byte) (cp pipeline.Checkpoint, err error) {
-	var p positionJSON
-	if err = decodeJSON(value, &p); err != nil {
-		return cp, err
-	}
+func (p *positionJSON) decode() (cp pipeline.Checkpoint, err error) {
 	err = required(map[string]bool{
 		"app_key": p.AppKey != nil, "stream": p.Stream != nil, "end_time": p.End != nil,
 		"span_seconds": p.Span != nil, "overlap_ids": p.OverlapIDs != nil, "overlap_hashes": p.OverlapHashes != nil,

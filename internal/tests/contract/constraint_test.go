@@ -121,7 +121,7 @@ func validValues(t *testing.T, name string) []string {
 	case "notice":
 		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1",`, 1))
 	case "checkpoint":
-		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","removed":true,"forgotten":true,"marks":[5],`, 1))
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","removed":true,"forgotten":true,"marks":[5],"searched":12,`, 1))
 	case "statistics-users", "statistics-messages", "statistics-groups":
 		hour := strings.NewReplacer(`"day"`, `"hour"`, `"time":"2017-03-01"`, `"time":"2017-03-01 23"`)
 		month := strings.NewReplacer(`"day"`, `"month"`, `"time":"2017-03-01"`, `"time":"2017-03"`)
