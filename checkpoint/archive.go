@@ -37,14 +37,19 @@ func NewArchive(client *kafkago.Client, topic, appKey string, partitions func() 
 // then hold up the others, and read nothing of the ledger meanwhile.
 func (a *Archive) ReadTogether(t *kafka.Together) { a.ledger.Together = t }
 
-// ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
-const ledgerSlack = time.Hour
+const (
+	// ledgerSlack is how far this machine's clock may be from that of the one which wrote a ledger record.
+	ledgerSlack = time.Hour
+	// writerSlack is by how much a writer's clock may have been set back between the moment at which it made a position and that at which
+	// it wrote the ledger record to it.
+	writerSlack = time.Minute
+)
 
 // Ledger calls fn with the app's ledger records that a query asks for; see [audit.Archive]. Where the topic was given more
 // partitions, a stream's older records stand in another one than its newer ones. They are looked for, behind the newer ones, if
 // the sequence numbers do not show that all of them were found.
 func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.Ledger, audit.Place) error) (audit.Frontier, error) {
-	r := &ledgerReading{Archive: a, since: q.Since, frontier: make(audit.Frontier)}
+	r := a.since(q.Since, ledgerSlack, q.Streams)
 	if q.Streams == nil {
 		for partition := range a.partitions() {
 			if err := r.read(ctx, partition, a.isOurs, fn); err != nil {
@@ -53,19 +58,12 @@ func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.L
 		}
 		return r.frontier, nil
 	}
-	r.streams = make(map[string]*streamLog, len(q.Streams))
-	for _, s := range q.Streams {
-		r.streams[s.String()] = &streamLog{partition: PartitionOf(a.appKey, s, a.partitions())}
-	}
-	for partition := range a.partitions() {
-		belong := func(l *streamLog) bool { return l.partition == partition }
-		err := r.readStreams(ctx, partition, belong, func(l *pipeline.Ledger, p audit.Place) error {
-			r.streams[l.Stream.String()].add(l, q.Since)
-			return fn(l, p)
-		})
-		if err != nil {
-			return nil, err
-		}
+	err := r.readOwn(ctx, func(l *pipeline.Ledger, p audit.Place) error {
+		r.streams[l.Stream.String()].add(l, q.Since)
+		return fn(l, p)
+	})
+	if err != nil {
+		return nil, err
 	}
 	for partition := range a.partitions() {
 		lack := func(l *streamLog) bool { return l.partition != partition && !l.whole }
@@ -76,13 +74,43 @@ func (a *Archive) Ledger(ctx context.Context, q audit.Query, fn func(*pipeline.L
 	return r.frontier, nil
 }
 
+// recent calls fn with the ledger records of streams from the one on that was written with a position at a time, in the order of the log;
+// those alone that stand where the streams' records are written now.
+func (a *Archive) recent(ctx context.Context, saved time.Time, streams []pipeline.Stream, fn func(*pipeline.Ledger, audit.Place) error) error {
+	return a.since(saved, writerSlack, streams).readOwn(ctx, fn)
+}
+
 // ledgerReading is one reading of the ledger since a time.
 type ledgerReading struct {
 	*Archive
 
+	// since is when reading begins; zero where everything is read.
 	since    time.Time
 	streams  map[string]*streamLog
 	frontier audit.Frontier
+}
+
+// since makes a reading since a time, less the slack; of some streams, or of all that there are.
+func (a *Archive) since(t time.Time, slack time.Duration, streams []pipeline.Stream) *ledgerReading {
+	r := &ledgerReading{Archive: a, streams: make(map[string]*streamLog, len(streams)), frontier: make(audit.Frontier)}
+	if !t.IsZero() {
+		r.since = t.Add(-slack).Truncate(time.Minute) // So that many apps ask the same.
+	}
+	for _, s := range streams {
+		r.streams[s.String()] = &streamLog{partition: PartitionOf(a.appKey, s, a.partitions())}
+	}
+	return r
+}
+
+// readOwn reads, for each stream, the partition in which its records are written now.
+func (r *ledgerReading) readOwn(ctx context.Context, fn func(*pipeline.Ledger, audit.Place) error) error {
+	for partition := range r.partitions() {
+		belong := func(l *streamLog) bool { return l.partition == partition }
+		if err := r.readStreams(ctx, partition, belong, fn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readStreams reads a partition for the records of some streams; not at all, if there is none.
@@ -114,8 +142,7 @@ func (r *ledgerReading) read(
 		r.frontier[number] = b.End // What comes later was not read for every stream.
 	}
 	if !r.since.IsZero() {
-		since := r.since.Add(-ledgerSlack).Truncate(time.Minute) // So that many apps ask the same.
-		if b.First, err = r.ledger.OffsetAt(ctx, partition, since, b); err != nil {
+		if b.First, err = r.ledger.OffsetAt(ctx, partition, r.since, b); err != nil {
 			return err
 		}
 	}

@@ -16,8 +16,9 @@ import (
 type Evidence struct {
 	Archive  *Archive
 	Coverage *Coverage
-	// Followed tells of which streams the positions are needed.
-	Followed func(pipeline.Stream) bool
+	// Named and Discovered are the streams whose positions are needed: these, and all of these kinds that there are.
+	Named      []pipeline.Stream
+	Discovered []pipeline.StreamKind
 	// AtLeastOnce tells that positions are saved after what was published is committed: they may be one commit behind.
 	AtLeastOnce bool
 }
@@ -34,52 +35,94 @@ func (e *Evidence) Lost(ctx context.Context, positions map[pipeline.Stream]pipel
 	return slices.Concat(older, gone), err
 }
 
+// follows tells whether a stream's position is needed.
+func (e *Evidence) follows(s pipeline.Stream) bool {
+	return slices.Contains(e.Named, s) || slices.Contains(e.Discovered, s.Kind)
+}
+
 // older finds positions behind which the ledger has records. A stream is read for as long as it is followed, so what was written
 // since the position was saved that is the oldest of them is not much, unless that one was lost.
 func (e *Evidence) older(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
 	var since time.Time
+	var compared []pipeline.Stream
 	for s, cp := range positions {
-		if e.Followed(s) && !cp.Removed && !cp.Forgotten && cp.Damage == nil && (since.IsZero() || cp.SavedAt.Before(since)) {
+		if !e.follows(s) || cp.Damage != nil {
+			continue
+		}
+		compared = append(compared, s)
+		if !cp.Removed && !cp.Forgotten && (since.IsZero() || cp.SavedAt.Before(since)) {
 			since = cp.SavedAt
 		}
 	}
 	if since.IsZero() {
 		return nil, nil
 	}
-	newest := make(map[pipeline.Stream]*newestCommit)
-	_, err := e.Archive.Ledger(ctx, audit.Query{Since: since}, func(l *pipeline.Ledger, _ audit.Place) error {
-		if newest[l.Stream] == nil {
-			newest[l.Stream] = &newestCommit{}
-		}
-		newest[l.Stream].add(l)
-		return nil
-	})
+	newest, err := e.newest(ctx, since, compared, positions)
 	var lost []pipeline.LostPosition
-	for s, c := range newest {
-		cp, there := positions[s]
+	for _, s := range compared {
+		cp, c := positions[s], newest[s]
 		behind := c.last > cp.Sequence
 		if e.AtLeastOnce {
 			behind = c.first > cp.Sequence+1
 		}
-		if there && cp.Damage == nil && behind && e.Followed(s) {
+		if behind {
 			lost = append(lost, pipeline.LostPosition{Stream: s, End: cp.End, Published: c.to})
 		}
 	}
 	return lost, err
 }
 
+// newest are the newest commits of streams since a time at which a position was saved.
+//
+// A position was committed together with the ledger record that has its number, at about the time at which it was saved, and every newer
+// record of the stream stands behind that one in the same partition. So where that one is found, all are, whatever the clocks of their
+// writers said. Where it is not, because the topic was given more partitions since, its records have been deleted, or the position was
+// set by a command, all partitions are read, and from so early on as clocks may differ.
+func (e *Evidence) newest(
+	ctx context.Context, since time.Time, streams []pipeline.Stream, positions map[pipeline.Stream]pipeline.Checkpoint,
+) (newestCommits, error) {
+	found := make(newestCommits)
+	if err := e.Archive.recent(ctx, since, streams, found.add); err != nil {
+		return nil, err
+	}
+	missing := func(s pipeline.Stream) bool {
+		return !positions[s].Removed && (found[s].least == 0 || found[s].least > positions[s].Sequence)
+	}
+	if !slices.ContainsFunc(streams, missing) {
+		return found, nil
+	}
+	clear(found)
+	_, err := e.Archive.Ledger(ctx, audit.Query{Since: since}, found.add)
+	return found, err
+}
+
+// newestCommits are the newest commits of streams.
+type newestCommits map[pipeline.Stream]newestCommit
+
+func (n newestCommits) add(l *pipeline.Ledger, _ audit.Place) error {
+	c := n[l.Stream]
+	c.add(l)
+	n[l.Stream] = c
+	return nil
+}
+
 // newestCommit are the numbers of the ledger records of a stream that were committed together, and last. to is up to where the
-// stream was published.
+// stream was published, least the lowest number of all; 0 where there is none.
 type newestCommit struct {
 	at          time.Time
 	first, last int64
+	least       int64
 	to          time.Time
 }
 
 func (c *newestCommit) add(l *pipeline.Ledger) {
-	switch {
-	case l.Sequence == 0: // It has no part in the stream's position.
+	if l.Sequence == 0 { // It has no part in the stream's position.
 		return
+	}
+	if c.least == 0 || l.Sequence < c.least {
+		c.least = l.Sequence
+	}
+	switch {
 	case l.Committed.Equal(c.at):
 		c.first, c.last = min(c.first, l.Sequence), max(c.last, l.Sequence)
 	case l.Sequence > c.last:
@@ -90,8 +133,16 @@ func (c *newestCommit) add(l *pipeline.Ledger) {
 	}
 }
 
-// gone finds streams that were read, by the coverage, and have no position.
+// gone finds streams that were read, by the coverage, and have no position. The coverage is that of all days of all apps, so it is not
+// read where every stream is known and has its position.
 func (e *Evidence) gone(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
+	lacks := func(s pipeline.Stream) bool {
+		_, known := positions[s]
+		return !known
+	}
+	if len(e.Discovered) == 0 && !slices.ContainsFunc(e.Named, lacks) {
+		return nil, nil
+	}
 	published := make(map[pipeline.Stream]time.Time)
 	for partition := range e.Coverage.partitions() {
 		b, err := e.Coverage.log.Decided(ctx, partition)
@@ -100,7 +151,7 @@ func (e *Evidence) gone(ctx context.Context, positions map[pipeline.Stream]pipel
 		}
 		err = e.Coverage.log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
 			s, other := pipeline.ParseStream(string(e.Archive.streamOf(r.Key)))
-			if _, known := positions[s]; other != nil || known || r.Value == nil || !e.Followed(s) {
+			if other != nil || !lacks(s) || r.Value == nil || !e.follows(s) {
 				return nil //nolint:nilerr // It is no stream of this app.
 			}
 			day, damage := e.Coverage.decode(r)

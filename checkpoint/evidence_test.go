@@ -3,16 +3,24 @@ package checkpoint_test
 import (
 	"cmp"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/pipeline"
 )
+
+// everyKind has a stream of each kind followed.
+var everyKind = []pipeline.StreamKind{
+	pipeline.StreamMessages, pipeline.StreamUsers, pipeline.StreamGroups, pipeline.StreamChatrooms, pipeline.StreamStatistics,
+}
 
 // evidence is about what stands in the store's topics; every stream is followed but for users.
 func (s *kafkaStore) evidence(t *testing.T) *checkpoint.Evidence {
@@ -28,9 +36,9 @@ func (s *kafkaStore) evidence(t *testing.T) *checkpoint.Evidence {
 	}
 	t.Cleanup(conn.Close)
 	return &checkpoint.Evidence{
-		Archive:  s.archive(t),
-		Coverage: checkpoint.NewCoverage(conn.Client, topic, appKey, func() int { return s.partitions }, s.retry),
-		Followed: func(s pipeline.Stream) bool { return s.Kind != pipeline.StreamUsers },
+		Archive:    s.archive(t),
+		Coverage:   checkpoint.NewCoverage(conn.Client, topic, appKey, func() int { return s.partitions }, s.retry),
+		Discovered: []pipeline.StreamKind{pipeline.StreamMessages, pipeline.StreamGroups, pipeline.StreamChatrooms, pipeline.StreamStatistics},
 	}
 }
 
@@ -119,5 +127,132 @@ func TestEvidence(t *testing.T) {
 	sequences, err := e.Sequences(t.Context(), []pipeline.Stream{a, b})
 	if err != nil || len(sequences) != 1 || sequences[a] != 9 {
 		t.Errorf("the newest records are %v, %v; want 9 of %v", sequences, err, a)
+	}
+}
+
+// askedFor counts, by topic, the partitions whose offsets a broker is asked for.
+func (s *kafkaStore) askedFor() func(topic pipeline.Topic) int {
+	var mu sync.Mutex
+	asked := make(map[string]map[int32]bool)
+	s.cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		request, ok := r.(*kmsg.ListOffsetsRequest)
+		if !ok {
+			return nil, nil, false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, topic := range request.Topics {
+			name := strings.TrimPrefix(topic.Topic, s.prefix)
+			if asked[name] == nil {
+				asked[name] = make(map[int32]bool)
+			}
+			for _, p := range topic.Partitions {
+				asked[name][p.Partition] = true
+			}
+		}
+		return nil, nil, false
+	})
+	return func(topic pipeline.Topic) int {
+		mu.Lock()
+		defer mu.Unlock()
+		n := len(asked[string(topic)])
+		delete(asked, string(topic))
+		return n
+	}
+}
+
+// TestEvidenceReadsOnlyWhatItNeeds has positions at whose ledger records it is enough to look, and others for which everything has to be
+// looked through.
+func TestEvidenceReadsOnlyWhatItNeeds(t *testing.T) {
+	const partitions = 5
+	s := newKafkaStore(t, partitions)
+	asked := s.askedFor()
+	e := s.evidence(t)
+	// The ledger of moved began when the topic had one partition.
+	all := streamsIn(partitions, 1, 3, 3)
+	a, moved, removed := all[0], all[1], all[2]
+	if err := s.main.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	for n := int64(1); n <= 9; n++ {
+		s.ledger(t, s.main, appKey, a, n, partitions)
+		s.ledger(t, s.main, appKey, moved, n, 1)
+	}
+	// Whoever wrote this has a clock that is a day behind.
+	s.ledgerAt(t, s.main, appKey, a, 10, partitions, writtenAt(9).Add(-24*time.Hour))
+	end(t, s.main, kgo.TryCommit)
+	position := func(of pipeline.Stream, sequence int64, saved time.Time) pipeline.Checkpoint {
+		return pipeline.Checkpoint{AppKey: appKey, Stream: of, End: saved, SavedAt: saved, Sequence: sequence}
+	}
+	away := position(removed, 3, writtenAt(1))
+	away.Removed = true
+	for _, tc := range []struct {
+		what      string
+		positions []pipeline.Checkpoint
+		named     []pipeline.Stream
+		kinds     []pipeline.StreamKind
+		want      []pipeline.Stream
+		// ledger and coverage are of how many partitions the offsets are asked for.
+		ledger, coverage int
+	}{
+		{"the newest one", []pipeline.Checkpoint{position(a, 10, writtenAt(9).Add(-24*time.Hour))}, []pipeline.Stream{a}, nil, nil, 1, 0},
+		{"behind it a clock lies", []pipeline.Checkpoint{position(a, 9, writtenAt(9))}, []pipeline.Stream{a}, nil, []pipeline.Stream{a}, 1, 0},
+		{
+			"its records stand elsewhere",
+			[]pipeline.Checkpoint{position(moved, 9, writtenAt(9))},
+			[]pipeline.Stream{moved},
+			nil, nil,
+			partitions, 0,
+		},
+		{
+			"newer ones stand elsewhere",
+			[]pipeline.Checkpoint{position(moved, 8, writtenAt(8))},
+			[]pipeline.Stream{moved},
+			nil,
+			[]pipeline.Stream{moved},
+			partitions, 0,
+		},
+		{
+			"a command has set it",
+			[]pipeline.Checkpoint{position(a, 8, writtenAt(9).Add(50*time.Minute))},
+			[]pipeline.Stream{a},
+			nil,
+			[]pipeline.Stream{a},
+			partitions, 0,
+		},
+		{
+			"another one has none",
+			[]pipeline.Checkpoint{position(a, 9, writtenAt(9))},
+			[]pipeline.Stream{a, moved},
+			nil,
+			[]pipeline.Stream{a},
+			1, partitions,
+		},
+		{
+			"others are discovered",
+			[]pipeline.Checkpoint{position(a, 9, writtenAt(9)), away},
+			nil,
+			[]pipeline.StreamKind{pipeline.StreamGroups},
+			[]pipeline.Stream{a},
+			2, partitions,
+		},
+	} {
+		e.Named, e.Discovered = tc.named, tc.kinds
+		positions := make(map[pipeline.Stream]pipeline.Checkpoint)
+		for _, cp := range tc.positions {
+			positions[cp.Stream] = cp
+		}
+		older, err := e.Lost(t.Context(), positions)
+		var lost []pipeline.Stream
+		for _, l := range older {
+			lost = append(lost, l.Stream)
+		}
+		if err != nil || !slices.Equal(lost, tc.want) {
+			t.Errorf("%s: %v are lost, %v; want %v", tc.what, lost, err, tc.want)
+		}
+		if ledger, coverage := asked(pipeline.TopicWindows), asked(pipeline.TopicCoverage); ledger != tc.ledger || coverage != tc.coverage {
+			t.Errorf("%s: %d partitions of the ledger and %d of the coverage are asked for, want %d and %d", tc.what, ledger, coverage, tc.ledger, tc.coverage)
+		}
 	}
 }

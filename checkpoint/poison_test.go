@@ -60,7 +60,7 @@ func (p *poisoned) read(t *testing.T) (positions map[pipeline.Stream]pipeline.Ch
 	k.Group = "jmpub"
 	archive := checkpoint.NewArchive(client, "t", appKey, one, pipeline.Retry{})
 	coverage := checkpoint.NewCoverage(client, "t", appKey, one, pipeline.Retry{})
-	evidence := &checkpoint.Evidence{Archive: archive, Coverage: coverage, Followed: func(pipeline.Stream) bool { return true }}
+	evidence := &checkpoint.Evidence{Archive: archive, Coverage: coverage, Discovered: everyKind}
 	check := func(what string, err error) {
 		if err != nil && !strings.Contains(err.Error(), "t/0 at offset ") {
 			t.Errorf("%s: it does not say where: %v", what, err)

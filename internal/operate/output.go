@@ -116,7 +116,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
 	out.archive.Skipped, out.coverage.Skipped = w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
 	out.evidence = &checkpoint.Evidence{
-		Archive: out.archive, Coverage: out.coverage, Followed: w.cfg.Follows, AtLeastOnce: !w.cfg.ExactlyOnce(),
+		Archive: out.archive, Coverage: out.coverage, Named: w.cfg.Streams, Discovered: w.cfg.Discover, AtLeastOnce: !w.cfg.ExactlyOnce(),
 	}
 	cfg := w.cfg.Sink
 	cfg.ReplayID = w.replay

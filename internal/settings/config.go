@@ -108,11 +108,6 @@ func (c *Config) Selected() []string {
 	return names
 }
 
-// Follows tells whether a stream of messages is read.
-func (c *Config) Follows(s pipeline.Stream) bool {
-	return slices.Contains(c.Streams, s) || slices.Contains(c.Discover, s.Kind)
-}
-
 // Contact is a stream to make the first contact with.
 func (c *Config) Contact() pipeline.Stream {
 	if len(c.Streams) > 0 {
