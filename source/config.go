@@ -28,6 +28,8 @@ type Config struct {
 	TimeZone *time.Location
 	// ProveZone holds the zone against messages before the first window is planned.
 	ProveZone bool
+	// Zones are proved zones that this client shares with others; nil where it proves its own alone.
+	Zones *Zones
 	// Rate is the most requests sent in a time, for all streams together.
 	Rate Rate
 	// Reserve is the fraction of the API's quota (0 to 1) that is left to others with the same app: by its rate headers, no more

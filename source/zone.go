@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -23,11 +24,60 @@ const (
 	zoneStep   = 15 * time.Minute
 	// zoneMost is the greatest difference between two zones: UTC-12 and UTC+14.
 	zoneMost = 26 * time.Hour
-	// zoneAgree is how many messages that are off by the same difference tell that the zone is wrong; zoneSeen is after how
-	// many that are off by different ones nothing is known.
+	// zoneAgree is how many messages that are off by the same difference tell that the zone is wrong, and of how many apps the messages tell all
+	// others that it is right; zoneSeen is after how many that are off by different ones nothing is known.
 	zoneAgree = 3
 	zoneSeen  = 20
 )
+
+// Zones are those that the messages of apps have proved, each of the API at an address. Clients that are given the same ones look for messages
+// only until those of zoneAgree apps have: the API at an address has one zone, whichever app it is asked for, and the senders' clocks of one
+// app may be wrong in the same way. Safe for concurrent use; the zero value is ready.
+type Zones struct {
+	mu sync.Mutex
+	// apps are those whose messages have proved a zone.
+	apps map[provedZone]map[string]bool
+}
+
+// provedZone is what was proved: that the times of the API at an address are so many seconds east of UTC.
+type provedZone struct {
+	address string
+	offset  int
+}
+
+// proved tells whether a zone is proved for all apps.
+func (z *Zones) proved(zone provedZone) bool {
+	if z == nil {
+		return false
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return len(z.apps[zone]) >= zoneAgree
+}
+
+// prove takes in that the messages of an app have proved a zone.
+func (z *Zones) prove(zone provedZone, app string) {
+	if z == nil {
+		return
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.apps == nil {
+		z.apps = make(map[provedZone]map[string]bool)
+	}
+	if z.apps[zone] == nil {
+		z.apps[zone] = make(map[string]bool)
+	}
+	if len(z.apps[zone]) < zoneAgree {
+		z.apps[zone][app] = true
+	}
+}
+
+// toProve is the zone that the settings say.
+func (c *Client) toProve() provedZone {
+	_, offset := time.Now().In(c.cfg.TimeZone).Zone() // It does not change; see [Config.Validate].
+	return provedZone{c.cfg.BaseURL, offset}
+}
 
 // zoneProof is whether the time zone was proved. It is used by whoever has the turn.
 type zoneProof struct {
@@ -76,7 +126,7 @@ func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (wrong, err
 	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
 	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second).UTC()
 	seen := zoneSamples{shifts: make(map[time.Duration]int)}
-	for span := zoneWindow; !seen.enough() && end.After(oldest); span = min(6*span, pipeline.LongestWindow-time.Second) {
+	for span := zoneWindow; !seen.enough() && !c.cfg.Zones.proved(c.toProve()) && end.After(oldest); span = min(6*span, pipeline.LongestWindow-time.Second) {
 		w := pipeline.Window{Begin: end.Add(-span), End: end}
 		if w.Begin.Before(oldest) {
 			w.Begin = oldest
@@ -91,6 +141,9 @@ func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (wrong, err
 		if shift := seen.add(rows, w); shift != 0 {
 			return c.wrongZone(w, shift), nil
 		}
+	}
+	if seen.inside {
+		c.cfg.Zones.prove(c.toProve(), c.cfg.AppKey)
 	}
 	return nil, nil
 }

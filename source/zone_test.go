@@ -124,3 +124,54 @@ func TestTheZoneIsProvedBeforeTheFirstWindow(t *testing.T) {
 		})
 	}
 }
+
+// TestZoneIsProvedForAllAppsOfAnAPI has apps of which three have messages: theirs prove the zone for the others too, which would look for
+// messages in all of their histories. They prove it of no other API, and no other zone.
+func TestZoneIsProvedForAllAppsOfAnAPI(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(30 * 365 * 24 * time.Hour) // To a time at which the API has a history.
+		right := time.FixedZone("right", 8*60*60)
+		now := time.Now()
+		var zones Zones
+		plan := func(app, address string, zone *time.Location, messages ...time.Time) (asked int, err error) {
+			api := &history{zone: right, messages: messages, skew: func(int) time.Duration { return 0 }}
+			cfg := testConfig(api)
+			cfg.AppKey, cfg.BaseURL, cfg.TimeZone, cfg.ProveZone, cfg.Zones = app, address, zone, true, &zones
+			_, err = newTestClient(t, cfg).Plan(t.Context(), pipeline.Stream{Kind: pipeline.StreamMessages}, pipeline.Position{End: now.Add(-time.Hour)})
+			return api.asked, err
+		}
+		const here, there = "http://here.test/v2", "http://there.test/v2"
+		var some []time.Time
+		for i := range 9 {
+			some = append(some, now.Add(-time.Duration(i+1)*time.Minute))
+		}
+		alone, err := plan("silent", here, right)
+		if err != nil || alone < 10 {
+			t.Fatalf("without messages, it is asked %d times, %v", alone, err)
+		}
+		for _, tc := range []struct {
+			app, address string
+			zone         *time.Location
+			messages     []time.Time
+			asked        int
+			says         string
+		}{
+			{"first", here, right, some, 2, ""}, // For the clock, and for messages.
+			{"first", here, right, some, 2, ""},
+			{"second", here, right, some, 2, ""},
+			{"silent", here, right, nil, alone, ""},
+			{"third", here, right, some, 2, ""},
+			{"silent", here, right, nil, 1, ""},
+			{"fourth", here, right, some, 1, ""},
+			{"silent", there, right, nil, alone, ""},
+			{"fifth", here, time.FixedZone("wrong", 9*60*60), some, 0, "UTC+08:00"},
+		} {
+			switch asked, err := plan(tc.app, tc.address, tc.zone, tc.messages...); {
+			case tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)):
+				t.Errorf("%+v: %v", tc, err)
+			case tc.says == "" && (err != nil || asked != tc.asked):
+				t.Errorf("%+v: it was asked %d times, %v", tc, asked, err)
+			}
+		}
+	})
+}

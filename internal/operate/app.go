@@ -107,6 +107,7 @@ type shared struct {
 	together  kafka.Together
 	bounds    *pipeline.Bounds
 	transport *http.Transport
+	zones     source.Zones
 
 	mu sync.Mutex
 	// allowed has the names of the topics for which an app was found to have every right.

@@ -78,8 +78,11 @@ func (w *wiring) warn(message string, attrs ...slog.Attr) {
 // openSource makes the API's client and the first contact.
 func (w *wiring) openSource(ctx context.Context, src source.Config) (*source.Client, error) {
 	src.Retry, src.Observer, src.Warn, src.ProveZone = w.retry, w.observer, w.warn, true
-	if w.shared != nil && src.Transport == nil {
-		src.Transport = w.shared.transport
+	if w.shared != nil {
+		src.Zones = &w.shared.zones
+		if src.Transport == nil {
+			src.Transport = w.shared.transport
+		}
 	}
 	client, err := source.New(src)
 	if err != nil {
