@@ -100,7 +100,8 @@ func (cfg *Config) open(by *dialer) (*Conn, error) {
 	}
 	return &Conn{
 		Client: &kafkago.Client{
-			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: redacting{carrier, cfg.redactor()},
+			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout,
+			Transport: &sharing{RoundTripper: redacting{carrier, cfg.redactor()}},
 		},
 		transport: pool,
 	}, nil

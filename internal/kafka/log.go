@@ -207,7 +207,7 @@ var errNoAnswer = errors.New("the broker did not answer for the partition")
 func (l *Log) offset(ctx context.Context, partition int, level kafkago.IsolationLevel, timestamp int64) (int64, error) {
 	send := func(ctx context.Context) (int64, error) { return l.listOffset(ctx, partition, level, timestamp) }
 	if l.Together != nil {
-		return l.Together.ask(ctx, question{place{l.Topic, partition, level}, timestamp}, send)
+		return l.Together.asked.ask(ctx, question{place{l.Topic, partition, level}, timestamp}, send)
 	}
 	return send(ctx)
 }

@@ -29,9 +29,17 @@ import (
 // A fetch that fails is repeated as the first reader of the sweep does it, and all who are there are notified; if it fails for good, so
 // do those who need it, and the others go on. One reply is held at a time.
 type Together struct {
+	asked asks[question, int64]
+
 	mu     sync.Mutex
 	sweeps map[place]*sweep
-	asked  map[question]*rounds
+}
+
+// question is what a broker is asked about a partition: the offset at a time.
+type question struct {
+	place
+
+	timestamp int64
 }
 
 // place is what can be read together: records of a partition that are seen the same way.

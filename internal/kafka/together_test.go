@@ -188,7 +188,7 @@ func filled() *txLog {
 func (t *Together) idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.sweeps) == 0 && len(t.asked) == 0
+	return len(t.sweeps) == 0 && len(t.asked.all) == 0
 }
 
 func takeNothing(*LogRecord) error { return nil }
@@ -549,7 +549,7 @@ func TestAskersLeave(t *testing.T) {
 			time.Sleep(after)
 			ctx, cancel := context.WithTimeout(t.Context(), within)
 			defer cancel()
-			return together.ask(ctx, question{}, func(ctx context.Context) (int64, error) {
+			return together.asked.ask(ctx, question{}, func(ctx context.Context) (int64, error) {
 				if err := pipeline.Sleep(ctx, time.Second); err != nil {
 					cancelled++
 					return 0, err
