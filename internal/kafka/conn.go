@@ -101,7 +101,7 @@ func (cfg *Config) open(by *dialer) (*Conn, error) {
 	return &Conn{
 		Client: &kafkago.Client{
 			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout,
-			Transport: &sharing{RoundTripper: redacting{carrier, cfg.redactor()}},
+			Transport: newSharing(redacting{carrier, cfg.redactor()}),
 		},
 		transport: pool,
 	}, nil

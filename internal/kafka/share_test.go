@@ -13,6 +13,9 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 	"github.com/segmentio/kafka-go/protocol/endtxn"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
+	"github.com/segmentio/kafka-go/protocol/produce"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -40,7 +43,7 @@ func TestConfigurationIsReadForAllApps(t *testing.T) {
 			mu.Lock()
 			return &describeconfigs.Response{Resources: []describeconfigs.ResponseResource{answer}}, err
 		})
-		client := &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: &sharing{RoundTripper: carrier}, Timeout: time.Minute}
+		client := &kafkago.Client{Addr: kafkago.TCP("fake:9092"), Transport: newSharing(carrier), Timeout: time.Minute}
 		var asking sync.WaitGroup
 		for i := range 300 {
 			asking.Go(func() {
@@ -74,11 +77,11 @@ func TestAFailureIsToldToAllWhoAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		answers := []error{broken, broken, nil}
-		s := &sharing{RoundTripper: roundTripper(func(ctx context.Context, _ kafkago.Request) (kafkago.Response, error) {
+		s := newSharing(roundTripper(func(ctx context.Context, _ kafkago.Request) (kafkago.Response, error) {
 			err := answers[0]
 			answers = answers[1:]
 			return &describeconfigs.Response{}, errors.Join(pipeline.Sleep(ctx, time.Second), err)
-		})}
+		}))
 		errs := make([]error, 4)
 		var asking sync.WaitGroup
 		for i := range errs {
@@ -91,6 +94,68 @@ func TestAFailureIsToldToAllWhoAsk(t *testing.T) {
 		failed := slices.IndexFunc(errs, func(err error) bool { return err == nil })
 		if failed != 3 || len(answers) != 0 {
 			t.Errorf("the answers are %v, and %v was not asked for", errs, answers)
+		}
+	})
+}
+
+// TestAppsBeginAFewAtATime has many apps fence and say so at once, while some requests are never answered: few are under way at a time that
+// are, nobody waits for long for those that are not, and nobody at all who is in a transaction, or has left.
+func TestAppsBeginAFewAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		underWay, most, stuck := 0, 0, 3*mostBegins
+		s := newSharing(roundTripper(func(ctx context.Context, request kafkago.Request) (kafkago.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if _, ok := request.(*rawproduce.Request); ok {
+				return &produce.Response{}, nil
+			}
+			wait := 10 * time.Millisecond
+			if stuck--; stuck >= 0 {
+				wait = time.Hour
+			} else if underWay++; underWay > most {
+				most = underWay
+			}
+			mu.Unlock()
+			err := pipeline.Sleep(ctx, wait)
+			mu.Lock()
+			if wait < time.Second {
+				underWay--
+			}
+			return &initproducerid.Response{}, err
+		}))
+		began := time.Now()
+		var beginning, waiting sync.WaitGroup
+		for i := range 3*mostBegins + 300 {
+			begin := func() {
+				var request kafkago.Request = &initproducerid.Request{}
+				if i%2 == 0 {
+					request = &produce.Request{}
+				}
+				_, _ = s.RoundTrip(t.Context(), nil, request)
+			}
+			if i < 3*mostBegins {
+				waiting.Go(begin)
+				synctest.Wait()
+			} else {
+				beginning.Go(begin)
+			}
+		}
+		if _, err := s.RoundTrip(t.Context(), nil, &rawproduce.Request{}); err != nil || time.Since(began) > 0 {
+			t.Errorf("a transaction waits for %s, %v", time.Since(began), err)
+		}
+		left, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.RoundTrip(left, nil, &initproducerid.Request{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has left gets %v", err)
+		}
+		beginning.Wait()
+		if took := time.Since(began); most != mostBegins || took < 3*crowdPatience || took > 4*crowdPatience {
+			t.Errorf("%d were under way at the same time, and all have begun after %s", most, took)
+		}
+		waiting.Wait()
+		if len(s.begins) > 0 {
+			t.Errorf("%d are left", len(s.begins))
 		}
 	})
 }
