@@ -27,8 +27,7 @@ type sender struct {
 	retry       pipeline.Retry
 	compression protocol.Attributes
 	producer    *producer
-	// topics are all that may be written to, checkpoints is the one of them that holds the checkpoints.
-	topics      []string
+	// checkpoints is the topic that holds the checkpoints.
 	checkpoints string
 }
 
@@ -121,7 +120,7 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	if err := encoding.Wait(); err != nil {
 		return err
 	}
-	op := "produce to " + topicsOf(lanes)
+	op := produceTo(lanes)
 	return s.retry.Do(ctx, op, func(ctx context.Context) error {
 		requests, err := s.byLeader(ctx, op, lanes)
 		if err != nil {
@@ -138,14 +137,17 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 }
 
 // topicsOf names the topics of the lanes.
-func topicsOf(lanes []*lane) string {
-	var topics []string
+func topicsOf(lanes []*lane) []string {
+	topics := make([]string, 0, len(lanes))
 	for _, l := range lanes {
 		topics = append(topics, l.topic)
 	}
 	slices.Sort(topics)
-	return strings.Join(slices.Compact(topics), ", ")
+	return slices.Compact(topics)
 }
+
+// produceTo says what is done with the lanes, for errors.
+func produceTo(lanes []*lane) string { return "produce to " + strings.Join(topicsOf(lanes), ", ") }
 
 // worst is the error that decides: one that cannot be tried again before one that can.
 func worst(errs []error) error {
@@ -160,7 +162,7 @@ func worst(errs []error) error {
 
 // byLeader groups the lanes whose batch is not taken yet by their partition's leader, as far as it is known.
 func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*lane, error) {
-	res, err := s.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: s.topics})
+	res, err := s.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: topicsOf(lanes)})
 	if err != nil {
 		return nil, kafka.Fault(op, err)
 	}
@@ -186,7 +188,7 @@ func (s *sender) byLeader(ctx context.Context, op string, lanes []*lane) ([][]*l
 
 // send sends one request and takes in what it says of each partition.
 func (s *sender) send(ctx context.Context, lanes []*lane) error {
-	op := "produce to " + topicsOf(lanes)
+	op := produceTo(lanes)
 	ctx, cancel := context.WithTimeout(ctx, s.client.Timeout)
 	defer cancel()
 	res, err := s.client.Transport.RoundTrip(ctx, s.client.Addr, s.request(lanes))

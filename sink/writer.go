@@ -121,7 +121,7 @@ func NewWriter(topics *Topics, cfg WriterConfig) (*Writer, error) {
 	}
 	w.sender = &sender{
 		client: client, retry: retry, compression: compression, producer: w.producer,
-		topics: topics.Names(), checkpoints: topics.routing.Own(pipeline.TopicCheckpoints),
+		checkpoints: topics.routing.Own(pipeline.TopicCheckpoints),
 	}
 	return w, nil
 }

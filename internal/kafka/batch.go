@@ -73,8 +73,14 @@ func (b *batchReader) open() error {
 	if err != nil {
 		return err
 	}
-	b.close = closing
-	b.reader = bufio.NewReader(io.LimitReader(decoded, maxBatch))
+	b.reader = b.by.buffer(io.LimitReader(decoded, maxBatch))
+	b.close = func() {
+		b.reader.Reset(nil)
+		b.by.buffers.Put(b.reader)
+		if closing != nil {
+			closing()
+		}
+	}
 	return nil
 }
 
@@ -185,6 +191,17 @@ func (*section) Close() error { return nil }
 // decoders decompress batches. Safe for concurrent use; the zero value is ready.
 type decoders struct {
 	zstd sync.Pool
+	// buffers are those of batches that are read: most batches are far smaller than one.
+	buffers sync.Pool
+}
+
+// buffer makes a buffer for a batch, or takes one that is not needed any more.
+func (d *decoders) buffer(decoded io.Reader) *bufio.Reader {
+	if used, ok := d.buffers.Get().(*bufio.Reader); ok {
+		used.Reset(decoded)
+		return used
+	}
+	return bufio.NewReader(decoded)
 }
 
 // open decompresses data as it is read. closing, where it is not nil, gives memory back.
