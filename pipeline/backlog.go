@@ -31,8 +31,8 @@ type Backlog struct {
 	Span                      time.Duration
 	OverlapIDs, OverlapHashes []int64
 	OverlapFrom               time.Time
-	// LiveIDs and LiveHashes are the msgids and hashes, ascending, of what live windows published and a window that ends at Until
-	// can bring too.
+	// LiveIDs and LiveHashes are the msgids and hashes, ascending, of what others than the range's windows published, and these can bring too:
+	// live windows near Until, and whoever published what was late.
 	LiveIDs, LiveHashes []int64
 }
 

@@ -151,11 +151,11 @@ func (d *Draft) CloseWindow(ctx context.Context, l Ledger, next Checkpoint, noti
 	return nil
 }
 
-// CloseLate records rows that appeared in a window after it had been read, and were published now. They move no position; if
-// their stream has none any more, none is made.
-func (d *Draft) CloseLate(ctx context.Context, l Ledger, notice Notice) error {
+// CloseLate records rows that appeared in a window after it had been read, and were published now. They move no position, but from now on it
+// knows them, as far as what is read next could bring them again. If their stream has no position any more, none is made.
+func (d *Draft) CloseLate(ctx context.Context, b *Batch, l Ledger, notice Notice) error {
 	before, known := d.Position(l.Stream)
-	if err := d.CloseWindow(ctx, l, before, notice); err != nil {
+	if err := d.CloseWindow(ctx, l, before.know(l.Window, b), notice); err != nil {
 		return err
 	}
 	if !known { // What its number would be is not known either.

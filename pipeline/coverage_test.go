@@ -177,7 +177,7 @@ func TestCoverageOfAnEarlierPosition(t *testing.T) {
 				return err
 			}
 			l := pipeline.Ledger{AppKey: fakes.AppKey, Stream: s, Window: w, Published: 1, Late: true}
-			return d.CloseLate(ctx, l, pipeline.Notice{Kind: pipeline.NoticeLateRows})
+			return d.CloseLate(ctx, b, l, pipeline.Notice{Kind: pipeline.NoticeLateRows})
 		})
 	}
 	sums := func(day time.Time) (published, late int64, ranges int) {

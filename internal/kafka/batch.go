@@ -75,8 +75,10 @@ func (b *batchReader) open() error {
 	}
 	b.reader = b.by.buffer(io.LimitReader(decoded, maxBatch))
 	b.close = func() {
-		b.reader.Reset(nil)
-		b.by.buffers.Put(b.reader)
+		used := b.reader
+		b.reader, b.rest = nil, io.LimitedReader{} // It is another one's from now on.
+		used.Reset(nil)
+		b.by.buffers.Put(used)
 		if closing != nil {
 			closing()
 		}

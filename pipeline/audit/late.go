@@ -19,7 +19,7 @@ func (d *Difference) Publish(ctx context.Context, archive Archive, draft *pipeli
 	if err = draft.Publish(ctx, late.Batch); err != nil {
 		return 0, err
 	}
-	if err = draft.CloseLate(ctx, late.Ledger, late.Notice); err != nil {
+	if err = draft.CloseLate(ctx, late.Batch, late.Ledger, late.Notice); err != nil {
 		return 0, err
 	}
 	return late.Ledger.Rows, nil

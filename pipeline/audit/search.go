@@ -182,7 +182,7 @@ type lateSearch struct {
 func (s *lateSearch) read(ctx context.Context) error {
 	since := s.until
 	for stream, mark := range s.asked {
-		if mark.Before(s.until) {
+		if mark.Before(s.end(stream)) {
 			s.streams = append(s.streams, stream)
 			since = earlier(since, mark)
 		}
@@ -227,7 +227,7 @@ func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
 			}
 		}
 		for r := range c.records() {
-			if at := timeOf(r.end); at.After(end) && !at.After(s.until) {
+			if at := timeOf(r.end); at.After(end) && !at.After(s.end(stream)) {
 				end = at
 			}
 		}
@@ -248,7 +248,7 @@ func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
 func (s *lateSearch) wanted(stream pipeline.Stream, r *record) bool {
 	begin, end := timeOf(r.begin), timeOf(r.end)
 	for _, b := range s.positions[stream].Backlog {
-		if !begin.After(b.Until.Add(backlogMargin)) && !end.Before(b.End.Add(-backlogMargin)) {
+		if !begin.After(b.Until.Add(readerMargin)) && !end.Before(reachOf(b.OverlapFrom, b.End)) {
 			return false // What is late there may be the backlog's, which is still to be read.
 		}
 	}
@@ -256,14 +256,29 @@ func (s *lateSearch) wanted(stream pipeline.Stream, r *record) bool {
 	if started.After(s.until.Add(s.delay + clockSlack)) { // By a local clock that was wrong: when it was read is not known.
 		started = end
 	}
-	return end.After(s.asked[stream]) && !end.After(s.until) && started.Sub(end) < s.delay
+	return end.After(s.asked[stream]) && !end.After(s.end(stream)) && started.Sub(end) < s.delay
 }
 
 // clockSlack is how far in the future a window may have been read, for clocks may have been set since.
 const clockSlack = time.Minute
 
-// backlogMargin is how far from a range of the backlog a window may lie that brings rows of it.
-const backlogMargin = 2 * time.Second
+// readerMargin is how far from what is still to be read a window may lie that brings rows of it.
+const readerMargin = 2 * time.Second
+
+// reachOf is before what what is read next brings nothing, from a position at end that knows from when on what was published.
+func reachOf(overlapFrom, end time.Time) time.Time {
+	if overlapFrom.IsZero() {
+		overlapFrom = end
+	}
+	return overlapFrom.Add(-readerMargin)
+}
+
+// end is up to where the windows of a stream are asked. What is near its position belongs to its reader, which reads it again with the next
+// window and does not learn of what others publish there meanwhile: a position can stand still for longer than the delay.
+func (s *lateSearch) end(stream pipeline.Stream) time.Time {
+	cp := s.positions[stream]
+	return earlier(s.until, reachOf(cp.OverlapFrom, cp.End))
+}
 
 func (s *lateSearch) publish(ctx context.Context, d *Difference) error {
 	if !d.Repairable() {

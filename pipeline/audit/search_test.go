@@ -98,7 +98,7 @@ func TestSearchGoesOnWhereACheckpointSays(t *testing.T) {
 			messages(): {{After: 10 * time.Minute, End: begin.Add(5 * time.Minute)}}, group("7"): nil,
 			{Kind: pipeline.StreamStatistics, Name: "users"}: nil,
 		} {
-			w.Checkpoints[s] = pipeline.Checkpoint{AppKey: appKey, Stream: s, End: begin.Add(10 * time.Minute), Rechecked: marks}
+			w.Checkpoints[s] = pipeline.Checkpoint{AppKey: appKey, Stream: s, End: begin.Add(11 * time.Minute), Rechecked: marks}
 		}
 		search := searching(w, 10*time.Minute, 2*time.Hour)
 		search.Named = func(s pipeline.Stream) bool { return s == messages() }
@@ -108,7 +108,7 @@ func TestSearchGoesOnWhereACheckpointSays(t *testing.T) {
 		if len(w.asked) != 1 || !w.asked[0].Since.Equal(begin.Add(-5*time.Minute)) || !slices.Equal(w.asked[0].Streams, []pipeline.Stream{messages()}) {
 			t.Errorf("ledger records that were asked for: %+v", w.asked)
 		}
-		want := []pipeline.Rechecked{{After: 10 * time.Minute, End: begin.Add(10 * time.Minute)}, {After: 2 * time.Hour, End: begin.Add(10*time.Minute - 2*time.Hour - 2*24*time.Minute)}}
+		want := []pipeline.Rechecked{{After: 10 * time.Minute, End: begin.Add(10 * time.Minute)}, {After: 2 * time.Hour, End: begin.Add(11*time.Minute - 2*time.Hour - 2*24*time.Minute)}}
 		if got := w.Checkpoints[messages()].Rechecked; !slices.Equal(got, want) {
 			t.Errorf("the checkpoint says that windows were asked up to %v, want %v", got, want)
 		}
@@ -159,6 +159,7 @@ func TestWindowsReadByAWrongClockAreSearched(t *testing.T) {
 		w := newWorld(rows...)
 		time.Sleep(6 * time.Minute)
 		w.read(t, messages(), begin, begin.Add(5*time.Minute))
+		w.read(t, messages(), begin.Add(5*time.Minute), begin.Add(5*time.Minute+10*time.Second))
 		for i := range w.Kafka.Ledger {
 			w.Kafka.Ledger[i].Started = time.Now().AddDate(0, 3, 0)
 		}

@@ -2,6 +2,7 @@ package world
 
 import (
 	"encoding/json"
+	"fmt"
 	"iter"
 	"regexp"
 	"slices"
@@ -226,10 +227,22 @@ func (a *app) checkCopies(published map[seen]int) {
 			}
 		}
 		if n > allowed {
-			a.found("%s %s of %v is published %d times; %d are explained (%s)", s.topic, s.key, rows.of(&s), n, allowed, strings.Join(granted, "; "))
+			a.found("%s %s of %v is published %d times, %s; %d are explained (%s)", s.topic, s.key, rows.of(&s), n, a.where(&s), allowed,
+				strings.Join(granted, "; "))
 		}
 	}
 	a.checkOnlyReset(published, rows)
+}
+
+// where tells where records stand, and when they came there.
+func (a *app) where(s *seen) string {
+	var all []string
+	for r := range a.records(s.topic) {
+		if seenIn(s.topic, r) == *s {
+			all = append(all, fmt.Sprintf("at %d/%d after %s", r.Partition, r.Offset, r.Time.Sub(a.began)))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // checkOnlyReset expects, where one command alone has had something published again, that it was.
