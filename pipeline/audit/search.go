@@ -265,7 +265,7 @@ const clockSlack = time.Minute
 // readerMargin is how far from what is still to be read a window may lie that brings rows of it.
 const readerMargin = 2 * time.Second
 
-// reachOf is before what what is read next brings nothing, from a position at end that knows from when on what was published.
+// reachOf is a time before which nothing stands that is still to be read from a position at end, which knows since when what was published.
 func reachOf(overlapFrom, end time.Time) time.Time {
 	if overlapFrom.IsZero() {
 		overlapFrom = end
