@@ -95,7 +95,30 @@ func Start(tb testing.TB, o Options) *Cluster {
 		c.run(ctx, tb, subnet, env, exposed, disk...)
 	}
 	c.WaitReady(tb, n)
+	if n > 1 {
+		c.waitForGroups(tb)
+	}
 	return c
+}
+
+// waitForGroups waits until there are groups: brokers make the topic of their positions when they are asked for one for the first time, and Apache
+// Kafka 4.1 now and then leaves a group without a coordinator for good whose brokers die in the middle of that.
+func (c *Cluster) waitForGroups(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs...), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	await(ctx, tb, func() string {
+		if _, err := admin.FetchOffsets(ctx, "the first one"); err != nil {
+			return fmt.Sprintf("wait for groups: %v", err)
+		}
+		return ""
+	})
 }
 
 func newNetwork(ctx context.Context, tb testing.TB) *testcontainers.DockerNetwork {
