@@ -23,6 +23,12 @@ func (g *gauge) add(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now += n
+}
+
+// look takes in how many there are now.
+func (g *gauge) look() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.most = max(g.most, g.now)
 }
 
@@ -37,6 +43,10 @@ type sharedSource struct {
 func (s *sharedSource) request(ctx context.Context) error {
 	s.requests.add(1)
 	defer s.requests.add(-1)
+	if err := pipeline.Sleep(ctx, time.Nanosecond); err != nil { // By then, those are gone that end with what has failed at this moment.
+		return err
+	}
+	s.requests.look()
 	return pipeline.Sleep(ctx, s.wait)
 }
 
@@ -81,6 +91,7 @@ func countStreamed(kafka *fakes.Kafka, streamed *gauge) {
 			if !counted && time.Now().After(first) {
 				counted = true
 				streamed.add(1)
+				streamed.look()
 			}
 		case "commit", "abort", "open":
 			if counted {
