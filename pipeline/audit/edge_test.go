@@ -27,11 +27,10 @@ func (o *outage) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 	return o.Source.Plan(ctx, s, p)
 }
 
-// repair does what `audit --repair` does.
-func (w *world) repair(t *testing.T) (rows int64) {
+// find is what an audit of everything finds, as it goes about it.
+func (w *world) find(t *testing.T) (found []*audit.Difference) {
 	t.Helper()
 	a, chains := w.look(t)
-	var found []*audit.Difference
 	for i := range chains {
 		if err := a.Check(context.WithoutCancel(t.Context()), &chains[i], func(d *audit.Difference) error {
 			found = append(found, d)
@@ -40,8 +39,14 @@ func (w *world) repair(t *testing.T) (rows int64) {
 			t.Error(err)
 		}
 	}
+	return found
+}
+
+// repair publishes what was found, as `audit --repair` does, with a writer of its own, whose sink is as by makes it.
+func (w *world) repair(t *testing.T, found []*audit.Difference, by func(pipeline.Sink) pipeline.Sink) (rows int64) {
+	t.Helper()
 	own := w.NewWriter()
-	command := &pipeline.Exclusive{Command: "audit --repair", Sink: own, Checkpoints: own.Store(), Claims: w.Kafka}
+	command := &pipeline.Exclusive{Command: "audit --repair", Sink: by(own), Checkpoints: own.Store(), Claims: w.Kafka}
 	err := command.Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, draft *pipeline.Draft) error {
 		rows = 0
 		for _, d := range found {
@@ -58,6 +63,8 @@ func (w *world) repair(t *testing.T) (rows int64) {
 	}
 	return rows
 }
+
+func atOnce(s pipeline.Sink) pipeline.Sink { return s }
 
 // TestLateRowsNearAPosition has rows appear late near the end of a position that stands still for longer than it takes until they are searched
 // for, or repaired by an operator: the first window after that reaches back to where they stand, and publishes none of them again.
@@ -99,7 +106,7 @@ func TestLateRowsNearAPosition(t *testing.T) {
 				for _, at := range tc.repairs {
 					go func() {
 						time.Sleep(at)
-						repaired <- w.repair(t)
+						repaired <- w.repair(t, w.find(t), atOnce)
 					}()
 				}
 				fakes.Run(t, cfg, 80*time.Minute)
@@ -111,7 +118,7 @@ func TestLateRowsNearAPosition(t *testing.T) {
 					t.Errorf("%s: nothing was repaired", tc.what)
 				}
 				if !tc.searching {
-					n += w.repair(t)
+					n += w.repair(t, w.find(t), atOnce)
 				}
 				got, want := w.IDs(), fakes.IDsOf(rows)
 				slices.Sort(got)

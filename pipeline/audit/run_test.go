@@ -157,38 +157,12 @@ func TestRepairsAtOnce(t *testing.T) {
 		for range 3 {
 			repairs.Go(func() {
 				time.Sleep(35 * time.Minute)
-				a, chains := w.look(t)
-				var found []*audit.Difference
-				for i := range chains {
-					if err := a.Check(context.WithoutCancel(t.Context()), &chains[i], func(d *audit.Difference) error {
-						found = append(found, d)
-						return nil
-					}); err != nil {
-						t.Error(err)
-					}
-				}
+				found := w.find(t)
 				if len(missingIDs(found)) != 18 {
 					t.Errorf("an audit finds %d rows missing, want 18", len(missingIDs(found)))
 				}
 				time.Sleep(time.Until(begin.Add(36 * time.Minute)))
-				own := kafka.NewWriter()
-				command := &pipeline.Exclusive{Command: "audit --repair", Sink: slow{own}, Checkpoints: own.Store(), Claims: kafka}
-				var published int64
-				err := command.Commit(context.WithoutCancel(t.Context()), func(ctx context.Context, draft *pipeline.Draft) error {
-					published = 0
-					for _, d := range found {
-						n, err := d.Publish(ctx, w, draft, time.Now())
-						if err != nil {
-							return err
-						}
-						published += n
-					}
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
-				}
-				repaired.Add(published)
+				repaired.Add(w.repair(t, found, func(s pipeline.Sink) pipeline.Sink { return slow{s} }))
 			})
 		}
 		fakes.Run(t, cfg, 80*time.Minute)

@@ -101,8 +101,9 @@ func Start(tb testing.TB, o Options) *Cluster {
 	return c
 }
 
-// waitForGroups waits until there are groups: brokers make the topic of their positions when they are asked for one for the first time, and Apache
-// Kafka 4.1 now and then leaves a group without a coordinator for good whose brokers die in the middle of that.
+// waitForGroups waits until there are groups: brokers make the topic of their positions when they are asked for one for the first time. When two
+// of three died in the middle of that, the group's coordinator was seen to refuse it for three minutes, with all of them back. That is about a
+// cluster which nobody has used yet, and hides what clients meet whose group has lost its coordinator for longer.
 func (c *Cluster) waitForGroups(tb testing.TB) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
