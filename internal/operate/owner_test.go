@@ -45,7 +45,8 @@ func TestOwnerFollowsTheGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w work
-		o := &seats{list: []*seat{{owner: w.owner()}}}
+		o := newSeats()
+		o.set([]*seat{{cfg: &settings.Config{}, owner: w.owner()}})
 		for _, step := range []struct {
 			shards         []int
 			began, running int
@@ -100,7 +101,7 @@ func TestSeatsFollowTheFile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		works := make(map[*settings.Config]*work)
-		var s seats
+		s := newSeats()
 		a, b, c, d := &settings.Config{}, &settings.Config{}, &settings.Config{}, &settings.Config{}
 		shard := map[*settings.Config]int{a: 0, b: 1, c: 0, d: 0}
 		newSeat := func(cfg *settings.Config) *seat {
@@ -139,6 +140,25 @@ func TestSeatsFollowTheFile(t *testing.T) {
 		s.take(nil)
 		if begun, gone := change(a); begun != 1 || gone != 1 || works[a].running != 0 {
 			t.Errorf("without a shard: %d, %d, %v", begun, gone, running())
+		}
+	})
+}
+
+// TestSeatsWaitForOneAnother expects the group's word to wait for apps that come to their end because the file has changed, and to count then.
+func TestSeatsWaitForOneAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var old, young work
+		a, b := &settings.Config{}, &settings.Config{}
+		s := newSeats()
+		s.set([]*seat{{cfg: a, owner: old.owner()}})
+		s.take([]int{0})
+		go s.change([]*settings.Config{b}, func(cfg *settings.Config) *seat { return &seat{cfg: cfg, owner: young.owner()} })
+		synctest.Wait()
+		began := time.Now()
+		s.take(nil)
+		if took := time.Since(began); took != 2*time.Second || old.running != 0 || young.began != 1 || young.running != 0 {
+			t.Errorf("after %s, %d of the old app run, the new one began %d times, %d run", took, old.running, young.began, young.running)
 		}
 	})
 }

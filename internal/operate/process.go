@@ -38,7 +38,7 @@ type Process struct {
 	// alone is set where nobody says which apps this process has: it has all of them, but for those that another one takes.
 	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
-	seats seats
+	seats *seats
 	// presence is what others see of the process, answers what was found of all processes for those who ask for it.
 	presence *presence
 	answers  answers
@@ -62,7 +62,7 @@ type RunOptions struct {
 
 // NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
 func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
-	p := &Process{opts: o, cfg: cfg, log: log, shards: 1}
+	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, seats: newSeats()}
 	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet})
 	wire := p.wireApp
 	if o.Apps != nil {
@@ -95,7 +95,7 @@ func (p *Process) wireApp(ctx context.Context) error {
 	if err := a.output.lock(); err != nil {
 		return err
 	}
-	p.seats.list = []*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status}, a.publishOwned, p.standBy)}
+	p.seats.set([]*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status}, a.publishOwned, p.standBy)})
 	if p.cfg.Grouped() {
 		p.join = func(take func([]int)) Membership {
 			return p.membership(a.output.transactionalID, a.output.topics.Routing().Own(pipeline.TopicCheckpoints), take)

@@ -15,7 +15,8 @@ import (
 
 // seats are the places of the apps in a process. Safe for concurrent use.
 type seats struct {
-	mu sync.Mutex // Guards what follows; who waits for apps to stop holds it.
+	// turn guards what follows. Whoever has it may wait for apps to come to their end, so it is no mutex: to wait for one holds up simulated time.
+	turn chan struct{}
 
 	list []*seat
 	// known is what [seats.about] says.
@@ -32,15 +33,20 @@ type seat struct {
 	owner  *owner
 }
 
+func newSeats() *seats { return &seats{turn: make(chan struct{}, 1)} }
+
+func (s *seats) enter() { s.turn <- struct{}{} }
+func (s *seats) leave() { <-s.turn }
+
 // take is what [JoinGroup] wants.
 func (s *seats) take(shards []int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.enter()
+	defer s.leave()
 	s.shards = slices.Clone(shards)
 	s.share()
 }
 
-// set has these seats from now on. The caller holds the lock, or nothing runs yet.
+// set has these seats from now on. It is the caller's turn, or nothing runs yet.
 func (s *seats) set(list []*seat) {
 	s.list = list
 	keys := make([]string, 0, len(list))
@@ -63,8 +69,8 @@ func (s *seats) about() string {
 
 // count is how many apps belong to shards.
 func (s *seats) count(shards []int) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.enter()
+	defer s.leave()
 	for _, one := range s.list {
 		if slices.Contains(shards, one.shard) {
 			n++
@@ -83,14 +89,14 @@ func (s *seats) share() {
 			others = append(others, one)
 		}
 	}
-	leave(others)
+	dismiss(others)
 	for _, one := range ours {
 		one.owner.take(true)
 	}
 }
 
-// leave has apps come to their end at the same time, and returns when they have.
-func leave(list []*seat) {
+// dismiss has apps come to their end at the same time, and returns when they have.
+func dismiss(list []*seat) {
 	var ending sync.WaitGroup
 	for _, one := range list {
 		ending.Go(func() { one.owner.take(false) })
@@ -101,8 +107,8 @@ func leave(list []*seat) {
 // change has these apps in the file's order from now on: new ones are given a seat, those that are gone or have changed come to their end
 // first, and the others do not notice. It returns how many are new, and the seats that are gone.
 func (s *seats) change(apps []*settings.Config, newSeat func(*settings.Config) *seat) (begun int, gone []*seat) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.enter()
+	defer s.leave()
 	before := make(map[*settings.Config]*seat, len(s.list))
 	for _, one := range s.list {
 		before[one.cfg] = one
@@ -113,7 +119,7 @@ func (s *seats) change(apps []*settings.Config, newSeat func(*settings.Config) *
 		delete(before, cfg)
 	}
 	gone = slices.Collect(maps.Values(before))
-	leave(gone)
+	dismiss(gone)
 	for i, cfg := range apps {
 		if list[i] == nil {
 			list[i] = newSeat(cfg)

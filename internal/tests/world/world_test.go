@@ -3,6 +3,8 @@ package world_test
 import (
 	"flag"
 	"fmt"
+	"os"
+	"runtime/pprof"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,8 +27,19 @@ var (
 // run lets a plan happen in a bubble of its own.
 func run(t *testing.T, p *world.Plan) (out *world.Outcome) {
 	t.Helper()
+	hangs := time.AfterFunc(longest, func() { standstill(p) })
+	defer hangs.Stop()
 	synctest.Test(t, func(*testing.T) { out = p.Run() })
 	return out
+}
+
+// longest is how long a world may take in real time: the slowest takes a minute, and one whose time stands still has no end.
+const longest = 10 * time.Minute
+
+// standstill ends the tests: time stands still in a world where a goroutine waits for a mutex whose holder waits for time to pass.
+func standstill(p *world.Plan) {
+	_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+	panic(fmt.Sprintf("seed %d, most %s has not come to its end within %s; see above who waits for a mutex\n%s", p.Seed, *most, longest, p))
 }
 
 // TestSeeds runs worlds that are drawn from seeds, and expects nothing to be wrong in any of them.
