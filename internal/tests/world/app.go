@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/tests/world/kafkamodel"
 	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/audit"
 )
 
 // app is one that is published, with its API and its operators.
@@ -146,9 +148,10 @@ func (a *app) comesLate() bool {
 	return a.plan.API.Late > 0 || a.slack() > 0 || a.plan.StaleBy > 0 && a.has(BadAPI)
 }
 
-// audit has an operator look for what is missing and publish it, when everything has healed. A second look finds nothing.
-func (a *app) audit(ctx context.Context) {
-	to := time.Now().Add(-fresh).Truncate(time.Second)
+// audit has an operator look for what is missing and publish it, when everything has healed and the processes have stopped. A second look finds
+// nothing.
+func (a *app) audit(ctx context.Context, stopped time.Time) {
+	to := stopped.Add(-fresh).Truncate(time.Second)
 	for i, repair := range []bool{true, false} {
 		if !repair {
 			to = to.Add(-a.plan.API.LateBy) // Behind that, rows appear meanwhile.
@@ -171,8 +174,8 @@ func (a *app) audit(ctx context.Context) {
 		case err != nil:
 			a.found("an audit fails when everything is healed: %v", err)
 			return
-		case result.Holes > 0:
-			a.found("an audit finds %d holes in what was read", result.Holes)
+		case slices.ContainsFunc(c.holes, func(h audit.Hole) bool { return h.Begin.Before(stopped.Add(-open)) }):
+			a.found("an audit finds holes in what was read: %v", c.holes)
 		case !repair && result.Missing > 0:
 			a.found("after a repair, an audit finds %d rows missing", result.Missing)
 		case repair && result.Missing > 0 && !a.comesLate():

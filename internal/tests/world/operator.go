@@ -62,6 +62,8 @@ type command struct {
 	name  string
 	event *Event
 	begun time.Time
+	// holes are those that an audit has found.
+	holes []audit.Hole
 }
 
 func (c *command) log() *slog.Logger {
@@ -193,6 +195,7 @@ func (c *command) Difference(d *audit.Difference) error {
 // Holes implements [operate.AuditReport].
 func (c *command) Holes(holes []audit.Hole) error {
 	c.trace.add("%s: holes %v", c.name, holes)
+	c.holes = holes
 	return nil
 }
 

@@ -95,7 +95,7 @@ func (p *Plan) Run() *Outcome {
 	w.live(ctx)
 	stopped := time.Now()
 	for _, a := range w.apps {
-		a.audit(ctx)
+		a.audit(ctx, stopped)
 	}
 	w.read()
 	for _, a := range w.apps {
