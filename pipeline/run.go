@@ -16,9 +16,10 @@ type Config struct {
 	Source      Source
 	Sink        Sink
 	Checkpoints Checkpoints
-	// Members bring what else is published; the run ends when all streams and members have come to their end. Background are
-	// those that only attend to the others, and end with them.
-	Members, Background []Member
+	// Members bring what else is published; the run ends when all streams and members have come to their end. Attendants attend to
+	// what they bring, and end with them.
+	Members    []Member
+	Attendants []Attendant
 	// Claims tell of commands that take the writer's place for a moment; nil where there are none, and a run that is fenced ends.
 	Claims Claims
 	// Owners tell of other runs that take the place; nil where there are no claims. Name is what this run is called there, for people.

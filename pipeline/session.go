@@ -39,6 +39,14 @@ type Member interface {
 	Run(ctx context.Context, s Session) error
 }
 
+// Attendant attends to what streams and members bring, now and then, such as a search for late rows.
+type Attendant interface {
+	// Attend does what is due, and returns when it is to be called again; the zero time is never. It is called when a session begins and
+	// from then on when it wants to be, one call at a time, so what it remembers outlives sessions. An error of class [Drop] ends
+	// its calls in this session, and was reported to the observer; any other one ends the session.
+	Attend(ctx context.Context, s Session) (time.Time, error)
+}
+
 // session is the time between two readings of the committed positions.
 type session struct {
 	cfg       *Config
@@ -121,7 +129,9 @@ func (p *Pipeline) load(ctx context.Context) error {
 type crew struct {
 	*errgroup.Group
 
-	working          sync.WaitGroup
+	// working counts those that have not come to their end, and who adds them; the last one calls done.
+	working          atomic.Int64
+	done             func()
 	members, dropped atomic.Int64
 	// cause is why one of them was dropped.
 	cause atomic.Pointer[error]
@@ -132,7 +142,7 @@ func (c *crew) add(run func() error) {
 	c.working.Add(1)
 	c.members.Add(1)
 	c.Go(func() error {
-		defer c.working.Done()
+		defer c.leave()
 		err := run()
 		if ClassOf(err) == Drop {
 			c.cause.Store(&err)
@@ -143,12 +153,26 @@ func (c *crew) add(run func() error) {
 	})
 }
 
-// work runs readers, members and publisher until one of them fails or ctx is done.
+func (c *crew) leave() {
+	if c.working.Add(-1) == 0 {
+		c.done()
+	}
+}
+
+// work runs readers, members and publisher until one of them fails or ctx is done. An app in which nothing happens takes few goroutines: the
+// publisher works in the caller's, and attendants have one only while they are at work.
 func (s *session) work(ctx context.Context, pub *publisher) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group, soft := errgroup.WithContext(ctx)
 	hard, cancel := graceful(soft, s.cfg.Grace)
 	defer cancel()
-	all := &crew{Group: group}
+	attending := newAttendance(soft, group, s)
+	all := &crew{Group: group, done: func() {
+		attending.end() // Nothing is left that they could attend to.
+		close(s.proposals)
+	}}
+	all.working.Add(1)
 	for _, stream := range s.cfg.Streams {
 		all.add(func() error {
 			err := s.Follow(soft, stream)
@@ -161,29 +185,25 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 	for _, member := range s.cfg.Members {
 		all.add(func() error { return member.Run(soft, s) })
 	}
-	background, stopBackground := context.WithCancel(soft)
-	defer stopBackground()
-	var attending sync.WaitGroup
-	for _, member := range s.cfg.Background {
-		attending.Add(1)
-		group.Go(func() error {
-			defer attending.Done()
-			if err := member.Run(background, s); background.Err() == nil && ClassOf(err) != Drop {
-				return err
-			}
-			return nil
-		})
+	for _, one := range s.cfg.Attendants {
+		attending.call(one)
 	}
-	group.Go(func() error { return pub.run(soft, hard) })
-	all.working.Wait()
-	stopBackground() // Nothing is left that they could attend to.
-	attending.Wait()
-	close(s.proposals)
-	err := group.Wait()
-	if err == nil && all.dropped.Load() == all.members.Load() {
+	all.leave()
+	failed := pub.run(soft, hard)
+	if soft.Err() != nil { // Something else came first.
+		failed = nil
+	}
+	if failed != nil {
+		stop()
+	}
+	switch err := group.Wait(); {
+	case failed != nil:
+		return failed
+	case err == nil && all.dropped.Load() == all.members.Load():
 		return noStream(all.cause.Load())
+	default:
+		return err
 	}
-	return err
 }
 
 // Commit implements [Committer].

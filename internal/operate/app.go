@@ -55,7 +55,7 @@ func (a *app) Close() { a.wiring.Close() }
 // newPipeline makes what publishes the app from now on.
 func (a *app) newPipeline() (*pipeline.Pipeline, error) {
 	c := a.wiring.pipelineConfig(a.source, a.output)
-	c.Members, c.Background = a.wiring.members(a.source), a.wiring.background(a.source, a.output)
+	c.Members, c.Attendants = a.wiring.members(a.source), a.wiring.attendants(a.source, a.output)
 	c.Evidence = a.output.evidence
 	return pipeline.New(c)
 }

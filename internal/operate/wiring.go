@@ -197,13 +197,13 @@ func (w *wiring) members(client *source.Client) []pipeline.Member {
 	return members
 }
 
-// background are what attends to the streams of a live run.
-func (w *wiring) background(client *source.Client, out *output) []pipeline.Member {
+// attendants attend to the streams of a live run.
+func (w *wiring) attendants(client *source.Client, out *output) []pipeline.Attendant {
 	cfg := w.cfg
 	if len(cfg.Recheck) == 0 {
 		return nil
 	}
-	return []pipeline.Member{&audit.LateRows{
+	return []pipeline.Attendant{&audit.LateRows{
 		AppKey: cfg.Source.AppKey, Source: client, Totals: client, Archive: out.archive,
 		Rows:   &pipeline.RowReader{Source: client, Retry: w.retry, Observer: w.observer},
 		Delays: cfg.Recheck, Named: func(s pipeline.Stream) bool { return slices.Contains(cfg.Streams, s) },

@@ -100,7 +100,7 @@ func TestLateRowsNearAPosition(t *testing.T) {
 				writer := w.NewWriter()
 				cfg.Sink, cfg.Checkpoints = writer, writer.Store()
 				if tc.searching {
-					cfg.Background = []pipeline.Member{searching(w, 10*time.Minute)}
+					cfg.Attendants = []pipeline.Attendant{searching(w, 10*time.Minute)}
 				}
 				repaired := make(chan int64, len(tc.repairs))
 				for _, at := range tc.repairs {

@@ -55,7 +55,7 @@ func TestLateRowsArePublishedOnce(t *testing.T) {
 				}
 			}
 			cfg := fakes.ConfigFor(source, kafka, begin)
-			cfg.Background = []pipeline.Member{searching(w, 10*time.Minute, 30*time.Minute)}
+			cfg.Attendants = []pipeline.Attendant{searching(w, 10*time.Minute, 30*time.Minute)}
 			fakes.Run(t, cfg, 100*time.Minute)
 			got, want := kafka.IDs(), fakes.IDsOf(rows)
 			slices.Sort(got)
@@ -149,7 +149,7 @@ func TestRepairsAtOnce(t *testing.T) {
 		cfg := fakes.ConfigFor(source, kafka, begin)
 		cfg.Sink, cfg.Checkpoints = slow{writer}, writer.Store()
 		search := searching(w, 30*time.Minute)
-		cfg.Background = []pipeline.Member{search}
+		cfg.Attendants = []pipeline.Attendant{search}
 		// The run searches in its round of the 36th minute what has ended by the sixth, and in the later ones what came after that. The
 		// audits have looked before; they publish at the moment of that round.
 		var repairs sync.WaitGroup
@@ -186,7 +186,7 @@ func TestSearchCostsLittleWhereNothingIsLate(t *testing.T) {
 		w := newWorld(fakes.RowsFrom(begin, 2*3600)...)
 		source, kafka := w.source, w.Kafka
 		cfg := fakes.ConfigFor(source, kafka, begin)
-		cfg.Background = []pipeline.Member{searching(w, 10*time.Minute)}
+		cfg.Attendants = []pipeline.Attendant{searching(w, 10*time.Minute)}
 		fakes.Run(t, cfg, 2*time.Hour)
 		if n := source.TotalsAsked(); n < 50 || n > 60 {
 			t.Errorf("%d requests for totals, want one each two minutes", n)
@@ -194,7 +194,6 @@ func TestSearchCostsLittleWhereNothingIsLate(t *testing.T) {
 	})
 }
 
-// setBack does what `checkpoint reset` does.
 // TestSearchCostsLittleWithoutTotals reads quiet hours once more where the API does not say how many rows they hold, and not window by
 // window.
 func TestSearchCostsLittleWithoutTotals(t *testing.T) {
@@ -203,7 +202,7 @@ func TestSearchCostsLittleWithoutTotals(t *testing.T) {
 		w := newWorld(fakes.RowsFrom(begin, 2*3600)...)
 		w.source.NoTotals = true
 		cfg := fakes.ConfigFor(w.source, w.Kafka, begin)
-		cfg.Background = []pipeline.Member{searching(w, 10*time.Minute)}
+		cfg.Attendants = []pipeline.Attendant{searching(w, 10*time.Minute)}
 		fakes.Run(t, cfg, 2*time.Hour)
 		windows := len(w.ledger())
 		if n := w.source.Opens() - windows; n < 50 || n > 120 {
@@ -212,6 +211,7 @@ func TestSearchCostsLittleWithoutTotals(t *testing.T) {
 	})
 }
 
+// setBack does what `checkpoint reset` does.
 func setBack(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, to time.Time) {
 	t.Helper()
 	before, err := (&pipeline.RowReader{Source: source}).RowsBefore(context.WithoutCancel(t.Context()), fakes.AppKey, messages(), to)

@@ -44,7 +44,7 @@ type LateRows struct {
 	marks map[pipeline.Stream][]pipeline.Rechecked
 }
 
-var _ pipeline.Member = (*LateRows)(nil)
+var _ pipeline.Attendant = (*LateRows)(nil)
 
 // round is when the windows of a delay are asked next.
 type round struct {
@@ -52,31 +52,29 @@ type round struct {
 	next         time.Time
 }
 
-// Run searches until ctx is done; see [pipeline.Member].
-func (l *LateRows) Run(ctx context.Context, session pipeline.Session) error {
+// Attend asks the windows of each delay whose round is due; see [pipeline.Attendant]. Of the others it takes in the streams that are new,
+// so that they are met where they stand, and not where they are when a round is due.
+func (l *LateRows) Attend(ctx context.Context, session pipeline.Session) (time.Time, error) {
 	if l.rounds == nil {
 		for _, delay := range l.Delays {
 			every := max(shortestDelay, delay/roundPart)
 			l.rounds = append(l.rounds, round{delay, every, l.Now().Add(min(every, firstRound))})
 		}
 	}
-	for i := range l.rounds { // Streams are met where they stand, not where they are when the first round is due.
-		l.update(session.Positions(), &l.rounds[i])
-	}
-	for len(l.rounds) > 0 {
-		next := &l.rounds[0]
-		for i := range l.rounds {
-			if l.rounds[i].next.Before(next.next) {
-				next = &l.rounds[i]
-			}
+	var next time.Time
+	for i := range l.rounds {
+		r := &l.rounds[i]
+		if r.next.After(l.Now()) {
+			l.update(session.Positions(), r)
+		} else {
+			l.round(ctx, session, r)
+			r.next = l.Now().Add(r.every)
 		}
-		if err := pipeline.Sleep(ctx, next.next.Sub(l.Now())); err != nil {
-			return err
+		if next.IsZero() || r.next.Before(next) {
+			next = r.next
 		}
-		l.round(ctx, session, next)
-		next.next = l.Now().Add(next.every)
 	}
-	return nil
+	return next, nil
 }
 
 // round asks all windows that ended so long ago and were not asked yet.
