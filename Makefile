@@ -112,8 +112,8 @@ security: ## logins, TLS and rights, records' times, and a schema registry, on A
 kafka: ## the protocol, the pipeline, clients and operators on Apache Kafka
 	scripts/kafka.sh '$(kafka)' $(kafka_packages) -- -p 2 -parallel 5 -timeout 25m
 
-scale: ## what APPS=1000 take: MEASURE=IdleApps, Rebalance, Rolling or Fairness
-	scripts/kafka.sh 'TestMeasure$(MEASURE)' ./internal/tests/scale -- -scale.apps=$(APPS) -timeout 60m
+scale: ## what APPS=1000 take: MEASURE=IdleApps, Rebalance, Rolling, RollingKilled or Fairness
+	scripts/kafka.sh 'TestMeasure$(MEASURE)$$' ./internal/tests/scale -- -scale.apps=$(APPS) -timeout 60m
 
 oldest: ## the protocol and the pipeline on the oldest release that is supported; the newest one is killed at each step
 	JMPUB_TEST_KAFKA_IMAGE=$(OLDEST) scripts/kafka.sh '$(protocol)' $(protocol_packages) -- -p 2 -parallel 5 -timeout 20m \

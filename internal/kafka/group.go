@@ -2,17 +2,13 @@ package kafka
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-
-	"github.com/jmpub/jmpub/pipeline"
 )
 
 // Group keeps a process a member of a consumer group (Kafka's classic group protocol, KIP-62), whose members share out shards: partitions of
@@ -32,12 +28,16 @@ type Group struct {
 	Notify func(op string, err error, wait time.Duration)
 
 	config Config
+	// dial opens connections to brokers.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// take is called with what this process has from now on: wanted. taking gets what it was called with when it returns, and is nil where it is
-	// not at work; letGo is closed when others can have what is not wanted any more.
+	// not at work. ended is set when it was called for the last time.
 	take   func(shards []int)
 	wanted []int
 	taking chan []int
-	letGo  chan struct{}
+	ended  bool
+	// rejoin has the group joined again, so that others get what was let go.
+	rejoin chan struct{}
 
 	mu sync.Mutex
 	// held are the shards that were taken and not let go yet, since a generation.
@@ -54,89 +54,62 @@ const (
 	rebalanceTime = 10 * time.Second
 	// joinPause is the wait after a join that failed.
 	joinPause = 500 * time.Millisecond
-	// leaveTime is how long a process that ends tries to say so.
+	// leaveTime is how long a process that ends tries to say so. Where nobody answers, its session ends by itself.
 	leaveTime = 2 * time.Second
 )
 
 // NewGroup makes a member that has not joined. take begins what is new among the shards that the process has from now on, and returns once what
 // is missing has come to its end. It is called one call at a time.
-func NewGroup(cfg Config, take func(shards []int)) *Group { return &Group{config: cfg, take: take} }
+func NewGroup(cfg Config, take func(shards []int)) *Group {
+	return &Group{config: cfg, take: take, rejoin: make(chan struct{}, 1)}
+}
 
 // Run is a member until ctx is done, and has take called with all shards that this process has, whenever they change. When ctx is done, take
 // is called with none; then the process leaves, and the others take over at once. Errors are *[pipeline.Fault]; what passes is tried again.
 func (g *Group) Run(ctx context.Context) error {
-	group, err := g.connect()
+	m, err := newMember(g)
 	if err != nil {
 		return err
 	}
-	defer leave(group)
-	generations, failed := make(chan *kafkago.Generation), make(chan error, 1)
-	members, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() { failed <- g.follow(members, group, generations) }()
-	for ended := false; !ended; {
+	present, leave := context.WithCancel(context.WithoutCancel(ctx)) // It is a member until all is let go.
+	defer leave()
+	generations, failed := make(chan *generation), make(chan error, 1)
+	go func(result chan<- error) { result <- m.run(present, generations) }(failed)
+	stopped := ctx.Done()
+	for !g.ended || g.taking != nil {
 		select {
-		case generation := <-generations:
-			g.want(g.assigned(generation))
-			letGo := g.letGo
-			generation.Start(func(ctx context.Context) {
-				select {
-				case <-letGo: // When this returns, the group is joined again.
-				case <-ctx.Done():
-				}
-			})
+		case given := <-generations:
+			if !g.ended {
+				g.want(g.assigned(given))
+			}
 		case taken := <-g.taking:
 			g.took(taken)
+		case <-stopped:
+			stopped = nil
+			g.end()
 		case err = <-failed:
-			ended = true
+			failed = nil
+			g.end()
 		}
 	}
-	g.want(nil)
-	for g.taking != nil {
-		g.took(<-g.taking)
+	leave()
+	if failed != nil {
+		err = <-failed
 	}
 	return err
 }
 
-// leave leaves the group, and gives up where nobody answers: then the session ends by itself.
-func leave(group *kafkago.ConsumerGroup) {
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		_ = group.Close() // It has no error.
-	}()
-	timer := time.NewTimer(leaveTime)
-	defer timer.Stop()
-	select {
-	case <-left:
-	case <-timer.C:
-	}
-}
-
-// follow passes the group's generations on until ctx is done.
-func (g *Group) follow(ctx context.Context, group *kafkago.ConsumerGroup, generations chan<- *kafkago.Generation) error {
-	for {
-		generation, err := group.Next(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // That is how it ends.
-		case err != nil:
-			if err = g.failed(err); err != nil {
-				return err
-			}
-			continue
-		}
-		select {
-		case generations <- generation:
-		case <-ctx.Done():
-			return nil
-		}
+// end has take called for the last time, with no shards.
+func (g *Group) end() {
+	if !g.ended {
+		g.ended = true
+		g.want(nil)
 	}
 }
 
 // want has take called with the shards, in the background: now, or behind the call that is at work.
 func (g *Group) want(shards []int) {
-	g.wanted, g.letGo = shards, make(chan struct{})
+	g.wanted = shards
 	if g.taking == nil {
 		g.begin()
 	}
@@ -162,83 +135,34 @@ func (g *Group) took(shards []int) {
 	fewer := len(g.held) > len(shards)
 	g.held = slices.Clone(shards)
 	g.mu.Unlock()
-	if fewer {
-		close(g.letGo)
-		g.letGo = make(chan struct{})
-	}
-}
-
-func (g *Group) connect() (*kafkago.ConsumerGroup, error) {
-	conf, err := g.config.tls()
-	if err != nil {
-		return nil, err
-	}
-	mechanism, err := g.config.mechanism()
-	if err != nil {
-		return nil, err
-	}
-	by := &rotation{dial: newDialer(conf).dial, brokers: g.config.Brokers}
-	return kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: g.ID, Topics: []string{g.Topic}, Brokers: []string{anyBroker}, GroupBalancers: []kafkago.GroupBalancer{balancer{g}},
-		Dialer:         &kafkago.Dialer{ClientID: g.config.ClientID, DialFunc: by.next, Timeout: dialTimeout, SASLMechanism: mechanism},
-		SessionTimeout: session, HeartbeatInterval: heartbeatEvery, RebalanceTimeout: rebalanceTime, JoinGroupBackoff: joinPause,
-	})
-}
-
-// anyBroker stands for the brokers that are named by the settings.
-const anyBroker = "any:9"
-
-// rotation dials the named brokers in turn: kafka-go's group asks the first one for ever that takes a connection, whether it answers or not.
-type rotation struct {
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	brokers []string
-	turn    atomic.Uint64
-}
-
-func (r *rotation) next(ctx context.Context, network, address string) (net.Conn, error) {
-	if address == anyBroker {
-		address = r.brokers[r.turn.Add(1)%uint64(len(r.brokers))]
-	}
-	return r.dial(ctx, network, address)
-}
-
-// failed returns an error that does not pass.
-func (g *Group) failed(err error) error {
-	op := "join the group " + g.ID
-	if errors.Is(err, kafkago.RebalanceInProgress) { // Another one joined at the same time.
-		return nil
-	}
-	fault := Fault(op, g.config.redactor().Error(err))
-	switch {
-	case errors.Is(err, kafkago.UnknownMemberId), errors.Is(err, kafkago.IllegalGeneration), pipeline.ClassOf(fault) == pipeline.Transient:
-		if g.Notify != nil {
-			g.Notify(op, fault, joinPause)
+	if fewer && !g.ended {
+		select {
+		case g.rejoin <- struct{}{}:
+		default: // It will be.
 		}
-		return nil
-	default:
-		return fault
 	}
 }
 
 // IsGroupDenied tells whether an error says that the right Read on the group is missing.
 func IsGroupDenied(err error) bool { return errors.Is(err, kafkago.GroupAuthorizationFailed) }
 
+// generation is what a member is given when the group was joined anew.
+type generation struct {
+	id     int
+	shards []int
+}
+
 // assigned are the shards that a generation gives this process.
-func (g *Group) assigned(generation *kafkago.Generation) []int {
-	var shards []int
-	for _, p := range generation.Assignments[g.Topic] {
-		shards = append(shards, p.ID)
-	}
-	slices.Sort(shards)
+func (g *Group) assigned(given *generation) []int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.generation = int(generation.ID)
-	for _, s := range shards {
+	g.generation = given.id
+	for _, s := range given.shards {
 		if !slices.Contains(g.held, s) {
 			g.held = append(g.held, s)
 		}
 	}
-	return shards
+	return given.shards
 }
 
 // claim is what a member says of itself when it joins.
@@ -253,19 +177,15 @@ type claim struct {
 	id string
 }
 
-// balancer is how a group shares its shards out; see [balance].
-type balancer struct{ group *Group }
-
-var _ kafkago.GroupBalancer = balancer{}
-
-// ProtocolName implements [kafkago.GroupBalancer].
-func (balancer) ProtocolName() string { return "jmpub-sticky-1" }
-
-// UserData implements [kafkago.GroupBalancer].
-func (b balancer) UserData() ([]byte, error) {
-	b.group.mu.Lock()
-	defer b.group.mu.Unlock()
-	return json.Marshal(claim{Name: b.group.Name, Held: b.group.held, Generation: b.group.generation, About: b.group.about()})
+// claim says what this process has. What it lets go from now on has the group joined again.
+func (g *Group) claim() claim {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.rejoin:
+	default:
+	}
+	return claim{Name: g.Name, Held: slices.Clone(g.held), Generation: g.generation, About: g.about()}
 }
 
 func (g *Group) about() string {
@@ -292,20 +212,8 @@ func (g *Group) compare(claims []claim) {
 	}
 }
 
-// AssignGroups implements [kafkago.GroupBalancer].
-func (b balancer) AssignGroups(members []kafkago.GroupMember, partitions []kafkago.Partition) kafkago.GroupMemberAssignments {
-	claims := make([]claim, len(members))
-	for i, m := range members {
-		_ = json.Unmarshal(m.UserData, &claims[i]) // One that says nothing holds nothing.
-		claims[i].id = m.ID
-	}
-	b.group.compare(claims)
-	shards := slices.DeleteFunc(slices.Clone(b.group.Shards), func(s int) bool {
-		return !slices.ContainsFunc(partitions, func(p kafkago.Partition) bool { return p.Topic == b.group.Topic && p.ID == s })
-	})
-	all := make(kafkago.GroupMemberAssignments)
-	for id, own := range balance(claims, shards) {
-		all[id] = map[string][]int{b.group.Topic: own}
-	}
-	return all
+// share shares the shards out among all members; see [balance].
+func (g *Group) share(claims []claim) map[string][]int {
+	g.compare(claims)
+	return balance(claims, g.Shards)
 }

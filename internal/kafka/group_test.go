@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/consumer"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
@@ -17,6 +22,8 @@ import (
 type party struct {
 	brokers []string
 	shards  []int
+	// dial, where set, connects them.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu      sync.Mutex
 	has     map[int][]int
@@ -39,7 +46,7 @@ func newParty(brokers []string, shards int) *party {
 func (p *party) join(t *testing.T, number int, slow time.Duration) (leave func()) {
 	t.Helper()
 	g := NewGroup(Config{Brokers: p.brokers}, func(shards []int) { p.take(number, shards, slow) })
-	g.ID, g.Topic, g.Name, g.Shards = "group", "shards", fmt.Sprint("member ", number), p.shards
+	g.ID, g.Topic, g.Name, g.Shards, g.dial = "group", "shards", fmt.Sprint("member ", number), p.shards, p.dial
 	g.Notify = func(op string, err error, _ time.Duration) {
 		t.Log(op, err)
 		if errors.Is(err, kafkago.UnknownMemberId) {
@@ -106,7 +113,8 @@ func (p *party) await(t *testing.T, want map[int]int) map[int][]int {
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("the members have %v, want %v", has, want)
+			t.Errorf("the members have %v, want %v", has, want)
+			return has
 		}
 	}
 }
@@ -127,7 +135,7 @@ func TestGroup(t *testing.T) {
 // expelled, none to be with two at any time, and none to move that need not. Members 2 and 3 stay.
 func comeAndGo(t *testing.T, p *party) {
 	t.Helper()
-	leave := p.join(t, 1, 0)
+	leave := p.join(t, 1, 1200*time.Millisecond) // It lets go for longer than it takes the others to hear that somebody has left.
 	first := p.await(t, map[int]int{1: 6})
 	p.join(t, 2, 300*time.Millisecond)
 	second := p.await(t, map[int]int{1: 3, 2: 3})
@@ -149,6 +157,61 @@ func comeAndGo(t *testing.T, p *party) {
 	}
 }
 
+// TestGroupWhereMessagesAreLost has the connections of members break, one after another at each place: before a request is sent, or before its reply
+// is read. Nobody is taken for dead for it: nothing is shared out anew but for who comes and leaves.
+func TestGroupWhereMessagesAreLost(t *testing.T) {
+	t.Parallel()
+	const shards, places = 6, 24
+	var parties sync.WaitGroup // They wait most of the time.
+	for nth := range int64(places) {
+		for _, reply := range []bool{false, true} {
+			c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(shards, "shards"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Close)
+			parties.Go(func() {
+				p := newParty(c.ListenAddrs(), shards)
+				var messages atomic.Int64
+				fails := func() bool { return messages.Add(1) == nth+1 }
+				plain := newDialer(nil)
+				p.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					conn, err := plain.dial(ctx, network, address)
+					return &breaking{conn, reply, fails}, err
+				}
+				comeAndGo(t, p)
+				if messages.Load() <= nth || p.expelled {
+					t.Errorf("message %d was to be lost, reply: %t; expelled: %t", nth, reply, p.expelled)
+				}
+			})
+		}
+	}
+	parties.Wait()
+}
+
+// breaking is a connection that breaks, before or after a request is answered.
+type breaking struct {
+	net.Conn
+
+	reply bool
+	fails func() bool
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	if !b.reply && b.fails() {
+		return 0, errors.Join(io.ErrClosedPipe, b.Close())
+	}
+	return b.Conn.Write(p)
+}
+
+func (b *breaking) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if b.reply && err == nil && b.fails() {
+		return 0, errors.Join(io.ErrUnexpectedEOF, b.Close())
+	}
+	return n, err
+}
+
 func subset(some, all []int) bool {
 	return !slices.ContainsFunc(some, func(s int) bool { return !slices.Contains(all, s) })
 }
@@ -158,14 +221,11 @@ func TestMembersThatFindSomethingElseAreNamed(t *testing.T) {
 	about := "ours"
 	var named []string
 	g := &Group{Name: "first", Topic: "shards", Shards: []int{0, 1}, About: func() string { return about }, Differ: func(names []string) { named = names }}
-	member := func(name, finds string) kafkago.GroupMember {
-		data, err := balancer{&Group{Name: name, About: func() string { return finds }}}.UserData()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return kafkago.GroupMember{ID: name, UserData: data}
+	member := func(name, finds string) claim {
+		one := (&Group{Name: name, About: func() string { return finds }}).claim()
+		one.id = name
+		return one
 	}
-	partitions := []kafkago.Partition{{Topic: "shards", ID: 0}, {Topic: "shards", ID: 1}}
 	for _, c := range []struct {
 		second, third string
 		want          []string
@@ -175,9 +235,33 @@ func TestMembersThatFindSomethingElseAreNamed(t *testing.T) {
 		{"", "others", []string{"second", "third"}},
 	} {
 		named = nil
-		balancer{g}.AssignGroups([]kafkago.GroupMember{member("first", "ours"), member("second", c.second), member("third", c.third)}, partitions)
+		g.share([]claim{member("first", "ours"), member("second", c.second), member("third", c.third)})
 		if !slices.Equal(named, c.want) {
 			t.Errorf("%+v: %v are named", c, named)
 		}
 	}
+}
+
+// FuzzGroup decodes what other members and the leader of a group may say. None of it may end the process or take more memory than a reply may.
+func FuzzGroup(f *testing.F) {
+	marshal := func(value any) []byte {
+		data, err := protocol.Marshal(consumer.MaxVersionSupported, value)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return data
+	}
+	f.Add(marshal(consumer.Subscription{Version: 1, Topics: []string{"shards"}, UserData: []byte(`{"held":[1,2],"generation":3}`)}))
+	f.Add(marshal(consumer.Assignment{Version: 1, AssignedPartitions: []consumer.TopicPartition{{Topic: "shards", Partitions: []int32{0, 1}}}}))
+	f.Add([]byte("\x00\x01\x7f\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		said := claimIn(data)
+		shards, err := shardsIn(data)
+		if len(said.Held) > len(data) || len(shards) > len(data) || err != nil && len(shards) > 0 {
+			t.Errorf("%d bytes are %d and %d shards, %v", len(data), len(said.Held), len(shards), err)
+		}
+		if owners := balance([]claim{said, {id: "other"}}, []int{0, 1}); len(owners) > 2 {
+			t.Errorf("shared out among %d", len(owners))
+		}
+	})
 }

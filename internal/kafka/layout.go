@@ -23,7 +23,6 @@ import (
 	"github.com/segmentio/kafka-go/protocol/leavegroup"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 	"github.com/segmentio/kafka-go/protocol/metadata"
-	"github.com/segmentio/kafka-go/protocol/offsetfetch"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
 	"github.com/segmentio/kafka-go/protocol/saslhandshake"
@@ -35,7 +34,7 @@ func replies() []protocol.Message {
 	return []protocol.Message{
 		&addpartitionstotxn.Response{}, &apiversions.Response{}, &createtopics.Response{}, &describeconfigs.Response{}, &endtxn.Response{},
 		&findcoordinator.Response{}, &heartbeat.Response{}, &initproducerid.Response{}, &joingroup.Response{}, &leavegroup.Response{},
-		&listoffsets.Response{}, &metadata.Response{}, &offsetfetch.Response{}, &produce.Response{}, &saslauthenticate.Response{},
+		&listoffsets.Response{}, &metadata.Response{}, &produce.Response{}, &saslauthenticate.Response{},
 		&saslhandshake.Response{}, &syncgroup.Response{},
 	}
 }
@@ -86,6 +85,19 @@ func (l *layouts) of(key protocol.ApiKey, version int16) (layout, error) {
 		return l.known[at], nil
 	}
 	return layout{}, fmt.Errorf("(bug) replies to %s are not known", key)
+}
+
+// decode decodes what others have put into a message of a group, which brokers pass on as it is. into points to a struct with kafka-go's tags.
+func decode(data []byte, version int16, into any) error {
+	body, _, err := stepOf(reflect.TypeOf(into).Elem(), version, false)
+	if err != nil {
+		return err
+	}
+	w := &walk{left: data, budget: maxDecoded}
+	if body(w); w.err != nil {
+		return w.err
+	}
+	return protocol.Unmarshal(data, version, into)
 }
 
 // layout is that of one reply. Flexible ones have tagged fields (KIP-482).

@@ -375,13 +375,18 @@ func (c *Cluster) Exec(ctx context.Context, i int, command ...string) (string, e
 }
 
 // Kill ends a broker as kill -9 does; its data stays.
-func (c *Cluster) Kill(tb testing.TB, i int) {
+func (c *Cluster) Kill(tb testing.TB, i int) { tb.Helper(); c.stop(tb, i, 0) }
+
+// Stop ends a broker as a rolling restart does: it hands on what it leads first.
+func (c *Cluster) Stop(tb testing.TB, i int) { tb.Helper(); c.stop(tb, i, stopTimeout/2) }
+
+// stop kills a broker that has not ended by itself after a while.
+func (c *Cluster) stop(tb testing.TB, i int, patience time.Duration) {
 	tb.Helper()
-	none := time.Duration(0)
 	ctx, cancel := context.WithTimeout(tb.Context(), stopTimeout)
 	defer cancel()
-	if err := c.nodes[i].Stop(ctx, &none); err != nil {
-		tb.Fatalf("kill broker %d: %v", i, err)
+	if err := c.nodes[i].Stop(ctx, &patience); err != nil {
+		tb.Fatalf("stop broker %d: %v", i, err)
 	}
 }
 
@@ -399,7 +404,7 @@ func (c *Cluster) AwaitExit(tb testing.TB, i int) {
 	})
 }
 
-// Restart starts a killed broker again on its data.
+// Restart starts a broker again that was stopped or killed, on its data.
 func (c *Cluster) Restart(tb testing.TB, i int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)

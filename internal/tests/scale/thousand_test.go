@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,24 +53,30 @@ func TestMeasureIdleApps(t *testing.T) {
 	soak.Wait(t, measured)
 	after := p.usage()
 	_, requests := f.asked.pauses()
-	row("%d idle apps | published after %s | %.3f cores | %d MiB resident | %.1f requests/s", *many, took.Round(100*time.Millisecond),
-		(after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), after.resident>>20, float64(requests)/measured.Seconds())
-	keepGoroutines(t, p)
+	goroutines, stacks, heap := p.ofRuntime()
+	row("%d idle apps | published after %s | %.3f cores | %d MiB resident | %.1f requests/s | %.0f goroutines with %.1f MiB of stacks | %.1f MiB of heap",
+		*many, took.Round(100*time.Millisecond), (after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), after.resident>>20,
+		float64(requests)/measured.Seconds(), goroutines, stacks/(1<<20), heap/(1<<20))
 	if code := p.signal(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
 
-// keepGoroutines has what /metrics says of goroutines and memory in the log.
-func keepGoroutines(t *testing.T, p *process) {
-	t.Helper()
+// ofRuntime is what /metrics says of a process's goroutines, their stacks, and the heap, of which about half is garbage.
+func (p *process) ofRuntime() (goroutines, stacks, heap float64) {
 	for line := range strings.Lines(p.metrics()) {
-		for _, name := range []string{"go_goroutines ", "go_memstats_heap_inuse_bytes ", "go_memstats_stack_inuse_bytes ", "jmpub_apps"} {
-			if strings.HasPrefix(line, name) {
-				t.Log(strings.TrimSpace(line))
-			}
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, _ := strconv.ParseFloat(value, 64) // A comment is no number.
+		switch name {
+		case "go_goroutines":
+			goroutines = n
+		case "go_memstats_stack_inuse_bytes":
+			stacks = n
+		case "go_memstats_heap_inuse_bytes":
+			heap = n
 		}
 	}
+	return goroutines, stacks, heap
 }
 
 // TestMeasureRebalance measures for how long apps are not asked for when a fourth process joins three, one is stopped, and one killed.
@@ -129,8 +136,17 @@ func TestMeasureRebalance(t *testing.T) {
 }
 
 // TestMeasureRolling measures for how long apps are not asked for when one process becomes three, all of them are restarted in turn and become
-// one again, while with each of these changes one of three brokers is killed and started again.
+// one again, while with each of these changes one of three brokers is restarted; TestMeasureRollingKilled does the same with brokers that are killed.
 func TestMeasureRolling(t *testing.T) {
+	rolling(t, "a broker was restarted", (*kafkatest.Cluster).Stop)
+}
+
+func TestMeasureRollingKilled(t *testing.T) {
+	rolling(t, "a broker was killed", (*kafkatest.Cluster).Kill)
+}
+
+func rolling(t *testing.T, fault string, end func(*kafkatest.Cluster, testing.TB, int)) {
+	t.Helper()
 	wanted(t)
 	const three, rows = 3, 5.0 // A second, of all apps.
 	cluster := kafkatest.Start(t, kafkatest.Options{Brokers: three})
@@ -148,13 +164,13 @@ func TestMeasureRolling(t *testing.T) {
 		change()
 		broker := steps % three
 		steps++
-		cluster.Kill(t, broker)
+		end(cluster, t, broker)
 		cluster.Restart(t, broker)
 		cluster.WaitReady(t, three)
 		each := f.awaitAll(processes...)
 		soak.Wait(t, 5*time.Second)
 		pauses, _ := f.asked.pauses()
-		row("%s, a broker was killed: %v apps | the longest time without a request: %s", what, each, most(pauses, func(string) bool { return true }))
+		row("%s, %s: %v apps | the longest time without a request: %s", what, fault, each, most(pauses, func(string) bool { return true }))
 		f.asked.mark()
 	}
 	join := func() { processes = append(processes, f.start()) }
