@@ -124,3 +124,35 @@ func TestWindowThatFailsByChanceIsSoonReadAgain(t *testing.T) {
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
 }
+
+// waits is a source that counts how often it was asked to plan, and had to wait.
+type waits struct {
+	*fakes.Source
+
+	asked, waited int
+}
+
+func (w *waits) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
+	began := time.Now()
+	defer func() {
+		if w.asked++; time.Since(began) > 0 {
+			w.waited++
+		}
+	}()
+	return w.Source.Plan(ctx, s, p)
+}
+
+// TestAStreamWaitsForItsHeadByItself expects no window to be begun long before it can be asked for: each takes a goroutine.
+func TestAStreamWaitsForItsHeadByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		w := &waits{Source: fakes.NewSource(fakes.RowsFrom(begin, 1200)...)}
+		kafka := fakes.NewKafka()
+		cfg := fakes.ConfigFor(w.Source, kafka, begin)
+		cfg.Source = w
+		fakes.Run(t, cfg, 20*time.Minute)
+		if w.asked < 500 || w.waited > 5 {
+			t.Errorf("%d windows were planned, %d of them had to wait", w.asked, w.waited)
+		}
+	})
+}

@@ -12,16 +12,23 @@ import (
 // are fetched at the same time. All errors are *[Fault] or the context's; transient faults are retried inside (with [Retry]),
 // so none of class [Transient] comes out.
 type Source interface {
+	Planner
 	// Now is the server's clock. The first call asks the API for it, with a request for s.
 	Now(ctx context.Context, s Stream) (time.Time, error)
+	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
+	// too long and a plan with that span should take its place.
+	Open(ctx context.Context, s Stream, w Window) (Pages, error)
+}
+
+// Planner lays out the windows of a [Source].
+type Planner interface {
 	// Plan returns the window that follows p. It waits until the server's clock has moved far enough (settle), and
 	// at the head for the poll interval; a done context ends the wait. The window begins before p.End by the
 	// overlap, ends at least one second after p.End and not after p.Until, and lies within what the API still holds.
 	// Where nothing before p.Until is held any more, it ends behind p.Until.
 	Plan(ctx context.Context, s Stream, p Position) (Plan, error)
-	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
-	// too long and a plan with that span should take its place.
-	Open(ctx context.Context, s Stream, w Window) (Pages, error)
+	// Due is for how long Plan would only wait, by what is known now; zero where it has something to find out. It asks nobody.
+	Due(s Stream, p Position) time.Duration
 	// Forget lets go of what is remembered of a stream that is read no longer.
 	Forget(s Stream)
 }

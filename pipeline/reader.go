@@ -79,6 +79,10 @@ type reader struct {
 	mismatchedSeconds atomic.Int32
 	// fetches are the windows under way, in the order of time. All windows before the first one are handed on.
 	fetches []*windowFetch
+	// due fires when the next window can be asked for, where none is under way until then; nil where that is not waited for. So a stream that
+	// waits for its head has no other goroutine. waited tells that it has fired: what is left then, the window waits for itself.
+	due    *time.Timer
+	waited bool
 	// ready is the first one's proposal, while the publisher is busy.
 	ready *windowProposal
 	// messages are what the fetches tell; freed tells that memory was given back.
@@ -102,6 +106,7 @@ func (r *reader) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
+		r.stopWaiting()
 		r.working.Wait()
 		for _, f := range r.fetches {
 			f.discard()
@@ -113,7 +118,7 @@ func (r *reader) run(ctx context.Context) error {
 	for {
 		for r.startNext(ctx) {
 		}
-		if len(r.fetches) == 0 {
+		if len(r.fetches) == 0 && r.due == nil {
 			return nil
 		}
 		if err := r.step(ctx); err != nil {
@@ -128,7 +133,14 @@ func (r *reader) step(ctx context.Context) error {
 	if r.ready != nil {
 		publisher = r.res.proposals
 	}
+	var due <-chan time.Time
+	if r.due != nil {
+		due = r.due.C
+	}
 	select {
+	case <-due:
+		r.due, r.waited = nil, true
+		return nil
 	case m := <-r.messages:
 		return r.handle(ctx, m)
 	case publisher <- r.ready:
@@ -156,6 +168,9 @@ func (r *reader) startNext(ctx context.Context) bool {
 	if !from.Until.IsZero() && !from.End.Before(from.Until) {
 		return false
 	}
+	if len(r.fetches) == 0 && !r.isDue(from) {
+		return false
+	}
 	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
 	if len(r.fetches) > 0 {
 		if held = r.needs(); !r.res.memory.tryTake(held) {
@@ -164,6 +179,25 @@ func (r *reader) startNext(ctx context.Context) bool {
 	}
 	r.start(ctx, len(r.fetches), from, held)
 	return true
+}
+
+// isDue tells whether the window after a position can be asked for, and waits for that if it cannot.
+func (r *reader) isDue(from Position) bool {
+	if r.due != nil {
+		return false
+	}
+	if wait := r.res.source.Due(r.stream, from); wait > 0 && !r.waited {
+		r.due = time.NewTimer(wait)
+		return false
+	}
+	r.waited = false
+	return true
+}
+
+func (r *reader) stopWaiting() {
+	if r.due != nil {
+		r.due.Stop()
+	}
 }
 
 // needs is about what a window takes in memory.

@@ -192,7 +192,7 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 		if err != nil {
 			return pipeline.Plan{}, err
 		}
-		plan, wait := c.planner.plan(p, now, slack)
+		plan, wait := c.planAt(now, s, p, slack)
 		known := c.clock.read()
 		if err := known.refuse(s, p); err != nil {
 			return pipeline.Plan{}, err
@@ -203,9 +203,6 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 			}
 			continue
 		}
-		if plan.Head {
-			wait = max(wait, c.untilPoll(s))
-		}
 		if wait <= 0 {
 			c.notePlan(s, plan, c.planner.span(p), now)
 			return plan, nil
@@ -214,6 +211,26 @@ func (c *Client) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 			return pipeline.Plan{}, err
 		}
 	}
+}
+
+// planAt lays out the window that follows p, by the server's clock, and how long it takes until it can be asked for; not above zero where it can be.
+func (c *Client) planAt(now time.Time, s pipeline.Stream, p pipeline.Position, slack time.Duration) (pipeline.Plan, time.Duration) {
+	plan, wait := c.planner.plan(p, now, slack)
+	if plan.Head {
+		wait = max(wait, c.untilPoll(s))
+	}
+	return plan, wait
+}
+
+// Due is for how long Plan would wait for the head or the poll interval; see [pipeline.Source]. Where the clocks disagree, Plan has something
+// to find out.
+func (c *Client) Due(s pipeline.Stream, p pipeline.Position) time.Duration {
+	known := c.clock.read()
+	plan, wait := c.planAt(known.now(), s, p, 0)
+	if known.server.IsZero() || known.difference().Abs() > clockSlack || known.refuse(s, p) != nil || c.doubt(&known, p, plan) != nil {
+		return 0
+	}
+	return max(0, wait)
 }
 
 // startSlack returns how much time after p may be skipped without being a gap. A position without a span is where a stream

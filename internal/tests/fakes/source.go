@@ -109,26 +109,40 @@ func (f *Source) notePoll(s pipeline.Stream) {
 	f.polled[s] = time.Now()
 }
 
-// Plan lays out windows as [pipeline.Source] says.
-func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
+// planNow lays out the window that follows a position.
+func (f *Source) planNow(p pipeline.Position) pipeline.Plan {
 	span := f.Span
 	if p.Span > 0 {
 		span = p.Span
 	}
+	head := time.Now().UTC().Add(-f.Settle).Truncate(time.Second)
+	end := p.End.Add(span)
+	if !p.Until.IsZero() && end.After(p.Until) {
+		end = p.Until
+	}
+	begin := p.End.Add(-f.Overlap)
+	if p.From.After(begin) {
+		begin = p.From
+	}
+	plan := pipeline.Plan{Window: pipeline.Window{Begin: begin, End: end}}
+	if end.After(head) {
+		plan.Window.End, plan.Head = head, true
+	}
+	return plan
+}
+
+// Due is what is left of the poll interval, at the head.
+func (f *Source) Due(s pipeline.Stream, p pipeline.Position) time.Duration {
+	if !f.planNow(p).Head {
+		return 0
+	}
+	return f.untilPoll(s)
+}
+
+// Plan lays out windows as [pipeline.Source] says.
+func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Position) (pipeline.Plan, error) {
 	for {
-		head := time.Now().UTC().Add(-f.Settle).Truncate(time.Second)
-		end := p.End.Add(span)
-		if !p.Until.IsZero() && end.After(p.Until) {
-			end = p.Until
-		}
-		begin := p.End.Add(-f.Overlap)
-		if p.From.After(begin) {
-			begin = p.From
-		}
-		plan := pipeline.Plan{Window: pipeline.Window{Begin: begin, End: end}}
-		if end.After(head) {
-			plan.Window.End, plan.Head = head, true
-		}
+		plan := f.planNow(p)
 		if plan.Head {
 			if err := pipeline.Sleep(ctx, f.untilPoll(s)); err != nil {
 				return plan, err
