@@ -13,7 +13,7 @@ type attendance struct {
 	session *session
 	group   *errgroup.Group
 	// ctx ends the calls, which timers make.
-	ctx    context.Context //nolint:containedctx // As above.
+	ctx    context.Context //nolint:containedctx // Timers have no other.
 	cancel context.CancelFunc
 
 	mu      sync.Mutex

@@ -276,3 +276,31 @@ func (emptyPage) Requests() int { return 1 }
 func user(name string) pipeline.Stream {
 	return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name}
 }
+
+// TestTheLastCommitThatFailsIsTold stops a run in its last commit, with all of its range read, and has that fail.
+func TestTheLastCommitThatFailsIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-time.Hour)
+		kafka := fakes.NewKafka()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		wrong := errors.New("injected")
+		kafka.Fail = func(_ context.Context, op string) error {
+			if op != "commit" {
+				return nil
+			}
+			time.Sleep(time.Second) // Readers have come to their end.
+			stop()
+			return &pipeline.Fault{Class: pipeline.Permanent, Op: op, Err: wrong}
+		}
+		cfg := fakes.ConfigFor(fakes.NewSource(fakes.RowsFrom(begin, 10)...), kafka, begin)
+		cfg.Until = begin.Add(20 * time.Second)
+		p, err := pipeline.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(ctx); !errors.Is(err, wrong) {
+			t.Errorf("the run ends with %v", err)
+		}
+	})
+}

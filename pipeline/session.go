@@ -43,7 +43,7 @@ type Member interface {
 type Attendant interface {
 	// Attend does what is due, and returns when it is to be called again; the zero time is never. It is called when a session begins and
 	// from then on when it wants to be, one call at a time, so what it remembers outlives sessions. An error of class [Drop] ends
-	// its calls in this session, and was reported to the observer; any other one ends the session.
+	// its calls until the next session begins, and was reported to the observer; any other one ends the session.
 	Attend(ctx context.Context, s Session) (time.Time, error)
 }
 
@@ -190,14 +190,12 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 	}
 	all.leave()
 	failed := pub.run(soft, hard)
-	if soft.Err() != nil { // Something else came first.
-		failed = nil
-	}
+	first := soft.Err() == nil
 	if failed != nil {
 		stop()
 	}
 	switch err := group.Wait(); {
-	case failed != nil:
+	case failed != nil && (first || err == nil):
 		return failed
 	case err == nil && all.dropped.Load() == all.members.Load():
 		return noStream(all.cause.Load())
