@@ -43,7 +43,7 @@ type Member interface {
 type Attendant interface {
 	// Attend does what is due, and returns when it is to be called again; the zero time is never. It is called when a session begins and
 	// from then on when it wants to be, one call at a time, so what it remembers outlives sessions. An error of class [Drop] ends
-	// its calls until the next session begins, and was reported to the observer; any other one ends the session.
+	// its calls with this [Session], and was reported to the observer; any other one ends the session.
 	Attend(ctx context.Context, s Session) (time.Time, error)
 }
 
