@@ -162,7 +162,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	}
 	store := checkpoint.NewKafka(client, topics.Routing().Own(pipeline.TopicCheckpoints), j.api.AppKey,
 		func() int { return topics.Partitions(pipeline.TopicCheckpoints) }, retry)
-	grace := time.Duration(0) // The default.
+	grace := runWithin // What was read when the run is stopped is to be committed, however long Kafka takes for it.
 	if cut != nil {
 		grace = time.Millisecond // A killed process finishes nothing.
 	}
