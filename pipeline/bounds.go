@@ -11,26 +11,51 @@ import (
 // that a process with many apps takes no more than one with few. Safe for concurrent use.
 //
 // Nobody waits here for what only another one that waits could free. The one order is: memory, a place to be streamed, the app's own
-// slot, a shared slot.
+// slot, a shared slot, the app's own publisher, a turn to commit.
 //   - Who has a shared slot reads pages, and waits for nothing else that is shared. Who gets none for long leaves the slot meanwhile.
 //   - Memory is waited for only by a window that has nothing and behind which its reader has none under way: windows that have memory
 //     may wait until those before them are handed on, which therefore never wait for memory.
 //   - A place to be streamed is waited for when all windows before this one are handed on, and with nothing but that place in hand. Who
 //     has one waits for slots, for pages and for the app's own publisher. Who gets no page for long gives it up.
+//   - A turn to commit is waited for by a publisher that has whole windows, and is given back when Kafka has answered. A window that is
+//     streamed needs none, because its commit lasts as long as its pages take.
 type Bounds struct {
-	fetches, memory, streamed *semaphore.Weighted
-	memoryBytes               int64
+	fetches, memory, streamed, commits *semaphore.Weighted
+	memoryBytes                        int64
 }
 
-// NewBounds lets so many windows be fetched at the same time, so much memory be taken by windows that are held, in bytes, and so many
-// windows be streamed in parts, each of which takes up to 16 MiB besides. All three are at least one. Where there is too little, those who
-// ask first get it first.
-func NewBounds(fetches int, memoryBytes int64, streamed int) *Bounds {
-	b := &Bounds{memoryBytes: max(1, memoryBytes)}
-	b.fetches = semaphore.NewWeighted(int64(max(1, fetches)))
+// Limits are how much there is of what [Bounds] bound. Each is at least one. Where there is too little, those who ask first get it first.
+type Limits struct {
+	// Fetches is how many windows may be fetched at the same time.
+	Fetches int
+	// MemoryBytes is how much memory may be taken by windows that are held.
+	MemoryBytes int64
+	// Streamed is how many windows may be streamed in parts, each of which takes up to 16 MiB besides.
+	Streamed int
+	// Commits is how many apps may commit whole windows at the same time. Each commit that is under way has connections of its own.
+	Commits int
+}
+
+// NewBounds are bounds of which nothing is taken.
+func NewBounds(l Limits) *Bounds {
+	b := &Bounds{memoryBytes: max(1, l.MemoryBytes)}
+	b.fetches = semaphore.NewWeighted(int64(max(1, l.Fetches)))
 	b.memory = semaphore.NewWeighted(b.memoryBytes)
-	b.streamed = semaphore.NewWeighted(int64(max(1, streamed)))
+	b.streamed = semaphore.NewWeighted(int64(max(1, l.Streamed)))
+	b.commits = semaphore.NewWeighted(int64(max(1, l.Commits)))
 	return b
+}
+
+// commit calls a function that commits whole windows when it is its turn.
+func (b *Bounds) commit(ctx context.Context, call func() error) error {
+	if b == nil {
+		return call()
+	}
+	if err := b.commits.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer b.commits.Release(1)
+	return call()
 }
 
 // patience is how long a window that gets no page keeps what others wait for: its app has no quota left, or the API does not answer.

@@ -32,6 +32,11 @@ func (g *gauge) look() {
 	g.most = max(g.most, g.now)
 }
 
+// newBounds has commits wait for nobody.
+func newBounds(fetches int, memoryBytes int64, streamed int) *pipeline.Bounds {
+	return pipeline.NewBounds(pipeline.Limits{Fetches: fetches, MemoryBytes: memoryBytes, Streamed: streamed, Commits: 1000})
+}
+
 // sharedSource is one app's API. Each of its requests takes a while and is counted among those of all apps.
 type sharedSource struct {
 	*fakes.Source
@@ -142,7 +147,7 @@ func TestBacklogLeavesLiveAppsTheirTurns(t *testing.T) {
 		old := rowsEach(begin, 2*time.Second, 40_000)
 		time.Sleep(24 * time.Hour)
 		start := time.Now().UTC()
-		bounds := pipeline.NewBounds(fetches, 3<<20, streamed)
+		bounds := newBounds(fetches, 3<<20, streamed)
 		var requests gauge
 		var all sync.WaitGroup
 		ctx, stop := context.WithTimeout(t.Context(), lasts)
@@ -213,7 +218,7 @@ func TestBoundsHoldAndAreGivenBack(t *testing.T) {
 			dense, thin := rowsEach(begin, 100*time.Millisecond, 6000), rowsEach(begin, 2*time.Second, 300)
 			time.Sleep(time.Hour)
 			memory := []int64{200 << 10, 1 << 20, 2 << 20}[seed%3]
-			bounds := pipeline.NewBounds(fetches, memory, streamed)
+			bounds := newBounds(fetches, memory, streamed)
 			group := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "1"}
 			var requests, streams gauge
 			var all sync.WaitGroup
@@ -313,7 +318,7 @@ func shortenedBeforeAnother(t *testing.T) (most int) {
 		var streamed gauge
 		countStreamed(kafka, &streamed)
 		cfg := fakes.ConfigFor(&sharedSource{Source: source, wait: 100 * time.Millisecond, requests: &gauge{}}, kafka, begin.Add(-time.Second))
-		cfg.Until, cfg.Bounds = begin.Add(3*time.Minute), pipeline.NewBounds(4, 1900<<10, 1)
+		cfg.Until, cfg.Bounds = begin.Add(3*time.Minute), newBounds(4, 1900<<10, 1)
 		fakes.Run(t, cfg, 20*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 		most = streamed.most
@@ -340,7 +345,7 @@ func TestStreamedWindowDoesNotWaitForMemoryOfThoseBehindIt(t *testing.T) {
 			return pages, nil
 		}
 		cfg := fakes.ConfigFor(&sharedSource{Source: source, wait: 100 * time.Millisecond, requests: &gauge{}}, kafka, begin.Add(-time.Second))
-		cfg.Until, cfg.WindowBytes, cfg.Bounds = begin.Add(9*time.Minute), 100<<10, pipeline.NewBounds(4, 200<<10, 1)
+		cfg.Until, cfg.WindowBytes, cfg.Bounds = begin.Add(9*time.Minute), 100<<10, newBounds(4, 200<<10, 1)
 		fakes.Run(t, cfg, 20*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
@@ -352,7 +357,7 @@ func TestAppWithoutAnswersHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const apps, fetches = 10, 2
 		begin := time.Now().UTC().Truncate(time.Second)
-		bounds := pipeline.NewBounds(fetches, 64<<20, 1)
+		bounds := newBounds(fetches, 64<<20, 1)
 		large := make([]fakes.Row, 10_000)
 		for i := range large {
 			large[i] = fakes.Row{ID: int64(i + 1), At: begin}
@@ -400,6 +405,51 @@ func TestAppWithoutAnswersHoldsUpNobody(t *testing.T) {
 		}
 		if !bounds.AllFree(fetches, 1) {
 			t.Error("not everything was given back")
+		}
+	})
+}
+
+// TestCommitsTakeTurns has the windows of many apps come at the same time, more than may be committed at once.
+func TestCommitsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const apps, commits = 40, 3
+		begin := time.Now().UTC().Truncate(time.Second)
+		rows := rowsEach(begin, time.Second, 20)
+		time.Sleep(time.Hour)
+		bounds := pipeline.NewBounds(pipeline.Limits{Fetches: apps, MemoryBytes: 64 << 20, Streamed: 1, Commits: commits})
+		var under gauge
+		var all sync.WaitGroup
+		var published []*fakes.Kafka
+		for range apps {
+			kafka := fakes.NewKafka()
+			kafka.Fail = func(ctx context.Context, op string) error {
+				if op != "commit" {
+					return nil
+				}
+				under.add(1)
+				defer under.add(-1)
+				under.look()
+				return pipeline.Sleep(ctx, time.Second)
+			}
+			cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin)
+			cfg.Until, cfg.Bounds = begin.Add(time.Minute), bounds
+			p, err := pipeline.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				if err := p.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			published = append(published, kafka)
+		}
+		all.Wait()
+		for _, kafka := range published {
+			kafka.WantIDs(t, fakes.IDsOf(rows))
+		}
+		if under.most != commits {
+			t.Errorf("%d commits at the same time, want %d", under.most, commits)
 		}
 	})
 }

@@ -42,6 +42,7 @@ func (s *session) reading(stream Stream) reading {
 	return reading{
 		appKey: s.cfg.AppKey, stream: stream, until: s.cfg.Until, overlap: s.cfg.Overlap,
 		windowBytes: s.cfg.WindowBytes, parallel: s.cfg.Parallel, retry: s.cfg.Retry,
+		stagger: staggerOf(s.cfg.AppKey, stream, s.cfg.HourSpread),
 	}
 }
 

@@ -39,6 +39,8 @@ func (c *change) done(err error) error {
 type publisher struct {
 	writer    *writer
 	proposals <-chan proposal
+	// bounds are shared with other pipelines, if not nil.
+	bounds *Bounds
 	// shareBytes is up to how many bytes windows of different streams share a transaction.
 	shareBytes int
 	// next is a proposal that ended the collecting of a group.
@@ -110,7 +112,12 @@ func (p *publisher) commit(ctx context.Context, group []proposal) error {
 	for i, one := range group {
 		fills[i] = one.fill
 	}
-	err := p.writer.commit(ctx, fills...)
+	commit := func() error { return p.writer.commit(ctx, fills...) }
+	bounds := p.bounds
+	if _, whole := group[0].shares(); !whole {
+		bounds = nil
+	}
+	err := bounds.commit(ctx, commit)
 	p.committed = p.committed || err == nil
 	var ending error
 	for _, one := range group {

@@ -2,6 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,31 @@ const (
 func mergeOf(silence time.Duration) time.Duration {
 	return min(max(shortestMerge, silence/silentParts), longestMerge)
 }
+
+// stagger keeps the streams of many apps from committing at the same moments that they have brought nothing, which they would if they began
+// together. The zero value keeps none.
+type stagger struct {
+	// share is the stream's own, from 0 to 1: by up to a quarter its windows stay open for less long, and by its share of hours it ends an
+	// hour later.
+	share float64
+	hours time.Duration
+}
+
+// staggerOf is the same each time. hours is over how much time the ends of hours are spread; nothing is without any.
+func staggerOf(appKey string, s Stream, hours time.Duration) stagger {
+	if hours <= 0 {
+		return stagger{}
+	}
+	hash := fnv.New32a()
+	fmt.Fprintf(hash, "%s/%s", appKey, s)
+	return stagger{float64(hash.Sum32()) / math.MaxUint32, hours}
+}
+
+func (s stagger) merge(silence time.Duration) time.Duration {
+	return time.Duration(float64(mergeOf(silence)) * (1 - s.share/4))
+}
+
+func (s stagger) hourDelay() time.Duration { return time.Duration(s.share * float64(s.hours)) }
 
 // resources are what all readers of a session share.
 type resources struct {
@@ -51,6 +79,7 @@ type reading struct {
 	windowBytes int
 	parallel    int
 	retry       Retry
+	stagger     stagger
 }
 
 // replayRange is what a replay publishes.

@@ -47,6 +47,9 @@ type Config struct {
 	MemoryBytes int
 	// Bounds are shared with other pipelines; nil where there are none, and this one is bound by Parallel and MemoryBytes alone.
 	Bounds *Bounds
+	// HourSpread is over how much time after a full hour those streams are spread, by app and name, that have brought nothing and are
+	// committed all the same because an hour was read to its end; default none. Many apps would otherwise commit at the same moment.
+	HourSpread time.Duration
 	// Parallel is how many windows may be fetched at the same time, of all streams together; default 4.
 	Parallel int
 	// Pace is the time between two requests that the quota allows, by which a sweep over many streams is estimated at first.

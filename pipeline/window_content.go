@@ -164,10 +164,10 @@ func (c *windowContent) nothingNew() bool {
 // staysOpen tells that the window need not be committed yet: it reaches up to now, brought nothing to publish, and is short for a silence
 // of that length. At the end of an hour it is committed, for consumers wait for hours that were read to their end.
 func (c *windowContent) staysOpen(pos Position, silence time.Duration) bool {
-	end := c.plan.Window.End
+	end, stagger := c.plan.Window.End, c.fetch.stagger
 	return c.plan.Head && c.plan.Gap == nil && !c.rows.ledger.Mismatch && c.nothingNew() &&
-		end.Sub(pos.End) < mergeOf(silence) &&
-		!end.Truncate(time.Hour).After(pos.End)
+		end.Sub(pos.End) < stagger.merge(silence) &&
+		!end.Add(-stagger.hourDelay()).Truncate(time.Hour).After(pos.End)
 }
 
 // proposal is the whole window for the publisher; known are the overlap ids before it.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/kafka"
@@ -108,6 +109,8 @@ type shared struct {
 	bounds    *pipeline.Bounds
 	transport *http.Transport
 	zones     source.Zones
+	// apps is how many there are.
+	apps *atomic.Int64
 
 	mu sync.Mutex
 	// allowed has the names of the topics for which an app was found to have every right.
@@ -120,12 +123,21 @@ const (
 	sharedFetches  = 32
 	sharedMemory   = 96 << 20
 	sharedStreamed = 4
+	sharedCommits  = 256
 )
 
-// newShared is what apps share over a connection.
-func newShared(conn *kafka.Conn) *shared {
+// hourSpread is over how much time after a full hour apps are spread that have nothing but its end to commit: one each hourCommit, within a
+// minute, which is soon for those who wait for whole hours.
+func (s *shared) hourSpread() time.Duration {
+	const hourCommit = 10 * time.Millisecond
+	return min(time.Duration(s.apps.Load())*hourCommit, time.Minute)
+}
+
+// newShared is what so many apps share over a connection.
+func newShared(conn *kafka.Conn, apps *atomic.Int64) *shared {
 	return &shared{
-		conn: conn, bounds: pipeline.NewBounds(sharedFetches, sharedMemory, sharedStreamed), transport: source.NewTransport(),
+		apps: apps,
+		conn: conn, bounds: pipeline.NewBounds(pipeline.Limits{Fetches: sharedFetches, MemoryBytes: sharedMemory, Streamed: sharedStreamed, Commits: sharedCommits}), transport: source.NewTransport(),
 		allowed: make(map[string]bool),
 	}
 }

@@ -21,6 +21,8 @@ type seats struct {
 	list []*seat
 	// known is what [seats.about] says.
 	known atomic.Pointer[string]
+	// size is how many there are.
+	size atomic.Int64
 	// shards are those that this process has.
 	shards []int
 }
@@ -57,6 +59,7 @@ func (s *seats) set(list []*seat) {
 	sum := sha256.Sum256([]byte(strings.Join(keys, "/"))) // No key can contain a slash.
 	about := hex.EncodeToString(sum[:8])
 	s.known.Store(&about)
+	s.size.Store(int64(len(list)))
 }
 
 // about is the same of two processes that have the same apps. It waits for nobody: a member that is asked for it must join soon.

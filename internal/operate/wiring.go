@@ -166,15 +166,16 @@ func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Con
 	cfg := w.cfg
 	rate := cfg.Source.Rate
 	var bounds *pipeline.Bounds
+	var hourSpread time.Duration
 	if w.shared != nil {
-		bounds = w.shared.bounds
+		bounds, hourSpread = w.shared.bounds, w.shared.hourSpread()
 	}
 	return pipeline.Config{
 		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink,
 		Checkpoints: out.store, Claims: out.claims, Owners: out.owners, Name: processName(), Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
 		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
-		WindowBytes: cfg.WindowBytes, MemoryBytes: cfg.MemoryBytes, Bounds: bounds,
+		WindowBytes: cfg.WindowBytes, MemoryBytes: cfg.MemoryBytes, Bounds: bounds, HourSpread: hourSpread,
 	}
 }
 
