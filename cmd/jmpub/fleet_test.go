@@ -190,6 +190,11 @@ func (h *house) wantPage(c *child, apps int) {
 	if body := get(h.t, status[1]+"/api/v1/apps"); json.Unmarshal([]byte(body), &answer) != nil || len(answer.Apps) != apps || len(answer.Processes) != 2 {
 		h.t.Errorf("/api/v1/apps tells %s", body)
 	}
+	for _, one := range answer.Processes {
+		if one["apps_file"] != answer.Processes[0]["apps_file"] || one["apps_file"] == nil {
+			h.t.Errorf("which apps stand in the files: %v", answer.Processes)
+		}
+	}
 }
 
 // TestAppsOfOtherKinds: a process with one app, with positions in files or without a group, tells its state too; what somebody else writes to

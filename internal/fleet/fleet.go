@@ -31,6 +31,9 @@ type Fleet struct {
 	Apps []App `json:"apps"`
 	// Processes are those that are heard of, and those that are not any more.
 	Processes []Member `json:"processes"`
+	// FilesDiffer tells that processes that are heard of have other apps in their files than others. An app that its process does not have is
+	// published by nobody.
+	FilesDiffer bool `json:"apps_files_differ"`
 	// PassedOver is how many records of the topic could not be read.
 	PassedOver int `json:"records_passed_over"`
 }
@@ -57,6 +60,8 @@ type Member struct {
 	Apps        int       `json:"apps"`
 	Shards      int       `json:"shards"`
 	ShardsTotal int       `json:"shards_total"`
+	// AppsFile is the same of two processes that have the same apps in their files; empty of one without a file.
+	AppsFile string `json:"apps_file,omitempty"`
 
 	// offset is that of the newest word of it, parts how many records that word has.
 	offset int64
@@ -84,11 +89,26 @@ func (t *Told) Merge(named []status.AppName, now time.Time) *Fleet {
 			f.Processes = append(f.Processes, *m)
 		}
 	}
+	f.FilesDiffer = filesDiffer(f.Processes)
 	slices.SortFunc(f.Processes, func(a, b Member) int {
 		return cmp.Or(compareBool(a.Silent, b.Silent), strings.Compare(a.Process, b.Process), a.Started.Compare(b.Started),
 			strings.Compare(a.Instance, b.Instance))
 	})
 	return f
+}
+
+// filesDiffer tells whether those that are heard of have different apps in their files.
+func filesDiffer(all []Member) bool {
+	known := ""
+	for i := range all {
+		if m := &all[i]; !m.Silent && m.AppsFile != "" {
+			if known != "" && known != m.AppsFile {
+				return true
+			}
+			known = m.AppsFile
+		}
+	}
+	return false
 }
 
 // instance tells processes apart.
@@ -103,7 +123,7 @@ func (t *Told) members(now time.Time) map[instance]*Member {
 		if known := members[p.of()]; known == nil || p.offset > known.offset {
 			members[p.of()] = &Member{
 				Process: p.Process, Instance: p.Instance, Release: p.Release, Started: p.Started, Heard: p.At, Silent: now.Sub(p.At) > silence,
-				Shards: p.Shards, ShardsTotal: p.ShardsTotal, offset: p.offset, parts: p.Parts,
+				Shards: p.Shards, ShardsTotal: p.ShardsTotal, AppsFile: p.AppsFile, offset: p.offset, parts: p.Parts,
 			}
 		}
 	}

@@ -123,6 +123,26 @@ func TestAppsAreToldApartByTheirTopics(t *testing.T) {
 	}
 }
 
+// TestFilesThatDifferAreTold where both processes are heard of, and have files.
+func TestFilesThatDifferAreTold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		first, second string
+		at            time.Duration
+		want          bool
+	}{
+		"the same apps":                     {"a", "a", time.Hour, false},
+		"other apps":                        {"a", "b", time.Hour, true},
+		"one without a file":                {"a", "", time.Hour, false},
+		"one that is not heard of any more": {"a", "b", time.Minute, false},
+	} {
+		one, two := said("one", time.Hour), said("two", tc.at)
+		one.AppsFile, two.AppsFile = tc.first, tc.second
+		if f := toldOf(t, append(records(t, one), records(t, two)...)...).Merge(nil, began.Add(time.Hour)); f.FilesDiffer != tc.want {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
 // TestStateOfFewerPartsReplacesOneOfMore, also before what is left of the old one was taken away.
 func TestStateOfFewerPartsReplacesOneOfMore(t *testing.T) {
 	p := process("one", 201)

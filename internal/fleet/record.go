@@ -23,7 +23,9 @@ type Process struct {
 	At time.Time
 	// Shards are how many it has, of ShardsTotal.
 	Shards, ShardsTotal int
-	Apps                []status.AppState
+	// AppsFile is the same of two processes that have the same apps in their files; empty without a file.
+	AppsFile string
+	Apps     []status.AppState
 }
 
 // Record is a record of the topic. A nil value is a tombstone.
@@ -40,6 +42,7 @@ type part struct {
 	At          time.Time         `json:"at"`
 	Shards      int               `json:"shards"`
 	ShardsTotal int               `json:"shards_total"`
+	AppsFile    string            `json:"apps_file,omitempty"`
 	Part        int               `json:"part"`
 	Parts       int               `json:"parts"`
 	Apps        []status.AppState `json:"apps"`
@@ -70,7 +73,7 @@ func (p *part) key() []byte {
 func (p *Process) Records() ([]Record, error) {
 	one := part{
 		Version: version, Group: p.Group, Process: p.Name, Instance: p.Instance, Release: p.Release, Started: p.Started.UTC(), At: p.At.UTC(),
-		Shards: p.Shards, ShardsTotal: p.ShardsTotal, Parts: max(1, (len(p.Apps)+appsOfPart-1)/appsOfPart),
+		Shards: p.Shards, ShardsTotal: p.ShardsTotal, AppsFile: p.AppsFile, Parts: max(1, (len(p.Apps)+appsOfPart-1)/appsOfPart),
 	}
 	records := make([]Record, one.Parts)
 	for i := range records {
@@ -125,6 +128,8 @@ func (p *part) check() error {
 		return fmt.Errorf("it has %d of %d shards", p.Shards, p.ShardsTotal)
 	case p.At.IsZero() || p.Started.IsZero():
 		return errors.New("it has no time")
+	case len(p.AppsFile) > maxText:
+		return fmt.Errorf("its apps_file has %d bytes", len(p.AppsFile))
 	}
 	for name, text := range map[string]string{"group": p.Group, "process": p.Process, "instance": p.Instance, "release": p.Release} {
 		if text == "" || len(text) > maxText {

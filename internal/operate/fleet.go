@@ -88,6 +88,9 @@ func (p *Process) newPresence() (*presence, error) {
 	made.Publisher = fleet.NewPublisher(func() *fleet.Process {
 		now := said
 		now.At, now.Shards, now.Apps = time.Now(), int(made.shards.Load()), p.status.Owned()
+		if p.opts.Apps != nil {
+			now.AppsFile = p.seats.about()
+		}
 		return &now
 	}, topic.Write, func(err error) {
 		what := ""

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -42,6 +43,10 @@ func (p *Printer) Fleet(f *fleet.Fleet, prefix string, now time.Time) error {
 			p.appRemarks(w, a, prefix, now)
 		}
 		processes(w, f.Processes, now)
+		if f.FilesDiffer {
+			fmt.Fprintf(w, "\nThe processes have different apps in their files: %s.\nAn app that its process does not have is published by nobody: give all one file.\n",
+				files(f.Processes))
+		}
 		if f.PassedOver > 0 {
 			fmt.Fprintf(w, "\npassed over: %s none of this release's\n", words.Count(f.PassedOver, "record that is", "records that are"))
 		}
@@ -79,6 +84,25 @@ func processes(w io.Writer, all []fleet.Member, now time.Time) {
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s\n", i+1, foreign(m.Process), cut(foreign(m.Release)), m.Apps, shards, heard)
 	}
+}
+
+// files are the numbers of the processes, those together that have the same apps in their files: 1, 2 | 3.
+func files(all []fleet.Member) string {
+	var order []string
+	with := make(map[string][]string)
+	for i := range all {
+		if file := all[i].AppsFile; file != "" && !all[i].Silent {
+			if with[file] == nil {
+				order = append(order, file)
+			}
+			with[file] = append(with[file], strconv.Itoa(i+1))
+		}
+	}
+	groups := make([]string, len(order))
+	for i, file := range order {
+		groups[i] = strings.Join(with[file], ", ")
+	}
+	return strings.Join(groups, " | ")
 }
 
 // cut leaves the beginning of a release; that of one which was built from a checkout is 40 characters long.

@@ -43,12 +43,13 @@ func fleetAt(now time.Time) *fleet.Fleet {
 	behind.Backlog = now.Add(-time.Hour)
 	ahead := app(6, status.StatePublishing, -5*time.Second, 1)
 	ahead.Error, ahead.ErrorAt = "read page: HTTP 503", now.Add(-8*time.Second)
-	f := &fleet.Fleet{Apps: []fleet.App{failed, silent, nobody, starting, behind, ahead}, PassedOver: 1}
+	f := &fleet.Fleet{Apps: []fleet.App{failed, silent, nobody, starting, behind, ahead}, PassedOver: 1, FilesDiffer: true}
 	for n := range 13 {
 		m := fleet.Member{
 			Process: fmt.Sprintf("process 1 on jmpub-6d4b75cb6d-hw%03d", n), Instance: strconv.Itoa(n + 1), Release: "v0.0.0-20261129115501-c0a68b4",
 			Started: now.Add(-time.Hour), Heard: now.Add(-time.Duration(n) * time.Second), Shards: 1, ShardsTotal: 12, Apps: 1000,
 		}
+		m.AppsFile = []string{"91ab0dcf2e4b6a70", "5e8f0b1d77c2a934"}[n/7%2]
 		if n == 12 {
 			m.Silent, m.Heard = true, now.Add(-3*time.Hour)
 		}
