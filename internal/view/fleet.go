@@ -44,8 +44,9 @@ func (p *Printer) Fleet(f *fleet.Fleet, prefix string, now time.Time) error {
 		}
 		processes(w, f.Processes, now)
 		if f.FilesDiffer {
-			fmt.Fprintf(w, "\nThe processes have different apps in their files: %s.\nAn app that its process does not have is published by nobody: give all one file.\n",
-				files(f.Processes))
+			fmt.Fprint(w, "\nThe processes have different apps in their files:\n")
+			folded(w, files(f.Processes))
+			fmt.Fprint(w, "An app that its process does not have is published by nobody: give all one file.\n")
 		}
 		if f.PassedOver > 0 {
 			fmt.Fprintf(w, "\npassed over: %s none of this release's\n", words.Count(f.PassedOver, "record that is", "records that are"))
