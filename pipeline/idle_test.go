@@ -38,13 +38,12 @@ func TestIdleStreamCommitsSeldom(t *testing.T) {
 // within it.
 func TestIdleAppsEndTheHourOneAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const apps, spread = 60, time.Minute
-		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)))
-		hour := time.Now().Truncate(time.Hour).Add(2 * time.Hour)
+		const apps, spread = 24, time.Minute
+		hour := time.Now().Truncate(time.Hour).Add(time.Hour)
 		var mu sync.Mutex
 		ended := make(map[string]time.Duration)
 		var all sync.WaitGroup
-		ctx, stop := context.WithTimeout(t.Context(), 125*time.Minute)
+		ctx, stop := context.WithTimeout(t.Context(), 65*time.Minute)
 		defer stop()
 		for i := range apps {
 			cfg := fakes.ConfigFor(fakes.NewSource(), fakes.NewKafka(), time.Now())
