@@ -37,21 +37,27 @@ type dialContext interface {
 type dialer struct {
 	by      dialContext
 	layouts *layouts
+	// encrypted, if set, is given the state of each connection with TLS.
+	encrypted func(*tls.ConnectionState)
 }
 
 // newDialer makes a dialer, with TLS where conf is not nil. It stands inside of TLS, where replies can be read.
 func newDialer(conf *tls.Config) *dialer {
 	plain := &net.Dialer{Timeout: dialTimeout}
 	if conf == nil {
-		return &dialer{plain, new(layouts)}
+		return &dialer{by: plain, layouts: new(layouts)}
 	}
-	return &dialer{&tls.Dialer{NetDialer: plain, Config: conf}, new(layouts)}
+	return &dialer{by: &tls.Dialer{NetDialer: plain, Config: conf}, layouts: new(layouts)}
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.by.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
+	}
+	if secured, ok := conn.(*tls.Conn); ok && d.encrypted != nil {
+		state := secured.ConnectionState()
+		d.encrypted(&state)
 	}
 	return &wire{Conn: conn, broker: address, layouts: d.layouts}, nil
 }
