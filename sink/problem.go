@@ -214,14 +214,9 @@ func (t *Topics) state(name string, known *topic, by RecordTime, oldest time.Tim
 	return s
 }
 
-// tryTime is how long a broker has to say whether it would make topics. All of it passes: kafka-go waits for topics that a broker says it has
-// made, these too.
-const tryTime = 2 * time.Second
-
-// TryCreate has the broker say whether it would make topics, and makes none.
+// TryCreate has the broker say whether it would make topics, and makes none. kafka-go waits for topics that a broker says it has made, these too,
+// so it returns when ctx is done.
 func (t *Topics) TryCreate(ctx context.Context, names []string) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
-	defer cancel()
 	return t.request(ctx, "ask whether topics could be created", names, true)
 }
 

@@ -90,6 +90,21 @@ func Open(cfg Config) (*Conn, error) {
 	return cfg.open(newDialer(conf))
 }
 
+// OpenToTry is [Open] for a try to create topics. answered is called when a broker has answered one, a moment before kafka-go has the answer.
+func OpenToTry(cfg Config, answered func()) (*Conn, error) {
+	conf, err := cfg.tls()
+	if err != nil {
+		return nil, err
+	}
+	by := newDialer(conf)
+	by.answered = func(key protocol.ApiKey) {
+		if key == protocol.CreateTopics {
+			answered()
+		}
+	}
+	return cfg.open(by)
+}
+
 func (cfg *Config) open(by *dialer) (*Conn, error) {
 	mechanism, err := cfg.mechanism()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/segmentio/kafka-go/protocol/heartbeat"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -232,14 +233,19 @@ func (c *Conn) MissingRead(ctx context.Context, topics []string) []Right {
 
 // MissingGroup is the right to be a member of a consumer group, where it is missing. Nobody joins: it asks as a member that the group does
 // not have.
-func (c *Conn) MissingGroup(ctx context.Context, retry pipeline.Retry, group string) ([]Right, error) {
+func MissingGroup(ctx context.Context, cfg Config, retry pipeline.Retry, group string) ([]Right, error) {
+	m, err := newMember(&Group{ID: group, config: cfg})
+	if err != nil {
+		return nil, err
+	}
+	defer m.hangUp()
 	var missing []Right
 	op := "check the rights on the group " + group
 	failed := retry.Do(ctx, op, func(ctx context.Context) error {
 		missing = nil
-		res, err := c.Heartbeat(ctx, &kafkago.HeartbeatRequest{GroupID: group, MemberID: "none", GenerationID: -1})
+		reply, err := ask[*heartbeat.Response](ctx, m, beatTime, &heartbeat.Request{GroupID: group, GenerationID: -1, MemberID: "none"})
 		if err == nil {
-			err = res.Error
+			err = codeOf(reply.ErrorCode)
 		}
 		switch {
 		case errors.Is(err, kafkago.GroupAuthorizationFailed):
@@ -248,7 +254,8 @@ func (c *Conn) MissingGroup(ctx context.Context, retry pipeline.Retry, group str
 		case errors.Is(err, kafkago.UnknownMemberId), errors.Is(err, kafkago.IllegalGeneration), errors.Is(err, kafkago.GroupIdNotFound):
 			return nil // It was let in, and found not to be a member.
 		default:
-			return Fault(op, err)
+			m.hangUp() // The coordinator may be another one next time.
+			return Fault(op, cfg.redactor().Error(err))
 		}
 	})
 	return missing, failed

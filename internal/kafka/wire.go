@@ -39,6 +39,8 @@ type dialer struct {
 	layouts *layouts
 	// encrypted, if set, is given the state of each connection with TLS.
 	encrypted func(*tls.ConnectionState)
+	// answered, if set, is called with the key of each request that was answered.
+	answered func(protocol.ApiKey)
 }
 
 // newDialer makes a dialer, with TLS where conf is not nil. It stands inside of TLS, where replies can be read.
@@ -59,7 +61,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		state := secured.ConnectionState()
 		d.encrypted(&state)
 	}
-	return &wire{Conn: conn, broker: address, layouts: d.layouts}, nil
+	return &wire{Conn: conn, broker: address, layouts: d.layouts, answered: d.answered}, nil
 }
 
 // wire is a connection to a broker. One request is answered before the next one is sent, as kafka-go does it.
@@ -68,6 +70,8 @@ type wire struct {
 
 	broker  string
 	layouts *layouts
+	// answered, if set, is called with the key of each request that was answered.
+	answered func(protocol.ApiKey)
 	// timed tells that a deadline is set.
 	timed bool
 	// unsent is how much of a request is still to be written; key and version are those of the newest one.
@@ -165,6 +169,8 @@ func (w *wire) receive() error {
 	if err := w.layouts.check(w.key, w.version, reply[len(prefix):]); err != nil {
 		return fmt.Errorf("the broker at %s sent a malformed reply to %s: %w", w.broker, w.key, err)
 	}
-	w.reply = reply
+	if w.reply = reply; w.answered != nil {
+		w.answered(w.key)
+	}
 	return nil
 }

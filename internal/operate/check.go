@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -170,6 +171,45 @@ func probeWiring(cfg *settings.Config, observers ...pipeline.Observer) *wiring {
 	w := newWiring(cfg, slog.New(slog.DiscardHandler), observers...)
 	w.retry.Notify = nil
 	return w
+}
+
+// mostTries is how often a request is tried that fails: a run would go on.
+const mostTries = 4
+
+// fewTries give a request up that a run would go on with. It is used by one goroutine at a time.
+type fewTries struct {
+	// last is what the request has failed with, count how often.
+	last   error
+	count  int
+	giveUp func()
+}
+
+// retry is the policy of requests that try sends.
+func (f *fewTries) retry() pipeline.Retry {
+	return pipeline.Retry{Notify: func(_ string, err error, _ time.Duration) {
+		f.last = err
+		if f.count++; f.count >= mostTries {
+			f.giveUp()
+		}
+	}}
+}
+
+// try does something that sends requests, and returns what they failed with rather than that they were given up.
+func (f *fewTries) try(ctx context.Context, send func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.last, f.count, f.giveUp = nil, 0, cancel
+	err := send(ctx)
+	if fault, ok := errors.AsType[*pipeline.Fault](f.last); ok && isContextDone(err) {
+		return &pipeline.Fault{
+			Class: fault.Class, Op: fmt.Sprintf("given up after %s: %s", words.Count(f.count, "try", "tries"), fault.Op), Err: fault.Err, Hint: fault.Hint,
+		}
+	}
+	return err
+}
+
+func isContextDone(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // lookedUp makes findings of an error that a run would leave with, or wait for.

@@ -28,9 +28,8 @@ type appCheck struct {
 	unauthorized      atomic.Bool
 	clocks            atomic.Pointer[pipeline.ClocksCompared]
 	quota             atomic.Pointer[pipeline.QuotaTold]
-	// last is what the request that is under way has failed with, tries how often. One request is at a time.
-	last  error
-	tries int
+	// few are the tries of a request, of which one is under way at a time.
+	few fewTries
 }
 
 // addAPI adds what is asked of the API. Where it cannot be reached by the first app, the others do not try.
@@ -69,32 +68,8 @@ func (c *checking) newAppCheck(cfg *settings.Config) *appCheck {
 		default:
 		}
 	})
-	a.wiring.retry.Notify = func(_ string, err error, _ time.Duration) {
-		a.last = err
-		if a.tries++; a.tries >= mostTries {
-			a.wiring.giveUp()
-		}
-	}
+	a.wiring.retry = a.few.retry()
 	return a
-}
-
-// mostTries is how often a request is tried that fails: a run would go on.
-const mostTries = 4
-
-// try does something that sends a request, and returns what the request failed with rather than that it was given up.
-func (a *appCheck) try(ctx context.Context, send func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	a.last, a.tries, a.wiring.giveUp = nil, 0, cancel
-	err := send(ctx)
-	if fault, ok := errors.AsType[*pipeline.Fault](a.last); ok && isContextDone(err) {
-		return &pipeline.Fault{Class: fault.Class, Op: fmt.Sprintf("given up after %s: %s", words.Count(a.tries, "try", "tries"), fault.Op), Err: fault.Err, Hint: fault.Hint}
-	}
-	return err
-}
-
-func isContextDone(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // meet makes the first contact, once.
@@ -105,7 +80,8 @@ func (a *appCheck) meet(ctx context.Context) {
 	if a.client, a.failed = source.New(src); a.failed != nil {
 		return
 	}
-	a.failed = a.try(ctx, func(ctx context.Context) (err error) {
+	a.failed = a.few.try(ctx, func(ctx context.Context) (err error) {
+		a.few.giveUp = func() { a.wiring.giveUp() }
 		a.tolerated, err = a.wiring.meet(ctx, a.client)
 		return err
 	})
@@ -113,7 +89,7 @@ func (a *appCheck) meet(ctx context.Context) {
 		a.failed = checkAddress(ctx, "JMPUB_API_URL", a.cfg.Source.BaseURL, a.failed)
 	}
 	if isContextDone(a.tolerated) {
-		a.tolerated = a.last
+		a.tolerated = a.few.last
 	}
 }
 
@@ -215,7 +191,7 @@ func (a *appCheck) lookAtZone(ctx context.Context) []check.Finding {
 		stream = pipeline.Stream{Kind: pipeline.StreamMessages}
 	}
 	proved := false
-	err := a.try(ctx, func(ctx context.Context) (err error) {
+	err := a.few.try(ctx, func(ctx context.Context) (err error) {
 		proved, err = a.client.CheckZone(ctx, stream)
 		return err
 	})
@@ -247,7 +223,7 @@ func (a *appCheck) lookAtStreams(ctx context.Context) []check.Finding {
 		if err := a.c.pace.Wait(ctx); err != nil {
 			return err
 		}
-		return a.try(ctx, send)
+		return a.few.try(ctx, send)
 	}
 	now := time.Now()
 	if clocks := a.clocks.Load(); clocks != nil && clocks.Server.Before(now) { // What neither clock says has come is not asked for.

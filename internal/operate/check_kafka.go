@@ -69,8 +69,8 @@ const expiresSoon = 14 * 24 * time.Hour
 
 func (c *checking) lookAtBrokers(ctx context.Context) []check.Finding {
 	contacts := kafka.Survey(ctx, c.cfg.Kafka)
-	answers := func(k kafka.Contact) bool { return k.Err == nil }
-	works := slices.ContainsFunc(contacts, answers)
+	named := slices.ContainsFunc(contacts, func(k kafka.Contact) bool { return k.Named })
+	works := slices.ContainsFunc(contacts, func(k kafka.Contact) bool { return k.Err == nil && k.Named == named })
 	var found []check.Finding
 	for i := range contacts {
 		k := &contacts[i]
@@ -249,8 +249,7 @@ func (t *topicsCheck) absent(ctx context.Context, states []sink.TopicState) []ch
 		f.Fix = "create them, or set JMPUB_TOPICS_CREATE=true:\n" + strings.ReplaceAll(strings.TrimPrefix(f.Fix, "; "), ";   ", "\n  ")
 		return []check.Finding{f}
 	}
-	err := t.topics.TryCreate(ctx, t.missing)
-	if err != nil {
+	if err := t.tryCreate(ctx); err != nil {
 		t.bad = true
 		return []check.Finding{check.Failed(err)}
 	}
@@ -267,6 +266,30 @@ func (t *topicsCheck) absent(ctx context.Context, states []sink.TopicState) []ch
 		}
 	}
 	return found
+}
+
+// tryTime is for how long an answer is waited for that has come.
+const tryTime = 100 * time.Millisecond
+
+// tryCreate has the broker say whether the topics that are missing could be made.
+func (t *topicsCheck) tryCreate(ctx context.Context) error {
+	trying, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn, err := kafka.OpenToTry(t.cfg.Kafka, func() { time.AfterFunc(tryTime, cancel) })
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	names := t.cfg.Topics
+	names.Client, names.Retry = conn.Client, quickRetry()
+	topics, err := sink.NewTopics(names)
+	if err != nil {
+		return err
+	}
+	if err = topics.TryCreate(trying, t.missing); isContextDone(err) && ctx.Err() == nil { // An answer has come, and nobody has read it in time.
+		return nil
+	}
+	return err
 }
 
 // deniedAll has a finding for each right that is missing.
@@ -399,7 +422,7 @@ func trial(ctx context.Context, w *sink.Writer) error {
 
 // lookAtGroup looks whether this process may share the work with others.
 func (c *checking) lookAtGroup(ctx context.Context, group string) []check.Finding {
-	missing, err := c.conn.MissingGroup(ctx, quickRetry(), group)
+	missing, err := kafka.MissingGroup(ctx, c.cfg.Kafka, quickRetry(), group)
 	switch {
 	case err != nil:
 		return lookedUp(err)
@@ -421,8 +444,8 @@ func (t *topicsCheck) lookAtRegistry(ctx context.Context) []check.Finding {
 	looking, register := client.Looking()
 	cfg := t.cfg.Sink
 	cfg.Schemas = looking
-	names := t.cfg.Topics
-	names.Retry = quickRetry()
+	names, few := t.cfg.Topics, &fewTries{}
+	names.Retry = few.retry()
 	topics, err := sink.NewTopics(names)
 	if err != nil {
 		return lookedUp(err)
@@ -431,7 +454,7 @@ func (t *topicsCheck) lookAtRegistry(ctx context.Context) []check.Finding {
 	if err != nil {
 		return lookedUp(err)
 	}
-	err = w.EnsureSchemas(ctx)
+	err = few.try(ctx, w.EnsureSchemas)
 	switch {
 	case err == nil:
 		return []check.Finding{check.Fine("it has the schemas of all event topics")}
