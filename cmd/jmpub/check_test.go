@@ -244,12 +244,12 @@ func TestCheckSkips(t *testing.T) {
 	s := newStation(t)
 	r := checked(t, with(s.env, "JMPUB_MASTER_SECRET", "wrong"))
 	for _, subject := range []string{"quota", "time zone", "streams"} {
-		wantFinding(t, r, subject, check.Skipped, "not checked, because of what is said of credentials")
+		wantFinding(t, r, subject, check.Skipped, "not checked, because of credentials")
 	}
 	wantFinding(t, r, "group", check.OK)
 	r = checked(t, with(s.env, "JMPUB_KAFKA_BROKERS", "127.0.0.1:1"))
 	for _, subject := range []string{"topics", "rights", "transactions", "group", "processes"} {
-		wantFinding(t, r, subject, check.Skipped, "not checked, because of what is said of broker 127.0.0.1:1")
+		wantFinding(t, r, subject, check.Skipped, "not checked, because of broker 127.0.0.1:1")
 	}
 	wantFinding(t, r, "broker 127.0.0.1:1", check.Error, "refused", "check JMPUB_KAFKA_BROKERS")
 	wantFinding(t, r, "stream messages", check.OK)

@@ -114,7 +114,7 @@ func (p *Probe) run(ctx context.Context, room chan struct{}) {
 		<-need.done
 		if need.blocked != "" {
 			p.blocked = need.blocked
-			p.findings = []Finding{p.complete(Finding{Level: Skipped, Text: "not checked, because of what is said of " + p.blocked})}
+			p.findings = []Finding{p.complete(Finding{Level: Skipped, Text: "not checked, because of " + p.blocked})}
 			return
 		}
 	}

@@ -20,48 +20,60 @@ import (
 	"github.com/jmpub/jmpub/sink"
 )
 
-// addKafka adds what is asked of Kafka and of the schema registry: what apps have in common once, by the first app that has it.
+// addKafka adds what is asked of Kafka and of the schema registry: what apps have in common once.
 func (c *checking) addKafka() {
 	brokers := c.add(&check.Probe{Subject: "brokers", Within: longLook, Look: c.lookAtBrokers})
-	add := func(app *settings.Config, subject string, look func(context.Context) []check.Finding, needs ...*check.Probe) *check.Probe {
-		return c.add(&check.Probe{Subject: subject, App: c.appKey(app), Within: lookTime, Needs: needs, Look: look})
-	}
-	common := c.apps[0]
-	sets := make(map[string]*topicsCheck)
+	sets := make(map[string][]*topicsCheck)
+	var order []string
 	for _, app := range c.apps {
 		t, err := c.newTopicsCheck(app)
 		if err != nil { // The settings were checked.
-			add(app, "topics", func(context.Context) []check.Finding { return lookedUp(err) })
+			c.addProbe("topics", c.appKey(app), func(context.Context) []check.Finding { return lookedUp(err) })
 			continue
 		}
 		names := strings.Join(t.topics.Names(), ",")
-		set, known := sets[names]
-		if !known {
-			sets[names], set = t, t
-			set.there = add(app, "topics", t.lookAtTopics, brokers)
-			set.rights = add(app, "rights", t.lookAtRights, set.there)
-			if app.ExactlyOnce() {
-				add(app, "transactions", t.lookAtTransactions, set.there, set.rights)
-			}
-			if app.Sink.Format == sink.FormatAvro {
-				add(app, "schema registry", t.lookAtRegistry)
-			}
+		if sets[names] == nil {
+			order = append(order, names)
 		}
-		if app.ExactlyOnce() && known {
-			add(app, "transactional id", t.lookAtID, set.there)
-		}
+		sets[names] = append(sets[names], t)
+	}
+	for _, names := range order {
+		c.addTopics(sets[names], len(order) == 1, brokers)
 	}
 	if c.cfg.Grouped() {
 		group := appsGroup(c.cfg)
-		if len(c.apps) == 1 && c.cfg.Source.AppKey != "" {
-			group = transactionalID(common.Group, common.Topics.Prefix, common.Source.AppKey, "")
+		if app := c.cfg.Source.AppKey; app != "" {
+			group = transactionalID(c.cfg.Group, c.cfg.Topics.Prefix, app, "")
 		}
-		add(common, "group", func(ctx context.Context) []check.Finding { return c.lookAtGroup(ctx, group) }, brokers).App = ""
+		c.addProbe("group", "", func(ctx context.Context) []check.Finding { return c.lookAtGroup(ctx, group) }, brokers)
 	}
 	if !c.cfg.ExactlyOnce() {
-		add(common, "checkpoints", c.lookAtFolder).App = ""
+		c.addProbe("checkpoints", "", c.lookAtFolder)
 	}
-	add(common, "processes", c.lookAtProcesses, brokers).App = ""
+	c.addProbe("processes", "", c.lookAtProcesses, brokers)
+}
+
+func (c *checking) addProbe(subject, app string, look func(context.Context) []check.Finding, needs ...*check.Probe) *check.Probe {
+	return c.add(&check.Probe{Subject: subject, App: app, Within: lookTime, Needs: needs, Look: look})
+}
+
+// addTopics adds what is asked of the topics that some apps have in common; all tells that all apps have.
+func (c *checking) addTopics(set []*topicsCheck, all bool, brokers *check.Probe) {
+	t, app := set[0], ""
+	if !all {
+		app = c.appKey(t.cfg)
+	}
+	there := c.addProbe("topics", app, t.lookAtTopics, brokers)
+	rights := c.addProbe("rights", app, t.lookAtRights, there)
+	if t.cfg.ExactlyOnce() {
+		c.addProbe("transactions", app, t.lookAtTransactions, there, rights)
+		for _, other := range set[1:] {
+			c.addProbe("transactional id", c.appKey(other.cfg), other.lookAtID, there)
+		}
+	}
+	if t.cfg.Sink.Format == sink.FormatAvro {
+		c.addProbe("schema registry", app, t.lookAtRegistry)
+	}
 }
 
 // expiresSoon is for how long a broker's certificate should still be good.
@@ -138,8 +150,6 @@ type topicsCheck struct {
 	cfg      *settings.Config
 	topics   *sink.Topics
 	warnings warnings
-	// there and rights are the probes of the same topics.
-	there, rights *check.Probe
 	// missing are the topics that are not there, bad is set where one that is there cannot be used.
 	missing []string
 	bad     bool
@@ -323,7 +333,7 @@ func (t *topicsCheck) lookAtRights(ctx context.Context) []check.Finding {
 		case len(missing) > 0:
 			found = append(found, deniedAll(missing, check.Error)...)
 		default:
-			have = append(have, fmt.Sprintf("Write on transactional id %s and on %s", t.id(), words.Count(len(written), "topic", "topics")))
+			have = append(have, "Write on transactional id "+t.id()+onTopics(" and on", written))
 		}
 	} else {
 		found = append(found, check.Finding{
@@ -333,8 +343,8 @@ func (t *topicsCheck) lookAtRights(ctx context.Context) []check.Finding {
 	read := t.present(probeWiring(t.cfg).readBack(t.topics.Routing()))
 	if missing := t.c.conn.MissingRead(ctx, read); len(missing) > 0 {
 		found = append(found, deniedAll(missing, check.Error)...)
-	} else {
-		have = append(have, fmt.Sprintf("Read on %s", words.Count(len(read), "topic", "topics")))
+	} else if len(read) > 0 {
+		have = append(have, "Read"+onTopics(" on", read))
 	}
 	if len(found) > 0 {
 		found[0].Blocks = true
@@ -343,6 +353,14 @@ func (t *topicsCheck) lookAtRights(ctx context.Context) []check.Finding {
 		found = append(found, check.Fine(strings.Join(have, ", ")))
 	}
 	return found
+}
+
+// onTopics counts topics that are there.
+func onTopics(text string, topics []string) string {
+	if len(topics) == 0 {
+		return ""
+	}
+	return text + " " + words.Count(len(topics), "topic", "topics")
 }
 
 // lookAtID looks for the one right that an app needs for itself.

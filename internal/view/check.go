@@ -21,10 +21,10 @@ type Checklist struct {
 
 	// fixes are those that were shown: the same one may be for hundreds of apps.
 	fixes map[string]bool
-	// fine, skipped and wrong are the apps that have findings of those levels.
-	fine, wrong map[string]bool
-	skipped     int
-	failed      error
+	// skipped has the apps of which findings are not shown, and how many of those say that something was not checked; wrong are the others.
+	skipped map[string]int
+	wrong   map[string]bool
+	failed  error
 }
 
 const (
@@ -38,16 +38,15 @@ const (
 // Show shows a finding.
 func (c *Checklist) Show(f *check.Finding) {
 	if c.Many && f.App != "" {
-		if c.fine == nil {
-			c.fine, c.wrong = make(map[string]bool), make(map[string]bool)
+		if c.skipped == nil {
+			c.skipped, c.wrong = make(map[string]int), make(map[string]bool)
 		}
 		switch f.Level {
 		case check.OK:
-			c.fine[f.App] = true
+			c.skipped[f.App] += 0
 			return
 		case check.Skipped:
-			c.skipped++
-			c.fine[f.App] = true
+			c.skipped[f.App]++
 			return
 		default:
 			c.wrong[f.App] = true
@@ -58,18 +57,19 @@ func (c *Checklist) Show(f *check.Finding) {
 
 // Summary ends the list, and returns the first error of writing it.
 func (c *Checklist) Summary(r *check.Report) error {
-	fine := 0
-	for app := range c.fine {
+	fine, skipped := 0, 0
+	for app, n := range c.skipped {
 		if !c.wrong[app] {
 			fine++
+			skipped += n
 		}
 	}
-	if len(c.fine) > 0 {
-		text := "nothing is wrong with them"
-		if c.skipped > 0 {
-			text += fmt.Sprintf("; %d of their checks were not made, see --json", c.skipped)
+	if fine > 0 {
+		f := check.Finding{Subject: words.Count(fine, "app", "apps"), Level: check.OK, Text: "nothing is wrong with them"}
+		if skipped > 0 {
+			f.Level, f.Text = check.Skipped, fmt.Sprintf("nothing wrong was found; %d checks of apps were not made, see --json", skipped)
 		}
-		c.line(&check.Finding{Subject: words.Count(fine, "app", "apps"), Level: check.OK, Text: text})
+		c.line(&f)
 	}
 	var parts []string
 	add := func(n int, text string) {
