@@ -109,6 +109,15 @@ func (c *Client) ID(ctx context.Context, subject, schema string) (int, error) {
 	return id, nil
 }
 
+// Schema is the schema with an id. All errors are *[pipeline.Fault] or the context's.
+func (c *Client) Schema(ctx context.Context, id int) (string, error) {
+	s, err := c.client.SchemaByID(ctx, id)
+	if err != nil {
+		return "", c.fault(ctx, fmt.Sprintf("with id %d", id), err)
+	}
+	return s.Schema, nil
+}
+
 // errNoID is an answer without an id, which begin at 1.
 var errNoID = errors.New("the answer has no id")
 
