@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,14 +55,13 @@ func (t *Topics) isCompacted(name string) bool {
 }
 
 // readConfigs learns the limits of the topics. Where that is not allowed, the broker's defaults are assumed.
-func (t *Topics) readConfigs(ctx context.Context, found layout) error {
-	names := t.Names()
+func (t *Topics) readConfigs(ctx context.Context, names []string, found layout) error {
 	resources := make([]kafkago.DescribeConfigRequestResource, 0, len(names))
 	for _, name := range names {
 		resources = append(resources, kafkago.DescribeConfigRequestResource{
 			ResourceType: kafkago.ResourceTypeTopic, ResourceName: name,
 			ConfigNames: []string{
-				"max.message.bytes", "cleanup.policy", "retention.ms",
+				"max.message.bytes", "cleanup.policy", "retention.ms", "min.insync.replicas", "message.timestamp.type",
 				// The last one stands for both of the others in releases before 4.0.
 				"message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "message.timestamp.difference.max.ms",
 			},
@@ -84,9 +82,7 @@ func (t *Topics) readConfigs(ctx context.Context, found layout) error {
 			if r.Error != nil {
 				return kafka.Fault("read the configuration of "+r.ResourceName, r.Error)
 			}
-			if err := t.applyConfig(r, found); err != nil {
-				return err
-			}
+			applyConfig(r, found)
 		}
 		if len(hidden) > 0 {
 			t.cfg.Warn("the right DescribeConfigs on topics is missing", slog.String("topics", strings.Join(hidden, ", ")),
@@ -96,9 +92,9 @@ func (t *Topics) readConfigs(ctx context.Context, found layout) error {
 	})
 }
 
-func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found layout) error {
+func applyConfig(r kafkago.DescribeConfigResponseResource, found layout) {
 	known := found[r.ResourceName]
-	known.after = longest // A broker without the setting has no bound.
+	known.configured, known.after = true, longest // A broker without the setting has no bound.
 	for _, entry := range r.ConfigEntries {
 		switch entry.ConfigName {
 		case "max.message.bytes":
@@ -106,8 +102,12 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 				known.maxBytes = n
 			}
 		case "cleanup.policy":
-			if err := t.checkCleanup(r.ResourceName, entry.ConfigValue); err != nil {
-				return err
+			known.cleanup = entry.ConfigValue
+		case "message.timestamp.type":
+			known.timestamps = entry.ConfigValue
+		case "min.insync.replicas":
+			if n, err := strconv.Atoi(entry.ConfigValue); err == nil {
+				known.minInsync = n
 			}
 		default:
 			if n, err := strconv.ParseInt(entry.ConfigValue, 10, 64); err == nil {
@@ -116,7 +116,6 @@ func (t *Topics) applyConfig(r kafkago.DescribeConfigResponseResource, found lay
 		}
 	}
 	found[r.ResourceName] = known
-	return nil
 }
 
 // setTime takes in a setting that is a time.
@@ -139,55 +138,4 @@ func (t *topic) takes(at, now time.Time) bool {
 	const share = 10
 	d := at.Sub(now)
 	return d <= t.after-t.after/share && -d <= t.before-t.before/share
-}
-
-// checkCleanup refuses a topic that would lose what jmpub relies on, and warns of others that lose something.
-func (t *Topics) checkCleanup(name, policy string) error {
-	policies := strings.Split(policy, ",")
-	deletes, compacts := slices.Contains(policies, "delete"), slices.Contains(policies, "compact")
-	var warning, hint string
-	switch {
-	case t.isCompacted(name) && !deletes, !t.isCompacted(name) && !compacts:
-		return nil
-	case name == t.routing.Own(pipeline.TopicCheckpoints):
-		return &pipeline.Fault{
-			Class: pipeline.Permanent, Op: "check the topic " + name,
-			Err:  fmt.Errorf("its cleanup.policy is %s, so a checkpoint that is not renewed would be deleted", policy),
-			Hint: "kafka-configs.sh --alter --topic " + name + " --add-config cleanup.policy=compact",
-		}
-	case name == t.routing.Own(pipeline.TopicCoverage):
-		warning = "the topic of the coverage deletes old records"
-		hint = "set cleanup.policy=compact: what was read of a day that is over is not published again"
-	case t.isStatistics(name):
-		warning = "a topic of statistics deletes old records"
-		hint = "set cleanup.policy=compact: statistics that do not change are not published again, so they disappear from it"
-	default:
-		warning = "a topic that should keep every record is compacted"
-		hint = "set cleanup.policy=delete: records without a key cannot be written to a compacted topic, " +
-			"and older events of the same msgid disappear from it"
-	}
-	t.cfg.Warn(warning, slog.String("topic", name), slog.String("cleanup_policy", policy), slog.String("hint", hint))
-	return nil
-}
-
-// CheckRetention refuses, for records that carry the messages' own time, to begin before what the event topics keep: Kafka would
-// delete such records at once.
-func (t *Topics) CheckRetention(by RecordTime, oldest time.Time) error {
-	if by != TimeEvent {
-		return nil
-	}
-	known := t.layout()
-	for _, name := range t.routing.Events() {
-		if keep := known[name].retention; keep > 0 && time.Since(oldest) > keep {
-			return &pipeline.Fault{
-				Class: pipeline.Permanent, Op: "check the retention of " + name,
-				Err: fmt.Errorf("with JMPUB_RECORD_TIME=event, messages from %s on would be deleted at once: the topic keeps %s",
-					pipeline.FormatTime(oldest), keep),
-				Hint: "use JMPUB_RECORD_TIME=publish, begin later (JMPUB_START, or --from or --to of the command), or let the topic keep more: " +
-					"kafka-configs.sh --alter --topic " + name + " --add-config retention.ms=" +
-					strconv.FormatInt((time.Since(oldest)+24*time.Hour).Milliseconds(), 10),
-			}
-		}
-	}
-	return nil
 }

@@ -54,6 +54,8 @@ type Topics struct {
 	mu sync.Mutex
 	// known is replaced by each Ensure and never changed.
 	known layout
+	// told are the problems that were told, by topic and message.
+	told map[[2]string]bool
 }
 
 // layout is what is known of the topics, by name.
@@ -69,6 +71,14 @@ type topic struct {
 	retention time.Duration
 	// before and after are how far a record's time may be from the broker's clock, to either side.
 	before, after time.Duration
+	// replication is how many brokers have the partition of which the fewest do, insync how many of that of which the fewest are up to date.
+	// leaderless is how many partitions have no leader now.
+	replication, insync, leaderless int
+	// configured is set where the topic's configuration was read: cleanup is its cleanup.policy, minInsync its min.insync.replicas, timestamps
+	// its message.timestamp.type.
+	configured          bool
+	cleanup, timestamps string
+	minInsync           int
 }
 
 const (
@@ -96,7 +106,7 @@ func NewTopics(cfg TopicsConfig) (*Topics, error) {
 	if cfg.Warn == nil {
 		cfg.Warn = func(string, ...slog.Attr) {}
 	}
-	return &Topics{cfg: cfg, routing: routing}, nil
+	return &Topics{cfg: cfg, routing: routing, told: make(map[[2]string]bool)}, nil
 }
 
 // Routing names the topics.
@@ -139,13 +149,36 @@ func (t *Topics) Ensure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.readConfigs(ctx, found); err != nil {
+	names := t.Names()
+	if err := t.readConfigs(ctx, names, found); err != nil {
 		return err
+	}
+	for _, name := range names {
+		known := found[name]
+		for _, p := range t.judge(name, &known) {
+			if p.Refused != nil {
+				return p.Refused
+			}
+			t.tell(name, &p)
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known = found
 	return nil
+}
+
+// tell tells of a problem, once.
+func (t *Topics) tell(topic string, p *Problem) {
+	key := [2]string{topic, p.Message}
+	t.mu.Lock()
+	before := t.told[key]
+	t.told[key] = true
+	t.mu.Unlock()
+	if !before {
+		attrs := append([]slog.Attr{slog.String("topic", topic)}, p.Attrs...)
+		t.cfg.Warn(p.Message, append(attrs, slog.String("hint", p.Hint))...)
+	}
 }
 
 // EnsureProcesses makes sure that the topic exists in which processes tell their state. It is apart from [Topics.Ensure], because nothing that is
@@ -201,13 +234,25 @@ func (t *Topics) lookUp(ctx context.Context, names []string, found layout) ([]st
 			}
 			one := topic{maxBytes: defaultMaxBytes, before: defaultBefore, after: defaultAfter}
 			for i := range answer.Partitions {
-				one.partitions = append(one.partitions, i)
+				one.addPartition(i, &answer.Partitions[i])
 			}
 			found[answer.Name] = one
 		}
 		return nil
 	})
 	return missing, err
+}
+
+// addPartition takes in what a broker says of the i-th partition.
+func (t *topic) addPartition(i int, p *kafkago.Partition) {
+	if len(t.partitions) == 0 {
+		t.replication, t.insync = len(p.Replicas), len(p.Isr)
+	}
+	t.partitions = append(t.partitions, i)
+	t.replication, t.insync = min(t.replication, len(p.Replicas)), min(t.insync, len(p.Isr))
+	if errors.Is(p.Error, kafkago.LeaderNotAvailable) {
+		t.leaderless++
+	}
 }
 
 // partitionsOf is how many partitions a topic is made with.
@@ -227,6 +272,11 @@ func (t *Topics) create(ctx context.Context, names []string) error {
 		t.cfg.Warn("the topic's name has both '.' and '_'", slog.String("topic", name),
 			slog.String("hint", "Kafka refuses it where a topic exists whose name differs in these characters alone"))
 	}
+	return t.request(ctx, "create the topics "+strings.Join(names, ", "), names, false)
+}
+
+// request has topics created, or with validate set has the broker say whether it would.
+func (t *Topics) request(ctx context.Context, op string, names []string, validate bool) error {
 	topics := make([]kafkago.TopicConfig, 0, len(names))
 	for _, name := range names {
 		topics = append(topics, kafkago.TopicConfig{
@@ -234,9 +284,8 @@ func (t *Topics) create(ctx context.Context, names []string) error {
 			ConfigEntries: t.configOf(name),
 		})
 	}
-	op := "create the topics " + strings.Join(names, ", ")
 	return t.cfg.Retry.Do(ctx, op, func(ctx context.Context) error {
-		res, err := t.cfg.Client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: topics})
+		res, err := t.cfg.Client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: topics, ValidateOnly: validate})
 		if err != nil {
 			return kafka.Fault(op, err)
 		}

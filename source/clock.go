@@ -57,8 +57,9 @@ const (
 	clockSamples = 16
 	// dateResolution is by how much a Date may be behind the clock that made it.
 	dateResolution = time.Second
-	// clockSlack is by how much clocks may differ and still agree.
-	clockSlack = 5 * time.Second
+	// ClockSlack is by how much the API's clock and the local one may differ and still agree.
+	ClockSlack = 5 * time.Second
+	clockSlack = ClockSlack
 	// alarmingDifference is told at once, a smaller one when it lasts for lastingDifference. That it is over is told when that
 	// has lasted as long: of several nodes, one alone may have a wrong clock.
 	alarmingDifference = 30 * time.Second

@@ -60,6 +60,15 @@ func (c *Client) List(ctx context.Context, kind pipeline.StreamKind) (discovery.
 	return l.found, nil
 }
 
+// Peek asks for the begin of a list, which shows whether the app may read it, and returns how many entries it has; -1 where that is not said.
+// Errors are those of List.
+func (c *Client) Peek(ctx context.Context, kind pipeline.StreamKind) (entries int64, err error) {
+	c.listing.Do(func() { c.warnOfPlainText(c.lists) })
+	l := lister{client: c, kind: kind, count: leastListCount, seen: make(map[uint64]int), hash: maphash.MakeSeed()}
+	page, err := l.page(ctx, 0)
+	return page.total, err
+}
+
 // lister reads one list.
 type lister struct {
 	client *Client

@@ -165,3 +165,12 @@ func (l *limiter) pause(d time.Duration) {
 		l.until = until
 	}
 }
+
+// Pace bounds how often something is done by several clients together, each of which has a rate of its own besides. Safe for concurrent use.
+type Pace struct{ limiter *limiter }
+
+// NewPace is a pace of so many in a time.
+func NewPace(r Rate) *Pace { return &Pace{newLimiter(r)} }
+
+// Wait returns when the next one may be done, or when ctx is done.
+func (p *Pace) Wait(ctx context.Context) error { return p.limiter.wait(ctx, noHandicap) }

@@ -100,7 +100,7 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 		return ctx.Err()
 	}
 	for !c.zone.done {
-		wrong, err := c.compareZone(ctx, s)
+		_, wrong, err := c.compareZone(ctx, s)
 		switch known := c.clock.read(); {
 		case wrong != nil:
 			return wrong
@@ -117,11 +117,21 @@ func (c *Client) proveZone(ctx context.Context, s pipeline.Stream) error {
 	return nil
 }
 
-// compareZone holds the newest messages against the time; wrong says that the zone is.
-func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (wrong, err error) {
+// CheckZone holds the zone against messages now. It is proved where one of them shows that it is right, and nothing is known where there is
+// neither that nor an error. Of class [pipeline.Permanent] is a zone that is wrong.
+func (c *Client) CheckZone(ctx context.Context, s pipeline.Stream) (proved bool, err error) {
+	proved, wrong, err := c.compareZone(ctx, s)
+	if wrong != nil {
+		return false, wrong
+	}
+	return proved, err
+}
+
+// compareZone holds the newest messages against the time; wrong says that the zone is, proved that it is right.
+func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (proved bool, wrong, err error) {
 	now, err := c.Now(ctx, s)
 	if err != nil {
-		return nil, err
+		return false, nil, err
 	}
 	end := now.Add(-c.cfg.Settle).Truncate(time.Second).UTC()
 	oldest := now.Add(-pipeline.History + time.Minute).Truncate(time.Second).UTC()
@@ -133,19 +143,19 @@ func (c *Client) compareZone(ctx context.Context, s pipeline.Stream) (wrong, err
 		}
 		rows, err := c.newestRows(ctx, s, &w, zoneWindow)
 		if err != nil {
-			return nil, err
+			return false, nil, err
 		}
 		if end = w.Begin; len(rows) > 0 {
 			span = zoneWindow // From here on, messages are near.
 		}
 		if shift := seen.add(rows, w); shift != 0 {
-			return c.wrongZone(w, shift), nil
+			return false, c.wrongZone(w, shift), nil
 		}
 	}
 	if seen.inside {
 		c.cfg.Zones.prove(c.toProve(), c.cfg.AppKey)
 	}
-	return nil, nil
+	return seen.inside || c.cfg.Zones.proved(c.toProve()), nil, nil
 }
 
 // zoneSamples are messages that were held against the time.

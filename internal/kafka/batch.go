@@ -187,6 +187,54 @@ func (s *section) Read(p []byte) (int, error) {
 	return n, err
 }
 
+const (
+	// mostHeaders are read of a record, mostHeader bytes of each of their keys and values.
+	mostHeaders = 64
+	mostHeader  = 16 << 10
+)
+
+// headers are those of the record, behind its value, which is passed over as far as it was not read. They end where they cannot be read on.
+func (s *section) headers() (all []Header) {
+	if _, err := io.Copy(io.Discard, s); err != nil {
+		return nil
+	}
+	from := limited{s.from} // It reads no further than the record.
+	text := func() []byte {
+		size, err := binary.ReadVarint(from)
+		if err != nil || size < 0 || size > min(s.from.N, mostHeader) {
+			return nil
+		}
+		read := make([]byte, size)
+		if _, err = io.ReadFull(s.from, read); err != nil {
+			return nil
+		}
+		return read
+	}
+	n, err := binary.ReadVarint(from)
+	if err != nil {
+		return nil
+	}
+	for range min(n, mostHeaders) {
+		key := text()
+		value := text()
+		if key == nil || value == nil {
+			break
+		}
+		all = append(all, Header{string(key), value})
+	}
+	return all
+}
+
+// limited reads single bytes.
+type limited struct{ *io.LimitedReader }
+
+// ReadByte implements [io.ByteReader].
+func (l limited) ReadByte() (byte, error) {
+	var b [1]byte
+	_, err := io.ReadFull(l.LimitedReader, b[:])
+	return b[0], err
+}
+
 // Close has nothing to do: what is left is passed over.
 func (*section) Close() error { return nil }
 

@@ -9,13 +9,17 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/jmpub/jmpub/internal/certs"
 	"github.com/jmpub/jmpub/internal/probe"
@@ -84,6 +88,21 @@ func Open(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	return cfg.open(newDialer(conf))
+}
+
+// OpenToTry is [Open] for a try to create topics. answered is called when a broker has answered one, a moment before kafka-go has the answer.
+func OpenToTry(cfg Config, answered func()) (*Conn, error) {
+	conf, err := cfg.tls()
+	if err != nil {
+		return nil, err
+	}
+	by := newDialer(conf)
+	by.answered = func(key protocol.ApiKey) {
+		if key == protocol.CreateTopics {
+			answered()
+		}
+	}
+	return cfg.open(by)
 }
 
 func (cfg *Config) open(by *dialer) (*Conn, error) {
@@ -155,26 +174,10 @@ func Check(ctx context.Context, cfg Config) (partly, err error) {
 
 // checkNamed reaches for the brokers that another one names.
 func checkNamed(ctx context.Context, cfg Config, by string, named []kafkago.Broker) (partly, err error) {
-	named = named[:min(len(named), maxNamed)]
-	errs := make([]error, len(named))
-	var asking sync.WaitGroup
-	for i, broker := range named {
-		at := net.JoinHostPort(broker.Host, strconv.Itoa(broker.Port))
-		if at == by {
-			continue
-		}
-		asking.Go(func() {
-			_, cause := checkOne(ctx, cfg, at)
-			if fault, ok := errors.AsType[*pipeline.Fault](cause); ok {
-				errs[i] = &pipeline.Fault{
-					Class: fault.Class, Op: fmt.Sprintf("connect to broker %d of the cluster at %s", broker.ID, at), Err: fault.Err,
-					Hint: fmt.Sprintf("%s names this address: correct advertised.listeners of broker %d, or make the address reachable from here",
-						by, broker.ID),
-				}
-			}
-		})
+	var errs []error
+	for _, c := range meetNamed(ctx, cfg, Contact{Address: by}, named, func(*Conn, *Contact) {}) {
+		errs = append(errs, c.Err)
 	}
-	asking.Wait()
 	found := errors.Join(errs...)
 	if slices.Contains(errs, nil) {
 		return found, nil
@@ -182,16 +185,124 @@ func checkNamed(ctx context.Context, cfg Config, by string, named []kafkago.Brok
 	return nil, found
 }
 
+// Contact is a broker that was reached for.
+type Contact struct {
+	// Address is where, as host:port.
+	Address string
+	// ID is the broker's, if Named is set: another broker names the address. Of the others the settings name the address.
+	ID    int
+	Named bool
+	// Release is what the broker's protocol shows of its release, "v3.7" or "at least v4.1"; empty where it shows none. Old is set where that
+	// is older than jmpub is made for.
+	Release string
+	Old     bool
+	// TLS is the connection's; nil without.
+	TLS *tls.ConnectionState
+	// Err is why it cannot be used; nil where it can.
+	Err error
+}
+
+// Survey reaches for every broker that the settings name, and for every one that the first of those which answer names. It tries each once.
+func Survey(ctx context.Context, cfg Config) []Contact {
+	all := make([]Contact, len(cfg.Brokers))
+	named := make([][]kafkago.Broker, len(cfg.Brokers))
+	var asking sync.WaitGroup
+	for i, broker := range cfg.Brokers {
+		asking.Go(func() {
+			all[i].Address = broker
+			named[i], all[i].Err = cfg.meet(ctx, &all[i], func(conn *Conn, c *Contact) { c.Release, c.Old = conn.release(ctx) })
+		})
+	}
+	asking.Wait()
+	for i := range all {
+		if all[i].Err == nil {
+			return slices.Concat(all, meetNamed(ctx, cfg, all[i], named[i], func(conn *Conn, c *Contact) { c.Release, c.Old = conn.release(ctx) }))
+		}
+	}
+	return all
+}
+
+// meetNamed reaches for the brokers that another one names, which is by. closer is called with each that can be used.
+func meetNamed(ctx context.Context, cfg Config, by Contact, named []kafkago.Broker, closer func(*Conn, *Contact)) []Contact {
+	named = named[:min(len(named), maxNamed)]
+	all := make([]Contact, len(named))
+	var asking sync.WaitGroup
+	for i, broker := range named {
+		at := net.JoinHostPort(broker.Host, strconv.Itoa(broker.Port))
+		if all[i] = (Contact{Address: at, ID: broker.ID, Named: true, Release: by.Release, Old: by.Old, TLS: by.TLS}); at == by.Address {
+			continue
+		}
+		asking.Go(func() {
+			_, cause := cfg.meet(ctx, &all[i], closer)
+			if fault, ok := errors.AsType[*pipeline.Fault](cause); ok {
+				all[i].Err = &pipeline.Fault{
+					Class: fault.Class, Op: fmt.Sprintf("connect to broker %d of the cluster at %s", broker.ID, at), Err: fault.Err,
+					Hint: fmt.Sprintf("%s names this address: correct advertised.listeners of broker %d, or make the address reachable from here",
+						by.Address, broker.ID),
+				}
+			}
+		})
+	}
+	asking.Wait()
+	return all
+}
+
 // checkOne reaches for a broker, and returns the brokers that it names.
 func checkOne(ctx context.Context, cfg Config, broker string) ([]kafkago.Broker, error) {
-	cfg.Brokers = []string{broker}
-	conn, err := Open(cfg)
+	return cfg.meet(ctx, &Contact{Address: broker}, func(*Conn, *Contact) {})
+}
+
+// meet reaches for the broker at a contact's address, and returns the brokers that it names. closer is called if it can be used.
+func (cfg *Config) meet(ctx context.Context, c *Contact, closer func(*Conn, *Contact)) ([]kafkago.Broker, error) {
+	one := *cfg
+	one.Brokers = []string{c.Address}
+	conf, err := one.tls()
+	if err != nil {
+		return nil, err
+	}
+	by := newDialer(conf)
+	var encrypted atomic.Pointer[tls.ConnectionState]
+	by.encrypted = encrypted.Store
+	conn, err := one.open(by)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	named, err := conn.brokers(ctx)
-	return named, cfg.connectFault(ctx, "connect to Kafka at "+broker, broker, err)
+	if err != nil {
+		return nil, cfg.connectFault(ctx, "connect to Kafka at "+c.Address, c.Address, err)
+	}
+	c.TLS = encrypted.Load()
+	closer(conn, c)
+	return named, nil
+}
+
+// oldestFetch is the version of fetches that came with Kafka 3.7.
+const oldestFetch = 16
+
+// release is what a broker's protocol shows of its release, and whether that is older than 3.7; nothing where it says nothing, or is no Kafka
+// that the table of releases has.
+func (c *Conn) release(ctx context.Context) (release string, old bool) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	res, err := c.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
+	if err != nil || res.Error != nil {
+		return "", false
+	}
+	var versions kversion.Versions
+	for _, key := range res.ApiKeys {
+		versions.SetMaxKeyVersion(int16(key.ApiKey), int16(key.MaxVersion)) //nolint:gosec // The wire's types.
+	}
+	isOld := func(v *kversion.Versions) bool {
+		fetches, known := v.LookupMaxKeyVersion(int16(protocol.Fetch))
+		return known && fetches < oldestFetch
+	}
+	release, old = versions.VersionGuess(), isOld(&versions)
+	named := kversion.FromString(release[strings.LastIndexByte(release, ' ')+1:])
+	if named == nil || isOld(named) != old {
+		return "", old
+	}
+	return release, old
 }
 
 // brokers asks for the brokers of the cluster, and for no topic.

@@ -76,7 +76,7 @@ func (h hostile) DialContext(context.Context, string, string) (net.Conn, error) 
 func (h hostile) open(tb testing.TB, cfg Config) *Conn {
 	tb.Helper()
 	cfg.Brokers = []string{"hostile:9092"}
-	conn, err := cfg.open(&dialer{h, new(layouts)})
+	conn, err := cfg.open(&dialer{by: h, layouts: new(layouts)})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -25,6 +25,8 @@ type Log struct {
 	Retry  pipeline.Retry
 	// Prefix, where it is set, leaves out the records whose keys do not begin with it. Their values are not even read.
 	Prefix string
+	// Headers has the records' headers read.
+	Headers bool
 	// Together, where it is set, has the log read and asked about together with others. What fn is called with is not to be changed then,
 	// and fn does not read the same partition.
 	Together *Together
@@ -39,8 +41,16 @@ type LogRecord struct {
 	Offset     int64
 	Time       time.Time
 	Key, Value []byte
+	// Headers are nil unless the log reads them.
+	Headers []Header
 	// Unread is why the value could not be read whole: none of jmpub's is so large, or so damaged. Value is not nil then.
 	Unread error
+}
+
+// Header is one of a record.
+type Header struct {
+	Key   string
+	Value []byte
 }
 
 // Where names the record's place, for errors.
@@ -133,6 +143,11 @@ func (l *Log) eachOf(
 			return failed
 		}
 		out.Value, out.Unread = readInto(out.Value, r.Value)
+		if value, ok := r.Value.(*section); ok && l.Headers {
+			out.Headers = value.headers()
+		} else {
+			out.Headers = nil
+		}
 		return fn(out)
 	})
 	// Compaction takes records out of a batch, which keeps its place: the last ones of this reply may be gone.

@@ -13,6 +13,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/segmentio/kafka-go/protocol/heartbeat"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -39,6 +40,7 @@ const (
 
 	Topic           Resource = "topic"
 	TransactionalID Resource = "transactional id"
+	ConsumerGroup   Resource = "group"
 )
 
 // On makes rights to do the same to several topics.
@@ -52,6 +54,12 @@ func (o Operation) On(topics ...string) []Right {
 
 // OnID is the right to use a transactional id.
 func (o Operation) OnID(id string) Right { return Right{o, TransactionalID, id} }
+
+// OnGroup is the right to do something with a consumer group.
+func (o Operation) OnGroup(id string) Right { return Right{o, ConsumerGroup, id} }
+
+// Grant names rights, and says how to give them.
+func Grant(rights ...Right) string { return hint(rights) }
 
 // String is the right in words: WRITE on topic jmessage.single.
 func (r Right) String() string {
@@ -118,9 +126,18 @@ func missingFault(rights []Right) error {
 // CheckDescribe finds topics that the user may not see. A broker mentions such a topic only where it is asked for by its
 // name; in a list of all topics it is left out, as if it were not there. Other errors are left to those who will meet them.
 func CheckDescribe(ctx context.Context, cfg Config, topics []string) error {
-	conn, err := Open(cfg)
+	missing, err := MissingDescribe(ctx, cfg, topics)
 	if err != nil {
 		return err
+	}
+	return missingFault(missing)
+}
+
+// MissingDescribe are the rights that [CheckDescribe] misses.
+func MissingDescribe(ctx context.Context, cfg Config, topics []string) ([]Right, error) {
+	conn, err := Open(cfg)
+	if err != nil {
+		return nil, err
 	}
 	defer conn.Close()
 	conn.transport.MetadataTopics = topics
@@ -133,7 +150,7 @@ func CheckDescribe(ctx context.Context, cfg Config, topics []string) error {
 			}
 		}
 	}
-	return missingFault(missing)
+	return missing, nil
 }
 
 // nowhere is a partition that no topic has.
@@ -143,31 +160,47 @@ const nowhere = math.MaxInt32
 // from whoever has it: it asks for partitions that do not exist to be added to a transaction, which a broker refuses after
 // it has looked at the rights. Other errors than missing rights are left to those who will meet them.
 func (c *Conn) CheckWrite(ctx context.Context, retry pipeline.Retry, id string, topics []string) error {
+	missing, err := c.MissingWrite(ctx, retry, id, topics)
+	if err != nil {
+		return err
+	}
+	return missingFault(missing)
+}
+
+// MissingWrite are the rights that [Conn.CheckWrite] misses. Where that on the id is one of them, nothing is known of the others.
+func (c *Conn) MissingWrite(ctx context.Context, retry pipeline.Retry, id string, topics []string) ([]Right, error) {
+	var missing []Right
 	asked := make(map[string][]kafkago.AddPartitionToTxn, len(topics))
 	for _, name := range topics {
 		asked[name] = []kafkago.AddPartitionToTxn{{Partition: nowhere}}
 	}
 	op := "check the rights on the transactional id " + id
-	return retry.Do(ctx, op, func(ctx context.Context) error {
+	failed := retry.Do(ctx, op, func(ctx context.Context) error {
+		missing = nil
 		res, err := c.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{
 			TransactionalID: id, ProducerID: -1, ProducerEpoch: -1, Topics: asked,
 		})
-		if err != nil { // Of the coordinator, who is looked for first.
-			return Needs(Fault(op, err), Write.OnID(id))
+		if errors.Is(err, kafkago.TransactionalIDAuthorizationFailed) { // Of the coordinator, who is looked for first.
+			missing = []Right{Write.OnID(id)}
+			return nil
 		}
-		var missing []Right
+		if err != nil {
+			return Fault(op, err)
+		}
 		for name, partitions := range res.Topics {
 			for _, partition := range partitions {
 				switch {
 				case errors.Is(partition.Error, kafkago.TopicAuthorizationFailed):
 					missing = append(missing, Write.On(name)...)
 				case errors.Is(partition.Error, kafkago.TransactionalIDAuthorizationFailed):
-					return missingFault([]Right{Write.OnID(id)})
+					missing = []Right{Write.OnID(id)}
+					return nil
 				}
 			}
 		}
-		return missingFault(missing)
+		return nil
 	})
+	return missing, failed
 }
 
 // checkTimeout bounds a check that asks every leader: one that does not answer is waited for where it is needed.
@@ -176,6 +209,11 @@ const checkTimeout = 10 * time.Second
 // CheckRead finds topics that the user may not read. It reads nothing: what it asks for lies behind the end of any
 // partition. Other errors than missing rights are left to those who will meet them.
 func (c *Conn) CheckRead(ctx context.Context, topics []string) error {
+	return missingFault(c.MissingRead(ctx, topics))
+}
+
+// MissingRead are the rights that [Conn.CheckRead] misses.
+func (c *Conn) MissingRead(ctx context.Context, topics []string) []Right {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	denied := make([]bool, len(topics))
@@ -190,7 +228,37 @@ func (c *Conn) CheckRead(ctx context.Context, topics []string) error {
 			missing = append(missing, Read.On(name)...)
 		}
 	}
-	return missingFault(missing)
+	return missing
+}
+
+// MissingGroup is the right to be a member of a consumer group, where it is missing. Nobody joins: it asks as a member that the group does
+// not have.
+func MissingGroup(ctx context.Context, cfg Config, retry pipeline.Retry, group string) ([]Right, error) {
+	m, err := newMember(&Group{ID: group, config: cfg})
+	if err != nil {
+		return nil, err
+	}
+	defer m.hangUp()
+	var missing []Right
+	op := "check the rights on the group " + group
+	failed := retry.Do(ctx, op, func(ctx context.Context) error {
+		missing = nil
+		reply, err := ask[*heartbeat.Response](ctx, m, beatTime, &heartbeat.Request{GroupID: group, GenerationID: -1, MemberID: "none"})
+		if err == nil {
+			err = codeOf(reply.ErrorCode)
+		}
+		switch {
+		case errors.Is(err, kafkago.GroupAuthorizationFailed):
+			missing = []Right{Read.OnGroup(group)}
+			return nil
+		case errors.Is(err, kafkago.UnknownMemberId), errors.Is(err, kafkago.IllegalGeneration), errors.Is(err, kafkago.GroupIdNotFound):
+			return nil // It was let in, and found not to be a member.
+		default:
+			m.hangUp() // The coordinator may be another one next time.
+			return Fault(op, cfg.redactor().Error(err))
+		}
+	})
+	return missing, failed
 }
 
 func (c *Conn) mayNotRead(ctx context.Context, topic string) bool {

@@ -37,15 +37,19 @@ type dialContext interface {
 type dialer struct {
 	by      dialContext
 	layouts *layouts
+	// encrypted, if set, is given the state of each connection with TLS.
+	encrypted func(*tls.ConnectionState)
+	// answered, if set, is called with the key of each request that was answered.
+	answered func(protocol.ApiKey)
 }
 
 // newDialer makes a dialer, with TLS where conf is not nil. It stands inside of TLS, where replies can be read.
 func newDialer(conf *tls.Config) *dialer {
 	plain := &net.Dialer{Timeout: dialTimeout}
 	if conf == nil {
-		return &dialer{plain, new(layouts)}
+		return &dialer{by: plain, layouts: new(layouts)}
 	}
-	return &dialer{&tls.Dialer{NetDialer: plain, Config: conf}, new(layouts)}
+	return &dialer{by: &tls.Dialer{NetDialer: plain, Config: conf}, layouts: new(layouts)}
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -53,7 +57,11 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: conn, broker: address, layouts: d.layouts}, nil
+	if secured, ok := conn.(*tls.Conn); ok && d.encrypted != nil {
+		state := secured.ConnectionState()
+		d.encrypted(&state)
+	}
+	return &wire{Conn: conn, broker: address, layouts: d.layouts, answered: d.answered}, nil
 }
 
 // wire is a connection to a broker. One request is answered before the next one is sent, as kafka-go does it.
@@ -62,6 +70,8 @@ type wire struct {
 
 	broker  string
 	layouts *layouts
+	// answered, if set, is called with the key of each request that was answered.
+	answered func(protocol.ApiKey)
 	// timed tells that a deadline is set.
 	timed bool
 	// unsent is how much of a request is still to be written; key and version are those of the newest one.
@@ -159,6 +169,8 @@ func (w *wire) receive() error {
 	if err := w.layouts.check(w.key, w.version, reply[len(prefix):]); err != nil {
 		return fmt.Errorf("the broker at %s sent a malformed reply to %s: %w", w.broker, w.key, err)
 	}
-	w.reply = reply
+	if w.reply = reply; w.answered != nil {
+		w.answered(w.key)
+	}
 	return nil
 }

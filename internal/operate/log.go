@@ -102,6 +102,9 @@ func logObserver(log *slog.Logger) pipeline.Observer {
 	}
 }
 
+// clocksHint is what to do about clocks that disagree.
+const clocksHint = "set the clock that is wrong; the local one is kept right by NTP"
+
 // logClocks tells when the API's clock and the local one begin to disagree, and when that is over.
 func logClocks(log *slog.Logger, o *pipeline.ClocksCompared) {
 	if !o.Changed {
@@ -113,7 +116,7 @@ func logClocks(log *slog.Logger, o *pipeline.ClocksCompared) {
 		return
 	}
 	log.Warn("the API's clock and the local one disagree; nothing is read that only one of them says is over", append(clocks,
-		slog.String("hint", "set the clock that is wrong; the local one is kept right by NTP"))...)
+		slog.String("hint", clocksHint))...)
 }
 
 // duration is a time with its unit, "282ms", in text and in JSON, where slog would write nanoseconds without one.

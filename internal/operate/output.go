@@ -201,23 +201,27 @@ func (w *wiring) checkRights(ctx context.Context, out *output) error {
 	if err := w.checkWrite(ctx, out); err != nil {
 		return err
 	}
-	routing := out.topics.Routing()
+	if err := out.conn.CheckRead(ctx, w.readBack(out.topics.Routing())); err != nil {
+		return startError(err)
+	}
+	w.shared.allow(out.topics)
+	return nil
+}
+
+// readBack are the topics that whoever publishes reads back.
+func (w *wiring) readBack(routing *sink.Routing) []string {
 	var read []string
 	if w.replay == "" { // A replay leaves the coverage as it is, and its positions are held against nothing.
 		read = append(read, routing.Own(pipeline.TopicCoverage), routing.Own(pipeline.TopicWindows))
 	}
-	if out.kafka != nil {
+	if w.cfg.ExactlyOnce() {
 		read = append(read, routing.Own(pipeline.TopicCheckpoints))
 	}
 	if len(w.cfg.Recheck) > 0 { // What was published is read back to find which rows came late.
 		read = append(read, routing.Events()...)
 		read = append(read, routing.Own(pipeline.TopicRejected))
 	}
-	if err := out.conn.CheckRead(ctx, read); err != nil {
-		return startError(err)
-	}
-	w.shared.allow(out.topics)
-	return nil
+	return read
 }
 
 // checkWrite is the part of checkRights about what is written.

@@ -76,6 +76,9 @@ func checkReplay(flag, id string) error {
 	if !settings.IsName(id) {
 		return usage.Errorf("%s: %q is no name of up to 100 letters, digits, '.', '_' and '-'", flag, id)
 	}
+	if id == trialID {
+		return usage.Errorf("%s: %q stands for `jmpub check`; choose another name", flag, id)
+	}
 	return nil
 }
 

@@ -39,6 +39,8 @@ type wiring struct {
 	close    []func()
 	// reached says that the API has answered something, committed that something was published.
 	reached, committed atomic.Bool
+	// giveUp ends the first contact while it is under way.
+	giveUp context.CancelFunc
 }
 
 // connectTimeout is how long a first contact may take before the settings are blamed.
@@ -95,18 +97,27 @@ func (w *wiring) openSource(ctx context.Context, src source.Config) (*source.Cli
 // greet makes the first contact with the API. What an API that is busy or broken answers is waited for later on; one that
 // cannot be reached at all is most likely a wrong setting.
 func (w *wiring) greet(ctx context.Context, client *source.Client) error {
+	_, err := w.meet(ctx, client)
+	return err
+}
+
+// meet is greet, with what of it a run gets over: a stream that is gone, or an API that is busy or broken.
+func (w *wiring) meet(ctx context.Context, client *source.Client) (tolerated, err error) {
 	check, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := client.Now(check, w.cfg.Contact())
+	w.giveUp = cancel
+	_, err = client.Now(check, w.cfg.Contact())
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
-	case err == nil || pipeline.ClassOf(err) == pipeline.Drop: // A stream that is gone leaves the others.
-		return nil
+		return nil, ctx.Err()
+	case err == nil:
+		return nil, nil
+	case pipeline.ClassOf(err) == pipeline.Drop: // A stream that is gone leaves the others.
+		return err, nil
 	case check.Err() != nil && w.reached.Load():
-		return nil
+		return err, nil
 	default:
-		return checkAddress(ctx, "JMPUB_API_URL", w.cfg.Source.BaseURL, err)
+		return nil, checkAddress(ctx, "JMPUB_API_URL", w.cfg.Source.BaseURL, err)
 	}
 }
 

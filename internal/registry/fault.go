@@ -37,12 +37,13 @@ func (c *Client) fault(ctx context.Context, subject string, err error) error {
 type answer struct {
 	status int
 	text   string
+	absent bool
 }
 
 // answer takes the beginning of what was said, which may be a page, without the credentials that it may show.
 func (c *Client) answer(said *sr.ResponseError) answer {
 	const most = 200
-	return answer{said.StatusCode, words.Line(c.redactor.Begin(said.Error(), most))}
+	return answer{said.StatusCode, words.Line(c.redactor.Begin(said.Error(), most)), isAbsent(said)}
 }
 
 // Error has the status and what was said.
@@ -54,6 +55,16 @@ func Answered(err error) bool {
 	return ok
 }
 
+// IsAbsent reports whether an error of [Client.ID] says that the registry does not have the schema under the subject.
+func IsAbsent(err error) bool {
+	said, ok := errors.AsType[answer](err)
+	return ok && said.absent
+}
+
+func isAbsent(said *sr.ResponseError) bool {
+	return said.ErrorCode == codeNoSubject || said.ErrorCode == codeNoSchema
+}
+
 // The error codes of Confluent's API.
 const (
 	codeNoSubject = 40401
@@ -63,7 +74,7 @@ const (
 // classify is for what a registry, or whatever answers there, has said.
 func classify(said *sr.ResponseError) (pipeline.Class, string) {
 	switch status := said.StatusCode; {
-	case said.ErrorCode == codeNoSubject || said.ErrorCode == codeNoSchema:
+	case isAbsent(said):
 		return pipeline.Permanent, "register docs/schemas/message.avsc under this subject, or let jmpub do it with JMPUB_SCHEMA_REGISTRY_REGISTER=true"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return pipeline.Permanent, "the registry refused the credentials; check JMPUB_SCHEMA_REGISTRY_USERNAME, _PASSWORD and _URL, " +

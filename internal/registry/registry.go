@@ -87,6 +87,13 @@ var errRedirect = errors.New("redirected there, which is not followed, because t
 // refuseRedirect follows none: of the same host, another port may be another server. The error that comes of it names the address.
 func refuseRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
+// Looking is a client of the same registry that adds no schema. Register tells whether this one does.
+func (c *Client) Looking() (looking *Client, register bool) {
+	cfg := c.cfg
+	cfg.Register = false
+	return &Client{cfg: cfg, client: c.client, redactor: c.redactor, ids: make(map[string]int)}, c.cfg.Register
+}
+
 // ID is the id of an Avro schema under a subject, which is added where that is allowed. One that was answered is not asked
 // again. All errors are *[pipeline.Fault] or the context's.
 func (c *Client) ID(ctx context.Context, subject, schema string) (int, error) {
@@ -100,6 +107,15 @@ func (c *Client) ID(ctx context.Context, subject, schema string) (int, error) {
 	}
 	c.ids[key] = id
 	return id, nil
+}
+
+// Schema is the schema with an id. All errors are *[pipeline.Fault] or the context's.
+func (c *Client) Schema(ctx context.Context, id int) (string, error) {
+	s, err := c.client.SchemaByID(ctx, id)
+	if err != nil {
+		return "", c.fault(ctx, fmt.Sprintf("with id %d", id), err)
+	}
+	return s.Schema, nil
 }
 
 // errNoID is an answer without an id, which begin at 1.

@@ -103,14 +103,18 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 		}
 		t.Run("no "+words(gone), func(t *testing.T) {
 			g.Give(t, without(rights, func(r kafkatest.Right) bool { return r == gone }))
-			wantRefused(t, g.trial(t, "rights", noCreate), []string{"jmpub needs " + words(gone) + ";", "kafka-acls.sh"}, g.Password)
+			trial := g.trial(t, "rights", noCreate)
+			wantRefused(t, trial, []string{"jmpub needs " + words(gone) + ";", "kafka-acls.sh"}, g.Password)
+			wantChecked(t, trial, 1, "✗ ", words(gone)+" is missing", "kafka-acls.sh")
 		})
 	}
 	all, _ := topicsOf("rights")
 	for _, name := range all {
 		t.Run("nothing on "+name, func(t *testing.T) {
 			g.Give(t, without(rights, func(r kafkatest.Right) bool { return r.Topic == name }))
-			wantRefused(t, g.trial(t, "rights", noCreate), []string{"jmpub needs DESCRIBE on topic " + name + ";"}, g.Password)
+			trial := g.trial(t, "rights", noCreate)
+			wantRefused(t, trial, []string{"jmpub needs DESCRIBE on topic " + name + ";"}, g.Password)
+			wantChecked(t, trial, 1, "DESCRIBE on topic "+name+" is missing")
 		})
 	}
 	t.Run("no rights", func(t *testing.T) {
@@ -125,6 +129,10 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, `DescribeConfigs on topics is missing","topics":"rights.single`) {
 			t.Errorf("the log does not tell that the topics' limits are guessed:\n%s", log)
 		}
+		wantChecked(t, trial, 0, "! ", "DescribeConfigs on topics is missing", "- transactions", "give Write on transactional ids that begin with rights/",
+			"Write on transactional id "+idOf("rights")+" and on 9 topics", "Read on 8 topics", "DESCRIBE on topic rights.processes", "logged in by scram-sha-256")
+		g.Give(t, append(slices.Clone(rights), kafkatest.Right{Operation: kadm.OpWrite, Transactional: idOf("rights") + "/check"}))
+		wantChecked(t, trial, 0, "✓ transactions", "a record was written and aborted")
 	})
 	t.Run("no group", func(t *testing.T) {
 		g.topics(t, "alone")
@@ -134,6 +142,7 @@ func TestRightsOnApacheKafka(t *testing.T) { //nolint:tparallel // Its subtests 
 		if log := trial.Process.Tail(1 << 20); !strings.Contains(log, "this process publishes alone") || !strings.Contains(log, "right Read on the group") {
 			t.Errorf("the log does not tell that no other process can stand by:\n%s", log)
 		}
+		wantChecked(t, trial, 0, "! group", "READ on group "+idOf("alone")+" is missing", "publishes alone")
 	})
 	t.Run("no right to read late rows back, and no need for it", func(t *testing.T) {
 		g.topics(t, "norecheck")
@@ -200,6 +209,7 @@ func (g *guarded) create(t *testing.T) {
 	all, _ := topicsOf("made")
 	g.Give(t, rights)
 	says := []string{"jmpub needs CREATE on topic made.single, CREATE on topic made.group", "JMPUB_TOPICS_CREATE=false"}
+	wantChecked(t, g.trial(t, "made", nil), 1, append([]string{"✗ topics"}, says...)...)
 	wantRefused(t, g.trial(t, "made", nil), says, g.Password)
 	for _, name := range all[1:] {
 		rights = append(rights, kafkatest.Right{Operation: kadm.OpCreate, Topic: name})
@@ -207,6 +217,10 @@ func (g *guarded) create(t *testing.T) {
 	g.Give(t, rights)
 	wantRefused(t, g.trial(t, "made", nil), []string{"jmpub needs CREATE on topic made.single;"}, g.Password)
 	g.Give(t, append(rights, kafkatest.Right{Operation: kadm.OpCreate, Topic: all[0]}))
+	wantChecked(t, g.trial(t, "made", nil), 0, "✓ topic made.single", "will make it")
+	if topics, err := g.Admin(t).ListTopics(t.Context(), all...); err != nil || topics[all[0]].Err == nil {
+		t.Errorf("a check has made %s: %v", all[0], err)
+	}
 	wantWhole(t, g.trial(t, "made", nil), g.Password)
 }
 

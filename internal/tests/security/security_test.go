@@ -51,6 +51,25 @@ func wantWhole(t *testing.T, trial *soak.Trial, secrets ...string) {
 	noSecret(t, trial, secrets)
 }
 
+// wantChecked expects of `jmpub check` an exit code and these words, and no secret.
+func wantChecked(t *testing.T, trial *soak.Trial, want int, says ...string) {
+	t.Helper()
+	said, code := trial.Command(t, "check")
+	if code != want {
+		t.Errorf("exit code %d of `jmpub check`, want %d:\n%s", code, want, said)
+	}
+	for _, text := range says {
+		if !strings.Contains(said, text) {
+			t.Errorf("`jmpub check` does not say %q:\n%s", text, said)
+		}
+	}
+	for _, name := range []string{"JMPUB_MASTER_SECRET", "JMPUB_KAFKA_SASL_PASSWORD"} {
+		if secret := trial.Env[name]; secret != "" && strings.Contains(said, secret) {
+			t.Errorf("`jmpub check` tells %s", name)
+		}
+	}
+}
+
 func noSecret(t *testing.T, trial *soak.Trial, secrets []string) {
 	t.Helper()
 	log := trial.Process.Tail(1 << 20)
@@ -98,7 +117,16 @@ func TestSecurityOnApacheKafka(t *testing.T) {
 		"PLAIN, TLS":         at(broker.SASLTLS).with(tls).with(sasl("plain")),
 		"SCRAM-SHA-512, TLS": at(broker.SASLTLS).with(tls).with(sasl("scram-sha-512")),
 	} {
-		t.Run(name, func(t *testing.T) { t.Parallel(); wantWhole(t, trial(t, rig, name, env), broker.Password) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			trial := trial(t, rig, name, env)
+			wantWhole(t, trial, broker.Password)
+			says := []string{"✓ broker " + env["JMPUB_KAFKA_BROKERS"], "broker 1 answers, Kafka ", "✓ transactions"}
+			if env["JMPUB_KAFKA_TLS"] != "" {
+				says = append(says, ", TLS 1.3")
+			}
+			wantChecked(t, trial, 0, append(says, env["JMPUB_KAFKA_SASL"])...)
+		})
 	}
 	const wrong = "not-the-password"
 	for name, c := range map[string]struct {
@@ -118,7 +146,9 @@ func TestSecurityOnApacheKafka(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wantRefused(t, trial(t, rig, name, c.env), c.says, broker.Password, wrong)
+			trial := trial(t, rig, name, c.env)
+			wantRefused(t, trial, c.says, broker.Password, wrong)
+			wantChecked(t, trial, 1, append([]string{"✗ broker ", "- topics"}, c.says...)...)
 		})
 	}
 }
