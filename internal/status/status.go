@@ -1,5 +1,5 @@
-// Package status keeps what the observer of each app tells, and shows it: as a snapshot for screens, as metrics, and as /healthz and
-// /readyz. All of them come from the same counters.
+// Package status keeps what the observer of each app tells: as a snapshot for screens, as metrics, and as the judgement that /readyz
+// answers. All of them come from the same counters.
 package status
 
 import (

@@ -1,4 +1,6 @@
-package status
+// Package web serves what a process tells of itself: /healthz, /readyz, /metrics and /api, and who may ask for it. What there is to tell is
+// kept by package status.
+package web
 
 import (
 	"context"
@@ -10,31 +12,54 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
+	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/words"
 )
 
+// Options are what a server shows.
+type Options struct {
+	Status *status.Process
+	// Hosts are names by which the server may be asked besides those that it knows: host.example, .example for all that end so, or *.
+	Hosts []string
+	// Fleet is what is known of the apps of all processes that this one shares them with, as JSON; nil where nothing can be.
+	Fleet func(context.Context) (any, error)
+}
+
+// Server answers over HTTP. Safe for concurrent use.
+type Server struct{ opts Options }
+
+// New makes a server, which answers nobody yet.
+func New(o Options) *Server { return &Server{opts: o} }
+
+// health is the body of /readyz for strangers.
+type health struct {
+	Ready bool   `json:"ready"`
+	Why   string `json:"why,omitempty"`
+}
+
 // Handler serves /healthz, /readyz, /metrics, /api/v1/apps and, for people, an index of them at /, with all that there is to know. It is for
 // those who work on this machine.
-func (p *Process) Handler() http.Handler {
-	alive := map[string]string{"status": "alive", "version": p.opts.Version}
-	if p.opts.Fleet == nil {
-		return p.routes(alive, p.title, p.judge)
+func (s *Server) Handler() http.Handler {
+	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
+	if s.opts.Fleet == nil {
+		return s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready)
 	}
-	mux := p.routes(alive, p.title, p.judge, fleetPath)
-	mux.Handle("GET "+fleetPath, inTurn(http.HandlerFunc(p.serveFleet)))
+	mux := s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready, fleetPath)
+	mux.Handle("GET "+fleetPath, inTurn(http.HandlerFunc(s.serveFleet)))
 	return mux
 }
 
 // fleetPath is where the apps of all processes are. Strangers find nothing there: it tells as much as /readyz does, of more apps.
 const fleetPath = "/api/v1/apps"
 
+// longText is how many bytes of an error are answered.
+const longText = 400
+
 // serveFleet answers with what is known of the apps of all processes.
-func (p *Process) serveFleet(w http.ResponseWriter, r *http.Request) {
-	found, err := p.opts.Fleet(r.Context())
+func (s *Server) serveFleet(w http.ResponseWriter, r *http.Request) {
+	found, err := s.opts.Fleet(r.Context())
 	if err != nil {
-		answer(w, http.StatusServiceUnavailable, map[string]string{"error": shorten(err.Error(), longText)})
+		answer(w, http.StatusServiceUnavailable, map[string]string{"error": words.Shorten(err.Error(), longText)})
 		return
 	}
 	answer(w, http.StatusOK, compact{found})
@@ -43,23 +68,11 @@ func (p *Process) serveFleet(w http.ResponseWriter, r *http.Request) {
 // compact is a body that is long and for programs: a third of its bytes would be blanks.
 type compact struct{ body any }
 
-// title says whose page it is.
-func (p *Process) title() string {
-	if p.opts.Many {
-		return fmt.Sprintf("jmpub %s, apps: %d", p.opts.Version, len(p.shown()))
-	}
-	s := p.only()
-	if s == nil {
-		return "jmpub " + p.opts.Version
-	}
-	return fmt.Sprintf("jmpub %s, app %s, delivery: %s", p.opts.Version, s.opts.AppKey, s.opts.Delivery)
-}
-
 // strangers serves the same without what only the operator needs to know: no app key, stream, version or error. Metrics are served whole,
 // for they are of no use without the streams that they are of.
-func (p *Process) strangers() http.Handler {
-	return p.routes(map[string]string{"status": "alive"}, func() string { return "jmpub" }, func() (any, bool) {
-		_, ready := p.judge()
+func (s *Server) strangers() http.Handler {
+	return s.routes(map[string]string{"status": "alive"}, func() string { return "jmpub" }, func() (any, bool) {
+		_, ready := s.opts.Status.Ready()
 		if ready {
 			return health{Ready: true}, true
 		}
@@ -68,9 +81,9 @@ func (p *Process) strangers() http.Handler {
 }
 
 // routes serves what is alive, and a title and a judgement made anew for each request. The index names more paths besides.
-func (p *Process) routes(alive any, title func() string, judge func() (body any, ready bool), more ...string) *http.ServeMux {
+func (s *Server) routes(alive any, title func() string, judge func() (body any, ready bool), more ...string) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", inTurn(promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	mux.Handle("GET /metrics", inTurn(s.opts.Status.Metrics()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, alive) })
 	mux.Handle("GET /readyz", inTurn(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		body, ready := judge()
@@ -78,8 +91,8 @@ func (p *Process) routes(alive any, title func() string, judge func() (body any,
 		if !ready {
 			code = http.StatusServiceUnavailable
 		}
-		if all, many := body.(processReadiness); many {
-			body = compact{all}
+		if _, short := body.(health); s.opts.Status.Many() && !short {
+			body = compact{body}
 		}
 		answer(w, code, body)
 	})))
@@ -103,10 +116,10 @@ func answer(w http.ResponseWriter, code int, body any) {
 }
 
 // Serve answers on the listener until ctx is done. Where only this machine can reach it, it tells everything.
-func (p *Process) Serve(ctx context.Context, listener net.Listener) error {
-	allowed, handler := hosts{local: IsLocal(listener.Addr()), more: p.opts.Hosts}, p.strangers()
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	allowed, handler := hosts{local: IsLocal(listener.Addr()), more: s.opts.Hosts}, s.strangers()
 	if allowed.local {
-		handler = p.Handler()
+		handler = s.Handler()
 	}
 	server := &http.Server{
 		Handler: allowed.guard(handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
