@@ -40,9 +40,8 @@ type Process struct {
 	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
 	seats *seats
-	// presence is what others see of the process, answers what was found of all processes for those who ask for it.
+	// presence is what others see of the process.
 	presence *presence
-	answers  answers
 	// member is done when the process leaves its group, which fail has it do with a cause. Both are set before anything is published.
 	member context.Context //nolint:containedctx // It is that of Run, for what outlives the calls of the group.
 	fail   context.CancelCauseFunc
@@ -190,7 +189,9 @@ func (p *Process) Run(ctx context.Context) error {
 		return nil
 	})
 	if p.listener != nil {
-		page := web.New(web.Options{Status: p.status, Hosts: p.cfg.ListenHosts, Fleet: p.fleet})
+		page := web.New(web.Options{
+			Status: p.status, Hosts: p.cfg.ListenHosts, Process: processName(), Fleet: p.fleet, Reader: &reader{p},
+		})
 		group.Go(func() error { return page.Serve(beside, p.listener) })
 	}
 	group.Go(func() error {

@@ -33,6 +33,9 @@ type Process struct {
 	// durations are those of the requests to the API, of each app or, where there are many, of all of them together.
 	durations *prometheus.HistogramVec
 	registry  *prometheus.Registry
+	// started is when it was made, flow what passed through since.
+	started time.Time
+	flow    flow
 
 	mu   sync.Mutex // Guards apps, and is not held while one of them is looked at.
 	apps map[appID]*Status
@@ -46,7 +49,7 @@ func NewProcess(o ProcessOptions) *Process {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Process{opts: o, families: newFamilies(o.Many), durations: newDurations(o.Many), apps: make(map[appID]*Status)}
+	p := &Process{opts: o, families: newFamilies(o.Many), durations: newDurations(o.Many), started: o.Now(), apps: make(map[appID]*Status)}
 	p.registry = p.newRegistry()
 	return p
 }

@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/fleet"
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/words"
 )
@@ -21,15 +23,40 @@ type Options struct {
 	Status *status.Process
 	// Hosts are names by which the server may be asked besides those that it knows: host.example, .example for all that end so, or *.
 	Hosts []string
-	// Fleet is what is known of the apps of all processes that this one shares them with, as JSON; nil where nothing can be.
-	Fleet func(context.Context) (any, error)
+	// Process is what this process is called, where others look for it.
+	Process string
+	// Fleet is what is known of the apps of all processes that this one shares them with; nil where nothing can be.
+	Fleet func(context.Context) (*fleet.Fleet, error)
+	// Reader reads what stands in Kafka; nil where nothing is answered that is read there.
+	Reader Reader
 }
 
+// changes tells whether there are calls that change something.
+func (*Options) changes() bool { return false }
+
 // Server answers over HTTP. Safe for concurrent use.
-type Server struct{ opts Options }
+type Server struct {
+	opts      Options
+	fleet     fleets
+	reads     *reads
+	history   history
+	listeners *listeners
+	// closing is closed when the server ends: who listens does not hold it up.
+	closing chan struct{}
+}
 
 // New makes a server, which answers nobody yet.
-func New(o Options) *Server { return &Server{opts: o} }
+func New(o Options) *Server {
+	return &Server{opts: o, fleet: fleets{ask: o.Fleet, wanted: make(chan struct{}, 1)}, reads: newReads(), listeners: newListeners(), closing: make(chan struct{})}
+}
+
+// members are the processes of the group; none where nothing is known of them.
+func (s *Server) members() []fleet.Member {
+	if s.opts.Fleet == nil {
+		return []fleet.Member{}
+	}
+	return append([]fleet.Member{}, s.fleet.lately()...)
+}
 
 // health is the body of /readyz for strangers.
 type health struct {
@@ -37,29 +64,23 @@ type health struct {
 	Why   string `json:"why,omitempty"`
 }
 
-// Handler serves /healthz, /readyz, /metrics, /api/v1/apps and, for people, an index of them at /, with all that there is to know. It is for
-// those who work on this machine.
+// Handler serves /healthz, /readyz, /metrics, the API and, for people, an index of them at /, with all that there is to know. It is for
+// those who work on this machine: strangers find no API.
 func (s *Server) Handler() http.Handler {
 	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
-	if s.opts.Fleet == nil {
-		return s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready)
-	}
-	mux := s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready, fleetPath)
-	mux.Handle("GET "+fleetPath, inTurn(http.HandlerFunc(s.serveFleet)))
+	mux := s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready, apiPath+"/openapi.json")
+	s.api(mux, s.reading())
 	return mux
 }
-
-// fleetPath is where the apps of all processes are. Strangers find nothing there: it tells as much as /readyz does, of more apps.
-const fleetPath = "/api/v1/apps"
 
 // longText is how many bytes of an error are answered.
 const longText = 400
 
 // serveFleet answers with what is known of the apps of all processes.
 func (s *Server) serveFleet(w http.ResponseWriter, r *http.Request) {
-	found, err := s.opts.Fleet(r.Context())
+	found, err := s.fleet.get(r.Context())
 	if err != nil {
-		answer(w, http.StatusServiceUnavailable, map[string]string{"error": words.Shorten(err.Error(), longText)})
+		refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	answer(w, http.StatusOK, compact{found})
@@ -115,7 +136,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.
 }
 
-// Serve answers on the listener until ctx is done. Where only this machine can reach it, it tells everything.
+// Serve answers on the listener until ctx is done. It is called once. Where only this machine can reach it, it tells everything.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	allowed, handler := hosts{local: IsLocal(listener.Addr()), more: s.opts.Hosts}, s.strangers()
 	if allowed.local {
@@ -125,9 +146,17 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler: allowed.guard(handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true,
 	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { s.fleet.run(ctx) })
+	beside.Go(func() { s.history.run(ctx, s.opts.Status.Overview) })
+	beside.Go(func() { s.listeners.run(ctx, func() any { return s.overview() }) })
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
+		close(s.closing)
 		// What is being answered may finish; it is short.
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()

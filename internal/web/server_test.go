@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/fleet"
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
@@ -107,14 +108,14 @@ func TestStrangersLearnNothingOfManyApps(t *testing.T) {
 // TestFleetIsForThisMachine: what is known of all processes is answered to those who may see everything, with what stands in its way.
 func TestFleetIsForThisMachine(t *testing.T) {
 	var wrong error
-	o := web.Options{Status: status.NewProcess(status.ProcessOptions{Version: "v1"}), Fleet: func(context.Context) (any, error) {
-		return map[string]any{"apps": []string{"the-app-key"}}, wrong
+	o := web.Options{Status: status.NewProcess(status.ProcessOptions{Version: "v1"}), Fleet: func(context.Context) (*fleet.Fleet, error) {
+		return &fleet.Fleet{Apps: []fleet.App{{AppState: status.AppState{AppName: status.AppName{AppKey: "the-app-key"}}}}}, wrong
 	}}
 	h := web.New(o).Handler()
-	if code, body := get(t, h, "/api/v1/apps"); code != http.StatusOK || body != "{\"apps\":[\"the-app-key\"]}\n" {
+	if code, body := get(t, h, "/api/v1/apps"); code != http.StatusOK || !strings.HasPrefix(body, `{"apps":[{"app_key":"the-app-key"`) {
 		t.Errorf("%d: %s", code, body)
 	}
-	if _, body := get(t, h, "/"); !strings.HasSuffix(body, "/metrics\n/api/v1/apps\n") {
+	if _, body := get(t, h, "/"); !strings.HasSuffix(body, "/metrics\n/api/v1/openapi.json\n") {
 		t.Errorf("the index is %q", body)
 	}
 	wide := listenAt(t, "0.0.0.0:0")
@@ -126,7 +127,7 @@ func TestFleetIsForThisMachine(t *testing.T) {
 		t.Errorf("to strangers: %s", res.body)
 	}
 	wrong = errors.New("Kafka is away " + strings.Repeat("x", 1000))
-	code, body := get(t, h, "/api/v1/apps")
+	code, body := get(t, web.New(o).Handler(), "/api/v1/apps")
 	if code != http.StatusServiceUnavailable || !strings.Contains(body, `"error": "Kafka is away`) || len(body) > 500 {
 		t.Errorf("%d: %s", code, body)
 	}
