@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,185 @@ func TestAPITellsWhatWasPublished(t *testing.T) {
 		c.call("GET /apps/{app_key}/windows", path, code, nil, nil)
 	}
 	c.call("GET /apps/{app_key}/coverage", "/apps/"+key+"/coverage?from=90d", http.StatusBadRequest, nil, nil)
+}
+
+// token is that of somebody who may change something.
+const token = "somebody:0123456789abcdef0123456789abcdef"
+
+// change makes a call that changes something.
+func (c *caller) change(pattern, path string, code int, request, answer any) {
+	c.t.Helper()
+	body, err := json.Marshal(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.call(pattern, path, code, func(r *http.Request) {
+		_, secret, _ := strings.Cut(token, ":")
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("X-Jmpub-Request", "1")
+		r.Header.Set("Content-Type", "application/json")
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}, answer)
+}
+
+// admins are the notices of changes, the oldest one first, as action and who has made it.
+func (c *caller) admins(key string) (all []string) {
+	c.t.Helper()
+	var notices web.Notices
+	c.get("/apps/{app_key}/notices", "/apps/"+key+"/notices", &notices)
+	for _, n := range slices.Backward(notices.Notices) {
+		if n.Admin != nil {
+			all = append(all, n.Admin.Action+" by "+n.Admin.By+" from "+n.Admin.Remote)
+		}
+	}
+	return all
+}
+
+// TestResetThroughTheAPI has a range published once more while the run that serves the API publishes: just that comes again, the live position
+// stays, and who has asked for it is told to consumers in the same transaction.
+func TestResetThroughTheAPI(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"] = token
+	c := s.callLive()
+	before := c.live()
+	sessions := c.sessionsNow()
+	key := s.env["JMPUB_APP_KEY"]
+	from, to := s.begin.Add(3*time.Minute), s.begin.Add(6*time.Minute)
+	request := web.ResetRequest{Stream: "messages", From: from.Format(time.RFC3339), To: to.Format(time.RFC3339), DryRun: true}
+	var found web.ResetAnswer
+	c.change("POST /apps/{app_key}/reset", "/apps/"+key+"/reset", http.StatusOK, request, &found)
+	if found.Position != nil || !strings.Contains(found.Question, "are published again") || c.sessionsNow() != sessions {
+		t.Errorf("a dry run: %+v; there are %d sessions, there were %d", found, c.sessionsNow(), sessions)
+	}
+	request.DryRun = false
+	c.change("POST /apps/{app_key}/reset", "/apps/"+key+"/reset", http.StatusOK, request, &found)
+	if found.Position == nil || found.Position.End.Before(before.End) {
+		t.Errorf("%+v; the position was %s", found, before.End)
+	}
+	c.caughtUp(sessions)
+	for code, wrong := range map[int]web.ResetRequest{
+		http.StatusBadRequest: {Stream: "messages", To: "1000d"}, http.StatusNotFound: {Stream: "messages", To: "1h"},
+	} {
+		path := map[int]string{http.StatusBadRequest: key, http.StatusNotFound: "none"}[code]
+		c.change("POST /apps/{app_key}/reset", "/apps/"+path+"/reset", code, wrong, nil)
+	}
+	if got := c.admins(key); !slices.Equal(got, []string{"reset by somebody from 127.0.0.1"}) {
+		t.Errorf("notices of changes: %v", got)
+	}
+	last := c.stop()
+	s.wantTimes(func(second time.Time) (due, more int) {
+		if second.Before(last.End) {
+			return 1 + within(second, from, to), 0
+		}
+		return 0, 1
+	})
+}
+
+// TestReplayThroughTheAPI begins a replay in the process that publishes, stops it in the middle, sees its position stay, and goes on with it by
+// the same call: each row of the range comes once more, and the live run is not disturbed.
+func TestReplayThroughTheAPI(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"] = token
+	c := s.callLive()
+	c.live()
+	sessions := c.sessionsNow()
+	key := s.env["JMPUB_APP_KEY"]
+	from, to := s.begin.Add(2*time.Minute), s.begin.Add(12*time.Minute)
+	request := web.ReplayRequest{From: from.Format(time.RFC3339), To: to.Format(time.RFC3339), ID: "again", DryRun: true}
+	start := func(code int, found any) {
+		t.Helper()
+		c.change("POST /apps/{app_key}/replays", "/apps/"+key+"/replays", code, request, found)
+	}
+	state := func() web.Replay {
+		var list struct {
+			Replays []web.Replay `json:"replays"`
+		}
+		c.get("/apps/{app_key}/replays", "/apps/"+key+"/replays", &list)
+		if len(list.Replays) != 1 {
+			t.Fatalf("%+v", list.Replays)
+		}
+		return list.Replays[0]
+	}
+	var found web.ReplayAnswer
+	start(http.StatusAccepted, &found)
+	if found.Replay != nil || found.Cost.Rows == 0 {
+		t.Errorf("a dry run: %+v", found)
+	}
+	gate := &historyGate{zone: s.api.Zone, end: to.Add(time.Second)}
+	gate.allow(from.Add(4 * time.Minute))
+	hold := gate.hold
+	s.gate.Store(&hold)
+	request.DryRun = false
+	start(http.StatusAccepted, &found)
+	if found.Replay == nil || found.Replay.State != web.StateRunning || found.Replay.ID != "again" {
+		t.Fatalf("%+v", found)
+	}
+	start(http.StatusConflict, nil)
+	for state().Published == 0 {
+		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
+	}
+	var stopped web.Replay
+	c.change("DELETE /apps/{app_key}/replays/{id}", "/apps/"+key+"/replays/again", http.StatusOK, nil, &stopped)
+	if stopped.State != web.StateStopped || !stopped.Streams[0].End.Before(to) || stopped.Published == 0 {
+		t.Errorf("stopped: %+v", stopped)
+	}
+	c.change("DELETE /apps/{app_key}/replays/{id}", "/apps/"+key+"/replays/again", http.StatusConflict, nil, nil)
+	gate.allow(to.Add(time.Hour))
+	start(http.StatusAccepted, &found)
+	for state().State == web.StateRunning {
+		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
+	}
+	if r := state(); r.State != web.StateComplete || r.Published <= stopped.Published {
+		t.Errorf("in the end: %+v", r)
+	}
+	want := []string{"replay by somebody from 127.0.0.1", "replay_stop by somebody from 127.0.0.1", "replay by somebody from 127.0.0.1"}
+	if got := c.admins(key); !slices.Equal(got, want) {
+		t.Errorf("notices of changes: %v", got)
+	}
+	if n := c.sessionsNow(); n != sessions {
+		t.Errorf("the live run has begun anew: %d sessions, there were %d", n, sessions)
+	}
+	var coverage web.Coverage
+	c.get("/apps/{app_key}/coverage", "/apps/"+key+"/coverage?from=2h", &coverage)
+	if len(coverage.Replays) != 1 || !coverage.Replays[0].Finished || coverage.Replays[0].Rows == 0 {
+		t.Errorf("the coverage tells of replays %+v", coverage.Replays)
+	}
+	last := c.stop()
+	s.wantTimes(func(second time.Time) (due, more int) {
+		if second.Before(last.End) {
+			return 1 + within(second, from, to), 0
+		}
+		return 0, 1
+	})
+}
+
+// TestAuditThroughTheAPI finds nothing missing, and says so, with what it took.
+func TestAuditThroughTheAPI(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"] = token
+	c := s.callLive()
+	c.live()
+	key := s.env["JMPUB_APP_KEY"]
+	request := web.AuditRequest{From: s.begin.Add(time.Minute).Format(time.RFC3339), To: s.begin.Add(10 * time.Minute).Format(time.RFC3339), DryRun: true}
+	var begun web.AuditAnswer
+	c.change("POST /apps/{app_key}/audits", "/apps/"+key+"/audits", http.StatusAccepted, request, &begun)
+	if begun.ID != "" || begun.Requests == 0 {
+		t.Errorf("a dry run: %+v", begun)
+	}
+	request.DryRun, request.Repair = false, true
+	c.change("POST /apps/{app_key}/audits", "/apps/"+key+"/audits", http.StatusAccepted, request, &begun)
+	var found web.Audit
+	for found.State = web.StateRunning; found.State == web.StateRunning; {
+		c.change("GET /apps/{app_key}/audits/{id}", "/apps/"+key+"/audits/"+begun.ID, http.StatusOK, nil, &found)
+		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
+	}
+	if found.State != web.StateComplete || !found.Result.Complete || found.Result.Rows == 0 || found.Asked == 0 {
+		t.Errorf("%+v", found)
+	}
+	if got := c.admins(key); !slices.Equal(got, []string{"audit by somebody from 127.0.0.1"}) {
+		t.Errorf("notices of changes: %v", got)
+	}
+	c.stop()
 }
 
 // TestEventsAreTold listens to a live run until it was told twice.

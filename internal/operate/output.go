@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -124,7 +125,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	cfg := w.cfg.Sink
 	cfg.ReplayID = w.replay
 	if w.cfg.ExactlyOnce() { // A replay is a writer of its own.
-		out.transactionalID = transactionalID(w.cfg.Group, names.Prefix, app, w.replay)
+		out.transactionalID = transactionalID(w.cfg.Group, names.Prefix, app, cmp.Or(w.writer, w.replay))
 		cfg.TransactionalID = out.transactionalID
 	}
 	if out.sink, err = sink.NewWriter(topics, cfg); err != nil {
