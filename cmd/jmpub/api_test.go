@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -328,6 +329,122 @@ func TestAuditThroughTheAPI(t *testing.T) {
 	if got := c.admins(key); !slices.Equal(got, []string{"audit by somebody from 127.0.0.1"}) {
 		t.Errorf("notices of changes: %v", got)
 	}
+	c.stop()
+}
+
+// TestPauseThroughTheAPI stops an app that is being published, in Kafka and with positions in files: nothing is committed any more, also by a
+// process that is started meanwhile, and the app is as it should be. Resumed by that one, it goes on from where it stood, and every row comes once.
+func TestPauseThroughTheAPI(t *testing.T) {
+	for name, store := range map[string]string{"kafka": "kafka", "files": "file:"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(t)
+			s.env["JMPUB_ADMIN_TOKEN"] = token
+			if s.env["JMPUB_CHECKPOINT"] = store; name == "files" {
+				s.env["JMPUB_CHECKPOINT"] += t.TempDir()
+			}
+			gate := &historyGate{zone: s.api.Zone, end: s.end.Add(time.Hour)}
+			gate.allow(s.begin.Add(10 * time.Minute))
+			hold := gate.hold
+			s.gate.Store(&hold)
+			first := s.callLive()
+			first.until("half of the history is published", func() bool { return first.at.End.After(s.begin.Add(5 * time.Minute)) })
+			key := s.env["JMPUB_APP_KEY"]
+			var answer web.PauseAnswer
+			first.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, web.PauseRequest{}, &answer)
+			if !answer.App {
+				t.Errorf("%+v", answer)
+			}
+			at, _ := s.position()
+			gate.allow(s.end.Add(time.Hour)) // From now on all could be read.
+			isPaused(t, first)
+			first.stop()
+			second := s.callLive()
+			isPaused(t, second)
+			if now, _ := s.position(); !now.End.Equal(at.End) || now.Windows != at.Windows {
+				t.Errorf("while it is paused the position has become %+v; it was %+v", now, at)
+			}
+			second.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusBadRequest, web.PauseRequest{Stream: "messages"}, nil)
+			second.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusOK, web.PauseRequest{}, &answer)
+			if answer.App || len(answer.Streams) > 0 {
+				t.Errorf("%+v", answer)
+			}
+			second.live()
+			if got := second.admins(key); !slices.Equal(got, []string{"pause by somebody from 127.0.0.1", "resume by somebody from 127.0.0.1"}) {
+				t.Errorf("notices of changes: %v", got)
+			}
+			last := second.stop()
+			s.wantTimes(func(second time.Time) (due, more int) {
+				if !second.Before(last.End) {
+					return 0, 1
+				}
+				if name == "files" { // What was published since the last save before the fence comes again.
+					return 1, 1
+				}
+				return 1, 0
+			})
+		})
+	}
+}
+
+// isPaused waits until a process says that its app is paused, and is ready nevertheless.
+func isPaused(t *testing.T, c *caller) {
+	t.Helper()
+	for {
+		var app struct {
+			State string `json:"state"`
+			Ready bool   `json:"ready"`
+		}
+		var overview web.Overview
+		c.get("/overview", "/overview", &overview)
+		if overview.Apps.Owned == 1 {
+			c.get("/apps/{app_key}", "/apps/"+c.env["JMPUB_APP_KEY"], &app)
+			if app.State == "paused" {
+				c.get("/overview", "/overview", &overview)
+				if v := overview.Verdict; !app.Ready || v.Level != "warning" || v.Code != "paused" {
+					t.Errorf("%+v, %+v", app, v)
+				}
+				return
+			}
+		}
+		if pipeline.Sleep(t.Context(), 20*time.Millisecond) != nil {
+			return
+		}
+	}
+}
+
+// TestPausedStreamLeavesTheOthers: of two streams one is paused; the other one goes on, and the first one stands.
+func TestPausedStreamLeavesTheOthers(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"], s.env["JMPUB_STREAMS"] = token, "users/user_0001,users/user_0002"
+	c := s.callLive()
+	key := s.env["JMPUB_APP_KEY"]
+	positions := func() map[string]web.Position {
+		all := make(map[string]web.Position)
+		var found struct {
+			Checkpoints []web.Position `json:"checkpoints"`
+		}
+		c.get("/apps/{app_key}/checkpoints", "/apps/"+key+"/checkpoints", &found)
+		for _, p := range found.Checkpoints {
+			all[p.Stream] = p
+		}
+		return all
+	}
+	var answer web.PauseAnswer
+	pause := web.PauseRequest{Stream: "users/user_0001"}
+	c.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, pause, &answer)
+	if answer.App || !slices.Equal(answer.Streams, []string{"users/user_0001"}) {
+		t.Errorf("%+v", answer)
+	}
+	before := positions()
+	sessions := c.sessionsNow()
+	c.until("the other one goes on", func() bool { return c.at.Stream.Name == "user_0002" && c.at.End.After(s.end) && c.sessions >= sessions })
+	c.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, pause, &answer) // It has the answers forgotten.
+	after := positions()
+	if !reflect.DeepEqual(after["users/user_0001"], before["users/user_0001"]) || after["users/user_0002"].End.Before(s.end) {
+		t.Errorf("the positions were %+v, and are %+v", before, after)
+	}
+	c.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusOK, pause, &answer)
+	c.until("the first one goes on", func() bool { return c.at.Stream.Name == "user_0001" && c.at.End.After(s.end) })
 	c.stop()
 }
 

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,6 +129,67 @@ func (a *administrator) Reset(ctx context.Context, c web.Call, r web.ResetReques
 }
 
 // Pause implements [web.Operator].
-func (*administrator) Pause(context.Context, web.Call, web.PauseRequest, bool) (*web.PauseAnswer, error) {
-	return nil, errors.ErrUnsupported
+func (a *administrator) Pause(ctx context.Context, c web.Call, r web.PauseRequest, paused bool) (*web.PauseAnswer, error) {
+	cfg, log, err := a.process.find(c.App)
+	if err != nil {
+		return nil, err
+	}
+	var stream pipeline.Stream // Without a kind it is the whole app.
+	if r.Stream != "" {
+		if stream, err = pipeline.ParseStream(r.Stream); err != nil {
+			return nil, usage.Errorf("stream: %w", err)
+		}
+		if stream.Kind == pipeline.StreamStatistics {
+			return nil, usage.Errorf("stream: %s is not paused by itself; leave it out of JMPUB_STREAMS", stream)
+		}
+	}
+	action, detail := actionResume, "it is published again from where it stood"
+	if paused {
+		action, detail = actionPause, "nothing is published until it is resumed"
+	}
+	w := newReading(cfg, log)
+	defer w.Close()
+	out, err := w.openOutput(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err = w.checkWrite(ctx, out); err != nil {
+		return nil, err
+	}
+	var next pipeline.Pause
+	err = w.exclusive(out, action+" "+cmp.Or(r.Stream, "the app")).Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
+		now, err := out.pauses.Paused(ctx)
+		if err != nil {
+			return err
+		}
+		if !paused && now.App && r.Stream != "" {
+			return usage.Errorf("stream: the whole app is paused; resume the app")
+		}
+		next = now.With(stream, paused)
+		next.By, next.At = c.By, time.Now().UTC()
+		d.SetPause(next)
+		d.Notify(notice(cfg, &c, action, stream, detail))
+		return nil
+	})
+	if err != nil {
+		return nil, startError(err)
+	}
+	return pauseAnswer(&next), nil
+}
+
+// pauseAnswer is what is paused, and what that means.
+func pauseAnswer(p *pipeline.Pause) *web.PauseAnswer {
+	found := &web.PauseAnswer{App: p.App, Streams: []string{}}
+	for _, s := range p.Streams {
+		found.Streams = append(found.Streams, s.String())
+	}
+	switch {
+	case p.App:
+		found.Text = "nothing of the app is published, by whichever process has it, until it is resumed; the API keeps 60 days"
+	case p.Any():
+		found.Text = "nothing of these streams is published, by whichever process has the app, until they are resumed; the API keeps 60 days"
+	default:
+		found.Text = "nothing is paused; what was goes on within some seconds, from where it stood"
+	}
+	return found
 }

@@ -25,6 +25,7 @@ type output struct {
 	store    pipeline.Checkpoints
 	claims   pipeline.Claims
 	owners   pipeline.Owners
+	pauses   pipeline.Pauses
 	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
 	notices  *checkpoint.Notices
@@ -144,7 +145,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	if w.shared != nil {
 		out.kafka.ReadTogether(&w.shared.together)
 	}
-	out.store, out.claims, out.owners = out.kafka, out.kafka, out.kafka
+	out.store, out.claims, out.owners, out.pauses = out.kafka, out.kafka, out.kafka, out.kafka
 	return out, nil
 }
 
@@ -181,7 +182,7 @@ func (w *wiring) openFiles(ctx context.Context, out *output) error {
 	}
 	files.Retry, files.Replay = w.retry, w.replay
 	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
-	out.files, out.store, out.claims, out.owners = files, files, files, files
+	out.files, out.store, out.claims, out.owners, out.pauses = files, files, files, files, files
 	return nil
 }
 
