@@ -74,6 +74,9 @@ type ClocksCompared struct {
 	Disagree, Changed bool
 }
 
+// PauseRead tells, at the beginning of each session, what is paused.
+type PauseRead struct{ Pause Pause }
+
 // StreamStarted tells, at the beginning of each session, from where a stream is read.
 type StreamStarted struct{ Checkpoint *Checkpoint }
 
@@ -90,6 +93,9 @@ type WindowCommitted struct {
 	// Events counts its events by target.
 	Events [event.TargetCount]int
 }
+
+// TransactionCommitted is a transaction that committed, and how long it took from its begin on.
+type TransactionCommitted struct{ Took time.Duration }
 
 // RowRejected is a rejected row that was committed. Its Row is nil: it stands in its topic.
 type RowRejected struct {
@@ -123,21 +129,23 @@ type WindowAbandoned struct {
 	Window Window
 }
 
-func (RequestAnswered) observation()   {}
-func (QuotaTold) observation()         {}
-func (RetryScheduled) observation()    {}
-func (WindowRestarted) observation()   {}
-func (WindowPlanned) observation()     {}
-func (ClocksCompared) observation()    {}
-func (StreamStarted) observation()     {}
-func (HeadRead) observation()          {}
-func (WindowCommitted) observation()   {}
-func (RowRejected) observation()       {}
-func (NoticePublished) observation()   {}
-func (SessionStarted) observation()    {}
-func (StreamDropped) observation()     {}
-func (StreamsDiscovered) observation() {}
-func (WindowAbandoned) observation()   {}
+func (RequestAnswered) observation()      {}
+func (QuotaTold) observation()            {}
+func (RetryScheduled) observation()       {}
+func (WindowRestarted) observation()      {}
+func (WindowPlanned) observation()        {}
+func (ClocksCompared) observation()       {}
+func (PauseRead) observation()            {}
+func (StreamStarted) observation()        {}
+func (HeadRead) observation()             {}
+func (WindowCommitted) observation()      {}
+func (TransactionCommitted) observation() {}
+func (RowRejected) observation()          {}
+func (NoticePublished) observation()      {}
+func (SessionStarted) observation()       {}
+func (StreamDropped) observation()        {}
+func (StreamsDiscovered) observation()    {}
+func (WindowAbandoned) observation()      {}
 
 // ClaimAwaited is the claim of another command that is waited for.
 type ClaimAwaited struct{ Claim Claim }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/kafka"
@@ -57,7 +56,7 @@ func (a *app) Close() { a.wiring.Close() }
 func (a *app) newPipeline() (*pipeline.Pipeline, error) {
 	c := a.wiring.pipelineConfig(a.source, a.output)
 	c.Members, c.Attendants = a.wiring.members(a.source), a.wiring.attendants(a.source, a.output)
-	c.Evidence = a.output.evidence
+	c.Evidence, c.Pauses = a.output.evidence, a.output.pauses
 	return pipeline.New(c)
 }
 
@@ -110,7 +109,7 @@ type shared struct {
 	transport *http.Transport
 	zones     source.Zones
 	// apps is how many there are.
-	apps *atomic.Int64
+	apps func() int
 
 	mu sync.Mutex
 	// allowed has the names of the topics for which an app was found to have every right.
@@ -130,11 +129,11 @@ const (
 // minute, which is soon for those who wait for whole hours.
 func (s *shared) hourSpread() time.Duration {
 	const hourCommit = 10 * time.Millisecond
-	return min(time.Duration(s.apps.Load())*hourCommit, time.Minute)
+	return min(time.Duration(s.apps())*hourCommit, time.Minute)
 }
 
 // newShared is what so many apps share over a connection.
-func newShared(conn *kafka.Conn, apps *atomic.Int64) *shared {
+func newShared(conn *kafka.Conn, apps func() int) *shared {
 	return &shared{
 		apps: apps,
 		conn: conn, bounds: pipeline.NewBounds(pipeline.Limits{Fetches: sharedFetches, MemoryBytes: sharedMemory, Streamed: sharedStreamed, Commits: sharedCommits}), transport: source.NewTransport(),

@@ -43,7 +43,7 @@ func (p *Process) wireApps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.shared = newShared(conn, &p.seats.size)
+	p.shared = newShared(conn, func() int { return len(p.seats.all()) })
 	p.wiring.close = append(p.wiring.close, p.shared.transport.CloseIdleConnections)
 	first := *apps[0]
 	first.Topics.Prefix = p.cfg.Topics.Prefix // The apps are shared out by the partitions of a topic of these.

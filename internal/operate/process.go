@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"slices"
@@ -10,10 +11,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/jmpub/jmpub/internal/certs"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 )
@@ -35,13 +38,14 @@ type Process struct {
 	shards int
 	// listener serves the status page; nil where it is off.
 	listener net.Listener
+	// tls is what it is served with; nil where it is not encrypted.
+	tls *tls.Config
 	// alone is set where nobody says which apps this process has: it has all of them, but for those that another one takes.
 	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
 	seats *seats
-	// presence is what others see of the process, answers what was found of all processes for those who ask for it.
+	// presence is what others see of the process.
 	presence *presence
-	answers  answers
 	// member is done when the process leaves its group, which fail has it do with a cause. Both are set before anything is published.
 	member context.Context //nolint:containedctx // It is that of Run, for what outlives the calls of the group.
 	fail   context.CancelCauseFunc
@@ -63,7 +67,7 @@ type RunOptions struct {
 // NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
 func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
 	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, seats: newSeats()}
-	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet})
+	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Many: o.Apps != nil})
 	wire := p.wireApp
 	if o.Apps != nil {
 		wire = p.wireApps
@@ -124,12 +128,41 @@ func (p *Process) listen(ctx context.Context) error {
 	if p.listener, err = lc.Listen(ctx, "tcp", p.cfg.Listen); err != nil {
 		return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 	}
-	if !status.IsLocal(p.listener.Addr()) {
+	if p.cfg.ListenCert != "" {
+		files := certs.Files{Cert: p.cfg.ListenCert, Key: p.cfg.ListenKey}
+		if p.tls, err = certs.Server("JMPUB_LISTEN_TLS", files, p.certificateRead); err != nil {
+			return usage.Wrap(err)
+		}
+	}
+	if !web.IsLocal(p.listener.Addr()) {
 		p.log.WarnContext(ctx, "others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
 			slog.String("detail", "/metrics on "+p.listener.Addr().String()+" tells the app keys and the streams to whoever asks"),
 			slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
 	}
 	return nil
+}
+
+// certificateRead says in the log that the certificate of the status page has changed, or why the new one is not used.
+func (p *Process) certificateRead(err error) {
+	if err != nil {
+		p.log.Error("the certificate has changed and cannot be used; the one before it is used still", slog.Any("error", err))
+		return
+	}
+	p.log.Info("the certificate was read again", slog.String("file", p.cfg.ListenCert))
+}
+
+// page is what is served, and what may be changed there.
+func (p *Process) page(work *jobs) web.Options {
+	o := web.Options{
+		Status: p.status, Hosts: p.cfg.ListenHosts, Process: processName(), Fleet: p.fleet, Reader: &reader{p}, TLS: p.tls, Log: p.log,
+	}
+	for _, admin := range p.cfg.Admins {
+		o.Tokens = append(o.Tokens, web.Token{Name: admin.Name, Secret: admin.Token})
+	}
+	if len(o.Tokens) > 0 {
+		o.Operator, o.Replays, o.Audits = &administrator{p}, &replayJobs{work}, &auditJobs{work}
+	}
+	return o
 }
 
 // membership is one in a consumer group of Kafka whose members share out the partitions of a topic.
@@ -175,7 +208,11 @@ func (p *Process) StatusURL() string {
 	if p.listener == nil {
 		return ""
 	}
-	return "http://" + p.listener.Addr().String()
+	scheme := "http://"
+	if p.tls != nil {
+		scheme = "https://"
+	}
+	return scheme + p.listener.Addr().String()
 }
 
 // Run publishes until ctx is done and serves the status page meanwhile.
@@ -189,7 +226,14 @@ func (p *Process) Run(ctx context.Context) error {
 		return nil
 	})
 	if p.listener != nil {
-		group.Go(func() error { return p.status.Serve(beside, p.listener) })
+		work := &jobs{process: p, ctx: beside}
+		page := web.New(p.page(work))
+		group.Go(func() error {
+			<-beside.Done()
+			work.wait()
+			return nil
+		})
+		group.Go(func() error { return page.Serve(beside, p.listener) })
 	}
 	group.Go(func() error {
 		watchRetention(beside, p.status, p.log)

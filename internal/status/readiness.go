@@ -3,15 +3,11 @@ package status
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
-	"unicode/utf8"
-)
 
-// health is the body of /readyz for strangers.
-type health struct {
-	Ready bool   `json:"ready"`
-	Why   string `json:"why,omitempty"`
-}
+	"github.com/jmpub/jmpub/internal/words"
+)
 
 // readiness is the body of /readyz where there is one app.
 type readiness struct {
@@ -69,8 +65,8 @@ const (
 	longText  = 400
 )
 
-// judge is the body of /readyz, and whether everything is as it should be.
-func (p *Process) judge() (body any, ready bool) {
+// Ready is the body of /readyz, with all that there is to know, and whether everything is as it should be.
+func (p *Process) Ready() (body any, ready bool) {
 	if p.opts.Many {
 		all := p.judgeAll()
 		return all, all.Ready
@@ -88,7 +84,7 @@ func (s *Status) judge() readiness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.process.opts.Now()
-	body := readiness{Warnings: append(s.disagreement(), s.leaving(now)...), Snapshot: s.snapshot(now)}
+	body := readiness{Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)), Snapshot: s.snapshot(now)}
 	body.Why = s.missing(body.Streams)
 	body.Ready = body.Why == ""
 	return body
@@ -103,7 +99,7 @@ func (s *Status) missing(streams []StreamSnapshot) string {
 	switch {
 	case s.failed:
 		return notPublished + ": " + s.problem
-	case s.role == standby:
+	case s.role == standby, s.paused.App:
 		return ""
 	}
 	for i := range streams {
@@ -120,7 +116,7 @@ const farthestAhead = 30 * time.Second
 // missing is why a stream is not as it should be; empty where it is.
 func (s *StreamSnapshot) missing() string {
 	switch {
-	case s.Dropped:
+	case s.Dropped, s.Paused:
 		return ""
 	case s.Unreadable > 0:
 		return "a position of " + s.Stream + " cannot be read, so nothing of its stream is published; `jmpub checkpoint list` says what replaces it"
@@ -131,6 +127,19 @@ func (s *StreamSnapshot) missing() string {
 	default:
 		return ""
 	}
+}
+
+// pauses says what is paused. The caller holds the lock.
+func (s *Status) pauses() []string {
+	p := &s.paused
+	if !p.Any() {
+		return nil
+	}
+	what := "the app is"
+	if !p.App {
+		what = words.Count(len(p.Streams), "stream is", "streams are")
+	}
+	return []string{fmt.Sprintf("%s paused since %s, by %s: nothing of it is published", what, p.At.In(s.opts.Zone).Format(time.RFC3339), p.By)}
 }
 
 // disagreement says what the clocks say while they disagree. The caller holds the lock.
@@ -152,7 +161,7 @@ func (p *Process) judgeAll() processReadiness {
 		if b.app.Ready {
 			body.AppsReady++
 		} else if body.Why == "" {
-			body.Why = s.says(shorten(b.why, longText))
+			body.Why = s.says(words.Shorten(b.why, longText))
 		}
 		if b.owned {
 			body.AppsOwned++
@@ -209,7 +218,7 @@ func (s *Status) brief() brief {
 	for _, state := range s.streams {
 		app.Published += state.totals.published
 	}
-	return brief{app, why, s.role == owner, s.disagreement(), s.leaving(now)}
+	return brief{app, why, s.role == owner, s.disagreement(), append(s.pauses(), s.leaving(now)...)}
 }
 
 // furthestBehind are the lag and the age of the oldest unread second of the streams that are furthest behind.
@@ -252,19 +261,6 @@ func shortenAll(apps []appReadiness) {
 	}
 	most := min(max(allTexts/max(long, 1), shortText), longText)
 	for i := range apps {
-		apps[i].Why, apps[i].Problem = shorten(apps[i].Why, most), shorten(apps[i].Problem, most)
+		apps[i].Why, apps[i].Problem = words.Shorten(apps[i].Why, most), words.Shorten(apps[i].Problem, most)
 	}
-}
-
-// shorten leaves at most so many bytes of a text, without half a character.
-func shorten(text string, most int) string {
-	const ellipsis = "…"
-	if len(text) <= most {
-		return text
-	}
-	end := most - len(ellipsis)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + ellipsis
 }

@@ -2,6 +2,8 @@ package status
 
 import (
 	"time"
+
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // The states of an app that a process has.
@@ -12,6 +14,8 @@ const (
 	StatePublishing = "publishing"
 	// StateFailed is one whose session has failed; it is tried again.
 	StateFailed = "failed"
+	// StatePaused is one that an operator has stopped.
+	StatePaused = "paused"
 )
 
 // AppName tells apps apart.
@@ -77,7 +81,7 @@ func (s *Status) owned() (one AppState, ok bool) {
 	now := s.process.opts.Now()
 	one = AppState{
 		AppName: s.name(), State: StateStarting, Requests: s.requests.sum(now, requestSlot),
-		Error: shorten(s.problem, longestError), ErrorAt: s.problemAt.UTC().Truncate(time.Second),
+		Error: words.Shorten(s.problem, longestError), ErrorAt: s.problemAt.UTC().Truncate(time.Second),
 	}
 	if s.quota != nil {
 		one.QuotaRemaining = new(s.quota.Remaining)
@@ -89,8 +93,11 @@ func (s *Status) owned() (one AppState, ok bool) {
 	for i := range streams {
 		one.take(&streams[i])
 	}
-	if s.failed {
+	switch {
+	case s.failed:
 		one.State = StateFailed
+	case s.paused.App:
+		one.State = StatePaused
 	}
 	return one, true
 }

@@ -1,5 +1,5 @@
-// Package status keeps what the observer of each app tells, and shows it: as a snapshot for screens, as metrics, and as /healthz and
-// /readyz. All of them come from the same counters.
+// Package status keeps what the observer of each app tells: as a snapshot for screens, as metrics, and as the judgement that /readyz
+// answers. All of them come from the same counters.
 package status
 
 import (
@@ -61,6 +61,8 @@ type Status struct {
 	// discovered is how many streams the lists have, sweep about how long it takes until a window of each was read.
 	discovered int
 	sweep      time.Duration
+	// paused is what is paused of the app.
+	paused pipeline.Pause
 	// clocks is how the API's clock and the local one compared at the last reply.
 	clocks pipeline.ClocksCompared
 }
@@ -171,7 +173,7 @@ func (s *Status) StandBy(is bool) {
 	if !is {
 		return
 	}
-	s.role, s.clocks, s.quota = standby, pipeline.ClocksCompared{}, nil
+	s.role, s.clocks, s.quota, s.paused = standby, pipeline.ClocksCompared{}, nil, pipeline.Pause{}
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
@@ -204,6 +206,8 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.trouble(o.Err)
 	case pipeline.WindowRestarted:
 		s.at(o.Stream).totals.restarts[cause(o.Err)]++
+	case pipeline.PauseRead:
+		s.paused = o.Pause
 	case pipeline.StreamStarted:
 		s.place(o.Checkpoint.Stream).move(o.Checkpoint)
 		delete(s.at(o.Checkpoint.Stream).unreadable, o.Checkpoint.Stream)
@@ -212,6 +216,8 @@ func (s *Status) observe(o pipeline.Observation) {
 		p.read, p.headAt, s.failed = o.End, s.process.opts.Now(), false
 	case pipeline.WindowCommitted:
 		s.committed(&o)
+	case pipeline.TransactionCommitted:
+		s.process.flow.transaction(s.process.opts.Now(), o.Took)
 	case pipeline.RowRejected:
 		count(&s.totals.rejected, o.Rejection.Reason)
 	case pipeline.NoticePublished:
@@ -324,6 +330,7 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	}
 	s.rows.add(p.headAt, rowSlot, ledger.Rows)
 	s.last = ledger
+	s.process.flow.committed(p.headAt, c)
 }
 
 // rate is how many of something there were in the last time, by slots of so many seconds: one that is being filled, and fullSlots before it.

@@ -1,4 +1,4 @@
-package status_test
+package web_test
 
 import (
 	"bufio"
@@ -16,26 +16,28 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // serve has a status with something to hide answer on an address, until the test ends.
 func serve(t *testing.T, listener net.Listener, hosts ...string) {
 	t.Helper()
-	s := show(status.ProcessOptions{Version: "v1.2.3", Hosts: hosts}, status.Options{
+	p := status.NewProcess(status.ProcessOptions{Version: "v1.2.3"})
+	s := p.Add(status.Options{
 		AppKey: "the-app-key", Delivery: "exactly once",
 		Streams: []pipeline.Stream{{Kind: pipeline.StreamUsers, Name: "somebody"}},
 	})
 	s.Observer().Tell(pipeline.RetryScheduled{Op: "get page", Err: errors.New("foreign error text"), Wait: time.Second})
-	serveProcess(t, s.Process, listener)
+	serveProcess(t, web.Options{Status: p, Hosts: hosts}, listener)
 }
 
-// serveProcess has a process answer on an address, until the test ends.
-func serveProcess(t *testing.T, p *status.Process, listener net.Listener) {
+// serveProcess has a server answer on an address, until the test ends.
+func serveProcess(t *testing.T, o web.Options, listener net.Listener) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- p.Serve(ctx, listener) }()
+	go func() { done <- web.New(o).Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -295,6 +297,35 @@ func TestSlowClientsAreLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowListenersAreLeft: one who listens and reads is told for longer than any other answer may take; one who does not is left.
+func TestSlowListenersAreLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		serve(t, l)
+		reads, sleeps := l.connect(), l.connect()
+		for _, conn := range []net.Conn{reads, sleeps} {
+			_, _ = io.WriteString(conn, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		}
+		var told time.Duration
+		began := time.Now()
+		lines := bufio.NewScanner(reads)
+		lines.Buffer(nil, 1<<20)
+		for time.Since(began) < 2*time.Minute && lines.Scan() {
+			if lines.Text() == "event: overview" {
+				told = time.Since(began)
+			}
+		}
+		if told < 2*time.Minute-5*time.Second {
+			t.Errorf("it was told for %s: %v", told, lines.Err())
+		}
+		_ = reads.Close()
+		if n, err := sleeps.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) { // net.Pipe has no buffer: nothing was sent before.
+			t.Errorf("who does not read is not left: %v", err)
+		}
+		_ = sleeps.Close()
+	})
 }
 
 // pipeListener gives out connections in memory, on a loopback address.
