@@ -42,7 +42,8 @@ func TestAvroReader(t *testing.T) {
 		return schemas.MessageAvro, nil
 	}}
 	for range 3 {
-		decoded, err := r.JSON(t.Context(), encoded)
+		var decoded []byte
+		decoded, err = r.JSON(t.Context(), encoded)
 		var event struct {
 			MsgID int64  `json:"msgid"`
 			Time  int64  `json:"time"`

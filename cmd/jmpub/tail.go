@@ -13,7 +13,6 @@ import (
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/view"
 	"github.com/jmpub/jmpub/pipeline"
-	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 const tailHelp = `Show what is published, a line each: when it was sent, the target, from whom to whom, the type and the text. A line is as long as the terminal
@@ -43,7 +42,7 @@ func newTail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tail [TOPIC]...", Short: "Show what is published, as it is", Long: tailHelp, Example: tailExamples,
 		Args: cobra.ArbitraryArgs, ValidArgs: operate.TailTopics(),
-		RunE: func(cmd *cobra.Command, args []string) error { return t.run(cmd, args) },
+		RunE: t.run,
 	}
 	f := cmd.Flags()
 	f.StringVar(&t.from, "from", "", "begin: begin, RFC 3339, a local time in the app's zone, or how long ago (36h, 7d)")
@@ -68,31 +67,28 @@ func (t *tailFlags) run(cmd *cobra.Command, args []string) error {
 	if slices.Contains(args, "") {
 		return usage.Errorf("TOPIC is empty; leave it out, or name one")
 	}
-	for _, name := range t.targets {
-		target := event.TargetNamed(name)
-		if target.String() != name {
-			return usage.Errorf("--target: %q is none of single, group, chatroom, other", name)
-		}
-		o.Targets = append(o.Targets, target)
+	if o.Targets, err = operate.ParseTargets("--target", t.targets); err != nil {
+		return err
 	}
 	if t.stream != "" {
-		stream, err := pipeline.ParseStream(t.stream)
-		if err != nil {
-			return usage.Errorf("--stream: %w", err)
+		stream, wrong := pipeline.ParseStream(t.stream)
+		if wrong != nil {
+			return usage.Errorf("--stream: %w", wrong)
 		}
 		o.Stream = stream.String()
 	}
 	if err = notEmpty(cmd, "from", "stream", "target"); err != nil {
 		return err
 	}
-	if t.from == "begin" {
+	switch t.from {
+	case "":
+	case "begin":
 		o.From = &settings.Moment{At: time.Unix(0, 0)}
-	} else if t.from != "" {
-		from, err := settings.ParseMoment("--from", t.from, cfg.Source.TimeZone)
-		if err != nil {
+	default:
+		o.From = new(settings.Moment)
+		if *o.From, err = settings.ParseMoment("--from", t.from, cfg.Source.TimeZone); err != nil {
 			return err
 		}
-		o.From = &from
 	}
 	if !cmd.Flags().Changed("follow") {
 		o.Follow = view.IsTerminal(cmd.OutOrStdout())

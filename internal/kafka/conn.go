@@ -305,6 +305,27 @@ func (c *Conn) release(ctx context.Context) (release string, old bool) {
 	return release, old
 }
 
+// Partitions is how many partitions topics have. Those that are not there are not in it.
+func (c *Conn) Partitions(ctx context.Context, retry pipeline.Retry, topics []string) (map[string]int, error) {
+	found := make(map[string]int)
+	op := "look up the topics " + strings.Join(topics, ", ")
+	return found, retry.Do(ctx, op, func(ctx context.Context) error {
+		res, err := c.Metadata(ctx, &kafkago.MetadataRequest{Topics: topics})
+		if err != nil {
+			return Fault(op, err)
+		}
+		for _, topic := range res.Topics {
+			switch {
+			case topic.Error == nil:
+				found[topic.Name] = len(topic.Partitions)
+			case !errors.Is(topic.Error, kafkago.UnknownTopicOrPartition):
+				return Needs(Fault("look up the topic "+topic.Name, topic.Error), Describe.On(topic.Name)...)
+			}
+		}
+		return nil
+	})
+}
+
 // brokers asks for the brokers of the cluster, and for no topic.
 func (c *Conn) brokers(ctx context.Context) ([]kafkago.Broker, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)

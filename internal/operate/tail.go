@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/registry"
 	"github.com/jmpub/jmpub/internal/settings"
@@ -151,33 +149,28 @@ func (t *tail) open(ctx context.Context) error {
 	if err = kafka.CheckDescribe(ctx, t.cfg.Kafka, names); err != nil {
 		return err
 	}
-	var res *kafkago.MetadataResponse
-	op := "look up the topics " + strings.Join(names, ", ")
-	err = t.retry.Do(ctx, op, func(ctx context.Context) (err error) {
-		res, err = t.conn.Metadata(ctx, &kafkago.MetadataRequest{Topics: names})
-		return kafka.Fault(op, err)
-	})
+	partitions, err := t.conn.Partitions(ctx, t.retry, names)
 	if err != nil {
 		return err
 	}
 	var missing []string
-	for _, topic := range res.Topics {
-		if topic.Error != nil {
-			missing = append(missing, topic.Name)
-			continue
+	for _, name := range names {
+		n, there := partitions[name]
+		if !there {
+			missing = append(missing, name)
 		}
-		log := &kafka.Log{Client: t.conn.Client, Topic: topic.Name, Retry: t.retry, Headers: true}
-		for p := range topic.Partitions {
-			part := &tailPart{log: log, partition: p, kind: strings.TrimPrefix(topic.Name, t.cfg.Topics.Prefix+".")}
-			if slices.Contains(routing.Events(), topic.Name) {
-				part.kind = ""
-			}
-			t.parts = append(t.parts, part)
+		log := &kafka.Log{Client: t.conn.Client, Topic: name, Retry: t.retry, Headers: true}
+		kind := strings.TrimPrefix(name, t.cfg.Topics.Prefix+".")
+		if slices.Contains(routing.Events(), name) {
+			kind = ""
+		}
+		for p := range n {
+			t.parts = append(t.parts, &tailPart{log: log, partition: p, kind: kind})
 		}
 	}
 	if len(missing) > 0 && (len(t.options.Topics) > 0 || len(t.parts) == 0) {
 		return &pipeline.Fault{
-			Class: pipeline.Abort, Op: op, Err: fmt.Errorf("missing: %s", strings.Join(missing, ", ")),
+			Class: pipeline.Abort, Op: "look up the topics", Err: fmt.Errorf("missing: %s", strings.Join(missing, ", ")),
 			Hint: "`jmpub run` makes those of jmpub; see JMPUB_TOPIC_PREFIX and JMPUB_TOPIC_TEMPLATE",
 		}
 	}
@@ -235,6 +228,19 @@ func TailTopics() []string {
 		names = append(names, t.String())
 	}
 	return append(names, ownTopics()...)
+}
+
+// ParseTargets reads the names of targets.
+func ParseTargets(flag string, names []string) ([]event.Target, error) {
+	var targets []event.Target
+	for _, name := range names {
+		target := event.TargetNamed(name)
+		if target.String() != name {
+			return nil, usage.Errorf("%s: %q is none of single, group, chatroom, other", flag, name)
+		}
+		targets = append(targets, target)
+	}
+	return targets, nil
 }
 
 // begin finds where the partition is read from.
@@ -308,24 +314,29 @@ func (t *tail) showNew(ctx context.Context) error {
 		}
 	}
 	for {
-		var first *tailPart
-		for _, p := range t.parts {
-			if err := t.fill(ctx, p); err != nil {
-				return err
-			}
-			if len(p.held) > 0 && (first == nil || p.held[0].Time.Before(first.held[0].Time)) {
-				first = p
-			}
-		}
-		if first == nil {
-			return nil
-		}
-		if err := t.options.Show(first.held[0]); err != nil {
+		p, err := t.earliest(ctx)
+		if p == nil || err != nil {
 			return err
 		}
-		first.held[0] = nil // It is not held any longer.
-		first.held = first.held[1:]
+		if err = t.options.Show(p.held[0]); err != nil {
+			return err
+		}
+		p.held[0] = nil // It is not held any longer.
+		p.held = p.held[1:]
 	}
+}
+
+// earliest is the partition whose next record is the earliest of all; nil where none has one.
+func (t *tail) earliest(ctx context.Context) (first *tailPart, err error) {
+	for _, p := range t.parts {
+		if err = t.fill(ctx, p); err != nil {
+			return nil, err
+		}
+		if len(p.held) > 0 && (first == nil || p.held[0].Time.Before(first.held[0].Time)) {
+			first = p
+		}
+	}
+	return first, nil
 }
 
 // errHeld ends the reading of a partition of which enough is held.
