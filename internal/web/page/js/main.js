@@ -1,0 +1,100 @@
+// The page: what every view shares (connection, language, zone), and which view stands for the address.
+import { AppView } from "./app.js";
+import { follow } from "./api.js";
+import { el, setAttribute, setText } from "./dom.js";
+import { moment, setZone, stamp, zoneName } from "./format.js";
+import { toOverview } from "./model.js";
+import { OverviewView } from "./overview.js";
+import { language, loadWords, setLanguage, t } from "./words.js";
+
+const main = document.getElementById("main");
+let view = null;
+let shown = "";
+let overview = null;
+let lostSince = null;
+
+// route is what the address after # asks for: #/apps/KEY?prefix=…&stream=…&hour=…
+export function route() {
+  const [path, query] = location.hash.replace(/^#/, "").split("?");
+  const [, kind, name] = path.split("/");
+  const asked = Object.fromEntries(new URLSearchParams(query ?? ""));
+  if (kind === "apps" && name) return { ...asked, app: safeDecode(name) };
+  return asked;
+}
+
+function safeDecode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function show() {
+  if (!overview) return;
+  const asked = route();
+  const only = overview.only;
+  const target = asked.app ? { app: asked.app, prefix: asked.prefix } : only ? { app: only.app, prefix: only.prefix, only: true } : {};
+  const name = JSON.stringify([target, language()]);
+  if (name !== shown) {
+    view?.destroy();
+    view = target.app ? new AppView(target) : new OverviewView();
+    const moved = shown !== "";
+    shown = name;
+    main.replaceChildren(view.root);
+    if (moved) main.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }
+  view.ask?.(asked);
+  tell();
+}
+
+function tell() {
+  setText(document.getElementById("release"), overview.version);
+  setText(document.getElementById("zone"), t("foot.zone", { zone: zoneName() }));
+  const { verdict } = overview;
+  const mark = { ok: "✓", warning: "!", failing: "✕" }[verdict.state] ?? "…";
+  document.title = `${lostSince ? "?" : mark} ${verdict.upTo ? `${moment(verdict.upTo)} · ` : ""}jmpub`;
+  view.tell(overview);
+}
+
+function connection(since) {
+  lostSince = since;
+  const lost = document.getElementById("lost");
+  const link = document.getElementById("link");
+  setAttribute(link, "data-state", since ? "failing" : "ok");
+  setText(link, since ? t("link.lost") : t("link.live"));
+  lost.hidden = !since;
+  setText(lost, since ? t("link.lost.since", { time: stamp(since) }) : "");
+  document.body.classList.toggle("stale", since !== null);
+  setText(document.getElementById("loading") ?? el("p"), since ? t("link.lost") : t("loading"));
+}
+
+function inWords() {
+  document.documentElement.lang = language() === "zh" ? "zh-CN" : "en";
+  for (const node of document.querySelectorAll("[data-word]")) setText(node, t(node.dataset.word));
+  const other = document.getElementById("language");
+  setText(other, language() === "zh" ? "English" : "中文");
+  setAttribute(other, "lang", language() === "zh" ? "en" : "zh-CN");
+  document.getElementById("links").replaceChildren(...["api/v1/openapi.json", "metrics", "readyz"].map((path) => el("a", { href: path, text: `/${path}` })));
+  setAttribute(document.getElementById("links"), "aria-label", t("foot.links"));
+  connection(lostSince);
+}
+
+await loadWords();
+inWords();
+document.getElementById("language").addEventListener("click", () => {
+  setLanguage(language() === "zh" ? "en" : "zh");
+  inWords();
+  show();
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+window.addEventListener("hashchange", show);
+follow((body) => {
+  overview = toOverview(body);
+  setZone(overview.zone);
+  show();
+}, connection);
