@@ -13,7 +13,7 @@ export class Chart {
   constructor(title, show) {
     this.title = title;
     this.show = show;
-    this.heading = el("h3", { text: t(title) });
+    this.heading = el("h2", { text: t(title) });
     this.legend = el("ul", { class: "legend" });
     this.at = el("span", { class: "muted small" });
     this.plot = el("div", { class: "plot", role: "img" });
@@ -52,7 +52,7 @@ export class Chart {
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 0) * 1.1)] } },
       axes: [
-        { ...axis, space: 70, values: (_, ticks) => ticks.map((s) => stamp(new Date(s * 1000)).slice(11, 16)) },
+        { ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map((s) => stamp(new Date(s * 1000)).slice(11, 16)) },
         { ...axis, size: 58, values: (_, ticks) => ticks.map((v) => this.show(v)) },
       ],
       series: [{}, ...this.names.map((_, i) => ({
@@ -81,11 +81,6 @@ export class Chart {
     setAttribute(this.plot, "aria-label", `${t(this.title)}: ${last < 0 ? t("none") : this.names.map((name, n) => t("chart.summary", {
       name, now: this.show(this.data[n + 1][last]), most: this.show(Math.max(...this.data[n + 1].map((v) => v ?? 0))),
     })).join("; ")}`);
-  }
-
-  retitle() {
-    setText(this.heading, t(this.title));
-    this.tell();
   }
 
   destroy() {

@@ -1,28 +1,29 @@
-// The page: what every view shares (connection, language, zone), and which view stands for the address.
+// The page: what every view shares (connection, language, zone, the list of apps), and which view stands for the address.
 import { AppView } from "./app.js";
-import { follow } from "./api.js";
+import { follow, get } from "./api.js";
 import { el, setAttribute, setText } from "./dom.js";
 import { moment, setZone, stamp, zoneName } from "./format.js";
-import { toOverview } from "./model.js";
+import { toApps, toOverview } from "./model.js";
 import { OverviewView } from "./overview.js";
+import { Poll } from "./poll.js";
 import { language, loadWords, setLanguage, t } from "./words.js";
 
 const main = document.getElementById("main");
 let view = null;
 let shown = "";
 let overview = null;
+let apps = null;
 let lostSince = null;
 
 // route is what the address after # asks for: #/apps/KEY?prefix=…&stream=…&hour=…
-export function route() {
+function route() {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const [, kind, name] = path.split("/");
   const asked = Object.fromEntries(new URLSearchParams(query ?? ""));
-  if (kind === "apps" && name) return { ...asked, app: safeDecode(name) };
-  return asked;
+  return kind === "apps" && name ? { ...asked, app: decoded(name) } : asked;
 }
 
-function safeDecode(text) {
+function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -30,11 +31,12 @@ function safeDecode(text) {
   }
 }
 
+// show makes the view that the address asks for. Where there is one app, that is its view.
 function show() {
-  if (!overview) return;
+  if (!overview || !apps) return;
   const asked = route();
-  const only = overview.only;
-  const target = asked.app ? { app: asked.app, prefix: asked.prefix } : only ? { app: only.app, prefix: only.prefix, only: true } : {};
+  const only = apps.length === 1 && overview.apps.total <= 1 ? { app: apps[0].app, prefix: apps[0].prefix, only: true } : null;
+  const target = only && (!asked.app || asked.app === only.app) ? only : asked.app ? { app: asked.app, prefix: asked.prefix } : {};
   const name = JSON.stringify([target, language()]);
   if (name !== shown) {
     view?.destroy();
@@ -45,17 +47,16 @@ function show() {
     if (moved) main.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }
-  view.ask?.(asked);
+  view.ask(asked);
   tell();
 }
 
 function tell() {
   setText(document.getElementById("release"), overview.version);
   setText(document.getElementById("zone"), t("foot.zone", { zone: zoneName() }));
-  const { verdict } = overview;
-  const mark = { ok: "✓", warning: "!", failing: "✕" }[verdict.state] ?? "…";
-  document.title = `${lostSince ? "?" : mark} ${verdict.upTo ? `${moment(verdict.upTo)} · ` : ""}jmpub`;
-  view.tell(overview);
+  const verdict = view.tell(overview, apps);
+  const mark = { ok: "✓", warning: "!", failing: "✕" }[verdict?.state] ?? "…";
+  document.title = `${lostSince ? "?" : mark} ${verdict?.upTo ? `${moment(verdict.upTo)} · ` : ""}jmpub`;
 }
 
 function connection(since) {
@@ -67,7 +68,8 @@ function connection(since) {
   lost.hidden = !since;
   setText(lost, since ? t("link.lost.since", { time: stamp(since) }) : "");
   document.body.classList.toggle("stale", since !== null);
-  setText(document.getElementById("loading") ?? el("p"), since ? t("link.lost") : t("loading"));
+  const loading = document.getElementById("loading");
+  if (loading) setText(loading, since ? t("link.lost") : t("loading"));
 }
 
 function inWords() {
@@ -76,8 +78,9 @@ function inWords() {
   const other = document.getElementById("language");
   setText(other, language() === "zh" ? "English" : "中文");
   setAttribute(other, "lang", language() === "zh" ? "en" : "zh-CN");
-  document.getElementById("links").replaceChildren(...["api/v1/openapi.json", "metrics", "readyz"].map((path) => el("a", { href: path, text: `/${path}` })));
-  setAttribute(document.getElementById("links"), "aria-label", t("foot.links"));
+  const links = document.getElementById("links");
+  links.replaceChildren(...["api/v1/openapi.json", "metrics", "readyz"].map((path) => el("a", { href: path, text: `/${path}` })));
+  setAttribute(links, "aria-label", t("foot.links"));
   connection(lostSince);
 }
 
@@ -93,8 +96,17 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 window.addEventListener("hashchange", show);
+new Poll(5_000, async (signal) => {
+  const body = await get("apps", {}, signal);
+  apps = toApps(body, new Date());
+  show();
+}, (error) => {
+  if (!error || apps) return;
+  apps = []; // A process alone has no list of the apps of others.
+  show();
+});
 follow((body) => {
   overview = toOverview(body);
-  setZone(overview.zone);
+  setZone(overview.zone ?? "Asia/Shanghai");
   show();
 }, connection);

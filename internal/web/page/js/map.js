@@ -8,7 +8,7 @@ import { t } from "./words.js";
 const hourLong = 3600_000;
 const steps = { ArrowLeft: -24, ArrowRight: 24, ArrowUp: -1, ArrowDown: 1, PageUp: -168, PageDown: 168 };
 
-export const states = ["read", "empty", "reading", "backlog", "gap", "none"];
+const states = ["read", "empty", "reading", "backlog", "gap", "unread"];
 
 export class CoverageMap {
   // open is called with an hour that was chosen, select with {from, to} or null.
@@ -24,15 +24,16 @@ export class CoverageMap {
     });
     this.released = () => this.release();
     window.addEventListener("pointerup", this.released);
-    this.root = el("div", {}, el("div", { class: "map-frame" }, this.grid), el("p", { class: "unseen", id: "map-help", text: t("map.keys") }), this.key_());
+    this.root = el("div", {}, el("div", { class: "map-frame" }, this.grid), el("p", { class: "unseen", id: "map-help", text: t("map.keys") }), this.legend());
     this.cells = [];
     this.at = -1;
   }
 
-  key_() {
-    const item = (state) => el("li", {}, el("span", { class: `cell ${state}`, "aria-hidden": "true" }), t(`state.${state.replace("read l2 ", "")}`));
-    return el("ul", { class: "legend map-legend" }, item("read l2"), el("li", { class: "scale", "aria-hidden": "true" },
-      ["l0", "l1", "l2", "l3"].map((level) => el("span", { class: `cell read ${level}` }))), [...states.slice(1), "read l2 late", "read l2 replayed"].map(item));
+  legend() {
+    const swatch = (look) => el("span", { class: `cell ${look}`, "aria-hidden": "true" });
+    return el("ul", { class: "legend map-legend" }, el("li", {}, ["l0", "l1", "l2", "l3"].map((level) => swatch(`read ${level}`)), t("state.read")),
+      states.slice(1).map((state) => el("li", {}, swatch(state), t(`state.${state}`))),
+      ["late", "replayed"].map((mark) => el("li", {}, swatch(`read l1 ${mark}`), t(`state.${mark}`))));
   }
 
   // set shows hours of [from, to): a map of instants in milliseconds, of whole UTC hours, to what is known of them.
@@ -43,13 +44,13 @@ export class CoverageMap {
     if (this.first !== first || this.days !== days) this.lay(first, days);
     const busiest = Math.max(10, ...[...hours.values()].map((h) => h.rows ?? 0));
     for (let i = 0; i < this.cells.length; i++) {
-      const hour = hours.get(this.first + i * hourLong) ?? { state: "none" };
+      const hour = hours.get(this.first + i * hourLong) ?? { state: "unread" };
       hour.begin = this.first + i * hourLong;
-      const level = hour.state === "read" ? ` l${Math.min(3, Math.floor(4 * Math.log1p(hour.rows) / Math.log1p(busiest + 1)))}` : "";
-      const ahead = hour.begin >= to ? " ahead" : "";
+      if (hour.begin >= to) hour.state = "ahead";
+      const level = hour.state === "read" ? ` l${Math.min(3, Math.floor(4 * Math.sqrt(hour.rows / busiest)))}` : "";
       const cell = this.cells[i];
       cell.hour = hour;
-      const look = `cell ${hour.state}${level}${hour.late ? " late" : ""}${hour.replayed ? " replayed" : ""}${ahead}`;
+      const look = `cell ${hour.state}${level}${hour.late ? " late" : ""}${hour.replayed ? " replayed" : ""}`;
       if (cell.look !== look) cell.className = cell.look = look;
       setAttribute(cell, "aria-label", this.lines(hour).join(", "));
     }
@@ -77,10 +78,10 @@ export class CoverageMap {
     for (let d = 0; d < days; d++) {
       const day = local(new Date(first + d * 24 * hourLong)).day;
       const shown = (days - 1 - d) % 7 === 0;
-      head.append(el("span", { role: "columnheader", class: shown ? "day" : "day minor", "aria-label": day }, shown ? el("span", { text: day.slice(5) }) : ""));
+      head.append(el("span", { role: "columnheader", class: "day" }, el("span", { class: "unseen", text: day }), shown ? el("span", { "aria-hidden": "true", text: day.slice(5) }) : ""));
     }
     const rows = Array.from({ length: 24 }, (_, h) => el("div", { role: "row" },
-      el("span", { role: "rowheader", class: h % 6 === 0 ? "hour" : "hour minor", text: stamp(new Date(first + h * hourLong)).slice(11, 16) }),
+      el("span", { role: "rowheader", class: "hour" }, el("span", { class: h % 6 === 0 ? null : "unseen", text: stamp(new Date(first + h * hourLong)).slice(11, 16) })),
       Array.from({ length: days }, (_, d) => this.cells[24 * d + h])));
     setAttribute(this.grid, "aria-rowcount", 25);
     setAttribute(this.grid, "aria-colcount", days + 1);
@@ -96,7 +97,7 @@ export class CoverageMap {
     if (hour.rejected) lines.push(t("hour.rejected", { n: count(hour.rejected) }));
     if (hour.late) lines.push(t("hour.late", { n: count(hour.late) }));
     if (hour.gap) lines.push(t("hour.gap", { time: duration(hour.gap) }));
-    if (hour.replayed) lines.push(t("hour.replayed"));
+    if (hour.replayed) lines.push(t("hour.replayed", { n: hour.replayed }));
     return lines;
   }
 
@@ -133,14 +134,14 @@ export class CoverageMap {
     const cell = this.cellOf(event);
     if (!cell || this.dragged) return;
     this.go(cell.index);
-    if (cell.hour.state !== "none") this.open(cell.hour);
+    if (cell.hour.state !== "ahead") this.open(cell.hour);
   }
 
   key(event) {
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
       const { hour } = this.cells[this.at];
-      if (hour.state !== "none") this.open(hour);
+      if (hour.state !== "ahead") this.open(hour);
       return;
     }
     if (event.key === "Escape") {

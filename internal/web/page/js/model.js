@@ -1,8 +1,13 @@
 // What the API answers, as the views need it. Nothing else knows the API's names.
 const hourLong = 3600_000;
-const looks = { publishing: "ok", starting: "warning", paused: "warning", standby: "ok", failed: "failing", silent: "failing", nobody: "failing" };
+const historyDays = 60;
+const looks = { publishing: "ok", standby: "ok", starting: "waiting", paused: "warning", failed: "failing", silent: "failing", nobody: "failing" };
 
-const known = (n) => (n === null || n === undefined || n < 0 ? null : n);
+export const retentionWarn = 7 * 86400;
+export const retentionTotal = historyDays * 86400;
+
+const known = (n) => (n === null || n === undefined ? null : n);
+const seconds = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
 
 // linkToApp is the address of an app's view, with more to say about it.
 export function linkToApp({ app, prefix }, more = {}) {
@@ -10,78 +15,106 @@ export function linkToApp({ app, prefix }, more = {}) {
   return `#/apps/${encodeURIComponent(app)}${query.size > 0 ? `?${query}` : ""}`;
 }
 
-function toVerdict(v = {}) {
-  return {
-    state: v.state ?? "waiting", upTo: v.up_to ?? null, backlog: v.backlog_seconds ?? 0, broken: v.apps ?? 0, leftOut: v.problems_left_out ?? 0,
-    problems: (v.problems ?? []).map((p) => ({ app: p.app_key, prefix: p.topic_prefix, stream: p.stream, code: p.code, detail: p.detail, hint: p.hint })),
-  };
-}
-
+// toOverview is how the process does that is asked.
 export function toOverview(o) {
-  const counts = o.apps ?? {};
   return {
-    now: o.now, version: o.version, zone: o.time_zone, admin: o.admin === true, total: counts.total ?? 0, owned: counts.owned ?? 0, counts,
-    only: o.only_app ? { app: o.only_app.app_key, prefix: o.only_app.topic_prefix } : null,
-    verdict: toVerdict(o.verdict), rate: o.rows_per_second, lag: o.lag ? { seconds: o.lag.seconds, app: o.lag.app_key } : null, quota: o.quota,
-    retention: o.retention ? { seconds: o.retention.seconds, app: o.retention.app_key, warn: o.retention.warn } : null,
-    transactions: o.transactions ? { count: o.transactions.count, mean: o.transactions.mean_seconds } : null,
-    processes: (o.processes ?? []).map((p) => {
-      const role = p.silent ? "silent" : p.shards > 0 ? "owner" : "standby";
+    now: o.now, version: o.version, zone: o.time_zone, process: o.process, changes: o.changes === true, apps: o.apps,
+    verdict: { level: o.verdict.level, code: o.verdict.code, text: o.verdict.text, hint: o.verdict.hint, at: o.verdict.at ?? null },
+    warnings: o.warnings ?? [], warningsLeftOut: o.warnings_left_out ?? 0, rate: o.rows_per_second,
+    lag: o.lag ? { seconds: o.lag.lag_seconds, app: o.lag.app_key, prefix: o.lag.topic_prefix, stream: o.lag.stream } : null,
+    quota: o.quota ? { limit: o.quota.limit, left: o.quota.remaining } : null, requests: o.requests_per_minute,
+    retention: o.retention ? { seconds: o.retention.left_seconds, app: o.retention.app_key } : null,
+    transactions: { count: o.transactions.count, mean: o.transactions.mean_ms / 1000 }, rejected: byReason(o.rejected),
+    processes: (o.members ?? []).map((p) => {
+      const role = p.silent ? "silent" : p.shards > 0 || p.apps > 0 ? "owner" : "standby";
       return {
         key: p.instance, name: p.process, release: p.release, apps: p.apps, shards: p.shards, shardsTotal: p.shards_total, role,
-        look: role === "silent" ? "failing" : "ok", heard: Math.max(0, (Date.parse(o.now) - Date.parse(p.heard_at)) / 1000),
+        look: role === "silent" ? "failing" : "ok", heard: Math.max(0, seconds(p.heard_at, o.now)), here: p.process === o.process,
       };
     }),
   };
 }
 
-export const appOf = () => null;
-
-export function toApps(body) {
-  return {
-    total: body.total,
-    apps: body.apps.map((a) => ({
-      app: a.app_key, prefix: a.topic_prefix, state: a.state, look: looks[a.state] ?? "warning", upTo: a.end_time, lag: known(a.lag_seconds), rate: a.rows_per_second,
-      quotaLeft: a.quota_remaining, retention: known(a.retention_left_seconds), process: a.process, problem: a.error,
-    })),
-  };
+function byReason(counts) {
+  return Object.entries(counts ?? {}).map(([reason, rows]) => ({ reason, rows })).filter((r) => r.rows > 0).sort((x, y) => y.rows - x.rows);
 }
 
+// toApps are the apps of all processes.
+export function toApps(body, now) {
+  return body.apps.map((a) => {
+    const unread = a.backlog_end_time ?? a.end_time;
+    return {
+      app: a.app_key, prefix: a.topic_prefix, state: a.state, look: looks[a.state] ?? "warning", upTo: a.end_time ?? null, backlog: a.backlog_end_time ?? null,
+      lag: known(a.lag_seconds), requests: a.requests_per_minute, quota: a.quota_limit ? { limit: a.quota_limit, left: a.quota_remaining } : null,
+      retention: unread ? Math.max(0, retentionTotal - seconds(unread, now)) : null, process: a.owner ?? null, error: a.error ?? "", errorAt: a.error_at ?? null,
+    };
+  });
+}
+
+const isStatistics = (stream) => stream.startsWith("statistics/");
+
+// toApp is an app that the asked process has; from toApps comes what others say of it.
 export function toApp(a) {
-  const streams = (a.streams ?? []).map((s) => ({
-    stream: s.stream, members: s.streams, upTo: s.committed_to, lag: known(s.lag_seconds), backlogFrom: s.backlog_end_time, backlogUntil: s.backlog_until,
-    retention: known(s.retention_left_seconds), warn: s.retention_warn === true, published: s.published,
+  const streams = a.streams.map((s) => ({
+    stream: s.stream, members: s.streams ?? 0, upTo: s.committed_to ?? null, lag: s.lag_seconds === -1 && !s.read_to ? null : s.lag_seconds,
+    backlogFrom: s.backlog_end_time ?? null, backlogUntil: s.backlog_until ?? null, dropped: s.dropped === true,
+    retention: s.committed_to || s.read_to ? s.retention_left_seconds : null, published: s.published,
   }));
+  const live = streams.filter((s) => !s.dropped && !isStatistics(s.stream));
+  const least = (values) => values.filter((v) => v !== null).reduce((x, y) => (x === null || y < x ? y : x), null);
   return {
-    now: a.now, state: a.state, process: a.process, verdict: toVerdict(a.verdict), lag: known(a.lag_seconds), backlog: streams.find((s) => s.backlogFrom)?.backlogFrom ?? null,
-    rate: a.rows_per_second, quota: a.quota, retention: known(a.retention_left_seconds), retentionWarn: streams.some((s) => s.warn),
-    transactions: a.transactions ? { count: a.transactions.count, mean: a.transactions.mean_seconds } : null,
-    published: a.published, rejectedRows: a.rejected, streams, mapStreams: a.map_streams ?? streams.filter((s) => !s.stream.startsWith("statistics/")).map((s) => s.stream),
-    rejected: Object.entries(a.rejected_by_reason ?? {}).map(([reason, rows]) => ({ reason, rows })).sort((x, y) => y.rows - x.rows),
+    state: a.standby ? "standby" : { owner: "publishing", joining: "starting" }[a.state] ?? a.state, ready: a.ready, why: a.why ?? "", warnings: a.warnings ?? [],
+    upTo: least(live.map((s) => s.upTo)), lag: live.reduce((most, s) => (s.lag !== null && (most === null || s.lag > most) ? s.lag : most), null),
+    backlog: least(live.map((s) => s.backlogFrom)), retention: least(live.map((s) => s.retention)), rate: a.rows_per_second, requests: a.requests_per_minute,
+    quota: a.quota_limit ? { limit: a.quota_limit, left: a.quota_remaining } : null, published: a.published, rejectedRows: a.rejected,
+    problem: a.problem ?? "", problemAt: a.problem_at ?? null, streams, rejected: byReason(a.rejected_by_reason), zone: a.time_zone,
   };
 }
 
-// toHours is what is known of each hour of [from, to): by its first instant in milliseconds.
-export function toHours(body, stream, from, to) {
+// toStreams are the positions of the streams, which also a process knows that does not have the app.
+export function toStreams(body, now) {
+  return body.checkpoints.map((p) => ({
+    stream: p.stream, members: 0, upTo: p.end_time ?? null, lag: p.end_time ? seconds(p.end_time, now) : null, backlogFrom: p.backlog[0]?.end_time ?? null,
+    backlogUntil: p.backlog.at(-1)?.until ?? null, dropped: false, published: p.published,
+    retention: p.end_time ? Math.max(0, retentionTotal - seconds(p.backlog[0]?.end_time ?? p.end_time, now)) : null,
+  }));
+}
+
+// toHours is what is known of the hours of a stream, by their first instant in milliseconds.
+export function toHours(body, stream) {
   const hours = new Map();
-  for (const h of body.hours ?? []) {
-    const begin = Date.parse(h.begin);
-    hours.set(begin, { state: h.state, rows: h.rows, published: h.published, rejected: h.rejected, late: h.late, gap: h.gap_seconds, replayed: h.replayed });
+  for (const h of body.streams.find((s) => s.stream === stream)?.hours ?? []) {
+    hours.set(Date.parse(h.hour), { state: h.state, rows: h.rows, published: h.published, rejected: h.rejected, late: h.late, gap: h.gap_seconds, replayed: h.replays });
   }
   return hours;
 }
 
 export function toWindows(body) {
-  return body.windows.map((w, i) => ({
-    key: `${w.stream} ${w.begin_time} ${w.end_time} ${w.sequence ?? 0} ${w.replay ?? ""} ${i}`, begin: w.begin_time, end: w.end_time, total: w.total, rows: w.rows, published: w.published, rejected: w.rejected,
-    mismatch: w.mismatch === true, took: w.duration_seconds,
-    marks: [w.replay && "replay", w.late && "late", w.backlog && "backlog", w.mismatch && "mismatch"].filter(Boolean),
-    offsets: (w.offsets ?? []).map((o) => ({ text: `${o.topic}[${o.partition}] ${o.first}${o.last === o.first ? "" : `–${o.last}`}` })),
-  }));
+  return body.windows.map((w) => {
+    const topics = new Map();
+    for (const o of w.offsets ?? []) {
+      const text = `${o.partition}: ${o.first}${o.last === o.first ? "" : `–${o.last}`}`;
+      topics.set(o.topic, [...(topics.get(o.topic) ?? []), text]);
+    }
+    return {
+      key: `${w.stream} ${w.begin_time} ${w.end_time} ${w.sequence ?? 0} ${w.replay ?? ""} ${w.committed_at}`, begin: w.begin_time, end: w.end_time, stream: w.stream,
+      total: w.total, rows: w.rows, published: w.published, rejected: w.rejected, mismatch: w.mismatch === true, took: w.duration_seconds, committed: w.committed_at,
+      marks: [w.replay && "replay", w.late && "late", w.backlog && "backlog", w.mismatch && "mismatch"].filter(Boolean),
+      offsets: [...topics].map(([topic, ranges]) => ({ topic, ranges: ranges.join("  ") })),
+    };
+  });
 }
 
-export function toHistory(h) {
-  return { times: h.times, rates: h.rows_per_second, lag: { lag: h.lag_seconds }, quota: { left: h.quota_left } };
+// toHistory are columns over time: events a second by target, lag, what is left of the quota.
+export function toHistory(body) {
+  const { samples } = body;
+  const targets = [...new Set(samples.flatMap((s) => Object.keys(s.rows_per_second)))].filter((target, i) => i === 0 || samples.some((s) => s.rows_per_second[target] > 0));
+  return {
+    times: samples.map((s) => Date.parse(s.at) / 1000),
+    rates: Object.fromEntries(targets.map((target) => [target, samples.map((s) => s.rows_per_second[target] ?? null)])),
+    lag: samples.map((s) => s.lag_seconds ?? null), quota: samples.map((s) => s.quota_remaining ?? null),
+    transaction: samples.map((s) => (s.transaction_ms === undefined ? null : s.transaction_ms / 1000)),
+  };
 }
 
 export function toNotices(body) {
@@ -91,12 +124,15 @@ export function toNotices(body) {
   }));
 }
 
-export function toReplays(body) {
-  return body.replays.map((r) => {
-    const [from, to, at] = [r.from, r.to, r.done_to ?? r.from].map((time) => Date.parse(time));
+// toTasks are replays and audits, the newest one first.
+export function toTasks(body) {
+  return (body.replays ?? []).map((r) => {
+    const reached = r.streams.map((s) => s.end_time).filter(Boolean).sort()[0];
+    const part = r.state === "complete" ? 1 : r.expected_rows > 0 ? (r.published + r.rejected) / r.expected_rows
+      : r.from && r.to && reached ? seconds(r.from, reached) / seconds(r.from, r.to) : null;
     return {
-      key: `${r.app_key} ${r.id}`, title: r.id, stream: r.stream, from: r.from, to: r.to, rows: r.rows, state: r.state,
-      look: { failed: "failing", stopped: "warning" }[r.state] ?? "ok", part: to > from ? (at - from) / (to - from) : 0,
+      key: r.id, title: r.id, streams: r.streams.map((s) => s.stream).join(", "), from: r.from ?? null, to: r.to ?? null, reached: reached ?? null,
+      rows: r.published, state: r.state, look: { failed: "failing", stopped: "warning", running: "waiting" }[r.state] ?? "ok", part, error: r.error ?? "",
     };
   });
 }
@@ -106,5 +142,7 @@ export const changes = {
   pause: ({ app, prefix }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/pause`, body: { topic_prefix: prefix, dry_run: dryRun } }),
   resume: ({ app, prefix }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/resume`, body: { topic_prefix: prefix, dry_run: dryRun } }),
   reset: ({ app, prefix, stream, from, to }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/reset`, body: { topic_prefix: prefix, stream, from, to, dry_run: dryRun } }),
-  replay: ({ app, stream, from, to, prefix }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/replays`, body: { stream, from, to, to_topic_prefix: prefix, dry_run: dryRun } }),
+  replay: ({ app, prefix, stream, from, to, target }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/replays`, body: { topic_prefix: prefix, stream, from, to, to_topic_prefix: target, dry_run: dryRun } }),
 };
+
+export { hourLong };

@@ -22,7 +22,7 @@ export class Operate {
       el("div", { class: "fields" }, field("operate.token", this.token), this.pause),
       el("div", { class: "fields" }, field("operate.from", this.from), field("operate.to", this.to),
         this.button("operate.reset", () => this.ranged("reset", {}))),
-      el("div", { class: "fields" }, field("operate.target", this.target), this.button("operate.replay", () => this.ranged("replay", { prefix: this.target.value.trim() }))),
+      el("div", { class: "fields" }, field("operate.target", this.target), this.button("operate.replay", () => this.ranged("replay", { target: this.target.value.trim() }))),
       el("p", { class: "muted small", text: t("operate.help", { zone: zoneName() }) }), this.said);
     this.forbidden = el("p", { class: "muted", text: t("operate.forbidden") });
     this.question = el("p", { class: "question" });

@@ -3,14 +3,21 @@ import { get } from "./api.js";
 import { Chart } from "./charts.js";
 import { el, setText } from "./dom.js";
 import { count, duration, moment, rate, zoneName } from "./format.js";
-import { linkToApp, toApps, toHistory } from "./model.js";
-import { ActivityPanels } from "./panels.js";
+import { linkToApp, retentionWarn, toHistory } from "./model.js";
+import { Processes, rejectedTable } from "./panels.js";
 import { card, showBadge, Table, Tile, Verdict } from "./parts.js";
 import { Poll } from "./poll.js";
-import { verdictOf } from "./sentence.js";
+import { ofAll } from "./sentence.js";
 import { t } from "./words.js";
 
 const pageSize = 50;
+const trouble = { failed: 0, silent: 1, nobody: 2, paused: 3, starting: 4 };
+
+// What apps are sorted by. Those that are in trouble come first where it is by state.
+const orders = {
+  app: (a) => a.app, state: (a) => trouble[a.state] ?? 9, upTo: (a) => a.upTo, lag: (a) => a.lag, requests: (a) => a.requests, quota: (a) => a.quota?.left ?? null, retention: (a) => a.retention,
+};
+const downwards = ["lag", "requests"];
 
 export class OverviewView {
   constructor() {
@@ -18,20 +25,24 @@ export class OverviewView {
     this.tiles = Object.fromEntries(["apps", "rate", "lag", "quota", "retention", "transactions"].map((name) => [name, new Tile(t(`tile.${name}`))]));
     this.rates = new Chart("chart.rates", rate);
     this.lag = new Chart("chart.lag", duration);
-    this.panels = new ActivityPanels({});
-    this.by = "lag";
-    this.descending = true;
+    this.quota = new Chart("chart.quota", count);
+    this.transaction = new Chart("chart.transaction", duration);
+    this.rejected = rejectedTable();
+    this.processes = new Processes();
+    this.by = "state";
+    this.descending = false;
     this.offset = 0;
+    this.apps = [];
     this.table = new Table(t("apps.title"), [
-      { name: "apps.key", head: true, class: "key", text: (a) => a.app, link: (a) => linkToApp(a), sort: "app_key" },
+      { name: "apps.key", head: true, class: "key", text: (a) => a.app, link: (a) => linkToApp(a), sort: "app" },
       { name: "apps.state", show: (cell, a) => showBadge(cell, a.look, t(`appstate.${a.state}`)), sort: "state" },
-      { name: "apps.up_to", text: (a) => (a.upTo ? moment(a.upTo) : "–") },
+      { name: "apps.up_to", text: (a) => (a.upTo ? moment(a.upTo) : "–"), sort: "upTo" },
       { name: "apps.lag", class: "number", text: (a) => duration(a.lag), sort: "lag" },
-      { name: "apps.rate", class: "number", text: (a) => rate(a.rate), sort: "rows_per_second" },
-      { name: "apps.quota", class: "number wide", text: (a) => count(a.quotaLeft), sort: "quota" },
-      { name: "apps.retention", class: "number wide", text: (a) => duration(a.retention), sort: "retention" },
+      { name: "apps.requests", class: "number wide", text: (a) => count(a.requests), sort: "requests" },
+      { name: "apps.quota", class: "number wide", text: (a) => (a.quota ? `${count(a.quota.left)} / ${count(a.quota.limit)}` : "–"), sort: "quota" },
+      { name: "apps.retention", class: "number wide", text: (a) => duration(a.retention), look: (a) => (a.retention !== null && a.retention < retentionWarn ? "failing" : null), sort: "retention" },
       { name: "apps.process", class: "wide clip", text: (a) => a.process ?? "–" },
-      { name: "apps.problem", class: "wide clip muted", text: (a) => a.problem ?? "" },
+      { name: "apps.problem", class: "wide clip muted", text: (a) => a.error },
     ], { key: (a) => `${a.prefix} ${a.app}`, empty: "apps.empty", sorted: this });
     this.search = el("input", { type: "search", placeholder: t("apps.search"), "aria-label": t("apps.search"), on: { input: () => this.restart() } });
     this.state = el("select", { "aria-label": t("apps.state"), on: { change: () => this.restart() } }, el("option", { value: "", text: t("apps.all_states") }),
@@ -41,59 +52,79 @@ export class OverviewView {
     this.which = el("span", { class: "muted small", role: "status" });
     this.root = el("div", { class: "view" }, this.verdict.root,
       el("dl", { class: "tiles" }, Object.values(this.tiles).map((tile) => tile.root)),
-      card(t("apps.title"), [this.table.root, el("div", { class: "spread" }, this.which, el("span", {}, this.back, " ", this.forth))], { tools: [el("span", { class: "tools" }, this.search, this.state)] }),
-      el("div", { class: "halves" }, this.rates.root, this.lag.root), this.panels.root);
-    this.apps = new Poll(5_000, (signal) => this.load(signal));
+      el("div", { class: "halves" }, this.rates.root, this.lag.root),
+      card(t("apps.title"), [this.table.root, el("div", { class: "spread pager" }, this.which, el("span", { class: "tools" }, this.back, this.forth))], { tools: [el("span", { class: "tools" }, this.search, this.state)] }),
+      el("div", { class: "halves" }, this.quota.root, this.transaction.root, card(t("rejected.title"), this.rejected.root), this.processes.root));
     this.history = new Poll(10_000, async (signal) => {
       const past = toHistory(await get("history", {}, signal));
       this.rates.set(past.times, past.rates);
-      this.lag.set(past.times, past.lag);
+      this.lag.set(past.times, { [t("chart.lag")]: past.lag });
+      this.quota.set(past.times, { [t("chart.quota")]: past.quota });
+      this.transaction.set(past.times, { [t("chart.transaction")]: past.transaction });
     });
   }
 
+  ask() {}
+
   // choose sorts by a column, or turns its order round.
   choose(by) {
-    this.descending = this.by === by ? !this.descending : by !== "app_key" && by !== "state" && by !== "retention" && by !== "quota";
+    this.descending = this.by === by ? !this.descending : downwards.includes(by);
     this.by = by;
     this.restart();
   }
 
   restart() {
     this.offset = 0;
-    this.apps.now();
+    this.list();
   }
 
   turn(by) {
     this.offset = Math.max(0, this.offset + by);
-    this.apps.now();
+    this.list();
   }
 
-  async load(signal) {
-    const found = toApps(await get("apps", {
-      q: this.search.value.trim(), state: this.state.value, sort: this.by, order: this.descending ? "desc" : "asc", offset: this.offset, limit: pageSize,
-    }, signal));
-    this.table.set(found.apps);
-    setText(this.which, found.total === 0 ? "" : t("page.which", { from: count(this.offset + 1), to: count(this.offset + found.apps.length), of: count(found.total) }));
+  // list shows the apps that are searched for, sorted, so many of them; what is not known comes last.
+  list() {
+    const wanted = this.search.value.trim().toLowerCase();
+    const order = orders[this.by];
+    const sign = this.descending ? -1 : 1;
+    const found = this.apps.filter((a) => (!wanted || a.app.toLowerCase().includes(wanted)) && (!this.state.value || a.state === this.state.value))
+      .map((a) => [order(a), a]).sort(([x, a], [y, b]) => {
+        if (x === y) return a.app < b.app ? -1 : 1;
+        if (x === null || y === null) return x === null ? 1 : -1;
+        return (x < y ? -1 : 1) * sign;
+      });
+    if (this.offset >= found.length) this.offset = 0;
+    const page = found.slice(this.offset, this.offset + pageSize).map(([, a]) => a);
+    this.table.set(page);
+    setText(this.which, found.length === 0 ? "" : t("page.which", { from: count(this.offset + 1), to: count(this.offset + page.length), of: count(found.length) }));
     this.back.disabled = this.offset === 0;
-    this.forth.disabled = this.offset + found.apps.length >= found.total;
+    this.forth.disabled = this.offset + page.length >= found.length;
   }
 
-  tell(o) {
-    const { state, sentence, problems, leftOut } = verdictOf(o.verdict, { apps: o.total, now: o.now });
-    this.verdict.set(state, sentence, t("verdict.detail", { zone: zoneName(), apps: count(o.total), time: moment(o.now) }), problems, leftOut);
+  tell(o, apps) {
+    const verdict = ofAll(o, apps);
+    this.verdict.set(verdict.state, verdict.sentence, t("verdict.detail", { zone: zoneName(), apps: count(apps.length), time: moment(o.now) }), verdict.problems, verdict.leftOut);
+    if (apps !== this.apps) {
+      this.apps = apps;
+      this.list();
+    }
     const { tiles } = this;
-    tiles.apps.set(`${count(o.counts.publishing ?? 0)} / ${count(o.total)}`, t("tile.apps.detail", { n: count(o.processes.length), here: count(o.owned) }),
-      { state: (o.counts.publishing ?? 0) < o.total ? "warning" : "ok" });
+    const published = apps.filter((a) => a.state === "publishing").length;
+    const retention = apps.reduce((least, a) => (a.retention !== null && (least === null || a.retention < least.retention) ? a : least), null);
+    tiles.apps.set(`${count(published)} / ${count(apps.length)}`, t("tile.apps.detail", { here: count(o.apps.owned) }), { state: published < apps.length ? "warning" : "ok" });
     tiles.rate.set(rate(o.rate), t("tile.rate.detail"));
     tiles.lag.set(duration(o.lag?.seconds), o.lag?.app ?? "");
-    tiles.quota.set(count(o.quota?.left), t("tile.quota.detail", { n: count(o.quota?.used) }), { part: o.quota?.limit ? o.quota.used / o.quota.limit : null });
-    tiles.retention.set(duration(o.retention?.seconds), o.retention?.app ?? "", { state: o.retention?.warn ? "warning" : "ok" });
-    tiles.transactions.set(duration(o.transactions?.mean), t("tile.transactions.detail", { n: count(o.transactions?.count) }));
-    this.panels.tell(o);
+    tiles.quota.set(count(o.quota?.left), t("tile.quota.detail", { n: count(o.requests) }), { part: o.quota ? 1 - o.quota.left / o.quota.limit : null });
+    tiles.retention.set(duration(retention?.retention), retention?.app ?? "", { state: retention && retention.retention < retentionWarn ? "failing" : "ok" });
+    tiles.transactions.set(duration(o.transactions.mean), t("tile.transactions.detail", { n: count(o.transactions.count) }));
+    this.rejected.set(o.rejected);
+    this.processes.set(o.processes);
+    return verdict;
   }
 
   destroy() {
-    for (const part of [this.apps, this.history]) part.stop();
-    for (const part of [this.rates, this.lag, this.panels]) part.destroy();
+    this.history.stop();
+    for (const chart of [this.rates, this.lag, this.quota, this.transaction]) chart.destroy();
   }
 }

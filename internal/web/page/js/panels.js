@@ -1,61 +1,65 @@
-// What goes on: replays and audits, notices, processes. For all apps, or for one.
-import { get } from "./api.js";
+// Parts that several views have: rejected rows, processes, replays and audits, notices.
 import { el, keyed, setAttribute, setText, setWidth } from "./dom.js";
 import { count, duration, moment, stamp } from "./format.js";
-import { toNotices, toReplays } from "./model.js";
 import { card, showBadge, Table } from "./parts.js";
-import { Poll } from "./poll.js";
 import { has, t } from "./words.js";
 
-export class ActivityPanels {
-  constructor({ app, prefix }) {
-    const where = { app_key: app, topic_prefix: prefix };
-    this.replays = el("ul", { class: "tasks" });
-    this.noReplays = el("p", { class: "muted", text: t("replays.none") });
-    this.notices = new Table(t("notices.title"), [
-      { name: "notices.at", text: (n) => moment(n.at) },
-      { name: "notices.kind", head: true, show: (cell, n) => showBadge(cell, n.look, has(`notice.${n.kind}`) ? t(`notice.${n.kind}`) : n.kind) },
-      ...(app ? [] : [{ name: "apps.key", class: "key wide", text: (n) => n.app }]),
-      { name: "streams.stream", class: "clip wide", text: (n) => n.stream },
-      { name: "notices.detail", class: "detail", text: (n) => n.detail },
-    ], { key: (n) => n.key, empty: "notices.none" });
-    this.processes = new Table(t("processes.title"), [
-      { name: "processes.name", head: true, class: "clip", text: (p) => p.name },
+export function rejectedTable() {
+  return new Table(t("rejected.title"), [
+    { name: "rejected.reason", head: true, text: (r) => (has(`reason.${r.reason}`) ? t(`reason.${r.reason}`) : r.reason) },
+    { name: "rejected.rows", class: "number", text: (r) => count(r.rows) },
+  ], { key: (r) => r.reason, empty: "rejected.none" });
+}
+
+export function noticesTable() {
+  return new Table(t("notices.title"), [
+    { name: "notices.at", text: (n) => moment(n.at) },
+    { name: "notices.kind", head: true, show: (cell, n) => showBadge(cell, n.look, has(`notice.${n.kind}`) ? t(`notice.${n.kind}`) : n.kind) },
+    { name: "streams.stream", class: "clip wide", text: (n) => n.stream },
+    { name: "notices.detail", class: "detail", text: (n) => n.detail },
+  ], { key: (n) => n.key, empty: "notices.none" });
+}
+
+// Processes are the owners and standbys.
+export class Processes {
+  constructor() {
+    this.table = new Table(t("processes.title"), [
+      { name: "processes.name", head: true, class: "clip", text: (p) => (p.here ? t("processes.here", { name: p.name }) : p.name) },
       { name: "processes.role", show: (cell, p) => showBadge(cell, p.look, t(`role.${p.role}`)) },
       { name: "processes.apps", class: "number", text: (p) => count(p.apps) },
       { name: "processes.shards", class: "number", text: (p) => `${p.shards} / ${p.shardsTotal}` },
-      { name: "processes.heard", class: "number", text: (p) => t("ago", { time: duration(p.heard) }) },
-      { name: "processes.release", class: "wide clip", text: (p) => p.release },
+      { name: "processes.heard", class: "number wide", text: (p) => t("ago", { time: duration(Math.round(p.heard)) }) },
+      { name: "processes.release", class: "wide clip", text: (p) => p.release.slice(0, 12) },
     ], { key: (p) => p.key, empty: "processes.none" });
-    this.root = el("div", { class: "view" },
-      el("div", { class: "halves" }, card(t("replays.title"), [this.replays, this.noReplays]), card(t("processes.title"), this.processes.root)),
-      card(t("notices.title"), this.notices.root));
-    this.polls = [
-      new Poll(5_000, async (signal) => this.showReplays(toReplays(await get("replays", where, signal)))),
-      new Poll(10_000, async (signal) => this.notices.set(toNotices(await get("notices", { ...where, limit: 20 }, signal)))),
-    ];
+    this.root = card(t("processes.title"), this.table.root);
   }
 
-  showReplays(all) {
-    this.noReplays.hidden = all.length > 0;
-    keyed(this.replays, all, (r) => r.key, () => el("li", {}, el("div", { class: "spread" }, el("b", {}), el("span", { class: "badge" })),
+  set(processes) {
+    this.table.set(processes);
+  }
+}
+
+// Tasks are replays and audits with their progress.
+export class Tasks {
+  constructor() {
+    this.list = el("ul", { class: "tasks" });
+    this.none = el("p", { class: "muted", text: t("tasks.none") });
+    this.root = card(t("tasks.title"), [this.list, this.none]);
+  }
+
+  set(all) {
+    this.none.hidden = all.length > 0;
+    keyed(this.list, all, (r) => r.key, () => el("li", {}, el("div", { class: "spread" }, el("b", { class: "clip" }), el("span", {})),
       el("div", { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" }, el("span")), el("span", { class: "muted small" })), (node, r) => {
       const [head, bar, detail] = node.children;
       setText(head.firstChild, r.title);
-      setAttribute(head.lastChild, "data-state", r.look);
-      setText(head.lastChild, t(`task.${r.state}`));
-      setWidth(bar.firstChild, r.part);
-      setAttribute(bar, "aria-valuenow", Math.round(100 * r.part));
+      showBadge(head.lastChild, r.look, t(`task.${r.state}`));
+      bar.hidden = r.part === null;
+      setWidth(bar.firstChild, r.part ?? 0);
+      setAttribute(bar, "aria-valuenow", r.part === null ? null : Math.round(100 * Math.min(1, Math.max(0, r.part))));
       setAttribute(bar, "aria-label", r.title);
-      setText(detail, t("replays.detail", { stream: r.stream, from: stamp(r.from), to: stamp(r.to), n: count(r.rows) }));
+      const range = r.from ? t("tasks.range", { from: stamp(r.from), to: stamp(r.to) }) : r.reached ? t("tasks.reached", { time: stamp(r.reached) }) : "";
+      setText(detail, [r.streams, range, t("tasks.rows", { n: count(r.rows) }), r.error].filter(Boolean).join(" · "));
     });
-  }
-
-  tell(overview) {
-    this.processes.set(overview.processes);
-  }
-
-  destroy() {
-    for (const poll of this.polls) poll.stop();
   }
 }

@@ -4,8 +4,8 @@ import { count } from "./format.js";
 import { t } from "./words.js";
 
 // card is a titled section. What stands beside the title is given as tools.
-export function card(title, content, { tools = [], id = null, level = "h2" } = {}) {
-  return el("section", { class: "card", id }, el("div", { class: "spread" }, el(level, { text: title }), tools), content);
+export function card(title, content, { tools = [] } = {}) {
+  return el("section", { class: "card" }, el("div", { class: "spread" }, el("h2", { text: title }), tools), content);
 }
 
 // Tile is a number with its name, and below it a line of detail and a bar.
