@@ -91,6 +91,9 @@ type WindowCommitted struct {
 	Events [event.TargetCount]int
 }
 
+// TransactionCommitted is a transaction that committed, and how long it took from its begin on.
+type TransactionCommitted struct{ Took time.Duration }
+
 // RowRejected is a rejected row that was committed. Its Row is nil: it stands in its topic.
 type RowRejected struct {
 	Stream    Stream
@@ -123,21 +126,22 @@ type WindowAbandoned struct {
 	Window Window
 }
 
-func (RequestAnswered) observation()   {}
-func (QuotaTold) observation()         {}
-func (RetryScheduled) observation()    {}
-func (WindowRestarted) observation()   {}
-func (WindowPlanned) observation()     {}
-func (ClocksCompared) observation()    {}
-func (StreamStarted) observation()     {}
-func (HeadRead) observation()          {}
-func (WindowCommitted) observation()   {}
-func (RowRejected) observation()       {}
-func (NoticePublished) observation()   {}
-func (SessionStarted) observation()    {}
-func (StreamDropped) observation()     {}
-func (StreamsDiscovered) observation() {}
-func (WindowAbandoned) observation()   {}
+func (RequestAnswered) observation()      {}
+func (QuotaTold) observation()            {}
+func (RetryScheduled) observation()       {}
+func (WindowRestarted) observation()      {}
+func (WindowPlanned) observation()        {}
+func (ClocksCompared) observation()       {}
+func (StreamStarted) observation()        {}
+func (HeadRead) observation()             {}
+func (WindowCommitted) observation()      {}
+func (TransactionCommitted) observation() {}
+func (RowRejected) observation()          {}
+func (NoticePublished) observation()      {}
+func (SessionStarted) observation()       {}
+func (StreamDropped) observation()        {}
+func (StreamsDiscovered) observation()    {}
+func (WindowAbandoned) observation()      {}
 
 // ClaimAwaited is the claim of another command that is waited for.
 type ClaimAwaited struct{ Claim Claim }

@@ -20,6 +20,8 @@ import (
 type liveRun struct {
 	*station
 
+	// url is where it listens; empty where it does not.
+	url  string
 	end  context.CancelFunc
 	left chan error
 
@@ -52,6 +54,7 @@ func (s *station) startLive(prepare ...func(*operate.RunOptions)) *liveRun {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	c.url = live.StatusURL()
 	go func() {
 		defer live.Close()
 		c.left <- live.Run(ctx)

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -130,58 +128,11 @@ func (p *Process) take(shards []int) {
 	p.presence.has(len(shards))
 }
 
-const (
-	// askTime is how long somebody who asks for the status of all processes may wait, answerAge how old an answer may be that is given again.
-	askTime   = 5 * time.Second
-	answerAge = 3 * time.Second
-	// maxAnswer is how many apps are told of at once; those that are not published and those that are furthest behind come first.
-	maxAnswer = 10_000
-)
-
-// answers are those to who asks a process for all apps of its group. Safe for concurrent use.
-type answers struct {
-	mu   sync.Mutex // Who asks while Kafka is asked waits for the answer.
-	at   time.Time
-	last *fleetAnswer
-	err  error
-}
-
-// fleetAnswer is what is answered.
-type fleetAnswer struct {
-	*fleet.Fleet
-
-	// LeftOut is how many apps are not told of.
-	LeftOut int `json:"apps_left_out,omitempty"`
-}
-
-// find asks, unless that was done a moment ago: then what was found is told again, and so is what went wrong.
-func (a *answers) find(ctx context.Context, ask func(context.Context) (*fleet.Fleet, error)) (*fleetAnswer, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.at.IsZero() && time.Since(a.at) < answerAge {
-		return a.last, a.err
-	}
-	// The answer is for those who ask next, too.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), askTime, fmt.Errorf("no answer came from Kafka within %s", askTime))
-	defer cancel()
-	found, err := ask(ctx)
-	if a.at, a.last, a.err = time.Now(), nil, err; err != nil {
+// fleet is what the processes of this one's group say.
+func (p *Process) fleet(ctx context.Context) (*fleet.Fleet, error) {
+	told, err := p.presence.topic.Read(ctx, quickRetry(), p.cfg.Group)
+	if err != nil {
 		return nil, err
 	}
-	a.last = &fleetAnswer{Fleet: found}
-	if left := len(found.Apps) - maxAnswer; left > 0 {
-		found.Apps, a.last.LeftOut = found.Apps[:maxAnswer:maxAnswer], left
-	}
-	return a.last, nil
-}
-
-// fleet is what the processes of this one's group say.
-func (p *Process) fleet(ctx context.Context) (any, error) {
-	return p.answers.find(ctx, func(ctx context.Context) (*fleet.Fleet, error) {
-		told, err := p.presence.topic.Read(ctx, quickRetry(), p.cfg.Group)
-		if err != nil {
-			return nil, err
-		}
-		return told.Merge(p.status.Names(), time.Now()), nil
-	})
+	return told.Merge(p.status.Names(), time.Now()), nil
 }

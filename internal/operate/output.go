@@ -26,6 +26,7 @@ type output struct {
 	owners   pipeline.Owners
 	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
+	notices  *checkpoint.Notices
 	evidence *checkpoint.Evidence
 	// transactionalID is empty where delivery is at least once.
 	transactionalID string
@@ -114,7 +115,9 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
-	out.archive.Skipped, out.coverage.Skipped = w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
+	out.notices = checkpoint.NewNotices(conn.Client, routing.Own(pipeline.TopicNotices), app,
+		func() int { return topics.Partitions(pipeline.TopicNotices) }, w.retry)
+	out.archive.Skipped, out.coverage.Skipped, out.notices.Skipped = w.skipped(), w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
 	out.evidence = &checkpoint.Evidence{
 		Archive: out.archive, Coverage: out.coverage, Named: w.cfg.Streams, Discovered: w.cfg.Discover, AtLeastOnce: !w.cfg.ExactlyOnce(),
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/usage"
+	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
 )
@@ -39,9 +40,8 @@ type Process struct {
 	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
 	seats *seats
-	// presence is what others see of the process, answers what was found of all processes for those who ask for it.
+	// presence is what others see of the process.
 	presence *presence
-	answers  answers
 	// member is done when the process leaves its group, which fail has it do with a cause. Both are set before anything is published.
 	member context.Context //nolint:containedctx // It is that of Run, for what outlives the calls of the group.
 	fail   context.CancelCauseFunc
@@ -63,7 +63,7 @@ type RunOptions struct {
 // NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
 func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
 	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, seats: newSeats()}
-	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet})
+	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Many: o.Apps != nil})
 	wire := p.wireApp
 	if o.Apps != nil {
 		wire = p.wireApps
@@ -124,7 +124,7 @@ func (p *Process) listen(ctx context.Context) error {
 	if p.listener, err = lc.Listen(ctx, "tcp", p.cfg.Listen); err != nil {
 		return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 	}
-	if !status.IsLocal(p.listener.Addr()) {
+	if !web.IsLocal(p.listener.Addr()) {
 		p.log.WarnContext(ctx, "others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
 			slog.String("detail", "/metrics on "+p.listener.Addr().String()+" tells the app keys and the streams to whoever asks"),
 			slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
@@ -189,7 +189,10 @@ func (p *Process) Run(ctx context.Context) error {
 		return nil
 	})
 	if p.listener != nil {
-		group.Go(func() error { return p.status.Serve(beside, p.listener) })
+		page := web.New(web.Options{
+			Status: p.status, Hosts: p.cfg.ListenHosts, Process: processName(), Fleet: p.fleet, Reader: &reader{p},
+		})
+		group.Go(func() error { return page.Serve(beside, p.listener) })
 	}
 	group.Go(func() error {
 		watchRetention(beside, p.status, p.log)

@@ -19,8 +19,9 @@ type seats struct {
 	turn chan struct{}
 
 	list []*seat
-	// known is what [seats.about] says.
+	// known is what [seats.about] says, and shown the list for who waits for nobody.
 	known atomic.Pointer[string]
+	shown atomic.Pointer[[]*seat]
 	// shards are those that this process has.
 	shards []int
 }
@@ -49,6 +50,7 @@ func (s *seats) take(shards []int) {
 // set has these seats from now on. It is the caller's turn, or nothing runs yet.
 func (s *seats) set(list []*seat) {
 	s.list = list
+	s.shown.Store(&list)
 	keys := make([]string, 0, len(list))
 	for _, one := range list {
 		keys = append(keys, one.cfg.Source.AppKey)
@@ -65,6 +67,14 @@ func (s *seats) about() string {
 		return *known
 	}
 	return ""
+}
+
+// all are the seats. It waits for nobody, as about.
+func (s *seats) all() []*seat {
+	if shown := s.shown.Load(); shown != nil {
+		return *shown
+	}
+	return nil
 }
 
 // count is how many apps belong to shards.

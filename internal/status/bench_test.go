@@ -2,37 +2,11 @@ package status_test
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"testing"
 
 	"github.com/jmpub/jmpub/internal/status"
 )
-
-// BenchmarkScrape asks for the metrics of many apps with one stream each.
-func BenchmarkScrape(b *testing.B) { benchmarkPage(b, "/metrics") }
-
-// BenchmarkReady asks whether many apps are ready.
-func BenchmarkReady(b *testing.B) { benchmarkPage(b, "/readyz") }
-
-func benchmarkPage(b *testing.B, path string) {
-	b.Helper()
-	for _, n := range []int{1, 1_000, 10_000} {
-		b.Run(fmt.Sprintf("apps=%d", n), func(b *testing.B) {
-			p, _ := manyApps(n)
-			h := p.Handler()
-			size := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, http.NoBody))
-				size = w.Body.Len()
-			}
-			b.ReportMetric(float64(size), "bytes/answer")
-		})
-	}
-}
 
 // TestIdleAppIsSmall bounds what the status of an app with one stream holds in memory, before and after it has read something.
 func TestIdleAppIsSmall(t *testing.T) {

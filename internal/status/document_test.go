@@ -28,7 +28,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		s.Observer().Tell(fact)
 	}
 	s.StandBy(false)
-	_, text := get(t, s.Handler(), "/metrics")
+	_, text := get(t, s.Process, "/metrics")
 	page, err := os.ReadFile("../../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	expect(2, 60)
 	o.Tell(pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")}})
 	expect(1, 10)
-	_, text := get(t, s.Handler(), "/metrics")
+	_, text := get(t, s.Process, "/metrics")
 	for _, want := range []string{`jmpub_discovered_streams{app="app"} 2`, `jmpub_sweep_seconds{app="app"} 90`, `jmpub_lag_seconds{app="app",stream="users/*"} 10`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %s", want)
@@ -60,7 +60,7 @@ func TestStatisticsAreReadSeldom(t *testing.T) {
 	})
 	expect := func(want int) {
 		t.Helper()
-		code, body := get(t, s.Handler(), "/readyz")
+		code, body := get(t, s.Process, "/readyz")
 		if code != want {
 			t.Errorf("%v: %d, want %d: %s", now, code, want, body)
 		}
@@ -83,7 +83,7 @@ func TestStatisticsHaveNoTarget(t *testing.T) {
 	stream := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
 	s := show(status.ProcessOptions{}, status.Options{AppKey: "app", Streams: []pipeline.Stream{stream}})
 	s.Observer().Tell(window(stream, time.Now(), 10))
-	_, text := get(t, s.Handler(), "/metrics")
+	_, text := get(t, s.Process, "/metrics")
 	if want := `jmpub_events_total{app="app",stream="statistics/users",target="statistics"} 7`; !strings.Contains(text, want) {
 		t.Errorf("the metrics lack %s", want)
 	}

@@ -2,14 +2,16 @@ package status
 
 import (
 	"cmp"
-	"context"
+	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -17,10 +19,6 @@ import (
 // ProcessOptions describe a process that publishes apps.
 type ProcessOptions struct {
 	Version string
-	// Hosts are names by which the page may be asked for besides those that it knows: host.example, .example for all that end so, or *.
-	Hosts []string
-	// Fleet is what is known of the apps of all processes that this one shares them with, as JSON; nil where nothing can be.
-	Fleet func(context.Context) (any, error)
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 	// Many tells that the apps come from a file: /readyz tells of all of them in short, and metrics name an app by its key and its topic
@@ -35,6 +33,9 @@ type Process struct {
 	// durations are those of the requests to the API, of each app or, where there are many, of all of them together.
 	durations *prometheus.HistogramVec
 	registry  *prometheus.Registry
+	// started is when it was made, flow what passed through since.
+	started time.Time
+	flow    flow
 
 	mu   sync.Mutex // Guards apps, and is not held while one of them is looked at.
 	apps map[appID]*Status
@@ -48,7 +49,7 @@ func NewProcess(o ProcessOptions) *Process {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Process{opts: o, families: newFamilies(o.Many), durations: newDurations(o.Many), apps: make(map[appID]*Status)}
+	p := &Process{opts: o, families: newFamilies(o.Many), durations: newDurations(o.Many), started: o.Now(), apps: make(map[appID]*Status)}
 	p.registry = p.newRegistry()
 	return p
 }
@@ -70,6 +71,29 @@ func (p *Process) Remove(s *Status) {
 	if id := p.id(s); p.apps[id] == s {
 		delete(p.apps, id)
 	}
+}
+
+// Version is that of this jmpub.
+func (p *Process) Version() string { return p.opts.Version }
+
+// Many tells whether the apps come from a file.
+func (p *Process) Many() bool { return p.opts.Many }
+
+// Title says what is shown, in a line.
+func (p *Process) Title() string {
+	if p.opts.Many {
+		return fmt.Sprintf("jmpub %s, apps: %d", p.opts.Version, len(p.shown()))
+	}
+	s := p.only()
+	if s == nil {
+		return "jmpub " + p.opts.Version
+	}
+	return fmt.Sprintf("jmpub %s, app %s, delivery: %s", p.opts.Version, s.opts.AppKey, s.opts.Delivery)
+}
+
+// Metrics serves the metrics, which are made anew for each request.
+func (p *Process) Metrics() http.Handler {
+	return promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
 // id is the place at which an app is shown.

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +71,7 @@ type readyz struct {
 // getReady asks whether a process is ready. Its code says the same as its body, or the test fails.
 func getReady(t *testing.T, p *status.Process) readyz {
 	t.Helper()
-	code, body := get(t, p.Handler(), "/readyz")
+	code, body := get(t, p, "/readyz")
 	var r readyz
 	if err := json.Unmarshal([]byte(body), &r); err != nil {
 		t.Fatalf("%v: %s", err, body)
@@ -89,7 +85,7 @@ func getReady(t *testing.T, p *status.Process) readyz {
 // metrics asks for the metrics. That two of them have the same labels would be an error.
 func metrics(t *testing.T, p *status.Process) string {
 	t.Helper()
-	code, text := get(t, p.Handler(), "/metrics")
+	code, text := get(t, p, "/metrics")
 	if code != http.StatusOK {
 		t.Fatalf("%d: %s", code, text)
 	}
@@ -186,8 +182,8 @@ func TestTheOnlyAppFails(t *testing.T) {
 	s.StandBy(false)
 	publishSome(s.Status)
 	s.Fail(errors.New("wrong secret"))
-	code, body := get(t, s.Handler(), "/readyz")
-	if code != http.StatusServiceUnavailable || !strings.Contains(body, `"why": "the app is not published: wrong secret"`) {
+	code, body := get(t, s.Process, "/readyz")
+	if code != http.StatusServiceUnavailable || !strings.Contains(body, `"why":"the app is not published: wrong secret"`) {
 		t.Errorf("%d: %s", code, body)
 	}
 }
@@ -270,7 +266,7 @@ func TestBodyOfManyAppsIsBounded(t *testing.T) {
 				s.Fail(errors.New(strings.Repeat("没", 6_000)))
 			}
 		}
-		_, body := get(t, p.Handler(), "/readyz")
+		_, body := get(t, p, "/readyz")
 		if !json.Valid([]byte(body)) || strings.Contains(body, `\ufffd`) {
 			t.Errorf("%d apps: no JSON, or half a character", n)
 		}
@@ -285,25 +281,6 @@ func TestBodyOfManyAppsIsBounded(t *testing.T) {
 	all[0].Fail(errors.New(strings.Repeat("no route to host ", 1_000)))
 	if r := getReady(t, p); len(r.Apps[0].Problem) != 400 {
 		t.Errorf("%d bytes of one app's error", len(r.Apps[0].Problem))
-	}
-}
-
-// TestStrangersLearnNothingOfManyApps but whether all of them are as they should be.
-func TestStrangersLearnNothingOfManyApps(t *testing.T) {
-	p, all := manyApps(2)
-	wide := listenAt(t, "0.0.0.0:0")
-	serveProcess(t, p, wide)
-	if res := send(t, wide, asked("/readyz", "localhost")); res.code != http.StatusOK || res.body != "{\n  \"ready\": true\n}\n" {
-		t.Errorf("%d: %s", res.code, res.body)
-	}
-	all[0].Fail(errors.New("wrong secret"))
-	for path, code := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/healthz": http.StatusOK, "/": http.StatusOK} {
-		res := send(t, wide, asked(path, "localhost"))
-		for _, hidden := range []string{"00000", "jmessage", "secret", "v1", "apps"} {
-			if res.code != code || strings.Contains(res.body, hidden) {
-				t.Errorf("%s: %d, %s", path, res.code, res.body)
-			}
-		}
 	}
 }
 
@@ -340,74 +317,5 @@ func TestAppsComeAndGoWhileTheyAreShown(t *testing.T) {
 	}
 	if r := getReady(t, p); r.AppsTotal != 10 {
 		t.Errorf("%d apps are left", r.AppsTotal)
-	}
-}
-
-// TestAnswersAreMadeOneAtATime, so that those who ask at once do not add up, and one that is not read keeps nobody waiting.
-func TestAnswersAreMadeOneAtATime(t *testing.T) {
-	var making, most atomic.Int64
-	p := status.NewProcess(status.ProcessOptions{Many: true, Now: func() time.Time {
-		if n := making.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		runtime.Gosched()
-		making.Add(-1)
-		return time.Now()
-	}})
-	for i := range 10 {
-		p.Add(app(strconv.Itoa(i), ""))
-	}
-	h := p.Handler()
-	for path, code := range map[string]int{"/metrics": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
-		slow := &slowWriter{ResponseRecorder: httptest.NewRecorder(), writing: make(chan struct{}), read: make(chan struct{})}
-		var asking sync.WaitGroup
-		asking.Go(func() {
-			h.ServeHTTP(slow, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
-		})
-		<-slow.writing
-		for range 8 {
-			asking.Go(func() {
-				for range 20 {
-					if got, body := get(t, h, path); got != code {
-						t.Errorf("%s: %d, %s", path, got, body)
-					}
-				}
-			})
-		}
-		get(t, h, path) // It is answered while the other one is not read.
-		close(slow.read)
-		asking.Wait()
-		if n := most.Load(); n != 1 {
-			t.Errorf("%d answers of %s were made at a time", n, path)
-		}
-	}
-}
-
-// slowWriter is written to by one who has to wait until it is read.
-type slowWriter struct {
-	*httptest.ResponseRecorder
-
-	writing, read chan struct{}
-}
-
-func (w *slowWriter) Write(p []byte) (int, error) {
-	close(w.writing)
-	<-w.read
-	return w.ResponseRecorder.Write(p)
-}
-
-// TestIndexTellsWhoseItIs on the page for people.
-func TestIndexTellsWhoseItIs(t *testing.T) {
-	p, _ := manyApps(3)
-	for process, want := range map[*status.Process]string{
-		p: "jmpub v1, apps: 3\n", newStatus().Process: "jmpub v1, app app, delivery: exactly once\n",
-		status.NewProcess(status.ProcessOptions{Version: "v1"}): "jmpub v1\n",
-	} {
-		if _, body := get(t, process.Handler(), "/"); !strings.HasPrefix(body, want) {
-			t.Errorf("%q, want %q", body, want)
-		}
-	}
-	if code, body := get(t, status.NewProcess(status.ProcessOptions{}).Handler(), "/readyz"); code != http.StatusServiceUnavailable {
-		t.Errorf("before the only app was added: %d, %s", code, body)
 	}
 }

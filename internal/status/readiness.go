@@ -4,14 +4,9 @@ import (
 	"fmt"
 	"math"
 	"time"
-	"unicode/utf8"
-)
 
-// health is the body of /readyz for strangers.
-type health struct {
-	Ready bool   `json:"ready"`
-	Why   string `json:"why,omitempty"`
-}
+	"github.com/jmpub/jmpub/internal/words"
+)
 
 // readiness is the body of /readyz where there is one app.
 type readiness struct {
@@ -69,8 +64,8 @@ const (
 	longText  = 400
 )
 
-// judge is the body of /readyz, and whether everything is as it should be.
-func (p *Process) judge() (body any, ready bool) {
+// Ready is the body of /readyz, with all that there is to know, and whether everything is as it should be.
+func (p *Process) Ready() (body any, ready bool) {
 	if p.opts.Many {
 		all := p.judgeAll()
 		return all, all.Ready
@@ -152,7 +147,7 @@ func (p *Process) judgeAll() processReadiness {
 		if b.app.Ready {
 			body.AppsReady++
 		} else if body.Why == "" {
-			body.Why = s.says(shorten(b.why, longText))
+			body.Why = s.says(words.Shorten(b.why, longText))
 		}
 		if b.owned {
 			body.AppsOwned++
@@ -252,19 +247,6 @@ func shortenAll(apps []appReadiness) {
 	}
 	most := min(max(allTexts/max(long, 1), shortText), longText)
 	for i := range apps {
-		apps[i].Why, apps[i].Problem = shorten(apps[i].Why, most), shorten(apps[i].Problem, most)
+		apps[i].Why, apps[i].Problem = words.Shorten(apps[i].Why, most), words.Shorten(apps[i].Problem, most)
 	}
-}
-
-// shorten leaves at most so many bytes of a text, without half a character.
-func shorten(text string, most int) string {
-	const ellipsis = "…"
-	if len(text) <= most {
-		return text
-	}
-	end := most - len(ellipsis)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + ellipsis
 }

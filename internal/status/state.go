@@ -2,6 +2,8 @@ package status
 
 import (
 	"time"
+
+	"github.com/jmpub/jmpub/internal/words"
 )
 
 // The states of an app that a process has.
@@ -77,7 +79,7 @@ func (s *Status) owned() (one AppState, ok bool) {
 	now := s.process.opts.Now()
 	one = AppState{
 		AppName: s.name(), State: StateStarting, Requests: s.requests.sum(now, requestSlot),
-		Error: shorten(s.problem, longestError), ErrorAt: s.problemAt.UTC().Truncate(time.Second),
+		Error: words.Shorten(s.problem, longestError), ErrorAt: s.problemAt.UTC().Truncate(time.Second),
 	}
 	if s.quota != nil {
 		one.QuotaRemaining = new(s.quota.Remaining)

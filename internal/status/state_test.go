@@ -1,10 +1,8 @@
 package status_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -137,36 +135,6 @@ func TestRequestsOfTheLastMinute(t *testing.T) {
 			t.Errorf("%d requests after more than a minute", n)
 		}
 	})
-}
-
-// TestFleetIsForThisMachine: what is known of all processes is answered to those who may see everything, with what stands in its way.
-func TestFleetIsForThisMachine(t *testing.T) {
-	var wrong error
-	p := status.NewProcess(status.ProcessOptions{Version: "v1", Fleet: func(context.Context) (any, error) {
-		return map[string]any{"apps": []string{"the-app-key"}}, wrong
-	}})
-	if code, body := get(t, p.Handler(), "/api/v1/apps"); code != http.StatusOK || body != "{\"apps\":[\"the-app-key\"]}\n" {
-		t.Errorf("%d: %s", code, body)
-	}
-	if _, body := get(t, p.Handler(), "/"); !strings.HasSuffix(body, "/metrics\n/api/v1/apps\n") {
-		t.Errorf("the index is %q", body)
-	}
-	wide := listenAt(t, "0.0.0.0:0")
-	serveProcess(t, p, wide)
-	if res := send(t, wide, asked("/api/v1/apps", "localhost")); res.code != http.StatusNotFound || strings.Contains(res.body, "the-app-key") {
-		t.Errorf("to strangers: %d: %s", res.code, res.body)
-	}
-	if res := send(t, wide, asked("/", "localhost")); strings.Contains(res.body, "apps") {
-		t.Errorf("to strangers: %s", res.body)
-	}
-	wrong = errors.New("Kafka is away " + strings.Repeat("x", 1000))
-	code, body := get(t, p.Handler(), "/api/v1/apps")
-	if code != http.StatusServiceUnavailable || !strings.Contains(body, `"error": "Kafka is away`) || len(body) > 500 {
-		t.Errorf("%d: %s", code, body)
-	}
-	if code, _ := get(t, status.NewProcess(status.ProcessOptions{}).Handler(), "/api/v1/apps"); code != http.StatusNotFound {
-		t.Errorf("where nothing can be known: %d", code)
-	}
 }
 
 // BenchmarkOwned is the state of 1,000 apps with one stream each.

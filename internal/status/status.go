@@ -1,5 +1,5 @@
-// Package status keeps what the observer of each app tells, and shows it: as a snapshot for screens, as metrics, and as /healthz and
-// /readyz. All of them come from the same counters.
+// Package status keeps what the observer of each app tells: as a snapshot for screens, as metrics, and as the judgement that /readyz
+// answers. All of them come from the same counters.
 package status
 
 import (
@@ -212,6 +212,8 @@ func (s *Status) observe(o pipeline.Observation) {
 		p.read, p.headAt, s.failed = o.End, s.process.opts.Now(), false
 	case pipeline.WindowCommitted:
 		s.committed(&o)
+	case pipeline.TransactionCommitted:
+		s.process.flow.transaction(s.process.opts.Now(), o.Took)
 	case pipeline.RowRejected:
 		count(&s.totals.rejected, o.Rejection.Reason)
 	case pipeline.NoticePublished:
@@ -324,6 +326,7 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	}
 	s.rows.add(p.headAt, rowSlot, ledger.Rows)
 	s.last = ledger
+	s.process.flow.committed(p.headAt, c)
 }
 
 // rate is how many of something there were in the last time, by slots of so many seconds: one that is being filled, and fullSlots before it.

@@ -1,12 +1,9 @@
 package status_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,11 +48,24 @@ func window(s pipeline.Stream, end time.Time, rows int64) pipeline.WindowCommitt
 	}
 }
 
-func get(t *testing.T, h http.Handler, path string) (int, string) {
+// get is what a process answers at /readyz, or at /metrics.
+func get(t *testing.T, p *status.Process, path string) (int, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
-	return w.Code, w.Body.String()
+	if path == "/metrics" {
+		p.Metrics().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		return w.Code, w.Body.String()
+	}
+	body, ready := p.Ready()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := http.StatusOK
+	if !ready {
+		code = http.StatusServiceUnavailable
+	}
+	return code, string(text)
 }
 
 func TestEachFactMovesItsFigure(t *testing.T) {
@@ -78,7 +88,7 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 	} {
 		s.Observer().Tell(fact)
 	}
-	_, text := get(t, s.Handler(), "/metrics")
+	_, text := get(t, s.Process, "/metrics")
 	for _, want := range []string{
 		`jmpub_rows_total{app="app",stream="messages"} 100`, `jmpub_notices_total{app="app",kind="gap",stream="messages"} 1`,
 		`jmpub_skipped_total{app="app",stream="messages"} 1`, `jmpub_repeated_total{app="app",stream="messages"} 1`,
@@ -124,13 +134,13 @@ func TestRetentionClock(t *testing.T) {
 		now := time.Now()
 		shows := func(unread, left time.Duration, warned bool) {
 			t.Helper()
-			_, text := get(t, s.Handler(), "/metrics")
+			_, text := get(t, s.Process, "/metrics")
 			for name, want := range map[string]time.Duration{"jmpub_unread_age_seconds": unread, "jmpub_retention_left_seconds": left} {
 				if line := fmt.Sprintf("%s{app=%q,stream=%q} %v\n", name, "app", "messages", want.Seconds()); !strings.Contains(text, line) {
 					t.Errorf("the metrics lack %s", line)
 				}
 			}
-			_, body := get(t, s.Handler(), "/readyz")
+			_, body := get(t, s.Process, "/readyz")
 			if said := strings.Contains(body, "begins to leave the API's history"); said != warned || (len(s.Status.Leaving()) > 0) != warned {
 				t.Errorf("warned %t, want %t: %s", said, warned, body)
 			}
@@ -161,7 +171,7 @@ func TestRetentionClock(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStatus()
-		h := s.Handler()
+		h := s.Process
 		ready := func(want bool) {
 			t.Helper()
 			code, body := get(t, h, "/readyz")
@@ -185,9 +195,6 @@ func TestReadiness(t *testing.T) {
 		ready(false)
 		s.Observer().Tell(window(messages(), time.Now(), 10))
 		ready(true)
-		if code, _ := get(t, h, "/healthz"); code != http.StatusOK {
-			t.Errorf("/healthz is %d", code)
-		}
 	})
 }
 
@@ -201,7 +208,7 @@ func TestUnreadablePosition(t *testing.T) {
 		s := show(status.ProcessOptions{}, o)
 		ready := func(want int, says string) {
 			t.Helper()
-			if code, body := get(t, s.Handler(), "/readyz"); code != want || !strings.Contains(body, says) {
+			if code, body := get(t, s.Process, "/readyz"); code != want || !strings.Contains(body, says) {
 				t.Errorf("%d, want %d and %q: %s", code, want, says, body)
 			}
 		}
@@ -216,34 +223,6 @@ func TestUnreadablePosition(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithItsContext(t *testing.T) {
-	s := newStatus()
-	var lc net.ListenConfig
-	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, listener) }()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+"/", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req) //nolint:forbidigo // A test.
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(res.Body)
-	if err := res.Body.Close(); err != nil || !strings.Contains(string(body), "/metrics") {
-		t.Errorf("the index is %q", body)
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Errorf("serve: %v", err)
-	}
-}
-
 // TestClocksThatDisagreeAreShown reads a stream further than the clock goes: its lag is shown as it is, it is not ready, and the clocks
 // that disagree are told.
 func TestClocksThatDisagreeAreShown(t *testing.T) {
@@ -253,8 +232,8 @@ func TestClocksThatDisagreeAreShown(t *testing.T) {
 		see := func(end time.Time, code int, says ...string) {
 			t.Helper()
 			s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: end})
-			got, body := get(t, s.Handler(), "/readyz")
-			_, text := get(t, s.Handler(), "/metrics")
+			got, body := get(t, s.Process, "/readyz")
+			_, text := get(t, s.Process, "/metrics")
 			for _, want := range says {
 				if got != code || !strings.Contains(body+text, want) {
 					t.Errorf("/readyz answers %d, want %d; they lack %s:\n%s\n%s", got, code, want, body, text)
@@ -263,13 +242,13 @@ func TestClocksThatDisagreeAreShown(t *testing.T) {
 		}
 		lag, difference := `jmpub_lag_seconds{app="app",stream="messages"} `, `jmpub_clock_difference_seconds{app="app"} `
 		see(now.Add(3*time.Second), http.StatusOK, lag+"-3\n", difference+"0\n")
-		see(now.Add(866_270*time.Second), http.StatusServiceUnavailable, lag+"-866270\n", `"lag_seconds": -866270`, "has not come yet by the local clock",
+		see(now.Add(866_270*time.Second), http.StatusServiceUnavailable, lag+"-866270\n", `"lag_seconds":-866270`, "has not come yet by the local clock",
 			`jmpub_unread_age_seconds{app="app",stream="messages"} -866270`)
 		s.Observer().Tell(pipeline.ClocksCompared{Server: now.Add(time.Hour), Local: now, Disagree: true, Changed: true})
-		see(now, http.StatusOK, lag+"0\n", difference+"3600\n", `"clock_difference_seconds": 3600`, "the API's clock and the local one disagree",
+		see(now, http.StatusOK, lag+"0\n", difference+"3600\n", `"clock_difference_seconds":3600`, "the API's clock and the local one disagree",
 			now.Add(time.Hour).Format(time.RFC3339))
 		s.Observer().Tell(pipeline.ClocksCompared{Server: now, Local: now})
-		if _, body := get(t, s.Handler(), "/readyz"); strings.Contains(body, "disagree") {
+		if _, body := get(t, s.Process, "/readyz"); strings.Contains(body, "disagree") {
 			t.Errorf("clocks that agree again are told of: %s", body)
 		}
 	})
@@ -281,15 +260,15 @@ func TestAStandbyIsReadyAndShowsNoStream(t *testing.T) {
 	s := newStatus()
 	s.StandBy(false)
 	s.Observer().Tell(window(messages(), time.Now().Add(-time.Hour), 10))
-	if code, text := get(t, s.Handler(), "/metrics"); code != http.StatusOK || !strings.Contains(text, `jmpub_owner{app="app"} 1`) ||
+	if code, text := get(t, s.Process, "/metrics"); code != http.StatusOK || !strings.Contains(text, `jmpub_owner{app="app"} 1`) ||
 		!strings.Contains(text, "jmpub_end_time_timestamp_seconds") {
 		t.Errorf("as the owner: %s", text)
 	}
 	s.StandBy(true)
-	if code, text := get(t, s.Handler(), "/readyz"); code != http.StatusOK || !strings.Contains(text, `"standby": true`) {
+	if code, text := get(t, s.Process, "/readyz"); code != http.StatusOK || !strings.Contains(text, `"standby":true`) {
 		t.Errorf("the standby answers %d: %s", code, text)
 	}
-	if _, text := get(t, s.Handler(), "/metrics"); !strings.Contains(text, `jmpub_owner{app="app"} 0`) ||
+	if _, text := get(t, s.Process, "/metrics"); !strings.Contains(text, `jmpub_owner{app="app"} 0`) ||
 		strings.Contains(text, "jmpub_end_time_timestamp_seconds") || strings.Contains(text, "jmpub_lag_seconds") {
 		t.Errorf("as a standby: %s", text)
 	}

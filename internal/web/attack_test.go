@@ -1,4 +1,4 @@
-package status_test
+package web_test
 
 import (
 	"bufio"
@@ -16,26 +16,28 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
 // serve has a status with something to hide answer on an address, until the test ends.
 func serve(t *testing.T, listener net.Listener, hosts ...string) {
 	t.Helper()
-	s := show(status.ProcessOptions{Version: "v1.2.3", Hosts: hosts}, status.Options{
+	p := status.NewProcess(status.ProcessOptions{Version: "v1.2.3"})
+	s := p.Add(status.Options{
 		AppKey: "the-app-key", Delivery: "exactly once",
 		Streams: []pipeline.Stream{{Kind: pipeline.StreamUsers, Name: "somebody"}},
 	})
 	s.Observer().Tell(pipeline.RetryScheduled{Op: "get page", Err: errors.New("foreign error text"), Wait: time.Second})
-	serveProcess(t, s.Process, listener)
+	serveProcess(t, web.Options{Status: p, Hosts: hosts}, listener)
 }
 
-// serveProcess has a process answer on an address, until the test ends.
-func serveProcess(t *testing.T, p *status.Process, listener net.Listener) {
+// serveProcess has a server answer on an address, until the test ends.
+func serveProcess(t *testing.T, o web.Options, listener net.Listener) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- p.Serve(ctx, listener) }()
+	go func() { done <- web.New(o).Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

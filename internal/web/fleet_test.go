@@ -1,4 +1,4 @@
-package operate
+package web
 
 import (
 	"context"
@@ -14,17 +14,16 @@ import (
 // TestWhoAsksOftenIsToldTheSame for three seconds, also what went wrong, and nobody waits for longer than Kafka is waited for.
 func TestWhoAsksOftenIsToldTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var a answers
 		asked := 0
 		var wrong error
-		ask := func(context.Context) (*fleet.Fleet, error) {
+		a := fleets{ask: func(context.Context) (*fleet.Fleet, error) {
 			asked++
 			return &fleet.Fleet{}, wrong
-		}
+		}}
 		find := func(times int, says error) {
 			t.Helper()
 			for range 3 {
-				if found, err := a.find(t.Context(), ask); !errors.Is(err, says) || (found == nil) != (says != nil) || asked != times {
+				if found, err := a.get(t.Context()); !errors.Is(err, says) || (found == nil) != (says != nil) || asked != times {
 					t.Errorf("%v, %v; it was asked %d times, want %d", found, err, asked, times)
 				}
 			}
@@ -37,10 +36,11 @@ func TestWhoAsksOftenIsToldTheSame(t *testing.T) {
 		find(2, wrong)
 		time.Sleep(answerAge)
 		began := time.Now()
-		_, err := a.find(t.Context(), func(ctx context.Context) (*fleet.Fleet, error) {
+		a.ask = func(ctx context.Context) (*fleet.Fleet, error) {
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
-		})
+		}
+		_, err := a.get(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "within 5s") || time.Since(began) != askTime {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
@@ -49,12 +49,12 @@ func TestWhoAsksOftenIsToldTheSame(t *testing.T) {
 
 // TestAnAnswerIsBounded: the first apps are told, which are those that matter most, and how many are left out.
 func TestAnAnswerIsBounded(t *testing.T) {
-	for apps, left := range map[int]int{maxAnswer: 0, maxAnswer + 7: 7} {
-		var a answers
-		found, err := a.find(t.Context(), func(context.Context) (*fleet.Fleet, error) {
+	for apps, left := range map[int]int{maxApps: 0, maxApps + 7: 7} {
+		a := fleets{ask: func(context.Context) (*fleet.Fleet, error) {
 			return &fleet.Fleet{Apps: make([]fleet.App, apps)}, nil
-		})
-		if err != nil || len(found.Apps) != maxAnswer || found.LeftOut != left {
+		}}
+		found, err := a.get(t.Context())
+		if err != nil || len(found.Apps) != maxApps || found.LeftOut != left {
 			t.Errorf("of %d apps %d are told, and %d left out; %v", apps, len(found.Apps), found.LeftOut, err)
 		}
 	}

@@ -1,0 +1,144 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/fleet"
+	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/tests/contract"
+	"github.com/jmpub/jmpub/pipeline"
+)
+
+// emptyReader knows nothing.
+type emptyReader struct{}
+
+func (emptyReader) Coverage(context.Context, status.AppName, Question) (*Coverage, error) {
+	return &Coverage{Streams: []StreamCoverage{}, Replays: []ReplayedRange{}}, nil
+}
+
+func (emptyReader) Windows(context.Context, status.AppName, Question) (*Windows, error) {
+	return &Windows{Windows: []LedgerRecord{}}, nil
+}
+
+func (emptyReader) Positions(_ context.Context, name status.AppName) ([]pipeline.Checkpoint, error) {
+	if name.AppKey != "app" {
+		return nil, ErrNoApp
+	}
+	stream := pipeline.Stream{Kind: pipeline.StreamMessages}
+	return []pipeline.Checkpoint{
+		{Stream: stream, End: time.Now(), SavedAt: time.Now(), Backlog: []pipeline.Backlog{{End: time.Now(), Until: time.Now()}}},
+		{Stream: stream, End: time.Now(), SavedAt: time.Now(), Replay: "again"},
+	}, nil
+}
+
+func (emptyReader) Notices(context.Context, status.AppName, Question) (*Notices, error) {
+	return &Notices{Notices: []pipeline.Notice{}}, nil
+}
+
+// apiServer has one app, which has published something, and another one that stands by.
+func apiServer() *Server {
+	p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
+	ours := p.Add(status.Options{AppKey: "app", TopicPrefix: "jmessage", Delivery: "exactly once", Streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}}})
+	ours.StandBy(false)
+	now := time.Now()
+	for _, o := range []pipeline.Observation{
+		pipeline.RequestAnswered{Class: "ok"},
+		pipeline.QuotaTold{Limit: 600, Remaining: 599},
+		pipeline.WindowCommitted{
+			Ledger:     &pipeline.Ledger{AppKey: "app", Stream: pipeline.Stream{Kind: pipeline.StreamMessages}, Rows: 10, Published: 10},
+			Checkpoint: &pipeline.Checkpoint{Stream: pipeline.Stream{Kind: pipeline.StreamMessages}, End: now.Add(-time.Minute)},
+		},
+		pipeline.TransactionCommitted{Took: time.Second},
+	} {
+		ours.Observer().Tell(o)
+	}
+	p.Add(status.Options{AppKey: "other", TopicPrefix: "jmessage", Streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}}}).StandBy(true)
+	s := New(Options{
+		Status: p, Process: "process 1", Reader: emptyReader{},
+		Fleet: func(context.Context) (*fleet.Fleet, error) {
+			return &fleet.Fleet{
+				Apps:      []fleet.App{{AppState: status.AppState{AppName: status.AppName{AppKey: "other", TopicPrefix: "jmessage"}, State: "publishing"}, Owner: "process 2"}},
+				Processes: []fleet.Member{{Process: "process 2", Started: now, Heard: now}},
+			}, nil
+		},
+	})
+	s.history.take(p.Overview())
+	later := p.Overview()
+	later.Now = later.Now.Add(time.Second)
+	s.history.take(later)
+	return s
+}
+
+func api(t *testing.T) *contract.API {
+	t.Helper()
+	found, err := contract.LoadAPI(Document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestDocumentAndHandlersAgree: every path of the document is served, every one that is served is in it.
+func TestDocumentAndHandlersAgree(t *testing.T) {
+	var served []string
+	for _, one := range apiServer().reading() {
+		method, path, _ := strings.Cut(one.pattern, " ")
+		served = append(served, method+" "+apiPath+path)
+	}
+	slices.Sort(served)
+	if told := api(t).Operations(); !slices.Equal(served, told) {
+		t.Errorf("served:\n%s\nin the document:\n%s", strings.Join(served, "\n"), strings.Join(told, "\n"))
+	}
+}
+
+// TestAnswersAreAsTheDocumentHasThem, those that are refused too.
+func TestAnswersAreAsTheDocumentHasThem(t *testing.T) {
+	s := apiServer()
+	h, doc := s.Handler(), api(t)
+	for _, c := range []struct {
+		path, pattern string
+		code          int
+	}{
+		{"/overview", "/overview", 200},
+		{"/history", "/history", 200},
+		{"/history?minutes=5", "/history", 200},
+		{"/history?minutes=61", "/history", 400},
+		{"/openapi.json", "/openapi.json", 200},
+		{"/apps", "/apps", 200},
+		{"/apps/app", "/apps/{app_key}", 200},
+		{"/apps/app?topic_prefix=jmessage", "/apps/{app_key}", 200},
+		{"/apps/app?topic_prefix=another", "/apps/{app_key}", 404},
+		{"/apps/other", "/apps/{app_key}", 404},
+		{"/apps/none", "/apps/{app_key}", 404},
+		{"/apps/app/coverage?from=7d&stream=messages", "/apps/{app_key}/coverage", 200},
+		{"/apps/app/windows?limit=1000", "/apps/{app_key}/windows", 200},
+		{"/apps/app/windows?limit=1001", "/apps/{app_key}/windows", 400},
+		{"/apps/app/windows?limit=1&limit=2", "/apps/{app_key}/windows", 400},
+		{"/apps/app/windows?token=secret", "/apps/{app_key}/windows", 400},
+		{"/apps/app/checkpoints", "/apps/{app_key}/checkpoints", 200},
+		{"/apps/none/checkpoints", "/apps/{app_key}/checkpoints", 404},
+		{"/apps/app/notices", "/apps/{app_key}/notices", 200},
+		{"/apps/app/replays", "/apps/{app_key}/replays", 200},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, apiPath+c.path, http.NoBody))
+		if w.Code != c.code {
+			t.Errorf("%s: %d, want %d: %s", c.path, w.Code, c.code, w.Body)
+			continue
+		}
+		if err := doc.Answer("GET "+apiPath+c.pattern, w.Code, w.Header().Get("Content-Type"), w.Body.Bytes()); err != nil {
+			t.Error(err)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, apiPath+"/apps/other", http.NoBody))
+	if !strings.Contains(w.Body.String(), `"owner": "process 2"`) {
+		t.Errorf("the owner is not named: %s", w.Body)
+	}
+}
