@@ -166,11 +166,11 @@ export class AppView {
     return verdict;
   }
 
-  tell(o, apps) {
+  tell(o, { apps, processes }) {
     this.overview = o;
     this.apps = apps;
     this.operate.allow(o.changes);
-    this.processes.set(o.processes);
+    this.processes.set(processes, o.process);
     return this.show();
   }
 

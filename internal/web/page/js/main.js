@@ -3,7 +3,7 @@ import { AppView } from "./app.js";
 import { follow, get } from "./api.js";
 import { el, setAttribute, setText } from "./dom.js";
 import { moment, setZone, stamp, zoneName } from "./format.js";
-import { toApps, toOverview } from "./model.js";
+import { toApps, toOverview, toProcesses } from "./model.js";
 import { OverviewView } from "./overview.js";
 import { Poll } from "./poll.js";
 import { language, loadWords, setLanguage, t } from "./words.js";
@@ -12,7 +12,7 @@ const main = document.getElementById("main");
 let view = null;
 let shown = "";
 let overview = null;
-let apps = null;
+let fleet = null;
 let lostSince = null;
 
 // route is what the address after # asks for: #/apps/KEY?prefix=…&stream=…&hour=…
@@ -33,8 +33,9 @@ function decoded(text) {
 
 // show makes the view that the address asks for. Where there is one app, that is its view.
 function show() {
-  if (!overview || !apps) return;
+  if (!overview || !fleet) return;
   const asked = route();
+  const { apps } = fleet;
   const only = apps.length === 1 && overview.apps.total <= 1 ? { app: apps[0].app, prefix: apps[0].prefix, only: true } : null;
   const target = only && (!asked.app || asked.app === only.app) ? only : asked.app ? { app: asked.app, prefix: asked.prefix } : {};
   const name = JSON.stringify([target, language()]);
@@ -54,7 +55,7 @@ function show() {
 function tell() {
   setText(document.getElementById("release"), overview.version);
   setText(document.getElementById("zone"), t("foot.zone", { zone: zoneName() }));
-  const verdict = view.tell(overview, apps);
+  const verdict = view.tell(overview, fleet);
   const mark = { ok: "✓", warning: "!", failing: "✕" }[verdict?.state] ?? "…";
   document.title = `${lostSince ? "?" : mark} ${verdict?.upTo ? `${moment(verdict.upTo)} · ` : ""}jmpub`;
 }
@@ -98,11 +99,11 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 window.addEventListener("hashchange", show);
 new Poll(5_000, async (signal) => {
   const body = await get("apps", {}, signal);
-  apps = toApps(body, new Date());
+  fleet = { apps: toApps(body, new Date()), processes: toProcesses(body, new Date()) };
   show();
 }, (error) => {
-  if (!error || apps) return;
-  apps = []; // A process alone has no list of the apps of others.
+  if (!error || fleet) return;
+  fleet = { apps: [], processes: [] }; // A process alone has no list of the apps of others.
   show();
 });
 follow((body) => {

@@ -25,14 +25,18 @@ export function toOverview(o) {
     quota: o.quota ? { limit: o.quota.limit, left: o.quota.remaining } : null, requests: o.requests_per_minute,
     retention: o.retention ? { seconds: o.retention.left_seconds, app: o.retention.app_key } : null,
     transactions: { count: o.transactions.count, mean: o.transactions.mean_ms / 1000 }, rejected: byReason(o.rejected),
-    processes: (o.members ?? []).map((p) => {
-      const role = p.silent ? "silent" : p.shards > 0 || p.apps > 0 ? "owner" : "standby";
-      return {
-        key: p.instance, name: p.process, release: p.release, apps: p.apps, shards: p.shards, shardsTotal: p.shards_total, role,
-        look: role === "silent" ? "failing" : "ok", heard: Math.max(0, seconds(p.heard_at, o.now)), here: p.process === o.process,
-      };
-    }),
   };
+}
+
+// toProcesses are the processes of the group: owners, standbys, and those that are not heard of.
+export function toProcesses(body, now) {
+  return body.processes.map((p) => {
+    const role = p.silent ? "silent" : p.shards > 0 || p.apps > 0 ? "owner" : "standby";
+    return {
+      key: p.instance, name: p.process, release: p.release, apps: p.apps, shards: p.shards, shardsTotal: p.shards_total, role,
+      look: role === "silent" ? "failing" : "ok", heard: Math.max(0, seconds(p.heard_at, now)),
+    };
+  });
 }
 
 function byReason(counts) {

@@ -102,7 +102,7 @@ export class OverviewView {
     this.forth.disabled = this.offset + page.length >= found.length;
   }
 
-  tell(o, apps) {
+  tell(o, { apps, processes }) {
     const verdict = ofAll(o, apps);
     this.verdict.set(verdict.state, verdict.sentence, t("verdict.detail", { zone: zoneName(), apps: count(apps.length), time: moment(o.now) }), verdict.problems, verdict.leftOut);
     if (apps !== this.apps) {
@@ -119,7 +119,7 @@ export class OverviewView {
     tiles.retention.set(duration(retention?.retention), retention?.app ?? "", { state: retention && retention.retention < retentionWarn ? "failing" : "ok" });
     tiles.transactions.set(duration(o.transactions.mean), t("tile.transactions.detail", { n: count(o.transactions.count) }));
     this.rejected.set(o.rejected);
-    this.processes.set(o.processes);
+    this.processes.set(processes, o.process);
     return verdict;
   }
 

@@ -24,7 +24,7 @@ export function noticesTable() {
 export class Processes {
   constructor() {
     this.table = new Table(t("processes.title"), [
-      { name: "processes.name", head: true, class: "clip", text: (p) => (p.here ? t("processes.here", { name: p.name }) : p.name) },
+      { name: "processes.name", head: true, class: "clip", text: (p) => (p.name === this.here ? t("processes.here", { name: p.name }) : p.name) },
       { name: "processes.role", show: (cell, p) => showBadge(cell, p.look, t(`role.${p.role}`)) },
       { name: "processes.apps", class: "number", text: (p) => count(p.apps) },
       { name: "processes.shards", class: "number", text: (p) => `${p.shards} / ${p.shardsTotal}` },
@@ -34,7 +34,9 @@ export class Processes {
     this.root = card(t("processes.title"), this.table.root);
   }
 
-  set(processes) {
+  // set shows processes; one of them is that which is asked.
+  set(processes, here) {
+    this.here = here;
     this.table.set(processes);
   }
 }
