@@ -1,6 +1,6 @@
 // The view of one app: its sentence, its map, its windows.
 import { get } from "./api.js";
-import { Chart } from "./charts.js";
+import { Chart, counts, durations, rates } from "./charts.js";
 import { el, keyed, setText } from "./dom.js";
 import { count, duration, local, moment, rate, stamp, zoneName } from "./format.js";
 import { CoverageMap } from "./map.js";
@@ -12,7 +12,9 @@ import { Poll } from "./poll.js";
 import { ofApp } from "./sentence.js";
 import { t } from "./words.js";
 
-const daysShown = 60;
+// A day more than the API keeps, so that what has just left its history is seen. Earlier and later move by so many days.
+const daysShown = 61;
+const daysMoved = 30;
 
 const windowColumns = [
   { name: "windows.range", head: true, text: (w) => `${moment(w.begin)} – ${stamp(w.end).slice(11)}` },
@@ -39,6 +41,9 @@ export class AppView {
     this.tiles = Object.fromEntries(["lag", "rate", "quota", "retention", "transactions", "published"].map((name) => [name, new Tile(t(`tile.${name}`))]));
     this.map = new CoverageMap((hour) => this.openHour(hour), (range) => this.operate.choose(range));
     this.chosen = el("select", { "aria-label": t("map.stream"), on: { change: () => { location.hash = linkToApp(this, { stream: this.chosen.value }); } } });
+    this.moved = 0;
+    this.earlier = el("button", { type: "button", class: "quiet", text: t("map.earlier"), on: { click: () => this.moveMap(daysMoved) } });
+    this.later = el("button", { type: "button", class: "quiet", text: t("map.later"), disabled: true, on: { click: () => this.moveMap(-daysMoved) } });
     this.mapNote = el("p", { class: "muted small", text: t("map.hint") });
     this.hour = el("div", { class: "opened", hidden: true });
     this.hourTitle = el("h3", { tabindex: "-1" });
@@ -58,11 +63,11 @@ export class AppView {
     this.notices = noticesTable();
     this.tasks = new Tasks();
     this.processes = new Processes();
-    this.charts = only ? { rates: new Chart("chart.rates", rate), lag: new Chart("chart.lag", duration), quota: new Chart("chart.quota", count), transaction: new Chart("chart.transaction", duration) } : {};
+    this.charts = only ? { rates: new Chart("chart.rates", rates), lag: new Chart("chart.lag", durations), quota: new Chart("chart.quota", counts), transaction: new Chart("chart.transaction", durations) } : {};
     this.root = el("div", { class: "view" },
       el("nav", { class: "crumbs", "aria-label": t("crumbs") }, only ? null : el("a", { href: "#/", text: t("apps.title") }), el("span", { class: "key", text: app }), prefix ? el("span", { class: "muted small", text: t("crumbs.topics", { prefix }) }) : null),
       this.verdict.root, el("dl", { class: "tiles" }, Object.values(this.tiles).map((tile) => tile.root)),
-      card(t("map.title", { days: daysShown }), [this.map.root, this.mapNote, this.hour], { tools: [this.chosen] }), this.operate.root,
+      card(t("map.title"), [this.map.root, this.mapNote, this.hour], { tools: el("span", { class: "tools" }, this.chosen, this.earlier, this.later) }), this.operate.root,
       el("div", { class: "halves" }, Object.values(this.charts).map((chart) => chart.root)),
       card(t("windows.title"), this.windows.root), card(t("streams.title"), this.streamTable.root),
       el("div", { class: "halves" }, this.tasks.root, card(t("rejected.title"), this.rejected.root)),
@@ -103,11 +108,20 @@ export class AppView {
     this.coverage = new Poll(10_000, (signal) => this.loadMap(signal), (error) => setText(this.mapNote, error ? `${t("map.failed")} ${error.message}` : t("map.hint")));
   }
 
+  moveMap(days) {
+    this.moved = Math.max(0, this.moved + days);
+    this.later.disabled = this.moved === 0;
+    this.coverage?.now();
+  }
+
   async loadMap(signal) {
     const now = Date.now();
-    const from = Math.floor(now / hourLong) * hourLong - (local(new Date(now)).hour + (daysShown - 1) * 24) * hourLong;
-    const body = await get(`${this.path()}/coverage`, { ...this.where(), stream: this.stream, from: new Date(from).toISOString(), to: new Date(Math.ceil(now / hourLong) * hourLong).toISOString() }, signal);
-    this.map.set(from, now, toHours(body, this.stream));
+    const dayLong = 24 * hourLong;
+    const midnight = Math.floor(now / hourLong) * hourLong - local(new Date(now)).hour * hourLong;
+    const from = midnight - (daysShown - 1 + this.moved) * dayLong;
+    const to = this.moved > 0 ? from + daysShown * dayLong : Math.ceil(now / hourLong) * hourLong;
+    const body = await get(`${this.path()}/coverage`, { ...this.where(), stream: this.stream, from: new Date(from).toISOString(), to: new Date(to).toISOString() }, signal);
+    this.map.set(from, Math.min(now, to), toHours(body, this.stream));
   }
 
   showDetail(body) {

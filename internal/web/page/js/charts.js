@@ -2,22 +2,31 @@
 // screen readers.
 import uPlot from "../vendor/uplot/uPlot.js";
 import { el, keyed, setAttribute, setText } from "./dom.js";
-import { stamp } from "./format.js";
+import { brief, count, duration, rate, stamp } from "./format.js";
 import { t } from "./words.js";
 
 const dashes = [[], [7, 4], [2, 3], [10, 3, 2, 3], [4, 4], [1, 5]];
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Chart shows series over time: title is a key of the dictionary, show writes a value.
+// The steps of an axis of durations, in seconds.
+const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 432000, 864000];
+
+export const durations = { show: duration, tick: brief, steps };
+export const counts = { show: count, tick: count, least: 5 };
+export const rates = { show: rate, tick: rate };
+
+// Chart shows series over time: title is a key of the dictionary, kind says how values are written.
 export class Chart {
-  constructor(title, show) {
+  constructor(title, kind) {
     this.title = title;
-    this.show = show;
+    this.kind = kind;
+    this.show = kind.show;
+    this.nothing = el("p", { class: "muted", text: t("none") });
     this.heading = el("h2", { text: t(title) });
     this.legend = el("ul", { class: "legend" });
     this.at = el("span", { class: "muted small" });
     this.plot = el("div", { class: "plot", role: "img" });
-    this.root = el("section", { class: "card chart" }, el("div", { class: "spread" }, this.heading, this.at), this.plot, this.legend);
+    this.root = el("section", { class: "card chart" }, el("div", { class: "spread" }, this.heading, this.at), this.nothing, this.plot, this.legend);
     this.names = [];
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.plot);
@@ -28,7 +37,9 @@ export class Chart {
 
   // set takes columns: times in seconds since 1970, and by name the values, null where there is none.
   set(times, series) {
-    const names = Object.keys(series);
+    const names = Object.keys(series).filter((name) => series[name].some((value) => value !== null));
+    this.nothing.hidden = names.length > 0;
+    this.plot.hidden = this.legend.hidden = names.length === 0;
     this.data = [times, ...names.map((name) => series[name])];
     if (!this.chart || names.join("\n") !== this.names.join("\n")) {
       this.names = names;
@@ -50,10 +61,13 @@ export class Chart {
       legend: { show: false },
       padding: [8, 8, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 0) * 1.1)] } },
+      scales: {
+        x: { range: (_, first, last) => [Math.min(first ?? 0, (last ?? 0) - 600), last ?? 0] },
+        y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(this.kind.least ?? 0, (high ?? 0) * 1.1) || 1] },
+      },
       axes: [
         { ...axis, space: 70, size: 26, values: (_, ticks) => ticks.map((s) => stamp(new Date(s * 1000)).slice(11, 16)) },
-        { ...axis, size: 58, values: (_, ticks) => ticks.map((v) => this.show(v)) },
+        { ...axis, size: 58, ...(this.kind.steps ? { incrs: this.kind.steps } : {}), values: (_, ticks) => ticks.map((v) => this.kind.tick(v)) },
       ],
       series: [{}, ...this.names.map((_, i) => ({
         stroke: color(`--series-${i % 6}`), width: 1.75, dash: dashes[i % 6], points: { show: false }, spanGaps: false,

@@ -89,6 +89,13 @@ export function duration(seconds) {
   return sign + pair("unit.d", 86400, "unit.h", 3600);
 }
 
+// brief has one unit: 2 h, 1.5 h.
+export function brief(seconds) {
+  if (seconds > 0 && seconds < 1) return duration(seconds);
+  const [unit, size] = [["unit.d", 86400], ["unit.h", 3600], ["unit.m", 60], ["unit.s", 1]].find(([, n]) => Math.abs(seconds) >= n) ?? ["unit.s", 1];
+  return t(unit, { n: Number((seconds / size).toFixed(1)) });
+}
+
 // count groups digits; rate keeps one decimal below ten.
 export function count(n) {
   return n === null || n === undefined ? "–" : new Intl.NumberFormat(language() === "zh" ? "zh-CN" : "en-US", { maximumFractionDigits: 0 }).format(n);

@@ -99,7 +99,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 window.addEventListener("hashchange", show);
 new Poll(5_000, async (signal) => {
   const body = await get("apps", {}, signal);
-  fleet = { apps: toApps(body, new Date()), processes: toProcesses(body, new Date()) };
+  const now = overview?.now ?? new Date();
+  fleet = { apps: toApps(body, now), processes: toProcesses(body, now) };
   show();
 }, (error) => {
   if (!error || fleet) return;

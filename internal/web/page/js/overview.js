@@ -1,6 +1,6 @@
 // The view of all apps.
 import { get } from "./api.js";
-import { Chart } from "./charts.js";
+import { Chart, counts, durations, rates } from "./charts.js";
 import { el, setText } from "./dom.js";
 import { count, duration, moment, rate, zoneName } from "./format.js";
 import { linkToApp, retentionWarn, toHistory } from "./model.js";
@@ -23,10 +23,10 @@ export class OverviewView {
   constructor() {
     this.verdict = new Verdict();
     this.tiles = Object.fromEntries(["apps", "rate", "lag", "quota", "retention", "transactions"].map((name) => [name, new Tile(t(`tile.${name}`))]));
-    this.rates = new Chart("chart.rates", rate);
-    this.lag = new Chart("chart.lag", duration);
-    this.quota = new Chart("chart.quota", count);
-    this.transaction = new Chart("chart.transaction", duration);
+    this.rates = new Chart("chart.rates", rates);
+    this.lag = new Chart("chart.lag", durations);
+    this.quota = new Chart("chart.quota", counts);
+    this.transaction = new Chart("chart.transaction", durations);
     this.rejected = rejectedTable();
     this.processes = new Processes();
     this.by = "state";
