@@ -137,7 +137,7 @@ func (l *lab) command(more []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(l.binary, args...) //nolint:gosec,noctx // Ours; a run ends by a signal.
 	cmd.Env = append([]string{
 		"JMPUB_API_URL=" + l.api.URL + "/v2", "JMPUB_API_RATE=100000/m", "JMPUB_KAFKA_BROKERS=" + strings.Join(l.broker.Addrs(), ","),
-		"JMPUB_CATCHUP=live-first", "JMPUB_RECHECK=off", "JMPUB_KAFKA_TRANSACTION_TIMEOUT=10s", "JMPUB_MASTER_SECRET=" + l.apps[0].MasterSecret,
+		"JMPUB_CATCHUP=live-first", "JMPUB_RECHECK=off", "JMPUB_KAFKA_TRANSACTION_TIMEOUT=10s",
 	}, more...)
 	return cmd
 }
@@ -283,9 +283,11 @@ func (l *lab) leaveGap() time.Time {
 }
 
 // replay publishes a day again that was read.
-func (l *lab) replay(key string) {
+func (l *lab) replay(app []string) {
 	l.t.Helper()
-	cmd := l.command([]string{key, "JMPUB_LISTEN=off"}, "replay", "--from", "51d", "--to", "50d", "--yes", "--id", "after-the-outage")
+	cmd := l.command(append(app, "JMPUB_LISTEN=off"), "replay", "--from", "51d", "--to", "50d", "--yes", "--id", "after-the-outage")
+	timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() }) // It may be gone.
+	defer timer.Stop()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		l.t.Fatalf("replay: %v\n%s", err, out)
 	}

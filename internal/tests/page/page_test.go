@@ -33,10 +33,15 @@ var languages = []string{"en-US", "zh-CN"}
 func TestPage(t *testing.T) {
 	l := newLab(t)
 	one, many := freeAddress(t), freeAddress(t)
-	key := "JMPUB_APP_KEY=" + l.apps[0].AppKey
+	app := []string{"JMPUB_APP_KEY=" + l.apps[0].AppKey, "JMPUB_MASTER_SECRET=" + l.apps[0].MasterSecret}
 	gap := l.leaveGap()
-	running := l.run(one, key)
-	l.replay(key)
+	running := l.run(one, app...)
+	await(t, "an app is published", func() bool {
+		return ask[struct {
+			Events int `json:"events"`
+		}](t, running, "overview").Events > 5000
+	})
+	l.replay(app)
 	apps := filepath.Join(t.TempDir(), "apps.yaml")
 	if err := os.WriteFile(apps, []byte(sim.AppsFile(l.apps)), 0o600); err != nil {
 		t.Fatal(err)
@@ -53,7 +58,7 @@ func TestPage(t *testing.T) {
 			t.Run(language, func(t *testing.T) { testAccessible(t, language, running, all) })
 		}
 	})
-	t.Run("connection", func(t *testing.T) { testConnection(t, l, running, one, key) })
+	t.Run("connection", func(t *testing.T) { testConnection(t, l, running, one, app) })
 }
 
 // ask is an answer of the API.
@@ -284,7 +289,7 @@ func testAccessible(t *testing.T, language string, one, many *process) {
 }
 
 // A connection that is lost is told, with the time, until it is back.
-func testConnection(t *testing.T, l *lab, p *process, listen, key string) {
+func testConnection(t *testing.T, l *lab, p *process, listen string, app []string) {
 	b := newTab(t, "en-US", 1280, 900)
 	b.open(p.url + "/")
 	until[bool](b, `document.querySelector("#verdict")?.innerText.includes("are in Kafka")`)
@@ -297,6 +302,6 @@ func testConnection(t *testing.T, l *lab, p *process, listen, key string) {
 		t.Errorf("the page says %q", lost)
 	}
 	b.picture("lost", false)
-	l.run(listen, key)
+	l.run(listen, app...)
 	until[bool](b, `document.querySelector("#lost").hidden`)
 }
