@@ -27,6 +27,7 @@ const (
 		`"total":9,"rows":8,"repeated":1,"skipped":2,"published":4,"rejected":1,"pages":2,` +
 		`"requests":3,"restarts":1,"mismatch":true,"backlog":true,"started_at":"2023-11-14T22:13:50.123456789Z",` +
 		`"offsets":[{"topic":"jmessage.group","partition":3,"first":17,"last":21}],"duration_seconds":1.234567891}`
+	pauseForm  = `{"version":1,"app_key":"4f7aef34fb361292c566a1cd","app":true,"streams":["groups/10055201"],"by":"alice","at":"2023-11-14T22:13:42Z"}`
 	noticeForm = `{"version":1,"kind":"mismatch","app_key":"4f7aef34fb361292c566a1cd","stream":"groups/10055201",` +
 		`"begin_time":"2023-11-14T22:13:30Z","end_time":"2023-11-14T22:13:42Z","detail":"a window","total":9,"rows":8,` +
 		`"at":"2023-11-14T22:13:51Z"}`

@@ -50,6 +50,7 @@ var (
 	_ pipeline.Checkpoints = (*Files)(nil)
 	_ pipeline.Claims      = (*Files)(nil)
 	_ pipeline.Owners      = (*Files)(nil)
+	_ pipeline.Pauses      = (*Files)(nil)
 )
 
 // OpenFiles opens an app's files in a folder, which is made if it is missing. Its errors are *[pipeline.Fault] of class
@@ -251,7 +252,7 @@ func (*Files) Stage(c *pipeline.Commit) ([]pipeline.Record, error) { return stag
 // failed sync has lost is written again. Any other error is [pipeline.Permanent]: after a failed sync nobody knows what the
 // disk holds, and only the operator can find out why.
 func (f *Files) Save(ctx context.Context, c *pipeline.Commit) error {
-	if len(c.Positions)+len(c.Deleted) == 0 {
+	if len(c.Positions)+len(c.Deleted) == 0 && c.Pause == nil {
 		return nil
 	}
 	op := "save checkpoints in " + f.dir
@@ -267,6 +268,11 @@ func (f *Files) Save(ctx context.Context, c *pipeline.Commit) error {
 		for _, s := range c.Deleted {
 			if err := f.disk.remove(fileName(f.appKey, s)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return diskFault("remove the checkpoint of "+s.String()+" in "+f.dir, err)
+			}
+		}
+		if c.Pause != nil {
+			if err := f.savePause(c.Pause); err != nil {
+				return diskFault("save what is paused in "+f.dir, err)
 			}
 		}
 		return diskFault(op, f.disk.sync())

@@ -19,7 +19,7 @@ import (
 
 // Decoding any bytes never panics, and what decodes means the same when it is encoded and decoded again.
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{positionForm, ledgerForm, noticeForm, `{"version":1}`, `{"version":2}`, "", "[]"} {
+	for _, seed := range []string{positionForm, ledgerForm, noticeForm, pauseForm, `{"version":1}`, `{"version":2}`, "", "[]"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -32,6 +32,16 @@ func FuzzDecode(f *testing.F) {
 			value, err := checkpoint.EncodeLedger(&l)
 			again, err2 := checkpoint.DecodeLedger(value, "here")
 			stable(t, l, again, err, err2)
+		}
+		if n, err := checkpoint.DecodeNotice(data, "here"); err == nil {
+			value, err := checkpoint.EncodeNotice(&n)
+			again, err2 := checkpoint.DecodeNotice(value, "here")
+			stable(t, n, again, err, err2)
+		}
+		if p, err := checkpoint.DecodePause(data, appKey, "here"); err == nil {
+			value, err := checkpoint.EncodePause(appKey, &p)
+			again, err2 := checkpoint.DecodePause(value, appKey, "here")
+			stable(t, p, again, err, err2)
 		}
 	})
 }

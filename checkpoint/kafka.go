@@ -33,12 +33,15 @@ type Kafka struct {
 	searched int
 	// claim and owner are the newest ones, as far as the shard was read for them.
 	claim, owner announced
+	// pause is what is paused, likewise.
+	pause pausedAt
 }
 
 var (
 	_ pipeline.Checkpoints = (*Kafka)(nil)
 	_ pipeline.Claims      = (*Kafka)(nil)
 	_ pipeline.Owners      = (*Kafka)(nil)
+	_ pipeline.Pauses      = (*Kafka)(nil)
 )
 
 // NewKafka keeps an app's checkpoints in a topic. The client has an Addr and a Transport. partitions is asked when it is
@@ -68,6 +71,13 @@ func (k *Kafka) Stage(c *pipeline.Commit) ([]pipeline.Record, error) {
 	}
 	for _, s := range c.Deleted {
 		records = append(records, k.tombstone(s, k.Replay))
+	}
+	if c.Pause != nil {
+		record, err := k.stagePause(c.Pause)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
 	}
 	return records, nil
 }
@@ -116,10 +126,13 @@ func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func
 	if err != nil {
 		return err
 	}
-	values, err := table(ctx, k.log, shard, there, keep)
+	pause := string(k.key(pauseWord))
+	values, err := table(ctx, k.log, shard, there, func(key []byte) bool { return keep(key) || string(key) == pause })
 	if err != nil {
 		return err
 	}
+	k.pause = pausedAt{values[pause].bytes, values[pause].where, there.End}
+	delete(values, pause)
 	all := make([]pipeline.Checkpoint, 0, len(values))
 	for key, value := range values {
 		cp, searched := k.decode(key, &value)

@@ -15,12 +15,13 @@ const (
 	suffix  = ".checkpoint.json"
 	partial = ".partial" // follows the name of a file that is being written
 	// What follows an app's prefix: the locks of the process that publishes and of whoever writes, whose token the writer's file
-	// has, the newest claim, and the run that publishes.
+	// has, the newest claim, the run that publishes, and what is paused.
 	runLock    = "lock"
 	writeLock  = "write.lock"
 	writerFile = "writer"
 	claimFile  = "claim.json"
 	ownerFile  = "owner.json"
+	pauseFile  = "pause.json"
 )
 
 // maxEscaped bounds a name without its hash and suffixes. File systems take 255 bytes; a username has up to 128, which

@@ -18,6 +18,8 @@ type Commit struct {
 	Positions []*Checkpoint
 	Deleted   []Stream
 	Notices   []Notice
+	// Pause is what is paused from now on; nil where that does not change.
+	Pause *Pause
 	// Coverage is that of the days that windows changed.
 	Coverage []*Coverage
 	// Records are of topics that the core knows nothing of.
@@ -25,7 +27,7 @@ type Commit struct {
 }
 
 func (c *Commit) empty() bool {
-	return len(c.Windows)+len(c.Positions)+len(c.Deleted)+len(c.Notices)+len(c.Records) == 0
+	return len(c.Windows)+len(c.Positions)+len(c.Deleted)+len(c.Notices)+len(c.Records) == 0 && c.Pause == nil
 }
 
 // Fill puts what has to commit together into a draft. It is called by whoever writes, with the positions as they are committed
@@ -92,6 +94,9 @@ func (d *Draft) Notify(n Notice) {
 	d.commit.Notices = append(d.commit.Notices, n)
 	d.committed = append(d.committed, NoticePublished{n})
 }
+
+// SetPause sets what is paused.
+func (d *Draft) SetPause(p Pause) { d.commit.Pause = &p }
 
 // Append adds records of other topics.
 func (d *Draft) Append(records ...Record) { d.commit.Records = append(d.commit.Records, records...) }

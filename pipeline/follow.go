@@ -9,6 +9,10 @@ import (
 
 // Follow reads a stream from its position on: live and, one after another, the ranges of its backlog. See [Session].
 func (s *session) Follow(ctx context.Context, stream Stream) error {
+	if s.pause.Has(stream) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	cp, committed := s.streams.position(stream)
 	if cp.Damage != nil {
 		return cp.Damage

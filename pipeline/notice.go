@@ -15,6 +15,8 @@ const (
 	NoticeReplayFinished NoticeKind = "replay_finished"
 	// NoticeLateRows tells that rows appeared in a window after it had been read, and were published then.
 	NoticeLateRows NoticeKind = "late_rows"
+	// NoticeAdmin tells that somebody has changed something through the API.
+	NoticeAdmin NoticeKind = "admin"
 )
 
 // Notice is what a consumer of the topics must know.
@@ -31,4 +33,17 @@ type Notice struct {
 	At    time.Time `json:"at"`
 	// Replay is the id of the replay that this is about.
 	Replay string `json:"replay,omitempty"`
+	// Admin is who has changed something, and what; nil of every other kind.
+	Admin *Admin `json:"admin,omitempty"`
+}
+
+// Admin is a change that somebody has made through the API.
+type Admin struct {
+	// Action is reset, replay, replay_stop, audit, pause or resume.
+	Action string `json:"action"`
+	// App tells that it is about the whole app: the notice's stream is then the first one that the settings name.
+	App bool `json:"app,omitempty"`
+	// By is the name of the token, Remote the address from which the call came.
+	By     string `json:"by"`
+	Remote string `json:"remote"`
 }

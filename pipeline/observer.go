@@ -74,6 +74,9 @@ type ClocksCompared struct {
 	Disagree, Changed bool
 }
 
+// PauseRead tells, at the beginning of each session, what is paused.
+type PauseRead struct{ Pause Pause }
+
 // StreamStarted tells, at the beginning of each session, from where a stream is read.
 type StreamStarted struct{ Checkpoint *Checkpoint }
 
@@ -132,6 +135,7 @@ func (RetryScheduled) observation()       {}
 func (WindowRestarted) observation()      {}
 func (WindowPlanned) observation()        {}
 func (ClocksCompared) observation()       {}
+func (PauseRead) observation()            {}
 func (StreamStarted) observation()        {}
 func (HeadRead) observation()             {}
 func (WindowCommitted) observation()      {}

@@ -25,6 +25,8 @@ type Config struct {
 	// Owners tell of other runs that take the place; nil where there are no claims. Name is what this run is called there, for people.
 	Owners Owners
 	Name   string
+	// Pauses tell what is paused; nil where nothing can be.
+	Pauses Pauses
 	// Coverage reads back what is known of days that the checkpoints do not have; nil knows nothing of them.
 	Coverage CoverageReader
 	// Evidence is asked once whether the positions agree with what was published; nil agrees with all of them.
@@ -138,7 +140,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			var err error
 			progressed, err = p.session(ctx)
 			last = err
-			if err != nil && !progressed && ClassOf(err) == Abort {
+			if err != nil && !progressed && ClassOf(err) == Abort && !errors.Is(err, errPauseChanged) {
 				return &Fault{Class: Transient, Op: "publish", Err: err}
 			}
 			return err
@@ -148,6 +150,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			return unlessStopped(err)
 		case err == nil:
 			return nil
+		case errors.Is(err, errPauseChanged):
+			last = nil // It is as it should be.
 		case ClassOf(err) == Fenced:
 			if end := p.afterFence(ctx, err); end != nil && ctx.Err() == nil { // Whoever is asked to stop was not replaced.
 				return end

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ type session struct {
 	streams   *streamTable
 	proposals chan proposal
 	res       resources
+	pause     Pause
 }
 
 var _ Session = (*session)(nil)
@@ -73,9 +75,14 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	if err = p.load(ctx); err != nil {
 		return false, err
 	}
+	pause, err := p.paused(ctx)
+	if err != nil {
+		return false, err
+	}
 	proposals := make(chan proposal)
 	s := &session{
-		cfg: &p.cfg, streams: p.streams,
+		pause: pause,
+		cfg:   &p.cfg, streams: p.streams,
 		// It has no buffer: a reader keeps its windows until the publisher takes them, in their order.
 		proposals: proposals,
 		res: resources{
@@ -93,6 +100,17 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	}
 	err = s.work(ctx, pub)
 	return pub.committed, err
+}
+
+// paused is what is paused, and tells it.
+func (p *Pipeline) paused(ctx context.Context) (pause Pause, err error) {
+	if p.cfg.Pauses == nil {
+		return pause, nil
+	}
+	if pause, err = p.cfg.Pauses.Paused(ctx); err == nil {
+		p.cfg.Observer.Tell(PauseRead{pause})
+	}
+	return pause, err
 }
 
 // ErrReplayDeleted is in the error of a replay whose position was deleted while it was running. Nothing was published after that.
@@ -168,25 +186,24 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 	hard, cancel := graceful(soft, s.cfg.Grace)
 	defer cancel()
 	attending := newAttendance(soft, group, s)
+	watching, unwatch := context.WithCancel(soft)
+	defer unwatch()
 	all := &crew{Group: group, done: func() {
+		unwatch()
 		attending.end() // Nothing is left that they could attend to.
 		close(s.proposals)
 	}}
 	all.working.Add(1)
-	for _, stream := range s.cfg.Streams {
+	if s.pause.Any() {
+		group.Go(func() error { return s.awaitResume(watching) })
+	}
+	if s.pause.App {
 		all.add(func() error {
-			err := s.Follow(soft, stream)
-			if ClassOf(err) == Drop && soft.Err() == nil {
-				s.cfg.Observer.Tell(StreamDropped{stream, err})
-			}
-			return err
+			<-soft.Done()
+			return nil
 		})
-	}
-	for _, member := range s.cfg.Members {
-		all.add(func() error { return member.Run(soft, s) })
-	}
-	for _, one := range s.cfg.Attendants {
-		attending.call(one)
+	} else {
+		s.start(soft, all, attending)
 	}
 	all.leave()
 	failed := pub.run(soft, hard)
@@ -201,6 +218,25 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 		return noStream(all.cause.Load())
 	default:
 		return err
+	}
+}
+
+// start lets all streams and members work, and has them attended to.
+func (s *session) start(soft context.Context, all *crew, attending *attendance) {
+	for _, stream := range s.cfg.Streams {
+		all.add(func() error {
+			err := s.Follow(soft, stream)
+			if ClassOf(err) == Drop && soft.Err() == nil {
+				s.cfg.Observer.Tell(StreamDropped{stream, err})
+			}
+			return err
+		})
+	}
+	for _, member := range s.cfg.Members {
+		all.add(func() error { return member.Run(soft, s) })
+	}
+	for _, one := range s.cfg.Attendants {
+		attending.call(one)
 	}
 }
 
@@ -223,8 +259,12 @@ func (s *session) Commit(ctx context.Context, fill Fill) error {
 	}
 }
 
-// Positions implements [Committer].
-func (s *session) Positions() map[Stream]Checkpoint { return s.streams.positions() }
+// Positions implements [Committer]. What is paused has none: nothing of it is to be published.
+func (s *session) Positions() map[Stream]Checkpoint {
+	all := s.streams.positions()
+	maps.DeleteFunc(all, func(stream Stream, _ Checkpoint) bool { return s.pause.Has(stream) })
+	return all
+}
 
 // Sweep implements [Session].
 func (s *session) Sweep(streams int) time.Duration { return s.res.slots.sweep(streams) }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +151,301 @@ func TestAPITellsWhatWasPublished(t *testing.T) {
 		c.call("GET /apps/{app_key}/windows", path, code, nil, nil)
 	}
 	c.call("GET /apps/{app_key}/coverage", "/apps/"+key+"/coverage?from=90d", http.StatusBadRequest, nil, nil)
+}
+
+// token is that of somebody who may change something.
+const token = "somebody:0123456789abcdef0123456789abcdef"
+
+// change makes a call that changes something.
+func (c *caller) change(pattern, path string, code int, request, answer any) {
+	c.t.Helper()
+	body, err := json.Marshal(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.call(pattern, path, code, func(r *http.Request) {
+		_, secret, _ := strings.Cut(token, ":")
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("X-Jmpub-Request", "1")
+		r.Header.Set("Content-Type", "application/json")
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}, answer)
+}
+
+// admins are the notices of changes, the oldest one first, as action and who has made it.
+func (c *caller) admins(key string) (all []string) {
+	c.t.Helper()
+	var notices web.Notices
+	c.get("/apps/{app_key}/notices", "/apps/"+key+"/notices", &notices)
+	for _, n := range slices.Backward(notices.Notices) {
+		if n.Admin != nil {
+			all = append(all, n.Admin.Action+" by "+n.Admin.By+" from "+n.Admin.Remote)
+		}
+	}
+	return all
+}
+
+// TestResetThroughTheAPI has a range published once more while the run that serves the API publishes: just that comes again, the live position
+// stays, and who has asked for it is told to consumers in the same transaction.
+func TestResetThroughTheAPI(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"] = token
+	c := s.callLive()
+	before := c.live()
+	sessions := c.sessionsNow()
+	key := s.env["JMPUB_APP_KEY"]
+	from, to := s.begin.Add(3*time.Minute), s.begin.Add(6*time.Minute)
+	request := web.ResetRequest{Stream: "messages", From: from.Format(time.RFC3339), To: to.Format(time.RFC3339), DryRun: true}
+	var found web.ResetAnswer
+	c.change("POST /apps/{app_key}/reset", "/apps/"+key+"/reset", http.StatusOK, request, &found)
+	if found.Position != nil || !strings.Contains(found.Question, "are published again") || c.sessionsNow() != sessions {
+		t.Errorf("a dry run: %+v; there are %d sessions, there were %d", found, c.sessionsNow(), sessions)
+	}
+	request.DryRun = false
+	c.change("POST /apps/{app_key}/reset", "/apps/"+key+"/reset", http.StatusOK, request, &found)
+	if found.Position == nil || found.Position.End.Before(before.End) {
+		t.Errorf("%+v; the position was %s", found, before.End)
+	}
+	c.caughtUp(sessions)
+	for code, wrong := range map[int]web.ResetRequest{
+		http.StatusBadRequest: {Stream: "messages", To: "1000d"}, http.StatusNotFound: {Stream: "messages", To: "1h"},
+	} {
+		path := map[int]string{http.StatusBadRequest: key, http.StatusNotFound: "none"}[code]
+		c.change("POST /apps/{app_key}/reset", "/apps/"+path+"/reset", code, wrong, nil)
+	}
+	if got := c.admins(key); !slices.Equal(got, []string{"reset by somebody from 127.0.0.1"}) {
+		t.Errorf("notices of changes: %v", got)
+	}
+	last := c.stop()
+	s.wantTimes(func(second time.Time) (due, more int) {
+		if second.Before(last.End) {
+			return 1 + within(second, from, to), 0
+		}
+		return 0, 1
+	})
+}
+
+// TestReplayThroughTheAPI begins a replay in the process that publishes, stops it in the middle, sees its position stay, and goes on with it by
+// the same call: each row of the range comes once more, and the live run is not disturbed.
+func TestReplayThroughTheAPI(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"] = token
+	c := s.callLive()
+	c.live()
+	sessions := c.sessionsNow()
+	key := s.env["JMPUB_APP_KEY"]
+	from, to := s.begin.Add(2*time.Minute), s.begin.Add(12*time.Minute)
+	request := web.ReplayRequest{From: from.Format(time.RFC3339), To: to.Format(time.RFC3339), ID: "again", DryRun: true}
+	start := func(code int, found any) {
+		t.Helper()
+		c.change("POST /apps/{app_key}/replays", "/apps/"+key+"/replays", code, request, found)
+	}
+	state := func() web.Replay {
+		var list struct {
+			Replays []web.Replay `json:"replays"`
+		}
+		c.get("/apps/{app_key}/replays", "/apps/"+key+"/replays", &list)
+		if len(list.Replays) != 1 {
+			t.Fatalf("%+v", list.Replays)
+		}
+		return list.Replays[0]
+	}
+	var found web.ReplayAnswer
+	start(http.StatusAccepted, &found)
+	if found.Replay != nil || found.Cost.Rows == 0 {
+		t.Errorf("a dry run: %+v", found)
+	}
+	gate := &historyGate{zone: s.api.Zone, end: to.Add(time.Second)}
+	gate.allow(from.Add(4 * time.Minute))
+	hold := gate.hold
+	s.gate.Store(&hold)
+	request.DryRun = false
+	start(http.StatusAccepted, &found)
+	if found.Replay == nil || found.Replay.State != web.StateRunning || found.Replay.ID != "again" {
+		t.Fatalf("%+v", found)
+	}
+	start(http.StatusConflict, nil)
+	for state().Published == 0 {
+		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
+	}
+	var stopped web.Replay
+	c.change("DELETE /apps/{app_key}/replays/{id}", "/apps/"+key+"/replays/again", http.StatusOK, nil, &stopped)
+	if stopped.State != web.StateStopped || !stopped.Streams[0].End.Before(to) || stopped.Published == 0 {
+		t.Errorf("stopped: %+v", stopped)
+	}
+	c.change("DELETE /apps/{app_key}/replays/{id}", "/apps/"+key+"/replays/again", http.StatusConflict, nil, nil)
+	gate.allow(to.Add(time.Hour))
+	start(http.StatusAccepted, &found)
+	for state().State == web.StateRunning {
+		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
+	}
+	if r := state(); r.State != web.StateComplete || r.Published <= stopped.Published {
+		t.Errorf("in the end: %+v", r)
+	}
+	want := []string{"replay by somebody from 127.0.0.1", "replay_stop by somebody from 127.0.0.1", "replay by somebody from 127.0.0.1"}
+	if got := c.admins(key); !slices.Equal(got, want) {
+		t.Errorf("notices of changes: %v", got)
+	}
+	if n := c.sessionsNow(); n != sessions {
+		t.Errorf("the live run has begun anew: %d sessions, there were %d", n, sessions)
+	}
+	var coverage web.Coverage
+	c.get("/apps/{app_key}/coverage", "/apps/"+key+"/coverage?from=2h", &coverage)
+	if len(coverage.Replays) != 1 || !coverage.Replays[0].Finished || coverage.Replays[0].Rows == 0 {
+		t.Errorf("the coverage tells of replays %+v", coverage.Replays)
+	}
+	last := c.stop()
+	s.wantTimes(func(second time.Time) (due, more int) {
+		if second.Before(last.End) {
+			return 1 + within(second, from, to), 0
+		}
+		return 0, 1
+	})
+}
+
+// TestAuditThroughTheAPI finds nothing missing, and says so, with what it took.
+func TestAuditThroughTheAPI(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"] = token
+	c := s.callLive()
+	c.live()
+	key := s.env["JMPUB_APP_KEY"]
+	request := web.AuditRequest{From: s.begin.Add(time.Minute).Format(time.RFC3339), To: s.begin.Add(10 * time.Minute).Format(time.RFC3339), DryRun: true}
+	var begun web.AuditAnswer
+	c.change("POST /apps/{app_key}/audits", "/apps/"+key+"/audits", http.StatusAccepted, request, &begun)
+	if begun.ID != "" || begun.Requests == 0 {
+		t.Errorf("a dry run: %+v", begun)
+	}
+	request.DryRun, request.Repair = false, true
+	c.change("POST /apps/{app_key}/audits", "/apps/"+key+"/audits", http.StatusAccepted, request, &begun)
+	var found web.Audit
+	for found.State = web.StateRunning; found.State == web.StateRunning; {
+		c.change("GET /apps/{app_key}/audits/{id}", "/apps/"+key+"/audits/"+begun.ID, http.StatusOK, nil, &found)
+		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
+	}
+	if found.State != web.StateComplete || !found.Result.Complete || found.Result.Rows == 0 || found.Asked == 0 {
+		t.Errorf("%+v", found)
+	}
+	if got := c.admins(key); !slices.Equal(got, []string{"audit by somebody from 127.0.0.1"}) {
+		t.Errorf("notices of changes: %v", got)
+	}
+	c.stop()
+}
+
+// TestPauseThroughTheAPI stops an app that is being published, in Kafka and with positions in files: nothing is committed any more, also by a
+// process that is started meanwhile, and the app is as it should be. Resumed by that one, it goes on from where it stood, and every row comes once.
+func TestPauseThroughTheAPI(t *testing.T) {
+	for name, store := range map[string]string{"kafka": "kafka", "files": "file:"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(t)
+			s.env["JMPUB_ADMIN_TOKEN"] = token
+			if s.env["JMPUB_CHECKPOINT"] = store; name == "files" {
+				s.env["JMPUB_CHECKPOINT"] += t.TempDir()
+			}
+			gate := &historyGate{zone: s.api.Zone, end: s.end.Add(time.Hour)}
+			gate.allow(s.begin.Add(10 * time.Minute))
+			hold := gate.hold
+			s.gate.Store(&hold)
+			first := s.callLive()
+			first.until("half of the history is published", func() bool { return first.at.End.After(s.begin.Add(5 * time.Minute)) })
+			key := s.env["JMPUB_APP_KEY"]
+			var answer web.PauseAnswer
+			first.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, web.PauseRequest{}, &answer)
+			if !answer.App {
+				t.Errorf("%+v", answer)
+			}
+			at, _ := s.position()
+			gate.allow(s.end.Add(time.Hour)) // From now on all could be read.
+			isPaused(t, first)
+			first.stop()
+			second := s.callLive()
+			isPaused(t, second)
+			if now, _ := s.position(); !now.End.Equal(at.End) || now.Windows != at.Windows {
+				t.Errorf("while it is paused the position has become %+v; it was %+v", now, at)
+			}
+			second.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusBadRequest, web.PauseRequest{Stream: "messages"}, nil)
+			second.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusOK, web.PauseRequest{}, &answer)
+			if answer.App || len(answer.Streams) > 0 {
+				t.Errorf("%+v", answer)
+			}
+			second.live()
+			if got := second.admins(key); !slices.Equal(got, []string{"pause by somebody from 127.0.0.1", "resume by somebody from 127.0.0.1"}) {
+				t.Errorf("notices of changes: %v", got)
+			}
+			last := second.stop()
+			s.wantTimes(func(second time.Time) (due, more int) {
+				if !second.Before(last.End) {
+					return 0, 1
+				}
+				if name == "files" { // What was published since the last save before the fence comes again.
+					return 1, 1
+				}
+				return 1, 0
+			})
+		})
+	}
+}
+
+// isPaused waits until a process says that its app is paused, and is ready nevertheless.
+func isPaused(t *testing.T, c *caller) {
+	t.Helper()
+	for {
+		var app struct {
+			State string `json:"state"`
+			Ready bool   `json:"ready"`
+		}
+		var overview web.Overview
+		c.get("/overview", "/overview", &overview)
+		if overview.Apps.Owned == 1 {
+			c.get("/apps/{app_key}", "/apps/"+c.env["JMPUB_APP_KEY"], &app)
+			if app.State == "paused" {
+				c.get("/overview", "/overview", &overview)
+				if v := overview.Verdict; !app.Ready || v.Level != "warning" || v.Code != "paused" {
+					t.Errorf("%+v, %+v", app, v)
+				}
+				return
+			}
+		}
+		if pipeline.Sleep(t.Context(), 20*time.Millisecond) != nil {
+			return
+		}
+	}
+}
+
+// TestPausedStreamLeavesTheOthers: of two streams one is paused; the other one goes on, and the first one stands.
+func TestPausedStreamLeavesTheOthers(t *testing.T) {
+	s := newStation(t)
+	s.env["JMPUB_ADMIN_TOKEN"], s.env["JMPUB_STREAMS"] = token, "users/user_0001,users/user_0002"
+	c := s.callLive()
+	key := s.env["JMPUB_APP_KEY"]
+	positions := func() map[string]web.Position {
+		all := make(map[string]web.Position)
+		var found struct {
+			Checkpoints []web.Position `json:"checkpoints"`
+		}
+		c.get("/apps/{app_key}/checkpoints", "/apps/"+key+"/checkpoints", &found)
+		for _, p := range found.Checkpoints {
+			all[p.Stream] = p
+		}
+		return all
+	}
+	var answer web.PauseAnswer
+	pause := web.PauseRequest{Stream: "users/user_0001"}
+	c.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, pause, &answer)
+	if answer.App || !slices.Equal(answer.Streams, []string{"users/user_0001"}) {
+		t.Errorf("%+v", answer)
+	}
+	before := positions()
+	sessions := c.sessionsNow()
+	c.until("the other one goes on", func() bool { return c.at.Stream.Name == "user_0002" && c.at.End.After(s.end) && c.sessions >= sessions })
+	c.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, pause, &answer) // It has the answers forgotten.
+	after := positions()
+	if !reflect.DeepEqual(after["users/user_0001"], before["users/user_0001"]) || after["users/user_0002"].End.Before(s.end) {
+		t.Errorf("the positions were %+v, and are %+v", before, after)
+	}
+	c.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusOK, pause, &answer)
+	c.until("the first one goes on", func() bool { return c.at.Stream.Name == "user_0001" && c.at.End.After(s.end) })
+	c.stop()
 }
 
 // TestEventsAreTold listens to a live run until it was told twice.

@@ -56,7 +56,7 @@ func (a *app) Close() { a.wiring.Close() }
 func (a *app) newPipeline() (*pipeline.Pipeline, error) {
 	c := a.wiring.pipelineConfig(a.source, a.output)
 	c.Members, c.Attendants = a.wiring.members(a.source), a.wiring.attendants(a.source, a.output)
-	c.Evidence = a.output.evidence
+	c.Evidence, c.Pauses = a.output.evidence, a.output.pauses
 	return pipeline.New(c)
 }
 

@@ -24,6 +24,8 @@ type AuditOptions struct {
 	// Confirm says what the audit takes, and whether to go on.
 	Confirm func(AuditCost) bool
 	Report  AuditReport
+	// Observer learns what happens; may be nil.
+	Observer pipeline.Observer
 }
 
 // AuditReport is given what an audit finds, as it finds it. An error ends the audit.
@@ -92,7 +94,7 @@ type auditing struct {
 
 // Audit compares what was published with what the API has.
 func Audit(ctx context.Context, cfg *settings.Config, log *slog.Logger, o AuditOptions) (*AuditResult, error) {
-	w := newReading(cfg, log)
+	w := newReading(cfg, log, o.Observer)
 	defer w.Close()
 	out, err := w.openOutput(ctx)
 	if err != nil {

@@ -151,7 +151,7 @@ func logRetry(log *slog.Logger, trouble *throttle, o *pipeline.RetryScheduled) {
 
 func logNotice(log *slog.Logger, n *pipeline.Notice) {
 	write := log.Warn
-	if n.Kind == pipeline.NoticeReplayStarted || n.Kind == pipeline.NoticeReplayFinished {
+	if n.Kind == pipeline.NoticeReplayStarted || n.Kind == pipeline.NoticeReplayFinished || n.Kind == pipeline.NoticeAdmin {
 		write = log.Info
 	}
 	write("notice", slog.String("kind", string(n.Kind)), slog.String("stream", n.Stream.String()),

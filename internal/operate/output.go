@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ type output struct {
 	store    pipeline.Checkpoints
 	claims   pipeline.Claims
 	owners   pipeline.Owners
+	pauses   pipeline.Pauses
 	archive  *checkpoint.Archive
 	coverage *checkpoint.Coverage
 	notices  *checkpoint.Notices
@@ -124,7 +126,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	cfg := w.cfg.Sink
 	cfg.ReplayID = w.replay
 	if w.cfg.ExactlyOnce() { // A replay is a writer of its own.
-		out.transactionalID = transactionalID(w.cfg.Group, names.Prefix, app, w.replay)
+		out.transactionalID = transactionalID(w.cfg.Group, names.Prefix, app, cmp.Or(w.writer, w.replay))
 		cfg.TransactionalID = out.transactionalID
 	}
 	if out.sink, err = sink.NewWriter(topics, cfg); err != nil {
@@ -143,7 +145,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 	if w.shared != nil {
 		out.kafka.ReadTogether(&w.shared.together)
 	}
-	out.store, out.claims, out.owners = out.kafka, out.kafka, out.kafka
+	out.store, out.claims, out.owners, out.pauses = out.kafka, out.kafka, out.kafka, out.kafka
 	return out, nil
 }
 
@@ -180,7 +182,7 @@ func (w *wiring) openFiles(ctx context.Context, out *output) error {
 	}
 	files.Retry, files.Replay = w.retry, w.replay
 	w.close = append(w.close, func() { _ = files.Close() }) // Only locks.
-	out.files, out.store, out.claims, out.owners = files, files, files, files
+	out.files, out.store, out.claims, out.owners, out.pauses = files, files, files, files, files
 	return nil
 }
 

@@ -97,10 +97,10 @@ func (w *wiring) forget(ctx context.Context, out *output, d *pipeline.Draft, s p
 }
 
 // newReading is the wiring of a command that begins at no time of its own.
-func newReading(cfg *settings.Config, log *slog.Logger) *wiring {
+func newReading(cfg *settings.Config, log *slog.Logger, observers ...pipeline.Observer) *wiring {
 	own := *cfg
 	own.Start = pipeline.Start{} // Nothing is read from there.
-	return newWiring(&own, log)
+	return newWiring(&own, log, observers...)
 }
 
 // positions are the app's positions, live ones and those of replays, but for those that are forgotten.

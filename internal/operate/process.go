@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/jmpub/jmpub/internal/certs"
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
@@ -36,6 +38,8 @@ type Process struct {
 	shards int
 	// listener serves the status page; nil where it is off.
 	listener net.Listener
+	// tls is what it is served with; nil where it is not encrypted.
+	tls *tls.Config
 	// alone is set where nobody says which apps this process has: it has all of them, but for those that another one takes.
 	alone atomic.Bool
 	// seats are the apps' places, in the order of the file.
@@ -124,12 +128,41 @@ func (p *Process) listen(ctx context.Context) error {
 	if p.listener, err = lc.Listen(ctx, "tcp", p.cfg.Listen); err != nil {
 		return usage.Errorf("JMPUB_LISTEN: %w; choose another address, or off", err)
 	}
+	if p.cfg.ListenCert != "" {
+		files := certs.Files{Cert: p.cfg.ListenCert, Key: p.cfg.ListenKey}
+		if p.tls, err = certs.Server("JMPUB_LISTEN_TLS", files, p.certificateRead); err != nil {
+			return usage.Wrap(err)
+		}
+	}
 	if !web.IsLocal(p.listener.Addr()) {
 		p.log.WarnContext(ctx, "others can reach the status page", slog.String("setting", "JMPUB_LISTEN"),
 			slog.String("detail", "/metrics on "+p.listener.Addr().String()+" tells the app keys and the streams to whoever asks"),
 			slog.String("hint", "let only those reach it who watch jmpub, or listen on 127.0.0.1"))
 	}
 	return nil
+}
+
+// certificateRead says in the log that the certificate of the status page has changed, or why the new one is not used.
+func (p *Process) certificateRead(err error) {
+	if err != nil {
+		p.log.Error("the certificate has changed and cannot be used; the one before it is used still", slog.Any("error", err))
+		return
+	}
+	p.log.Info("the certificate was read again", slog.String("file", p.cfg.ListenCert))
+}
+
+// page is what is served, and what may be changed there.
+func (p *Process) page(work *jobs) web.Options {
+	o := web.Options{
+		Status: p.status, Hosts: p.cfg.ListenHosts, Process: processName(), Fleet: p.fleet, Reader: &reader{p}, TLS: p.tls, Log: p.log,
+	}
+	for _, admin := range p.cfg.Admins {
+		o.Tokens = append(o.Tokens, web.Token{Name: admin.Name, Secret: admin.Token})
+	}
+	if len(o.Tokens) > 0 {
+		o.Operator, o.Replays, o.Audits = &administrator{p}, &replayJobs{work}, &auditJobs{work}
+	}
+	return o
 }
 
 // membership is one in a consumer group of Kafka whose members share out the partitions of a topic.
@@ -175,7 +208,11 @@ func (p *Process) StatusURL() string {
 	if p.listener == nil {
 		return ""
 	}
-	return "http://" + p.listener.Addr().String()
+	scheme := "http://"
+	if p.tls != nil {
+		scheme = "https://"
+	}
+	return scheme + p.listener.Addr().String()
 }
 
 // Run publishes until ctx is done and serves the status page meanwhile.
@@ -189,8 +226,12 @@ func (p *Process) Run(ctx context.Context) error {
 		return nil
 	})
 	if p.listener != nil {
-		page := web.New(web.Options{
-			Status: p.status, Hosts: p.cfg.ListenHosts, Process: processName(), Fleet: p.fleet, Reader: &reader{p},
+		work := &jobs{process: p, ctx: beside}
+		page := web.New(p.page(work))
+		group.Go(func() error {
+			<-beside.Done()
+			work.wait()
+			return nil
 		})
 		group.Go(func() error { return page.Serve(beside, p.listener) })
 	}

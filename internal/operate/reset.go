@@ -22,6 +22,8 @@ type ResetOptions struct {
 	From    *settings.Moment
 	To      settings.Moment
 	Confirm Confirm
+	// Notice, where it is not nil, is published with the reset. Its window is made to be that which is published again, or the new position.
+	Notice *pipeline.Notice
 }
 
 type reset struct {
@@ -84,6 +86,11 @@ func Reset(ctx context.Context, cfg *settings.Config, log *slog.Logger, o ResetO
 		before, known := d.Position(s)
 		if next, err = r.apply(ctx, &before, known); err == nil {
 			d.SetPosition(&next)
+		}
+		if err == nil && o.Notice != nil {
+			n := *o.Notice
+			n.Window = pipeline.Window{Begin: r.begin, End: r.to}
+			d.Notify(n)
 		}
 		return err
 	})

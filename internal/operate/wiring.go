@@ -32,7 +32,9 @@ type wiring struct {
 	// shared is what the apps of one process share; nil where it publishes one.
 	shared *shared
 	// replay is the id of the replay that this is; empty for everything else.
-	replay   string
+	replay string
+	// writer, where it is set, is the name of a writer of its own, which fences nobody else's.
+	writer   string
 	log      *slog.Logger
 	observer pipeline.Observer
 	retry    pipeline.Retry

@@ -48,8 +48,12 @@ type Config struct {
 	Listen string
 	// ListenHosts are more names by which the status page may be asked for.
 	ListenHosts []string
-	LogLevel    slog.Level
-	LogFormat   string
+	// ListenCert and ListenKey are the files with which it answers over TLS; empty where it does not.
+	ListenCert, ListenKey string
+	// Admins are those who may change something through the API; without any nothing can be changed there.
+	Admins    []Admin
+	LogLevel  slog.Level
+	LogFormat string
 	// Redactor masks all credentials that are sent anywhere.
 	Redactor secret.Redactor
 

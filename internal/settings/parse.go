@@ -42,6 +42,10 @@ func (s *Settings) redactor() secret.Redactor {
 		secret.Credentials{User: s.Kafka.SASLUsername, Password: s.Kafka.SASLPassword},
 		secret.Credentials{User: s.SchemaRegistry.Username, Password: s.SchemaRegistry.Password},
 	)
+	for line := range strings.Lines(s.Admin.Token.Reveal()) {
+		_, token := cutAdmin(strings.TrimSpace(line))
+		r = r.With(secret.Credentials{Password: secret.New(token)})
+	}
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
 		address, _ := os.LookupEnv(name)
 		r = r.With(secret.OfProxy(address)...)
@@ -188,6 +192,11 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}
 	c.ListenHosts = p.hostNames("JMPUB_LISTEN_HOSTS", s.ListenHosts)
+	c.ListenCert, c.ListenKey = s.ListenTLSCertFile, s.ListenTLSKeyFile
+	if (c.ListenCert == "") != (c.ListenKey == "") {
+		p.addf("JMPUB_LISTEN_TLS_CERT_FILE and JMPUB_LISTEN_TLS_KEY_FILE go together; only one is set")
+	}
+	c.Admins = s.parseAdmins(p)
 	c.LogLevel = p.logLevel("JMPUB_LOG", s.Log)
 	if s.LogFormat != "" {
 		c.LogFormat = p.oneOf("JMPUB_LOG_FORMAT", s.LogFormat, "text", "json")

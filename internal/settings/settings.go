@@ -101,8 +101,16 @@ type Settings struct {
 	Group       string `split_words:"true" default:"jmpub"`
 	Listen      string `split_words:"true" default:"127.0.0.1:9464"`
 	ListenHosts string `split_words:"true"`
-	Log         string `split_words:"true" default:"info"`
-	LogFormat   string `split_words:"true"`
+	// ListenTLSCertFile and ListenTLSKeyFile have the status page answer over TLS.
+	ListenTLSCertFile string `split_words:"true"`
+	ListenTLSKeyFile  string `split_words:"true"`
+	// Admin are those who may change something through the API.
+	Admin struct {
+		Token     secret.Secret `split_words:"true"`
+		TokenFile string        `split_words:"true"`
+	}
+	Log       string `split_words:"true" default:"info"`
+	LogFormat string `split_words:"true"`
 }
 
 // Read reads the environment. A variable that begins with JMPUB_, in capitals or not, and is no setting is an error: it is a misspelt
@@ -135,6 +143,7 @@ func Read() (*Settings, error) {
 		fromFile(&s.MasterSecret, "JMPUB_MASTER_SECRET", s.MasterSecretFile, surrounded), // JMessage has none that look so.
 		fromFile(&s.Kafka.SASLPassword, "JMPUB_KAFKA_SASL_PASSWORD", s.Kafka.SASLPasswordFile, anything),
 		fromFile(&s.SchemaRegistry.Password, "JMPUB_SCHEMA_REGISTRY_PASSWORD", s.SchemaRegistry.PasswordFile, anything),
+		s.readAdmin(),
 	)
 }
 

@@ -32,6 +32,12 @@ func (s *Settings) warnings(c *Config) []Warning {
 			"set JMPUB_KAFKA_TLS=on and name the brokers' ports for TLS, or use scram-sha-512",
 		})
 	}
+	if len(c.Admins) > 0 && c.ListenCert == "" && c.Listen != "off" && remote(c.Listen) {
+		all = append(all, Warning{
+			"JMPUB_ADMIN_TOKEN", "tokens come to " + c.Listen + " as they are: they can be read on the way",
+			"name a certificate with JMPUB_LISTEN_TLS_CERT_FILE and JMPUB_LISTEN_TLS_KEY_FILE, or listen on 127.0.0.1",
+		})
+	}
 	if r := &s.SchemaRegistry; c.Sink.Schemas != nil && !r.Password.IsEmpty() && isPlainText(r.URL) {
 		all = append(all, Warning{
 			"JMPUB_SCHEMA_REGISTRY_URL", "requests to the schema registry are not encrypted: its password can be read on the way",

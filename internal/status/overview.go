@@ -136,6 +136,7 @@ const (
 	VerdictStandby    = "standby"
 	VerdictStarting   = "starting"
 	VerdictNoApp      = "no_app"
+	VerdictPaused     = "paused"
 	VerdictWarning    = "warning"
 	VerdictNotRead    = "not_read"
 	VerdictFailed     = "failed"
@@ -218,7 +219,9 @@ type judged struct {
 	failed, notReady string
 	notReadyApps     int
 	catchingUp       bool
-	zone             *time.Location
+	// paused is of the first app of which something is.
+	paused string
+	zone   *time.Location
 }
 
 // sumUp adds an app to an overview.
@@ -252,7 +255,10 @@ func (s *Status) sumUp(o *Overview, worst *judged, now time.Time) {
 			worst.notReady = s.says(words.Shorten(why, longText))
 		}
 	}
-	for _, text := range append(s.disagreement(), s.leaving(now)...) {
+	if worst.paused == "" && s.paused.Any() {
+		worst.paused = s.says(s.pauses()[0])
+	}
+	for _, text := range slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)) {
 		if len(o.Warnings) == maxWarnings {
 			o.WarningsLeftOut++
 			continue
@@ -335,6 +341,8 @@ func verdict(o *Overview, worst *judged) Verdict {
 		return say(LevelError, VerdictNotRead, worst.notReady, "see the log, and `jmpub apps`")
 	case o.Apps.Standby == o.Apps.Total:
 		return say(LevelOK, VerdictStandby, "another process publishes; this one stands by", "")
+	case worst.paused != "":
+		return say(LevelWarning, VerdictPaused, worst.paused, "resume it, or the API forgets it after 60 days")
 	case upTo == "":
 		return say(LevelWarning, VerdictStarting, "nothing was read yet", "it begins within a minute, if the API answers")
 	case len(o.Warnings) > 0:
@@ -382,7 +390,10 @@ func (s *Status) detail() *AppDetail {
 	now := s.process.opts.Now()
 	d := &AppDetail{
 		Snapshot: s.snapshot(now), TopicPrefix: s.opts.TopicPrefix, State: s.state(), RequestsPerMinute: s.requests.sum(now, requestSlot),
-		RejectedBy: make(map[string]int64), Warnings: append(s.disagreement(), s.leaving(now)...),
+		RejectedBy: make(map[string]int64), Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)),
+	}
+	if s.paused.App && !s.failed {
+		d.State = StatePaused
 	}
 	d.Why = s.missing(d.Streams)
 	d.Ready = d.Why == ""

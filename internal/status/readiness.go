@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/words"
@@ -83,7 +84,7 @@ func (s *Status) judge() readiness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.process.opts.Now()
-	body := readiness{Warnings: append(s.disagreement(), s.leaving(now)...), Snapshot: s.snapshot(now)}
+	body := readiness{Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)), Snapshot: s.snapshot(now)}
 	body.Why = s.missing(body.Streams)
 	body.Ready = body.Why == ""
 	return body
@@ -98,7 +99,7 @@ func (s *Status) missing(streams []StreamSnapshot) string {
 	switch {
 	case s.failed:
 		return notPublished + ": " + s.problem
-	case s.role == standby:
+	case s.role == standby, s.paused.App:
 		return ""
 	}
 	for i := range streams {
@@ -115,7 +116,7 @@ const farthestAhead = 30 * time.Second
 // missing is why a stream is not as it should be; empty where it is.
 func (s *StreamSnapshot) missing() string {
 	switch {
-	case s.Dropped:
+	case s.Dropped, s.Paused:
 		return ""
 	case s.Unreadable > 0:
 		return "a position of " + s.Stream + " cannot be read, so nothing of its stream is published; `jmpub checkpoint list` says what replaces it"
@@ -126,6 +127,19 @@ func (s *StreamSnapshot) missing() string {
 	default:
 		return ""
 	}
+}
+
+// pauses says what is paused. The caller holds the lock.
+func (s *Status) pauses() []string {
+	p := &s.paused
+	if !p.Any() {
+		return nil
+	}
+	what := "the app is"
+	if !p.App {
+		what = words.Count(len(p.Streams), "stream is", "streams are")
+	}
+	return []string{fmt.Sprintf("%s paused since %s, by %s: nothing of it is published", what, p.At.In(s.opts.Zone).Format(time.RFC3339), p.By)}
 }
 
 // disagreement says what the clocks say while they disagree. The caller holds the lock.
@@ -204,7 +218,7 @@ func (s *Status) brief() brief {
 	for _, state := range s.streams {
 		app.Published += state.totals.published
 	}
-	return brief{app, why, s.role == owner, s.disagreement(), s.leaving(now)}
+	return brief{app, why, s.role == owner, s.disagreement(), append(s.pauses(), s.leaving(now)...)}
 }
 
 // furthestBehind are the lag and the age of the oldest unread second of the streams that are furthest behind.

@@ -63,6 +63,8 @@ type StreamSnapshot struct {
 	Rows                 int64   `json:"rows"`
 	Published            int64   `json:"published"`
 	Dropped              bool    `json:"dropped,omitempty"`
+	// Paused tells that an operator has stopped it.
+	Paused bool `json:"paused,omitempty"`
 	// Unreadable is how many of its streams are not read because their positions cannot be.
 	Unreadable int `json:"unreadable,omitempty"`
 	// Fresh tells that something was read or committed lately, within stale.
@@ -134,7 +136,7 @@ func (s *Status) stream(stream pipeline.Stream, state *streamState, now time.Tim
 		Stream: stream.String(), Streams: len(state.members), Read: p.read, Committed: p.committed, LagSeconds: -1,
 		UnreadSeconds: -1, BacklogEnd: p.backlog, BacklogUntil: p.backlogUntil,
 		RetentionLeftSeconds: p.left(now).Seconds(),
-		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped, Unreadable: len(state.unreadable),
+		Rows:                 state.totals.rows, Published: state.totals.published, Dropped: state.dropped, Paused: s.paused.Has(stream), Unreadable: len(state.unreadable),
 		Fresh: !p.headAt.IsZero() && now.Sub(p.headAt) < stale, stale: stale,
 		statistics: stream.Kind == pipeline.StreamStatistics, seen: !p.headAt.IsZero(),
 	}

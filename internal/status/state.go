@@ -14,6 +14,8 @@ const (
 	StatePublishing = "publishing"
 	// StateFailed is one whose session has failed; it is tried again.
 	StateFailed = "failed"
+	// StatePaused is one that an operator has stopped.
+	StatePaused = "paused"
 )
 
 // AppName tells apps apart.
@@ -91,8 +93,11 @@ func (s *Status) owned() (one AppState, ok bool) {
 	for i := range streams {
 		one.take(&streams[i])
 	}
-	if s.failed {
+	switch {
+	case s.failed:
 		one.State = StateFailed
+	case s.paused.App:
+		one.State = StatePaused
 	}
 	return one, true
 }

@@ -61,6 +61,8 @@ type Status struct {
 	// discovered is how many streams the lists have, sweep about how long it takes until a window of each was read.
 	discovered int
 	sweep      time.Duration
+	// paused is what is paused of the app.
+	paused pipeline.Pause
 	// clocks is how the API's clock and the local one compared at the last reply.
 	clocks pipeline.ClocksCompared
 }
@@ -171,7 +173,7 @@ func (s *Status) StandBy(is bool) {
 	if !is {
 		return
 	}
-	s.role, s.clocks, s.quota = standby, pipeline.ClocksCompared{}, nil
+	s.role, s.clocks, s.quota, s.paused = standby, pipeline.ClocksCompared{}, nil, pipeline.Pause{}
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
@@ -204,6 +206,8 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.trouble(o.Err)
 	case pipeline.WindowRestarted:
 		s.at(o.Stream).totals.restarts[cause(o.Err)]++
+	case pipeline.PauseRead:
+		s.paused = o.Pause
 	case pipeline.StreamStarted:
 		s.place(o.Checkpoint.Stream).move(o.Checkpoint)
 		delete(s.at(o.Checkpoint.Stream).unreadable, o.Checkpoint.Stream)

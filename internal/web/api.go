@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -251,7 +252,7 @@ func (s *Server) reading() []route {
 			s.long("GET /apps/{app_key}/notices", func(ctx context.Context, name status.AppName, q Question) (any, error) {
 				return s.opts.Reader.Notices(ctx, name, q)
 			}),
-			s.long("GET /apps/{app_key}/replays", s.replays),
+			route{"GET /apps/{app_key}/replays", http.HandlerFunc(s.serveReplays)},
 		)
 	}
 	return all
@@ -336,12 +337,43 @@ func (s *Server) checkpoints(ctx context.Context, name status.AppName, _ Questio
 	return map[string]any{"checkpoints": list}, nil
 }
 
-// replays are those that have positions.
-func (s *Server) replays(ctx context.Context, name status.AppName, _ Question) (any, error) {
-	all, err := s.opts.Reader.Positions(ctx, name)
-	if err != nil {
-		return nil, err
+// serveReplays answers with those that have positions, and those that this process has begun, as they are now.
+func (s *Server) serveReplays(w http.ResponseWriter, r *http.Request) {
+	name := appOf(r)
+	if _, err := questionOf(r.URL.Query()); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
 	}
+	var list []Replay
+	text, err := s.reads.get(r.Context(), r.URL.RequestURI(), func(ctx context.Context) ([]byte, error) {
+		all, failed := s.opts.Reader.Positions(ctx, name)
+		if failed != nil {
+			return nil, failed
+		}
+		return json.Marshal(s.replays(name, all))
+	})
+	if err == nil {
+		err = json.Unmarshal(text, &list)
+	}
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
+	if s.opts.Replays != nil {
+		for _, ours := range s.opts.Replays.List(name) {
+			i := slices.IndexFunc(list, func(one Replay) bool { return one.ID == ours.ID && one.TopicPrefix == ours.TopicPrefix })
+			if i < 0 { // It has published nothing yet, or its positions are with its own topics.
+				list = append(list, ours)
+			} else {
+				list[i] = ours
+			}
+		}
+	}
+	answer(w, http.StatusOK, compact{map[string]any{"replays": list}})
+}
+
+// replays are those that have positions.
+func (s *Server) replays(name status.AppName, all []pipeline.Checkpoint) []Replay {
 	list := []Replay{}
 	at := make(map[string]int)
 	for i := range all {
@@ -358,7 +390,7 @@ func (s *Server) replays(ctx context.Context, name status.AppName, _ Question) (
 		r.Rejected += cp.Counts.Rejected
 		r.Streams = append(r.Streams, ReplayedStream{cp.Stream.String(), cp.End.UTC()})
 	}
-	return map[string]any{"replays": list}, nil
+	return list
 }
 
 // prefixOf is the prefix of an app's topics.

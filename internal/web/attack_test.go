@@ -299,6 +299,35 @@ func TestSlowClientsAreLeft(t *testing.T) {
 	}
 }
 
+// TestSlowListenersAreLeft: one who listens and reads is told for longer than any other answer may take; one who does not is left.
+func TestSlowListenersAreLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		serve(t, l)
+		reads, sleeps := l.connect(), l.connect()
+		for _, conn := range []net.Conn{reads, sleeps} {
+			_, _ = io.WriteString(conn, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		}
+		var told time.Duration
+		began := time.Now()
+		lines := bufio.NewScanner(reads)
+		lines.Buffer(nil, 1<<20)
+		for time.Since(began) < 2*time.Minute && lines.Scan() {
+			if lines.Text() == "event: overview" {
+				told = time.Since(began)
+			}
+		}
+		if told < 2*time.Minute-5*time.Second {
+			t.Errorf("it was told for %s: %v", told, lines.Err())
+		}
+		_ = reads.Close()
+		if n, err := sleeps.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) { // net.Pipe has no buffer: nothing was sent before.
+			t.Errorf("who does not read is not left: %v", err)
+		}
+		_ = sleeps.Close()
+	})
+}
+
 // pipeListener gives out connections in memory, on a loopback address.
 type pipeListener struct {
 	conns chan net.Conn

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/fleet"
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/pipeline"
@@ -41,6 +43,41 @@ func (emptyReader) Notices(context.Context, status.AppName, Question) (*Notices,
 	return &Notices{Notices: []pipeline.Notice{}}, nil
 }
 
+// doer does nothing, and says who asked for it.
+type doer struct{}
+
+func (doer) Reset(_ context.Context, c Call, r ResetRequest) (*ResetAnswer, error) {
+	return &ResetAnswer{DryRun: r.DryRun, Question: c.By + " from " + c.Remote + " resets " + r.Stream + " of " + c.App.AppKey}, nil
+}
+
+func (doer) Pause(_ context.Context, c Call, r PauseRequest, paused bool) (*PauseAnswer, error) {
+	return &PauseAnswer{App: paused && r.Stream == "", Streams: []string{}, Text: c.By}, nil
+}
+
+func (doer) Start(context.Context, Call, ReplayRequest) (*ReplayAnswer, error) {
+	return nil, fmt.Errorf("%w: it is running", ErrConflict)
+}
+
+func (doer) Stop(_ context.Context, _ Call, id string) (*Replay, error) {
+	return &Replay{ID: id, State: StateStopped, Streams: []ReplayedStream{}}, nil
+}
+
+func (doer) List(status.AppName) []Replay {
+	return []Replay{{ID: "again", State: StateRunning, Streams: []ReplayedStream{}}, {ID: "new", State: StateRunning, Streams: []ReplayedStream{}}}
+}
+
+type audits struct{}
+
+func (audits) Start(context.Context, Call, AuditRequest) (*AuditAnswer, error) {
+	return &AuditAnswer{ID: "1", Requests: 10, Seconds: 1}, nil
+}
+
+func (audits) Audit(_ status.AppName, id string) (*Audit, bool) {
+	return &Audit{
+		ID: id, State: StateComplete, Notes: []string{}, Differences: []AuditDifference{}, Holes: []AuditHole{}, Result: &AuditResult{Complete: true},
+	}, id == "1"
+}
+
 // apiServer has one app, which has published something, and another one that stands by.
 func apiServer() *Server {
 	p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
@@ -60,7 +97,8 @@ func apiServer() *Server {
 	}
 	p.Add(status.Options{AppKey: "other", TopicPrefix: "jmessage", Streams: []pipeline.Stream{{Kind: pipeline.StreamMessages}}}).StandBy(true)
 	s := New(Options{
-		Status: p, Process: "process 1", Reader: emptyReader{},
+		Status: p, Process: "process 1", Reader: emptyReader{}, Operator: doer{}, Replays: doer{}, Audits: audits{},
+		Tokens: []Token{{"alice", secret.New("0123456789abcdef")}, {"bob", secret.New("fedcba9876543210")}},
 		Fleet: func(context.Context) (*fleet.Fleet, error) {
 			return &fleet.Fleet{
 				Apps:      []fleet.App{{AppState: status.AppState{AppName: status.AppName{AppKey: "other", TopicPrefix: "jmessage"}, State: "publishing"}, Owner: "process 2"}},
@@ -87,7 +125,8 @@ func api(t *testing.T) *contract.API {
 // TestDocumentAndHandlersAgree: every path of the document is served, every one that is served is in it.
 func TestDocumentAndHandlersAgree(t *testing.T) {
 	var served []string
-	for _, one := range apiServer().reading() {
+	s := apiServer()
+	for _, one := range append(s.reading(), s.changing()...) {
 		method, path, _ := strings.Cut(one.pattern, " ")
 		served = append(served, method+" "+apiPath+path)
 	}

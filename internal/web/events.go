@@ -103,6 +103,9 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer s.listeners.leave(told)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
 	out := http.NewResponseController(w)
 	send := func(text string) error {
 		if err := out.SetWriteDeadline(time.Now().Add(listenTime)); err != nil {

@@ -66,13 +66,22 @@ func (h hosts) guard(next http.Handler) http.Handler {
 		switch {
 		case !h.allow(r.Host):
 			http.Error(w, "jmpub is not asked by this host name; JMPUB_LISTEN_HOSTS allows more", http.StatusMisdirectedRequest)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
-			w.Header().Set("Connection", "close") // What it sends is not read.
-			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
 		default:
 			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+// onlyReading refuses what could change something.
+func onlyReading(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			w.Header().Set("Connection", "close") // What it sends is not read.
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -4,9 +4,11 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -30,10 +32,19 @@ type Options struct {
 	Fleet func(context.Context) (*fleet.Fleet, error)
 	// Reader reads what stands in Kafka; nil where nothing is answered that is read there.
 	Reader Reader
+	// Tokens let somebody change something, through the Operator, the Replays and the Audits; without any, those are of no use.
+	Tokens   []Token
+	Operator Operator
+	Replays  Replays
+	Audits   Audits
+	// TLS, where it is not nil, is what the server answers with.
+	TLS *tls.Config
+	// Log has a line of each call that changes something, and of tokens that are wrong; nil is none.
+	Log *slog.Logger
 }
 
 // changes tells whether there are calls that change something.
-func (*Options) changes() bool { return false }
+func (o *Options) changes() bool { return len(o.Tokens) > 0 && o.Operator != nil }
 
 // Server answers over HTTP. Safe for concurrent use.
 type Server struct {
@@ -42,13 +53,23 @@ type Server struct {
 	reads     *reads
 	history   history
 	listeners *listeners
+	gate      *gate
+	// origin knows the pages of other sites; change is taken by the one call that changes something.
+	origin *http.CrossOriginProtection
+	change chan struct{}
 	// closing is closed when the server ends: who listens does not hold it up.
 	closing chan struct{}
 }
 
 // New makes a server, which answers nobody yet.
 func New(o Options) *Server {
-	return &Server{opts: o, fleet: fleets{ask: o.Fleet, wanted: make(chan struct{}, 1)}, reads: newReads(), listeners: newListeners(), closing: make(chan struct{})}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		gate: newGate(o.Tokens, o.Log), origin: http.NewCrossOriginProtection(), change: make(chan struct{}, 1),
+		opts: o, fleet: fleets{ask: o.Fleet, wanted: make(chan struct{}, 1)}, reads: newReads(), listeners: newListeners(), closing: make(chan struct{}),
+	}
 }
 
 // members are the processes of the group; none where nothing is known of them.
@@ -69,9 +90,9 @@ type health struct {
 // work on this machine: strangers find no API and no page.
 func (s *Server) Handler() http.Handler {
 	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
-	mux := s.routes(alive, pageOr(index(s.opts.Status.Title, apiPath+"/openapi.json")), s.opts.Status.Ready)
+mux := s.routes(alive, pageOr(index(s.opts.Status.Title, apiPath+"/openapi.json")), s.opts.Status.Ready)
 	mux.Handle("GET "+page.Prefix, page.Files())
-	s.api(mux, s.reading())
+	s.api(mux, append(s.reading(), s.changing()...))
 	return mux
 }
 
@@ -156,14 +177,24 @@ func answer(w http.ResponseWriter, code int, body any) {
 	_ = out.Encode(body) //nolint:errchkjson // A client that went away is no news.
 }
 
-// Serve answers on the listener until ctx is done. It is called once. Where only this machine can reach it, it tells everything.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	allowed, handler := hosts{local: IsLocal(listener.Addr()), more: s.opts.Hosts}, s.strangers()
-	if allowed.local {
-		handler = s.Handler()
+// root serves everything to whom it may be served; local is whether only this machine can ask.
+func (s *Server) root(local bool) http.Handler {
+	all, without := s.Handler(), onlyReading(s.strangers())
+	switch {
+	case local && s.opts.changes():
+		without = all // What changes something asks for a token.
+	case local:
+		without = onlyReading(all)
 	}
+	return hosts{local: local, more: s.opts.Hosts}.guard(s.gate.separate(all, without))
+}
+
+// Serve answers on the listener until ctx is done. It is called once. Where only this machine can reach it, it tells
+// everything; elsewhere to those who show a token.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler: allowed.guard(handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Protocols: new(http.Protocols), TLSConfig: s.opts.TLS,
+		Handler: s.root(IsLocal(listener.Addr())), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true,
 	}
 	var beside sync.WaitGroup
@@ -173,6 +204,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	beside.Go(func() { s.fleet.run(ctx) })
 	beside.Go(func() { s.history.run(ctx, s.opts.Status.Overview) })
 	beside.Go(func() { s.listeners.run(ctx, func() any { return s.overview() }) })
+	server.Protocols.SetHTTP1(true) // With HTTP/2, connections would bound nothing.
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -182,7 +214,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	}()
-	if err := server.Serve(&boundedListener{Listener: listener}); !errors.Is(err, http.ErrServerClosed) {
+	serve := server.Serve
+	if s.opts.TLS != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	if err := serve(&boundedListener{Listener: listener}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the status page: %w", err)
 	}
 	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -204,7 +204,7 @@ func TestMessagesOfTheDocument(t *testing.T) {
 	event, none := []apiSchemas{{"message", "message-headers"}, {"message.avsc", "message-avro-headers"}}, ""
 	want := map[string][]apiSchemas{
 		"single": event, "group": event, "chatroom": event, "other": event, "rejected": {{none, "rejected-headers"}},
-		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}, {value: "claim"}}, "coverage": {{value: "coverage"}},
+		"windows": {{value: "window"}}, "notices": {{value: "notice"}}, "checkpoints": {{value: "checkpoint"}, {value: "claim"}, {value: "pause"}}, "coverage": {{value: "coverage"}},
 		"processes":        {{value: "process"}},
 		"statistics.users": {{value: "statistics-users"}}, "statistics.messages": {{value: "statistics-messages"}},
 		"statistics.groups": {{value: "statistics-groups"}},
@@ -262,6 +262,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 		{"checkpoint", "checkpoints", "checkpoint", appKey + "/groups/10055201"},
 		{"claim", "checkpoints", "claim", appKey + "!jmpub!claim"},
 		{"claim", "checkpoints", "claim", appKey + "!jmpub!owner"},
+		{"pause", "checkpoints", "pause", appKey + "!jmpub!pause"},
 		{"process", "processes", "process", "jmpub/process 4711 on im-export-1/JZ4QX7DW/0"},
 	} {
 		valid := record{topic: tc.topic, key: []byte(tc.key), value: rawExamples(t, tc.schema)[0]}

@@ -89,14 +89,15 @@ func TestRefusedRecords(t *testing.T) {
 	claim := own("checkpoints", "claim", appKey+"!jmpub!claim")
 	claimOfReplay := own("checkpoints", "claim", appKey+"~r-1!jmpub!claim")
 	claimOfRun := own("checkpoints", "claim", appKey+"!jmpub!owner")
+	pause := own("checkpoints", "pause", appKey+"!jmpub!pause")
 	process := own("processes", "process", "jmpub/process 4711 on im-export-1/JZ4QX7DW/0")
 	day := own("statistics.users", "statistics-users", appKey+"/2017-03-01")
-	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, claimOfRun, process, day} {
+	for _, valid := range []func() record{message, rejected, window, notice, position, coverage, claim, claimOfReplay, claimOfRun, pause, process, day} {
 		if err := valid().check(c); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, forgotten := range []record{position(), process()} {
+	for _, forgotten := range []record{position(), process(), pause()} {
 		forgotten.value = nil
 		if err := forgotten.check(c); err != nil {
 			t.Error(err)
@@ -156,6 +157,8 @@ func TestRefusedRecords(t *testing.T) {
 		"claim under another key":      {claim, key(appKey + "/messages"), "claim"},
 		"claim without a value":        {claim, func(r *record) { r.value = nil }, "no JSON"},
 		"claim with a header":          {claim, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
+		"pause of another app":         {pause, key("another!jmpub!pause"), "the key"},
+		"pause with a header":          {pause, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
 		"process under another key":    {process, key("jmpub/process 4711 on im-export-1/JZ4QX7DW/1"), "the key"},
 		"process with a header":        {process, func(r *record) { r.headers = []Header{{"x", nil}} }, "header x"},
 		"process in another state":     {process, value(`"publishing"`, `"sleeping"`), "state"},

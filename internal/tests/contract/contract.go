@@ -191,7 +191,10 @@ func (c *Contract) checkRejected(key []byte, headers []Header) error {
 // claimKey is the key of a claim on an app's positions, or on those of a replay, by a command or a run.
 var claimKey = regexp.MustCompile(`^[^/~!]+(?:~[^/!]+)?![^/]+!(?:claim|owner)$`)
 
-// checkCheckpoints checks a record of the topic that has positions and claims.
+// pauseKey is the key of what is paused of an app.
+var pauseKey = regexp.MustCompile(`^([^/~!]+)![^/]+!pause$`)
+
+// checkCheckpoints checks a record of the topic that has positions, claims and what is paused.
 func (c *Contract) checkCheckpoints(key []byte, headers []Header, value []byte) error {
 	switch {
 	case claimKey.Match(key):
@@ -200,8 +203,17 @@ func (c *Contract) checkCheckpoints(key []byte, headers []Header, value []byte) 
 		}
 		_, err := c.checkValue("claim", value)
 		return err
-	case value == nil: // Forgets the position.
+	case value == nil: // Forgets the position, or has all go on.
 		return nil
+	case pauseKey.Match(key):
+		if len(headers) > 0 {
+			return fmt.Errorf("it has the header %s", headers[0].Key)
+		}
+		pause, err := c.checkValue("pause", value)
+		if of := string(pauseKey.FindSubmatch(key)[1]); err == nil && text(pause, "app_key") != of {
+			err = fmt.Errorf("the key is that of the app %s", of)
+		}
+		return err
 	default:
 		return c.checkOwn("checkpoint", key, headers, value)
 	}
