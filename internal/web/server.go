@@ -87,10 +87,10 @@ type health struct {
 }
 
 // Handler serves /healthz, /readyz, /metrics, the API and, for people, the page at /, with all that there is to know. It is for those who
-// work on this machine: strangers find no API and no page.
+// work on this machine, or show a token: strangers find no API.
 func (s *Server) Handler() http.Handler {
 	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
-mux := s.routes(alive, pageOr(index(s.opts.Status.Title, apiPath+"/openapi.json")), s.opts.Status.Ready)
+	mux := s.routes(alive, pageOr(index(s.opts.Status.Title, apiPath+"/openapi.json")), s.opts.Status.Ready)
 	mux.Handle("GET "+page.Prefix, page.Files())
 	s.api(mux, append(s.reading(), s.changing()...))
 	return mux
@@ -136,13 +136,21 @@ type compact struct{ body any }
 // strangers serves the same without what only the operator needs to know: no app key, stream, version or error. Metrics are served whole,
 // for they are of no use without the streams that they are of.
 func (s *Server) strangers() http.Handler {
-	return s.routes(map[string]string{"status": "alive"}, index(func() string { return "jmpub" }), func() (any, bool) {
+	front := index(func() string { return "jmpub" })
+	if s.opts.changes() {
+		front = pageOr(front) // It asks for a token.
+	}
+	mux := s.routes(map[string]string{"status": "alive"}, front, func() (any, bool) {
 		_, ready := s.opts.Status.Ready()
 		if ready {
 			return health{Ready: true}, true
 		}
 		return health{Why: "a stream is not read as it should be; the log and /metrics tell which"}, false
 	})
+	if s.opts.changes() {
+		mux.Handle("GET "+page.Prefix, page.Files())
+	}
+	return mux
 }
 
 // routes serves what is alive, the front page, and a judgement made anew for each request.

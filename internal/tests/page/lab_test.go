@@ -72,8 +72,9 @@ func newLab(t *testing.T) *lab {
 func held(api http.Handler, from, to time.Time) http.Handler {
 	zone := time.FixedZone("UTC+8", 8*3600)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin, err := time.ParseInLocation(time.DateTime, r.URL.Query().Get("begin_time"), zone)
-		if err == nil && begin.After(from) && begin.Before(to) {
+		query := r.URL.Query()
+		begin, err := time.ParseInLocation(time.DateTime, query.Get("begin_time"), zone)
+		if err == nil && query.Get("count") != "1" && begin.After(from) && begin.Before(to) { // One row is asked for to learn the API's clock.
 			<-r.Context().Done()
 			return
 		}

@@ -1,10 +1,10 @@
 // The view of one app: its sentence, its map, its windows.
-import { get } from "./api.js";
+import { get, getWithToken } from "./api.js";
 import { Chart, counts, durations, rates } from "./charts.js";
 import { el, keyed, setText } from "./dom.js";
 import { count, duration, local, moment, rate, stamp, zoneName } from "./format.js";
 import { CoverageMap } from "./map.js";
-import { hourLong, linkToApp, retentionTotal, retentionWarn, toApp, toHistory, toHours, toNotices, toStreams, toTasks, toWindows } from "./model.js";
+import { auditPath, hourLong, linkToApp, retentionTotal, retentionWarn, toApp, toAudit, toHistory, toHours, toNotices, toStreams, toTasks, toWindows } from "./model.js";
 import { Operate } from "./operate.js";
 import { noticesTable, Processes, rejectedTable, Tasks } from "./panels.js";
 import { card, Table, Tile, Verdict } from "./parts.js";
@@ -49,7 +49,8 @@ export class AppView {
     this.hourTitle = el("h3", { tabindex: "-1" });
     this.hourTable = new Table(t("hour.windows"), windowColumns, { key: (w) => w.key, empty: "hour.no_windows" });
     this.hour.append(el("div", { class: "spread" }, this.hourTitle, el("button", { type: "button", class: "quiet", text: t("close"), on: { click: () => this.closeHour() } })), this.hourTable.root);
-    this.operate = new Operate({ app, prefix, stream: () => this.stream });
+    this.audits = new Map();
+    this.operate = new Operate({ app, prefix, stream: () => this.stream, audited: (id, stream) => { this.audits.set(id, { id, stream }); this.showTasks(); } });
     this.streamTable = new Table(t("streams.title"), [
       { name: "streams.stream", head: true, class: "clip", text: (s) => (s.members ? t("streams.many", { stream: s.stream, n: count(s.members) }) : s.stream) },
       { name: "apps.up_to", text: (s) => (s.upTo ? moment(s.upTo) : "–") },
@@ -77,7 +78,7 @@ export class AppView {
       poll(2_000, "", (body) => this.showDetail(body)),
       poll(10_000, "/checkpoints", (body) => this.showStreams(toStreams(body, new Date()))),
       poll(5_000, "/windows", (body) => this.windows.set(toWindows(body).slice(0, 12))),
-      poll(10_000, "/replays", (body) => this.tasks.set(toTasks(body))),
+      poll(5_000, "/replays", (body) => { this.replays = toTasks(body); return this.showTasks(); }),
       poll(15_000, "/notices", (body) => this.notices.set(toNotices(body).slice(0, 20))),
     ];
     if (only) this.polls.push(new Poll(10_000, async (signal) => this.showHistory(toHistory(await get("history", {}, signal)))));
@@ -141,6 +142,14 @@ export class AppView {
     this.chosen.value = this.stream;
     if (!this.detail) this.streamTable.set(streams);
     this.show();
+  }
+
+  // showTasks shows replays, and the audits that were begun from here: nobody is told of them without a token.
+  async showTasks() {
+    for (const audit of this.audits.values()) {
+      if (!audit.task?.done) audit.task = toAudit(await getWithToken(auditPath(this, audit.id)), audit.stream);
+    }
+    this.tasks.set([...[...this.audits.values()].map((audit) => audit.task), ...this.replays ?? []].filter(Boolean));
   }
 
   showHistory(past) {

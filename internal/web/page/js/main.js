@@ -1,6 +1,6 @@
 // The page: what every view shares (connection, language, zone, the list of apps), and which view stands for the address.
 import { AppView } from "./app.js";
-import { follow, get } from "./api.js";
+import { follow, get, setToken } from "./api.js";
 import { el, setAttribute, setText } from "./dom.js";
 import { moment, setZone, stamp, zoneName } from "./format.js";
 import { toApps, toOverview, toProcesses } from "./model.js";
@@ -97,18 +97,42 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 window.addEventListener("hashchange", show);
-new Poll(5_000, async (signal) => {
+
+// login asks for a token, and is over once one is given. It is in the page's memory alone.
+function login(why) {
+  view?.destroy();
+  view = null;
+  shown = "";
+  return new Promise((resolve) => {
+    const token = el("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
+    const give = (event) => {
+      event.preventDefault();
+      setToken(token.value);
+      main.replaceChildren(el("p", { class: "muted pad", text: t("loading") }));
+      resolve();
+      fleetPoll.now();
+    };
+    main.replaceChildren(el("form", { class: "card login", on: { submit: give } }, el("h1", { text: t("login.title") }), el("p", { class: "muted", text: t("login.why") }),
+      el("label", {}, el("span", { text: t("operate.token") }), token), why ? el("p", { role: "alert", text: why }) : null, el("button", { type: "submit", class: "strong", text: t("login.enter") })));
+    token.focus();
+  });
+}
+
+const fleetPoll = new Poll(5_000, async (signal) => {
   const body = await get("apps", {}, signal);
   const now = overview?.now ?? new Date();
   fleet = { apps: toApps(body, now), processes: toProcesses(body, now) };
   show();
 }, (error) => {
-  if (!error || fleet) return;
+  if (!error || fleet || !overview) return;
   fleet = { apps: [], processes: [] }; // A process alone has no list of the apps of others.
   show();
 });
-follow((body) => {
+
+function told(body) {
   overview = toOverview(body);
   setZone(overview.zone ?? "Asia/Shanghai");
   show();
-}, connection);
+}
+
+follow({ told, lost: connection, login });

@@ -141,12 +141,29 @@ export function toTasks(body) {
   });
 }
 
-// changes are the calls that change something: for each the path and the body, from what the operator wishes.
+// toAudit is an audit as a task.
+export function toAudit(a, streams) {
+  const { missing = 0, extra = 0 } = a.result ?? {};
+  return {
+    key: a.id, title: a.id, streams, from: null, to: null, reached: null, rows: a.result?.rows ?? null, state: a.state, missing, extra, done: a.state !== "running",
+    look: a.state === "failed" || missing > 0 ? "failing" : a.state === "running" ? "waiting" : "ok",
+    part: a.state === "complete" ? 1 : a.requests > 0 ? a.asked / a.requests : null, error: a.error ?? "",
+  };
+}
+
+// changes are the calls that change something: for each the path and the body, from what the operator wishes. Those of pauses know no dry run.
 export const changes = {
-  pause: ({ app, prefix }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/pause`, body: { topic_prefix: prefix, dry_run: dryRun } }),
-  resume: ({ app, prefix }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/resume`, body: { topic_prefix: prefix, dry_run: dryRun } }),
-  reset: ({ app, prefix, stream, from, to }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/reset`, body: { topic_prefix: prefix, stream, from, to, dry_run: dryRun } }),
-  replay: ({ app, prefix, stream, from, to, target }, dryRun) => ({ path: `apps/${encodeURIComponent(app)}/replays`, body: { topic_prefix: prefix, stream, from, to, to_topic_prefix: target, dry_run: dryRun } }),
+  pause: (wish) => ({ path: changePath(wish, "pause"), body: {}, dry: false }),
+  resume: (wish) => ({ path: changePath(wish, "resume"), body: {}, dry: false }),
+  reset: (wish) => ({ path: changePath(wish, "reset"), body: { stream: wish.stream, from: wish.from, to: wish.to }, dry: true }),
+  replay: (wish) => ({ path: changePath(wish, "replays"), body: { streams: [wish.stream], from: wish.from, to: wish.to, topic_prefix: wish.target }, dry: true }),
+  audit: (wish) => ({ path: changePath(wish, "audits"), body: { streams: [wish.stream], from: wish.from, to: wish.to }, dry: true }),
 };
+
+export const auditPath = (wish, id) => changePath(wish, `audits/${encodeURIComponent(id)}`);
+
+function changePath({ app, prefix }, what) {
+  return `apps/${encodeURIComponent(app)}/${what}${prefix ? `?${new URLSearchParams({ topic_prefix: prefix })}` : ""}`;
+}
 
 export { hourLong };

@@ -2,15 +2,16 @@
 // alone. Each change is first computed without being made; what it would do is shown as a question.
 import { APIError, hasToken, post, setToken } from "./api.js";
 import { el, setText } from "./dom.js";
-import { instant, stamp, zoneName } from "./format.js";
+import { count, duration, instant, stamp, zoneName } from "./format.js";
 import { changes } from "./model.js";
 import { t } from "./words.js";
 
 export class Operate {
-  constructor({ app, prefix, stream }) {
+  constructor({ app, prefix, stream, audited }) {
     this.app = app;
     this.prefix = prefix;
     this.stream = stream;
+    this.audited = audited;
     this.token = el("input", { type: "password", autocomplete: "off", spellcheck: "false", on: { input: () => setToken(this.token.value) } });
     this.from = el("input", { type: "text", inputmode: "numeric", placeholder: "2026-11-29 10:00:00", autocomplete: "off" });
     this.to = el("input", { type: "text", inputmode: "numeric", placeholder: "2026-11-29 11:00:00", autocomplete: "off" });
@@ -21,7 +22,7 @@ export class Operate {
     this.form = el("form", { class: "operate", on: { submit: (e) => e.preventDefault() } },
       el("div", { class: "fields" }, field("operate.token", this.token), this.pause),
       el("div", { class: "fields" }, field("operate.from", this.from), field("operate.to", this.to),
-        this.button("operate.reset", () => this.ranged("reset", {}))),
+        this.button("operate.reset", () => this.ranged("reset", {})), this.button("operate.audit", () => this.ranged("audit", {}))),
       el("div", { class: "fields" }, field("operate.target", this.target), this.button("operate.replay", () => this.ranged("replay", { target: this.target.value.trim() }))),
       el("p", { class: "muted small", text: t("operate.help", { zone: zoneName() }) }), this.said);
     this.forbidden = el("p", { class: "muted", text: t("operate.forbidden") });
@@ -50,13 +51,13 @@ export class Operate {
   // choose takes a range that was selected on the map.
   choose(range) {
     this.from.value = range ? stamp(range.from) : "";
-    this.to.value = range ? stamp(range.to) : "";
+    this.to.value = range ? stamp(new Date(range.to - 1000)) : ""; // Both are included.
     if (range) this.root.open = true;
   }
 
   ranged(kind, more) {
     const [from, to] = [instant(this.from.value), instant(this.to.value)];
-    if (!from || !to || from >= to) {
+    if (!from || !to || from > to) {
       setText(this.said, t("operate.range"));
       (from ? this.to : this.from).focus();
       return;
@@ -71,21 +72,20 @@ export class Operate {
       this.token.focus();
       return;
     }
-    const make = (dryRun) => {
-      const { path, body } = changes[kind]({ app: this.app, prefix: this.prefix, ...wish }, dryRun);
-      return post(path, body);
-    };
+    const { path, body, dry } = changes[kind]({ app: this.app, prefix: this.prefix, ...wish });
     try {
       setText(this.said, t("operate.computing"));
-      const plan = await make(true);
+      const plan = dry ? await post(path, { ...body, dry_run: true }) : {};
       setText(this.said, "");
-      if (!await this.confirmed(plan.question ?? t(`operate.${kind}.question`, { app: this.app }))) return;
+      const takes = kind === "audit" ? { n: count(plan.requests), time: duration(plan.seconds) } : {};
+      if (!await this.confirmed(plan.question ?? t(`operate.${kind}.question`, { app: this.app, ...takes }))) return;
       setText(this.said, t("operate.working"));
-      const done = await make(false);
-      setText(this.said, done?.message ?? t("operate.done"));
+      const done = await post(path, body);
+      setText(this.said, done.text ?? t("operate.done"));
+      if (kind === "audit") this.audited(done.id, wish.stream);
     } catch (error) {
       if (!(error instanceof APIError)) throw error;
-      setText(this.said, error.status === 401 || error.status === 403 ? t("operate.token.wrong") : [error.message, error.hint].filter(Boolean).join(" "));
+      setText(this.said, error.status === 401 ? t("operate.token.wrong") : error.message);
     }
   }
 

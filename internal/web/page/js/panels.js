@@ -61,7 +61,7 @@ export class Tasks {
       setAttribute(bar, "aria-valuenow", r.part === null ? null : Math.round(100 * Math.min(1, Math.max(0, r.part))));
       setAttribute(bar, "aria-label", r.title);
       const range = r.from ? t("tasks.range", { from: stamp(r.from), to: stamp(r.to) }) : r.reached ? t("tasks.reached", { time: stamp(r.reached) }) : "";
-      setText(detail, [r.streams, range, t("tasks.rows", { n: count(r.rows) }), r.error].filter(Boolean).join(" · "));
+      setText(detail, [r.streams, range, r.rows === null ? "" : t("tasks.rows", { n: count(r.rows) }), r.done ? t("tasks.audited", { missing: count(r.missing), extra: count(r.extra) }) : "", r.error].filter(Boolean).join(" · "));
     });
   }
 }
