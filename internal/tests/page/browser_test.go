@@ -59,7 +59,7 @@ func newTab(t *testing.T, language string, width, height int64) *tab {
 		cancel()
 		listening.Wait()
 		for _, line := range b.said {
-			if !strings.Contains(line, "net::ERR_") && !strings.Contains(line, "status of 404") {
+			if !strings.Contains(line, "net::ERR_") && !strings.Contains(line, "the server responded with a status of") {
 				t.Errorf("the console says: %s", line)
 			}
 		}
@@ -171,8 +171,21 @@ func (b *tab) picture(name string, whole bool) {
 	}
 }
 
+// resize makes the window as wide and high as told.
+func (b *tab) resize(width, height int64) {
+	b.t.Helper()
+	b.do("size the window", chromedp.EmulateViewport(width, height))
+}
+
+// What axe-core looks for: everything, or what another theme or width can change.
+const (
+	everyRule   = `{resultTypes: ["violations"]}`
+	contrast    = `{resultTypes: ["violations"], runOnly: ["color-contrast"]}`
+	narrowRules = `{resultTypes: ["violations"], runOnly: ["scrollable-region-focusable", "link-name", "button-name", "label"]}`
+)
+
 // accessible has axe-core look at the page.
-func (b *tab) accessible(what string) {
+func (b *tab) accessible(what, rules string) {
 	b.t.Helper()
 	if evaluate[string](b, "typeof axe") != "object" {
 		source, err := os.ReadFile(*axe)
@@ -184,9 +197,8 @@ func (b *tab) accessible(what string) {
 			b.t.Fatal(err)
 		}
 	}
-	found := evaluate[[]string](b, `axe.run(document, {resultTypes: ["violations"]}).then((r) => [
-		...r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.target + ": " + n.failureSummary)), ...(r.passes.length < 20 ? ["axe-core looked at too little"] : [])])`)
-	for _, one := range found {
+	for _, one := range evaluate[[]string](b, `axe.run(document, `+rules+`).then((r) => [
+		...r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.target + ": " + n.failureSummary)), ...(r.passes.length < 1 ? ["axe-core looked at nothing"] : [])])`) {
 		b.t.Errorf("%s: %s", what, one)
 	}
 }

@@ -35,7 +35,7 @@ func TestPage(t *testing.T) {
 	one, many := freeAddress(t), freeAddress(t)
 	app := []string{"JMPUB_APP_KEY=" + l.apps[0].AppKey, "JMPUB_MASTER_SECRET=" + l.apps[0].MasterSecret}
 	gap := l.leaveGap()
-	running := l.run(one, app...)
+	running := l.run(one, append(app, "JMPUB_START=58d")...)
 	await(t, "an app is published", func() bool {
 		return ask[struct {
 			Events int `json:"events"`
@@ -53,11 +53,7 @@ func TestPage(t *testing.T) {
 	t.Run("keys alone", func(t *testing.T) { testKeys(t, running) })
 	t.Run("a thousand apps", func(t *testing.T) { testThousand(t, all) })
 	t.Run("languages", func(t *testing.T) { testLanguages(t, running) })
-	t.Run("accessible", func(t *testing.T) {
-		for _, language := range languages {
-			t.Run(language, func(t *testing.T) { testAccessible(t, language, running, all) })
-		}
-	})
+	t.Run("accessible", func(t *testing.T) { testAccessible(t, running, all) })
 	t.Run("connection", func(t *testing.T) { testConnection(t, l, running, one, app) })
 }
 
@@ -88,7 +84,7 @@ func testOneApp(t *testing.T, p *process, gap time.Time) {
 	if got := b.text("#zone"); !strings.Contains(got, "Asia/Shanghai (UTC+08:00)") {
 		t.Errorf("the zone is %q", got)
 	}
-	counts := evaluate[map[string]int](b, `Object.fromEntries(["read", "empty", "backlog", "gap", "replayed"].map((s) => [s, document.querySelectorAll(".map .cell." + s).length]))`)
+	counts := evaluate[map[string]int](b, `Object.fromEntries(["read", "empty", "backlog", "gap", "unread", "replayed"].map((s) => [s, document.querySelectorAll(".map .cell." + s).length]))`)
 	if counts["gap"] != 10 || counts["backlog"] < 600 || counts["empty"] == 0 || counts["replayed"] < 24 {
 		t.Errorf("the map has %v", counts)
 	}
@@ -161,7 +157,7 @@ func testKeys(t *testing.T, p *process) {
 	for range 40 {
 		b.press(kb.Tab)
 		at := evaluate[string](b, focused)
-		if at == "body " || slices.Contains(seen, at) && !strings.HasPrefix(at, "region") {
+		if strings.HasPrefix(at, "body ") || slices.Contains(seen, at) && !strings.HasPrefix(at, "region") {
 			break
 		}
 		seen = append(seen, at)
@@ -215,8 +211,9 @@ func testThousand(t *testing.T, p *process) {
 	b.theme(light)
 	b.open(p.url + "/")
 	until[bool](b, `document.querySelector(".pager .muted")?.innerText === "1–50 of 1,000" && document.querySelector("#verdict").innerText.includes("4 of 1,000")`)
-	if got := b.text("tbody tr th"); got != hostile {
-		t.Errorf("the first app is %q", got)
+	const keys = `[...document.querySelectorAll("tbody tr th.key")].map((e) => e.innerText)`
+	if got := evaluate[[]string](b, keys); !slices.Contains(got[:4], hostile) {
+		t.Errorf("the first apps are %q", got[:4])
 	}
 	if got := b.text(".problems"); !strings.Contains(got, "<script>document.title='taken'</script>") {
 		t.Errorf("what is wrong is %q", got)
@@ -230,7 +227,6 @@ func testThousand(t *testing.T, p *process) {
 	b.picture("thousand-apps-dark", false)
 
 	evaluate[bool](b, `document.querySelector("[data-sort=app] button").click() ?? true`)
-	keys := `[...document.querySelectorAll("tbody tr th.key")].map((e) => e.innerText)`
 	first := evaluate[[]string](b, keys)
 	if !slices.IsSorted(first) || len(first) != 50 || evaluate[string](b, `document.querySelector("[data-sort=app]").ariaSort`) != "ascending" {
 		t.Errorf("sorted by key, %d apps are %.300q", len(first), first)
@@ -264,26 +260,40 @@ func testLanguages(t *testing.T, p *process) {
 	until[bool](b, `document.querySelector("#verdict")?.innerText.includes("are in Kafka")`)
 }
 
-// axe-core finds nothing, in either theme.
-func testAccessible(t *testing.T, language string, one, many *process) {
-	for _, width := range []int64{1280, 400} {
-		b := newTab(t, language, width, 900)
-		for _, scheme := range []string{light, dark} {
-			b.theme(scheme)
-			name := func(view string) string { return fmt.Sprintf("%s-%s-%d-%s", view, language, width, scheme) }
-			b.open(many.url + "/")
-			until[bool](b, `document.querySelectorAll("tbody tr").length > 40 && document.querySelectorAll(".chart canvas").length > 0`)
-			b.accessible(name("all apps"))
-			b.picture(name("all"), true)
-			b.open(one.url + "/")
-			until[bool](b, `document.querySelectorAll(".map .cell.read").length > 200`)
-			evaluate[bool](b, `(() => { document.querySelector("details").open = true; document.querySelector(".map .cell.read").click(); return true; })()`)
-			until[bool](b, `document.querySelector(".opened tbody tr") !== null`)
-			b.accessible(name("one app"))
-			b.picture(name("one"), true)
-			if wide := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
-				t.Errorf("%s is %d pixels wider than the window", name("one app"), wide)
+// axe-core finds nothing: of each view in each language, and in the dark what is about colours.
+func testAccessible(t *testing.T, one, many *process) {
+	b := newTab(t, languages[0], 1280, 900)
+	for _, view := range []struct{ name, url, shown, then string }{
+		{"all", many.url, `document.querySelectorAll("tbody tr").length > 40 && document.querySelectorAll(".chart canvas").length > 0`, "true"},
+		{
+			"one", one.url, `document.querySelectorAll(".map .cell.read").length > 200`,
+			`(() => { document.querySelector("details").open = true; document.querySelector(".map .cell.read").click(); return true; })()`,
+		},
+	} {
+		for _, language := range languages {
+			b.theme(light)
+			b.open(view.url + "/")
+			until[bool](b, view.shown)
+			if !strings.HasPrefix(language, evaluate[string](b, "document.documentElement.lang")) {
+				evaluate[bool](b, `document.querySelector("#language").click() ?? true`)
+				until[bool](b, view.shown)
 			}
+			evaluate[bool](b, view.then)
+			until[bool](b, `document.querySelector(".opened") === null || document.querySelector(".opened tbody tr") !== null`)
+			b.accessible(view.name+" in "+language, everyRule)
+			b.picture(view.name+"-"+language+"-1280-light", true)
+			b.theme(dark)
+			b.accessible(view.name+" in "+language+", dark", contrast)
+			b.picture(view.name+"-"+language+"-1280-dark", true)
+			b.resize(400, 900)
+			b.accessible(view.name+" in "+language+", narrow", narrowRules)
+			if wide := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
+				t.Errorf("%s in %s is %d pixels wider than a narrow window", view.name, language, wide)
+			}
+			b.picture(view.name+"-"+language+"-400-dark", true)
+			b.theme(light)
+			b.picture(view.name+"-"+language+"-400-light", true)
+			b.resize(1280, 900)
 		}
 	}
 }
@@ -302,6 +312,6 @@ func testConnection(t *testing.T, l *lab, p *process, listen string, app []strin
 		t.Errorf("the page says %q", lost)
 	}
 	b.picture("lost", false)
-	l.run(listen, app...)
+	l.run(listen, append(app, "JMPUB_START=58d")...)
 	until[bool](b, `document.querySelector("#lost").hidden`)
 }

@@ -2,7 +2,7 @@
 import { get, getWithToken } from "./api.js";
 import { Chart, counts, durations, rates } from "./charts.js";
 import { el, keyed, setText } from "./dom.js";
-import { count, duration, local, moment, rate, stamp, zoneName } from "./format.js";
+import { count, duration, local, moment, rate, span, stamp, zoneName } from "./format.js";
 import { CoverageMap } from "./map.js";
 import { auditPath, hourLong, linkToApp, retentionTotal, retentionWarn, toApp, toAudit, toHistory, toHours, toNotices, toStreams, toTasks, toWindows } from "./model.js";
 import { Operate } from "./operate.js";
@@ -17,7 +17,7 @@ const daysShown = 61;
 const daysMoved = 30;
 
 const windowColumns = [
-  { name: "windows.range", head: true, text: (w) => `${moment(w.begin)} – ${stamp(w.end).slice(11)}` },
+  { name: "windows.range", head: true, text: (w) => span(w.begin, w.end) },
   { name: "windows.kind", class: "wide", text: (w) => w.marks.map((mark) => t(`windows.${mark}`)).join(", ") || t("windows.live") },
   { name: "windows.rows", class: "number", text: (w) => (w.mismatch ? `${count(w.rows)} / ${count(w.total)}` : count(w.rows)), look: (w) => (w.mismatch ? "failing" : null) },
   { name: "windows.published", class: "number", text: (w) => count(w.published) },
@@ -40,7 +40,7 @@ export class AppView {
     this.verdict = new Verdict();
     this.tiles = Object.fromEntries(["lag", "rate", "quota", "retention", "transactions", "published"].map((name) => [name, new Tile(t(`tile.${name}`))]));
     this.map = new CoverageMap((hour) => this.openHour(hour), (range) => this.operate.choose(range));
-    this.chosen = el("select", { "aria-label": t("map.stream"), on: { change: () => { location.hash = linkToApp(this, { stream: this.chosen.value }); } } });
+    this.chosen = el("select", { hidden: true, "aria-label": t("map.stream"), on: { change: () => { location.hash = linkToApp(this, { stream: this.chosen.value }); } } });
     this.moved = 0;
     this.earlier = el("button", { type: "button", class: "quiet", text: t("map.earlier"), on: { click: () => this.moveMap(daysMoved) } });
     this.later = el("button", { type: "button", class: "quiet", text: t("map.later"), disabled: true, on: { click: () => this.moveMap(-daysMoved) } });
@@ -159,6 +159,8 @@ export class AppView {
 
   // failed tells what cannot be read. A process that does not have the app has no details of it.
   failed(path, error) {
+    if (path === "/checkpoints") this.map.root.hidden = error !== null;
+    if (path === "/checkpoints" && error) setText(this.mapNote, `${t("map.failed")} ${error.message}`);
     if (error?.status !== 404 || path !== "") return;
     this.detail = null;
     this.streamTable.set(this.streams);

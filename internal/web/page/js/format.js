@@ -43,6 +43,12 @@ export function moment(time, now = new Date()) {
   return text.slice(0, 10) === stamp(now).slice(0, 10) ? text.slice(11) : text;
 }
 
+// span is from one time to another; the day of the second one is left out where it is that of the first.
+export function span(from, to, now = new Date()) {
+  const [begin, end] = [stamp(from), stamp(to)];
+  return begin.slice(0, 10) === end.slice(0, 10) ? `${moment(from, now)} – ${end.slice(11)}` : `${begin} – ${end}`;
+}
+
 // local is the wall clock of the zone: the day as 2026-11-29, and the hour.
 export function local(date) {
   const p = parts(date);

@@ -7,9 +7,18 @@ const states = { ok: "ok", warning: "warning", error: "failing" };
 const mostProblems = 5;
 const broken = ["failed", "silent", "nobody"];
 
-const notPublished = (a) => ({
-  key: `${a.prefix} ${a.app}`, title: `${a.app} · ${t(`appstate.${a.state}`)}`, link: linkToApp(a), detail: a.error, hint: t(`hint.${a.state}`, { process: a.process ?? "–" }),
-});
+// notPublished are the apps that are not published, those together that have the same state and error.
+function notPublished(bad) {
+  const groups = new Map();
+  for (const a of bad) {
+    const key = `${a.state} ${a.error}`;
+    groups.set(key, [...groups.get(key) ?? [], a]);
+  }
+  return [...groups].map(([key, [a, ...more]]) => ({
+    key, title: [more.length > 0 ? t("problems.and", { app: a.app, n: count(more.length) }) : a.app, t(`appstate.${a.state}`)].join(" · "), link: linkToApp(a),
+    detail: a.error, hint: t(`hint.${a.state}`, { process: a.process ?? "–" }),
+  }));
+}
 
 const warning = (text) => ({ key: `warning ${text}`, title: text, hint: t("hint.warning") });
 
@@ -24,11 +33,15 @@ export function ofAll(o, apps) {
   const elsewhere = o.apps.owned < apps.length;
   const upTo = earliest(o.verdict.at, ...(elsewhere ? apps.map((a) => (broken.includes(a.state) ? null : a.upTo)) : []));
   const all = (state, sentence, problems = warnings, leftOut = o.warningsLeftOut) => ({ state, sentence, upTo, problems, leftOut });
-  if (bad.length > 0) return all("failing", t("sentence.failing", { n: count(bad.length), of: count(apps.length) }), bad.slice(0, mostProblems).map(notPublished), Math.max(0, bad.length - mostProblems));
+  if (bad.length > 0) {
+    const groups = notPublished(bad);
+    return all("failing", t("sentence.failing", { n: count(bad.length), of: count(apps.length) }), groups.slice(0, mostProblems), Math.max(0, groups.length - mostProblems));
+  }
   const { code, level, text, hint } = o.verdict;
   if (level === "error") return all("failing", t("sentence.not_read"), [{ key: code, title: text, hint: t(`hint.${code}`, { hint }) }, ...warnings]);
   if (code === "no_app" || (upTo === null && code !== "standby")) return all("waiting", t(code === "no_app" ? "sentence.no_app" : "sentence.starting"));
   if (upTo === null) return all("ok", t("sentence.standby"));
+  if (code === "paused") return all("warning", t("sentence.paused.some", { time: moment(upTo, o.now) }), [{ key: code, title: text, hint: t("hint.paused") }, ...warnings]);
   const behind = apps.filter((a) => a.backlog).length;
   if (level === "ok" && behind > 0) return all("waiting", t("sentence.backlog", { time: moment(upTo, o.now), n: count(behind) }));
   if (level === "ok" && code === "catching_up") return all("waiting", t("sentence.catching_up", { time: moment(upTo, o.now) }));
