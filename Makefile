@@ -65,8 +65,9 @@ lint: tools ## golangci-lint, of all files: the tests on Apache Kafka stand behi
 	go mod tidy -diff
 
 # The SDK for Java needs Maven and a JDK, but no Apache Kafka, so its test stands here and not among those of `make kafka`.
-documents: ## AsyncAPI, the CloudEvents SDK, JMessage's SDK for Java, licences, known vulnerabilities
+documents: ## AsyncAPI, OpenAPI, the CloudEvents SDK, JMessage's SDK for Java, licences, known vulnerabilities
 	scripts/asyncapi.sh
+	scripts/openapi.sh
 	cd internal/tests/contract/cloudevents && go mod tidy -diff && go vet ./... && go test -timeout $(within) ./...
 	go test -tags integration -count=1 -timeout 8m ./internal/tests/sdk
 	scripts/licenses.sh

@@ -3,9 +3,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -445,6 +451,53 @@ func TestPausedStreamLeavesTheOthers(t *testing.T) {
 	}
 	c.change("POST /apps/{app_key}/resume", "/apps/"+key+"/resume", http.StatusOK, pause, &answer)
 	c.until("the first one goes on", func() bool { return c.at.Stream.Name == "user_0001" && c.at.End.After(s.end) })
+	c.stop()
+}
+
+// TestAPIOverTLS is asked over TLS, with the certificate of the settings, and by nobody without.
+func TestAPIOverTLS(t *testing.T) {
+	s := newStation(t)
+	authority := httptest.NewTLSServer(http.NotFoundHandler()) // Its certificate is that of a test.
+	defer authority.Close()
+	dir := t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(authority.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for setting, block := range map[string]*pem.Block{
+		"JMPUB_LISTEN_TLS_CERT_FILE": {Type: "CERTIFICATE", Bytes: authority.Certificate().Raw},
+		"JMPUB_LISTEN_TLS_KEY_FILE":  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		s.env[setting] = filepath.Join(dir, setting)
+		if err = os.WriteFile(s.env[setting], pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := s.callLive()
+	if !strings.HasPrefix(c.url, "https://") {
+		t.Errorf("it is shown as %s", c.url)
+	}
+	ask := func(url string) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/overview", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return authority.Client().Do(req)
+	}
+	res, err := ask(c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK || res.TLS == nil || res.TLS.Version < tls.VersionTLS12 || res.ProtoMajor != 1 {
+		t.Errorf("%d by %s, %+v", res.StatusCode, res.Proto, res.TLS)
+	}
+	if res, err = ask(strings.Replace(c.url, "https", "http", 1)); err == nil {
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest {
+			t.Errorf("without TLS it is answered %d", res.StatusCode)
+		}
+	}
 	c.stop()
 }
 

@@ -114,6 +114,13 @@ func TestBadInput(t *testing.T) {
 		}
 		return with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", file)
 	}
+	holdingTokens := func(text string) map[string]string {
+		file := filepath.Join(t.TempDir(), "tokens")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return with(good, "JMPUB_ADMIN_TOKEN_FILE", file)
+	}
 	for _, c := range []struct {
 		name string
 		env  map[string]string
@@ -156,6 +163,14 @@ func TestBadInput(t *testing.T) {
 		{"key of 10 GB", with(good, "JMPUB_KAFKA_TLS", "on", "JMPUB_KAFKA_TLS_CERT_FILE", empty, "JMPUB_KAFKA_TLS_KEY_FILE", endless), []string{"JMPUB_KAFKA_TLS_KEY_FILE", "larger than 64 KiB"}},
 		{"proxy that is none", with(good, "HTTPS_PROXY", "http://user:pass-phrase@:3128"), []string{"HTTPS_PROXY", "http://proxy:3128"}},
 		{"host with a port", with(good, "JMPUB_LISTEN_HOSTS", "jmpub.example:9464"), []string{"JMPUB_LISTEN_HOSTS", "without a port"}},
+		{"short token", with(good, "JMPUB_ADMIN_TOKEN", "fifteen-letters"), []string{"JMPUB_ADMIN_TOKEN", "16", "openssl rand"}},
+		{"token with a blank", with(good, "JMPUB_ADMIN_TOKEN", "0123456789 abcdef"), []string{"JMPUB_ADMIN_TOKEN", "letters, digits"}},
+		{"two tokens of one name", holdingTokens("a:0123456789abcdef\na:0123456789abcdeg\n"), []string{"JMPUB_ADMIN_TOKEN", "the name a"}},
+		{"token of no name", holdingTokens("a b:0123456789abcdef\n"), []string{"JMPUB_ADMIN_TOKEN", "before a colon"}},
+		{"file of tokens that is empty", holdingTokens("\n"), []string{"JMPUB_ADMIN_TOKEN_FILE", "empty"}},
+		{"token and file", with(holdingTokens("0123456789abcdef"), "JMPUB_ADMIN_TOKEN", "0123456789abcdef"), []string{"JMPUB_ADMIN_TOKEN_FILE"}},
+		{"server's certificate without key", with(good, "JMPUB_LISTEN_TLS_CERT_FILE", empty), []string{"JMPUB_LISTEN_TLS_KEY_FILE"}},
+		{"server's certificate that is none", with(good, "JMPUB_LISTEN", "127.0.0.1:0", "JMPUB_LISTEN_TLS_CERT_FILE", empty, "JMPUB_LISTEN_TLS_KEY_FILE", empty), []string{"JMPUB_LISTEN_TLS_CERT_FILE"}},
 		{"two secrets", with(good, "JMPUB_MASTER_SECRET_FILE", empty), []string{"JMPUB_MASTER_SECRET_FILE"}},
 		{"empty secret file", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", empty), []string{"JMPUB_MASTER_SECRET_FILE", "empty"}},
 		{"missing secret file", with(good, "JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", dir+"/none"), []string{"JMPUB_MASTER_SECRET_FILE"}},
@@ -205,7 +220,7 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("the message lacks %q:\n%s", want, got.stderr)
 				}
 			}
-			for _, name := range []string{"JMPUB_MASTER_SECRET", "JMPUB_SCHEMA_REGISTRY_PASSWORD"} {
+			for _, name := range []string{"JMPUB_MASTER_SECRET", "JMPUB_SCHEMA_REGISTRY_PASSWORD", "JMPUB_ADMIN_TOKEN"} {
 				if secret := c.env[name]; secret != "" && strings.Contains(got.stderr+got.stdout, secret) {
 					t.Errorf("the secret is shown:\n%s", got.stderr)
 				}
@@ -348,6 +363,7 @@ func TestConfigMasksSecrets(t *testing.T) {
 	for _, args := range [][]string{{"config"}, {"config", "--json"}} {
 		got := try(t, map[string]string{
 			"JMPUB_MASTER_SECRET": "very-secret", "JMPUB_KAFKA_SASL_PASSWORD": "very-secret", "JMPUB_SCHEMA_REGISTRY_PASSWORD": "very-secret",
+			"JMPUB_ADMIN_TOKEN": "bob:very-secret-token",
 		}, args...)
 		if strings.Contains(got.stdout+got.stderr, "very-secret") || !strings.Contains(got.stdout, "********") {
 			t.Errorf("jmpub %v: %s", args, got.stdout+got.stderr)

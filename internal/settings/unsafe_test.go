@@ -93,6 +93,7 @@ func TestUnsafeSettings(t *testing.T) {
 		"JMPUB_EVENT_FORMAT": "avro", "JMPUB_SCHEMA_REGISTRY_URL": "http://registry:8081", "JMPUB_SCHEMA_REGISTRY_USERNAME": "u",
 		"JMPUB_SCHEMA_REGISTRY_PASSWORD": "p",
 	}
+	tokens := map[string]string{"JMPUB_ADMIN_TOKEN": "0123456789abcdef", "JMPUB_LISTEN": "0.0.0.0:9464"}
 	for name, c := range map[string]struct {
 		env     map[string]string
 		changes []string
@@ -109,6 +110,10 @@ func TestUnsafeSettings(t *testing.T) {
 		"registry without credentials":  {avro, []string{"JMPUB_SCHEMA_REGISTRY_USERNAME", "", "JMPUB_SCHEMA_REGISTRY_PASSWORD", ""}, nil},
 		"a secret that others change":   {nil, []string{"JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", open}, []string{"JMPUB_MASTER_SECRET_FILE"}},
 		"a password that others change": {sasl, []string{"JMPUB_KAFKA_SASL_PASSWORD", "", "JMPUB_KAFKA_SASL_PASSWORD_FILE", open, "JMPUB_KAFKA_BROKERS", "[::1]:1"}, []string{"JMPUB_KAFKA_SASL_PASSWORD_FILE"}},
+		"tokens without TLS":            {tokens, nil, []string{"JMPUB_ADMIN_TOKEN"}},
+		"tokens on this machine":        {tokens, []string{"JMPUB_LISTEN", "127.0.0.1:9464"}, nil},
+		"tokens of nobody who listens":  {tokens, []string{"JMPUB_LISTEN", "off"}, nil},
+		"tokens with TLS":               {tokens, []string{"JMPUB_LISTEN_TLS_CERT_FILE", safe, "JMPUB_LISTEN_TLS_KEY_FILE", safe}, nil},
 		"a secret that others read":     {nil, []string{"JMPUB_MASTER_SECRET", "", "JMPUB_MASTER_SECRET_FILE", safe}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

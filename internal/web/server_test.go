@@ -212,6 +212,9 @@ func BenchmarkScrape(b *testing.B) { benchmarkPage(b, "/metrics") }
 // BenchmarkReady asks whether many apps are ready.
 func BenchmarkReady(b *testing.B) { benchmarkPage(b, "/readyz") }
 
+// BenchmarkOverview asks how many apps do, all together.
+func BenchmarkOverview(b *testing.B) { benchmarkPage(b, "/api/v1/overview") }
+
 func benchmarkPage(b *testing.B, path string) {
 	b.Helper()
 	for _, n := range []int{1, 1_000, 10_000} {
