@@ -138,6 +138,21 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// What is vendored has its licence beside it.
+func TestVendored(t *testing.T) {
+	t.Parallel()
+	folders, err := fs.ReadDir(files, "vendor")
+	if err != nil || len(folders) == 0 {
+		t.Fatal(folders, err)
+	}
+	for _, folder := range folders {
+		body, err := files.ReadFile("vendor/" + folder.Name() + "/LICENSE")
+		if err != nil || !strings.Contains(string(body), "MIT License") {
+			t.Errorf("%s: the licence is %.40q: %v", folder.Name(), body, err)
+		}
+	}
+}
+
 func dictionary(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	body, err := files.ReadFile("words.json")
