@@ -14,6 +14,7 @@ WITH ?=
 FUZZ ?= 50000x
 # Guided by coverage, unless it is empty: then nothing has to be compiled for it.
 GUIDED ?= yes
+PICTURES ?= dist/page
 KEEP ?= $(CURDIR)/dist/soak
 OLDEST ?= apache/kafka:3.7.2
 
@@ -50,7 +51,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
+.PHONY: help tools lint documents page supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -72,6 +73,9 @@ documents: ## AsyncAPI, OpenAPI, the CloudEvents SDK, JMessage's SDK for Java, l
 	go test -tags integration -count=1 -timeout 8m ./internal/tests/sdk
 	scripts/licenses.sh
 	scripts/vulnerabilities.sh || [ $$? = 75 ] # 75: the database cannot be reached from here; it has said so.
+
+page: ## the page at JMPUB_LISTEN in Chromium, with axe-core; pictures of it in PICTURES=dist/page
+	scripts/page.sh $(PICTURES)
 
 supply: sbom ## the scripts, the systemd unit, a reproducible binary, and its bill of materials
 	shellcheck $(scripts)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/fleet"
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/web/page"
 	"github.com/jmpub/jmpub/internal/words"
 )
 
@@ -85,13 +86,35 @@ type health struct {
 	Why   string `json:"why,omitempty"`
 }
 
-// Handler serves /healthz, /readyz, /metrics, the API and, for people, an index of them at /, with all that there is to know. It is for
-// those who work on this machine: strangers find no API.
+// Handler serves /healthz, /readyz, /metrics, the API and, for people, the page at /, with all that there is to know. It is for those who
+// work on this machine, or show a token: strangers find no API.
 func (s *Server) Handler() http.Handler {
 	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
-	mux := s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready, apiPath+"/openapi.json")
+	mux := s.routes(alive, pageOr(index(s.opts.Status.Title, apiPath+"/openapi.json")), s.opts.Status.Ready)
+	mux.Handle("GET "+page.Prefix, page.Files())
 	s.api(mux, append(s.reading(), s.changing()...))
 	return mux
+}
+
+// pageOr answers browsers with the page, and programs with something else.
+func pageOr(otherwise http.Handler) http.Handler {
+	people := page.Index()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			people.ServeHTTP(w, r)
+			return
+		}
+		otherwise.ServeHTTP(w, r)
+	})
+}
+
+// index names the paths, below a title that is made anew for each request.
+func index(title func() string, more ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(&words.Writer{Out: w}, "%s\n\n%s\n", title(), strings.Join(append([]string{"/healthz", "/readyz", "/metrics"}, more...), "\n"))
+	})
 }
 
 // longText is how many bytes of an error are answered.
@@ -113,17 +136,25 @@ type compact struct{ body any }
 // strangers serves the same without what only the operator needs to know: no app key, stream, version or error. Metrics are served whole,
 // for they are of no use without the streams that they are of.
 func (s *Server) strangers() http.Handler {
-	return s.routes(map[string]string{"status": "alive"}, func() string { return "jmpub" }, func() (any, bool) {
+	front := index(func() string { return "jmpub" })
+	if s.opts.changes() {
+		front = pageOr(front) // It asks for a token.
+	}
+	mux := s.routes(map[string]string{"status": "alive"}, front, func() (any, bool) {
 		_, ready := s.opts.Status.Ready()
 		if ready {
 			return health{Ready: true}, true
 		}
 		return health{Why: "a stream is not read as it should be; the log and /metrics tell which"}, false
 	})
+	if s.opts.changes() {
+		mux.Handle("GET "+page.Prefix, page.Files())
+	}
+	return mux
 }
 
-// routes serves what is alive, and a title and a judgement made anew for each request. The index names more paths besides.
-func (s *Server) routes(alive any, title func() string, judge func() (body any, ready bool), more ...string) *http.ServeMux {
+// routes serves what is alive, the front page, and a judgement made anew for each request.
+func (s *Server) routes(alive any, front http.Handler, judge func() (body any, ready bool)) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", inTurn(s.opts.Status.Metrics()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, alive) })
@@ -138,10 +169,7 @@ func (s *Server) routes(alive any, title func() string, judge func() (body any, 
 		}
 		answer(w, code, body)
 	})))
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(&words.Writer{Out: w}, "%s\n\n%s\n", title(), strings.Join(append([]string{"/healthz", "/readyz", "/metrics"}, more...), "\n"))
-	})
+	mux.Handle("GET /{$}", front)
 	return mux
 }
 
