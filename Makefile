@@ -50,7 +50,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
+.PHONY: help tools lint documents alerts supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -71,6 +71,9 @@ documents: ## AsyncAPI, the CloudEvents SDK, JMessage's SDK for Java, licences, 
 	go test -tags integration -count=1 -timeout 8m ./internal/tests/sdk
 	scripts/licenses.sh
 	scripts/vulnerabilities.sh || [ $$? = 75 ] # 75: the database cannot be reached from here; it has said so.
+
+alerts: ## the alert rules by promtool and in a real Prometheus, and the dashboard
+	scripts/alerts.sh
 
 supply: sbom ## the scripts, the systemd unit, a reproducible binary, and its bill of materials
 	shellcheck $(scripts)

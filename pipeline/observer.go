@@ -46,6 +46,27 @@ type RequestAnswered struct {
 // told, and how many of them are left.
 type QuotaTold struct{ Limit, Remaining int }
 
+// TransactionEnded is a transaction in which something was written to Kafka: how it ended, how long after it was begun, and how many bytes its
+// batches have, as they were sent.
+type TransactionEnded struct {
+	Result TransactionResult
+	Took   time.Duration
+	Bytes  int64
+}
+
+// TransactionResult is how a transaction ended.
+type TransactionResult string
+
+// The results. A transaction of which nobody could say how it ended has failed.
+const (
+	Committed TransactionResult = "committed"
+	Aborted   TransactionResult = "aborted"
+	Failed    TransactionResult = "failed"
+)
+
+// MemoryHeld tells, whenever it changes, how many bytes of memory a session's windows have reserved.
+type MemoryHeld struct{ Bytes int64 }
+
 // RetryScheduled is a failed try of a call that will be repeated after Wait.
 type RetryScheduled struct {
 	Op   string
@@ -125,6 +146,8 @@ type WindowAbandoned struct {
 
 func (RequestAnswered) observation()   {}
 func (QuotaTold) observation()         {}
+func (TransactionEnded) observation()  {}
+func (MemoryHeld) observation()        {}
 func (RetryScheduled) observation()    {}
 func (WindowRestarted) observation()   {}
 func (WindowPlanned) observation()     {}

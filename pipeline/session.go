@@ -80,7 +80,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		proposals: proposals,
 		res: resources{
 			source: p.cfg.Source, proposals: proposals, observer: p.cfg.Observer, now: p.cfg.Now,
-			memory: &memory{own: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)), shared: p.cfg.Bounds},
+			memory: &memory{own: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)), shared: p.cfg.Bounds, observer: p.cfg.Observer},
 			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace, p.cfg.Bounds),
 			bounds: p.cfg.Bounds,
 		},

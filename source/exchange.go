@@ -140,6 +140,7 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	failed.fault.Err = c.redactor.Error(failed.fault.Err) // Others wrote it: libraries quote what came.
 	c.tolerate(call, failed)
 	r.judge(failed)
+	failed.fault.Kind = failed.class
 	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: failed.class, Took: time.Since(started)})
 	return arrival{}, failed.fault
 }

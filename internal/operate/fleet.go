@@ -127,6 +127,7 @@ func (p *presence) has(shards int) {
 // take has the apps of the shards published, and no others.
 func (p *Process) take(shards []int) {
 	p.seats.take(shards)
+	p.status.HasShards(len(shards))
 	p.presence.has(len(shards))
 }
 

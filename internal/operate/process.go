@@ -135,7 +135,7 @@ func (p *Process) listen(ctx context.Context) error {
 // membership is one in a consumer group of Kafka whose members share out the partitions of a topic.
 func (p *Process) membership(group, topic string, take func(shards []int)) Membership {
 	g := kafka.NewGroup(p.cfg.Kafka, take)
-	g.ID, g.Topic, g.Name = group, topic, processName()
+	g.ID, g.Topic, g.Name, g.Joined = group, topic, processName(), p.status.Joined
 	for shard := range p.shards {
 		g.Shards = append(g.Shards, shard)
 	}
