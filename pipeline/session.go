@@ -89,7 +89,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		writer: &writer{
 			sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints, coverage: p.cfg.Coverage, streams: p.streams, observer: p.cfg.Observer,
 		},
-		proposals: proposals, shareBytes: p.cfg.WindowBytes,
+		proposals: proposals, pings: p.pings, shareBytes: p.cfg.WindowBytes,
 	}
 	err = s.work(ctx, pub)
 	return pub.committed, err

@@ -110,6 +110,9 @@ func (p *Process) conn() *kafka.Conn {
 	return p.shared.conn
 }
 
+// kafkaSilentSince is since when Kafka has not answered the process.
+func (p *Process) kafkaSilentSince() time.Time { return p.conn().SilentSince() }
+
 // instanceLength is how many letters tell processes of the same name apart.
 const instanceLength = 8
 

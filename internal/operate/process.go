@@ -63,7 +63,9 @@ type RunOptions struct {
 // NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
 func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
 	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, seats: newSeats()}
-	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet})
+	p.status = status.NewProcess(status.ProcessOptions{
+		Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet, KafkaSilentSince: p.kafkaSilentSince,
+	})
 	wire := p.wireApp
 	if o.Apps != nil {
 		wire = p.wireApps
@@ -84,7 +86,7 @@ func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o R
 
 // wireApp opens everything of a single app, in the order in which wrong settings are best reported.
 func (p *Process) wireApp(ctx context.Context) error {
-	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), nil, slices.Clone(p.opts.Observers)...)
+	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), new(pulse), nil, slices.Clone(p.opts.Observers)...)
 	p.only = a
 	if err := a.open(ctx); err != nil {
 		return err
@@ -95,7 +97,7 @@ func (p *Process) wireApp(ctx context.Context) error {
 	if err := a.output.lock(); err != nil {
 		return err
 	}
-	p.seats.set([]*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status}, a.publishOwned, p.standBy)})
+	p.seats.set([]*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status, pulse: a.pulse}, a.publishOwned, p.standBy)})
 	if p.cfg.Grouped() {
 		p.join = func(take func([]int)) Membership {
 			return p.membership(a.output.transactionalID, a.output.topics.Routing().Own(pipeline.TopicCheckpoints), take)
@@ -195,6 +197,12 @@ func (p *Process) Run(ctx context.Context) error {
 		watchRetention(beside, p.status, p.log)
 		return nil
 	})
+	if p.isSupervised(ctx) {
+		group.Go(func() error {
+			p.tellSupervisor(beside, tellSupervisorEvery)
+			return nil
+		})
+	}
 	if p.opts.Apps != nil {
 		group.Go(func() error {
 			p.watchApps(beside)

@@ -20,6 +20,8 @@ type ProcessOptions struct {
 	Hosts []string
 	// Fleet is what is known of the apps of all processes that this one shares them with, as JSON; nil where nothing can be.
 	Fleet func(context.Context) (any, error)
+	// KafkaSilentSince is since when Kafka has not answered; zero where it does. nil knows nothing of it.
+	KafkaSilentSince func() time.Time
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 	// Many tells that the apps come from a file: /readyz tells of all of them in short, and metrics name an app by its key and its topic

@@ -59,6 +59,9 @@ type Status struct {
 	// discovered is how many streams the lists have, sweep about how long it takes until a window of each was read.
 	discovered int
 	sweep      time.Duration
+	// apiFailing is since when the API gives no answer of use; zero where it does. apiClass is the class of its last answer.
+	apiFailing time.Time
+	apiClass   string
 	// memory is how many bytes its windows have reserved.
 	memory int64
 	// clocks is how the API's clock and the local one compared at the last reply.
@@ -171,7 +174,7 @@ func (s *Status) StandBy(is bool) {
 	if !is {
 		return
 	}
-	s.role, s.clocks, s.quota, s.memory = standby, pipeline.ClocksCompared{}, nil, 0
+	s.role, s.clocks, s.quota, s.memory, s.apiFailing = standby, pipeline.ClocksCompared{}, nil, 0, time.Time{}
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
@@ -195,6 +198,7 @@ func (s *Status) observe(o pipeline.Observation) {
 		count(&s.totals.requests, o.Class)
 		s.requests.add(s.process.opts.Now(), requestSlot, 1)
 		s.instruments.requests.WithLabelValues(o.Class).Observe(o.Took.Seconds())
+		s.answered(&o)
 	case pipeline.QuotaTold:
 		s.quota = &o
 	case pipeline.ClocksCompared:
