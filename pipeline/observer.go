@@ -35,9 +35,10 @@ func Observers(all ...Observer) Observer {
 type Observation interface{ observation() }
 
 // RequestAnswered is an HTTP request to the API: how long the reply took, and its class: "ok", "deviating" (taken although it is not
-// as documented), "rate_limited", "server_error", "network", "unauthorized", "refused" or "malformed".
+// as documented), "rate_limited", "server_error", "network", "unauthorized", "refused" or "malformed". Window is the one that a page was asked of; zero for what is no page.
 type RequestAnswered struct {
 	Stream Stream
+	Window Window
 	Class  string
 	Took   time.Duration
 }
@@ -46,12 +47,12 @@ type RequestAnswered struct {
 // told, and how many of them are left.
 type QuotaTold struct{ Limit, Remaining int }
 
-// TransactionEnded is a transaction in which something was written to Kafka: how it ended, how long after it was begun, and how many bytes its
-// batches have, as they were sent.
+// TransactionEnded is a transaction in which something was written to Kafka: how it ended, how long after it was begun, how long of that it took
+// to end it, and how many bytes its batches have, as they were sent.
 type TransactionEnded struct {
-	Result TransactionResult
-	Took   time.Duration
-	Bytes  int64
+	Result    TransactionResult
+	Took, End time.Duration
+	Bytes     int64
 }
 
 // TransactionResult is how a transaction ended.

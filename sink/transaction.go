@@ -36,27 +36,29 @@ type transaction struct {
 
 // Commit ends the transaction; see [pipeline.Transaction].
 func (t *transaction) Commit(ctx context.Context) error {
+	ending := time.Now()
 	err := t.producer.overdue(t.producer.end(ctx, true))
-	t.ended(pipeline.Committed, err)
+	t.ended(pipeline.Committed, ending, err)
 	return err
 }
 
 // Abort ends the transaction; see [pipeline.Transaction].
 func (t *transaction) Abort(ctx context.Context) error {
+	ending := time.Now()
 	err := t.producer.end(ctx, false)
-	t.ended(pipeline.Aborted, err)
+	t.ended(pipeline.Aborted, ending, err)
 	return err
 }
 
 // ended reports the end of a transaction in which something was written.
-func (t *transaction) ended(result pipeline.TransactionResult, err error) {
+func (t *transaction) ended(result pipeline.TransactionResult, ending time.Time, err error) {
 	if t.sender.bytes == 0 {
 		return
 	}
 	if err != nil {
 		result = pipeline.Failed
 	}
-	t.cfg.Observer.Tell(pipeline.TransactionEnded{Result: result, Took: time.Since(t.began), Bytes: t.sender.bytes})
+	t.cfg.Observer.Tell(pipeline.TransactionEnded{Result: result, Took: time.Since(t.began), End: time.Since(ending), Bytes: t.sender.bytes})
 }
 
 // Publish writes a batch; see [pipeline.Transaction].

@@ -101,7 +101,7 @@ func (p *Process) newSeat(cfg *settings.Config) *seat {
 		log.Warn("a setting is unsafe", slog.String("setting", w.Setting), slog.String("detail", w.Detail), slog.String("hint", w.Hint))
 	}
 	return p.newOwner(s, func(ctx context.Context) error {
-		a := newApp(cfg, log, s.status, s.pulse, p.shared)
+		a := newApp(cfg, log, s.status, s.pulse, p.shared, p.tracer.Observer(cfg.Source.AppKey))
 		a.acceptLost, acceptLost = acceptLost, false
 		a.began = func(ctx context.Context) {
 			log.InfoContext(ctx, "publishing", slog.Any("streams", cfg.Selected()), slog.String("delivery", cfg.Delivery()))

@@ -13,6 +13,7 @@ import (
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/trace"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/sink"
@@ -24,6 +25,8 @@ type Process struct {
 	cfg    *settings.Config
 	log    *slog.Logger
 	status *status.Process
+	// tracer makes spans; nil where nobody asks for them.
+	tracer *trace.Tracer
 	// only is the app of a process that has no file of them; nil of one that has.
 	only *app
 	// wiring has what the apps of a file share, in shared; nil without a file.
@@ -66,6 +69,15 @@ func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o R
 	p.status = status.NewProcess(status.ProcessOptions{
 		Version: o.Version, Hosts: cfg.ListenHosts, Many: o.Apps != nil, Fleet: p.fleet, KafkaSilentSince: p.kafkaSilentSince,
 	})
+	if to := cfg.Tracing; to.URL != "" {
+		var err error
+		p.tracer, err = trace.New(ctx, trace.Config{
+			URL: to.URL, Headers: to.Headers, Timeout: to.Timeout, Version: o.Version, Trouble: p.traceTrouble(), //nolint:contextcheck // It outlives the call.
+		})
+		if err != nil {
+			return nil, usage.Wrap(err)
+		}
+	}
 	wire := p.wireApp
 	if o.Apps != nil {
 		wire = p.wireApps
@@ -86,7 +98,7 @@ func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o R
 
 // wireApp opens everything of a single app, in the order in which wrong settings are best reported.
 func (p *Process) wireApp(ctx context.Context) error {
-	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), new(pulse), nil, slices.Clone(p.opts.Observers)...)
+	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), new(pulse), nil, append(slices.Clone(p.opts.Observers), p.tracer.Observer(p.cfg.Source.AppKey))...)
 	p.only = a
 	if err := a.open(ctx); err != nil {
 		return err
@@ -153,8 +165,20 @@ func (p *Process) membership(group, topic string, take func(shards []int)) Membe
 	return g
 }
 
+// traceTrouble says in the log, now and then, that spans could not be sent.
+func (p *Process) traceTrouble() func(error) {
+	trouble := &throttle{every: remindEvery, last: make(map[string]throttled)}
+	return func(err error) {
+		if ok, suppressed := trouble.allow("trace"); ok {
+			p.log.Warn("traces cannot be sent; all else goes on", slog.Any("error", p.cfg.Redactor.Error(err)), slog.Int("not_logged", suppressed),
+				slog.String("hint", "check OTEL_EXPORTER_OTLP_ENDPOINT, and that the collector listens there for OTLP over HTTP"))
+		}
+	}
+}
+
 // Close lets go of what is held.
 func (p *Process) Close() {
+	_ = p.tracer.Close(context.Background()) // What could not be sent is lost, and nobody's loss.
 	if p.listener != nil {
 		_ = p.listener.Close() // Serve may have closed it.
 	}
