@@ -51,7 +51,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents page supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
+.PHONY: help tools lint documents page alerts supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -76,6 +76,9 @@ documents: ## AsyncAPI, OpenAPI, the CloudEvents SDK, JMessage's SDK for Java, l
 
 page: ## the page at JMPUB_LISTEN in Chromium, with axe-core; pictures of it in PICTURES=dist/page
 	scripts/page.sh $(PICTURES)
+
+alerts: ## the alert rules by promtool and in a real Prometheus, and the dashboard
+	scripts/alerts.sh
 
 supply: sbom ## the scripts, the systemd unit, a reproducible binary, and its bill of materials
 	shellcheck $(scripts)

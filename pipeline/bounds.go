@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -69,8 +70,12 @@ const (
 // shared memory is not told to a reader, which need not know: its first window is under way in any case, or stands in the queue for
 // memory, and with each message of that the reader tries again to start those behind it.
 type memory struct {
-	own    *semaphore.Weighted
-	shared *Bounds
+	own      *semaphore.Weighted
+	shared   *Bounds
+	observer Observer
+
+	mu   sync.Mutex // Guards held, and orders what the observer is told of it.
+	held int64
 }
 
 // tryTake takes room for so many bytes, if it is there.
@@ -79,6 +84,7 @@ func (m *memory) tryTake(n int64) bool {
 		return false
 	}
 	if m.shared == nil || m.shared.memory.TryAcquire(n) {
+		m.tell(n)
 		return true
 	}
 	m.own.Release(n)
@@ -98,6 +104,7 @@ func (m *memory) await(ctx context.Context, n int64) (int64, error) {
 		m.own.Release(n)
 		return 0, err
 	}
+	m.tell(n)
 	return n, nil
 }
 
@@ -106,4 +113,13 @@ func (m *memory) giveBack(n int64) {
 	if m.shared != nil {
 		m.shared.memory.Release(n)
 	}
+	m.tell(-n)
+}
+
+// tell reports what is held once so much more is.
+func (m *memory) tell(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held += n
+	m.observer.Tell(MemoryHeld{m.held})
 }

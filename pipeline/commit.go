@@ -215,7 +215,6 @@ func (e *fillError) Unwrap() error { return e.error }
 // commit. After any other error nothing is known of the transaction: the sink has to be opened and the positions to be loaded
 // anew.
 func (w *writer) commit(ctx context.Context, fills ...Fill) error {
-	began := time.Now()
 	tx, err := w.sink.Begin(ctx)
 	if err != nil {
 		return err
@@ -230,7 +229,6 @@ func (w *writer) commit(ctx context.Context, fills ...Fill) error {
 	if err := tx.Commit(ctx); err != nil {
 		return err
 	}
-	w.observer.Tell(TransactionCommitted{time.Since(began)})
 	if err := w.checkpoints.Save(ctx, &d.commit); err != nil {
 		return fmt.Errorf("save checkpoints: %w", err)
 	}

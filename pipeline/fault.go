@@ -53,8 +53,10 @@ func (c Class) String() string {
 // Fault is an error with what it asks for.
 type Fault struct {
 	Class Class
-	// Op is what was being done, to what: "get page of groups/10055201", "produce to jmessage.single/3".
+	// Op is what was being done, to what, and begins with a verb: "get page of groups/10055201", "produce to jmessage.single/3".
 	Op string
+	// Kind is what went wrong, in a word of few: "rate_limited", "network", "not_leader_for_partition". Metrics count by it; it may be empty.
+	Kind string
 	// Err is the cause.
 	Err error
 	// Hint is what the operator can do about it; may be empty.
@@ -86,6 +88,18 @@ func (f *Fault) Error() string {
 
 // Unwrap gives the cause.
 func (f *Fault) Unwrap() error { return f.Err }
+
+// KindOf is the kind of the first Fault in err's chain that has one, or else the class of the last one.
+func KindOf(err error) string {
+	kind := Permanent.String()
+	for f, ok := errors.AsType[*Fault](err); ok; f, ok = errors.AsType[*Fault](f.Err) {
+		if f.Kind != "" {
+			return f.Kind
+		}
+		kind = f.Class.String()
+	}
+	return kind
+}
 
 // ClassOf is the class of the outermost Fault in err's chain; an error without one is [Permanent].
 func ClassOf(err error) Class {

@@ -35,9 +35,10 @@ func Observers(all ...Observer) Observer {
 type Observation interface{ observation() }
 
 // RequestAnswered is an HTTP request to the API: how long the reply took, and its class: "ok", "deviating" (taken although it is not
-// as documented), "rate_limited", "server_error", "network", "unauthorized", "refused" or "malformed".
+// as documented), "rate_limited", "server_error", "network", "unauthorized", "refused" or "malformed". Window is the one that a page was asked of; zero for what is no page.
 type RequestAnswered struct {
 	Stream Stream
+	Window Window
 	Class  string
 	Took   time.Duration
 }
@@ -45,6 +46,27 @@ type RequestAnswered struct {
 // QuotaTold is what a reply of the API says of the app's quota, where it says so: how many requests a minute are allowed, 0 where that is not
 // told, and how many of them are left.
 type QuotaTold struct{ Limit, Remaining int }
+
+// TransactionEnded is a transaction in which something was written to Kafka: how it ended, how long after it was begun, how long of that it took
+// to end it, and how many bytes its batches have, as they were sent.
+type TransactionEnded struct {
+	Result    TransactionResult
+	Took, End time.Duration
+	Bytes     int64
+}
+
+// TransactionResult is how a transaction ended.
+type TransactionResult string
+
+// The results. A transaction of which nobody could say how it ended has failed.
+const (
+	Committed TransactionResult = "committed"
+	Aborted   TransactionResult = "aborted"
+	Failed    TransactionResult = "failed"
+)
+
+// MemoryHeld tells, whenever it changes, how many bytes of memory a session's windows have reserved.
+type MemoryHeld struct{ Bytes int64 }
 
 // RetryScheduled is a failed try of a call that will be repeated after Wait.
 type RetryScheduled struct {
@@ -94,9 +116,6 @@ type WindowCommitted struct {
 	Events [event.TargetCount]int
 }
 
-// TransactionCommitted is a transaction that committed, and how long it took from its begin on.
-type TransactionCommitted struct{ Took time.Duration }
-
 // RowRejected is a rejected row that was committed. Its Row is nil: it stands in its topic.
 type RowRejected struct {
 	Stream    Stream
@@ -129,23 +148,24 @@ type WindowAbandoned struct {
 	Window Window
 }
 
-func (RequestAnswered) observation()      {}
-func (QuotaTold) observation()            {}
-func (RetryScheduled) observation()       {}
-func (WindowRestarted) observation()      {}
-func (WindowPlanned) observation()        {}
-func (ClocksCompared) observation()       {}
-func (PauseRead) observation()            {}
-func (StreamStarted) observation()        {}
-func (HeadRead) observation()             {}
-func (WindowCommitted) observation()      {}
-func (TransactionCommitted) observation() {}
-func (RowRejected) observation()          {}
-func (NoticePublished) observation()      {}
-func (SessionStarted) observation()       {}
-func (StreamDropped) observation()        {}
-func (StreamsDiscovered) observation()    {}
-func (WindowAbandoned) observation()      {}
+func (RequestAnswered) observation()   {}
+func (QuotaTold) observation()         {}
+func (TransactionEnded) observation()  {}
+func (MemoryHeld) observation()        {}
+func (RetryScheduled) observation()    {}
+func (WindowRestarted) observation()   {}
+func (WindowPlanned) observation()     {}
+func (ClocksCompared) observation()    {}
+func (PauseRead) observation()         {}
+func (StreamStarted) observation()     {}
+func (HeadRead) observation()          {}
+func (WindowCommitted) observation()   {}
+func (RowRejected) observation()       {}
+func (NoticePublished) observation()   {}
+func (SessionStarted) observation()    {}
+func (StreamDropped) observation()     {}
+func (StreamsDiscovered) observation() {}
+func (WindowAbandoned) observation()   {}
 
 // ClaimAwaited is the claim of another command that is waited for.
 type ClaimAwaited struct{ Claim Claim }

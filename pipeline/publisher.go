@@ -41,6 +41,8 @@ type publisher struct {
 	proposals <-chan proposal
 	// bounds are shared with other pipelines, if not nil.
 	bounds *Bounds
+	// pings are taken and not answered: that they are taken shows that nothing holds the publisher up.
+	pings <-chan struct{}
 	// shareBytes is up to how many bytes windows of different streams share a transaction.
 	shareBytes int
 	// next is a proposal that ended the collecting of a group.
@@ -61,6 +63,7 @@ func (p *publisher) run(soft, hard context.Context) error {
 			if err := p.publish(hard, p.collect(first)); err != nil {
 				return err
 			}
+		case <-p.pings:
 		case <-soft.Done():
 		}
 	}

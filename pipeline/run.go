@@ -86,6 +86,7 @@ const (
 type Pipeline struct {
 	cfg     Config
 	streams *streamTable
+	pings   chan struct{}
 	// expired is the claim whose time was over before it was done.
 	expired string
 	// id is this run's among the owners; owns tells that it has said so, and predecessor is the run that had the place before.
@@ -122,7 +123,7 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pipeline{cfg: cfg, streams: newStreamTable(), id: rand.Text()}, errors.Join(errs...)
+	return &Pipeline{cfg: cfg, streams: newStreamTable(), pings: make(chan struct{}), id: rand.Text()}, errors.Join(errs...)
 }
 
 func setDefault[T ~int | ~int64](field *T, value T) {
@@ -164,6 +165,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		case ClassOf(err) != Abort:
 			return err
 		}
+	}
+}
+
+// Ping returns nil once what publishes is free to do so. While it commits, waits for Kafka or is about to begin anew, it is not: then it
+// makes observations instead, and Ping returns the context's error in the end. Safe for concurrent use.
+func (p *Pipeline) Ping(ctx context.Context) error {
+	select {
+	case p.pings <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -20,8 +20,18 @@ func TestRunPublishesEachRowOnceInOrder(t *testing.T) {
 		begin := time.Now().UTC().Add(-10 * time.Minute)
 		rows := fakes.RowsFrom(begin, 700) // The last hundred lie in the future and are read live.
 		kafka := fakes.NewKafka()
-		fakes.Run(t, fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin), 3*time.Minute)
+		cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin)
+		var held, most int64
+		cfg.Observer = func(o pipeline.Observation) {
+			if now, ok := o.(pipeline.MemoryHeld); ok {
+				held, most = now.Bytes, max(most, now.Bytes)
+			}
+		}
+		fakes.Run(t, cfg, 3*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if held != 0 || most == 0 {
+			t.Errorf("%d bytes are held when all is over, and %d at most before", held, most)
+		}
 		counts := kafka.Checkpoints[fakes.Messages()].Counts
 		if counts.Published != int64(len(rows)) || counts.Windows != int64(len(kafka.Ledger)) {
 			t.Errorf("counts %+v, want %d published in %d windows", counts, len(rows), len(kafka.Ledger))

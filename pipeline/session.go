@@ -87,7 +87,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		proposals: proposals,
 		res: resources{
 			source: p.cfg.Source, proposals: proposals, observer: p.cfg.Observer, now: p.cfg.Now,
-			memory: &memory{own: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)), shared: p.cfg.Bounds},
+			memory: &memory{own: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)), shared: p.cfg.Bounds, observer: p.cfg.Observer},
 			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace, p.cfg.Bounds),
 			bounds: p.cfg.Bounds,
 		},
@@ -96,7 +96,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		writer: &writer{
 			sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints, coverage: p.cfg.Coverage, streams: p.streams, observer: p.cfg.Observer,
 		},
-		proposals: proposals, bounds: p.cfg.Bounds, shareBytes: p.cfg.WindowBytes,
+		proposals: proposals, pings: p.pings, bounds: p.cfg.Bounds, shareBytes: p.cfg.WindowBytes,
 	}
 	err = s.work(ctx, pub)
 	return pub.committed, err

@@ -29,6 +29,8 @@ type sender struct {
 	producer    *producer
 	// checkpoints is the topic that holds the checkpoints.
 	checkpoints string
+	// bytes is what the batches of the open transaction that brokers have taken come to.
+	bytes int64
 }
 
 // lane is what goes to one partition: its batches one after another, one of them in flight.
@@ -121,7 +123,7 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 		return err
 	}
 	op := produceTo(lanes)
-	return s.retry.Do(ctx, op, func(ctx context.Context) error {
+	err := s.retry.Do(ctx, op, func(ctx context.Context) error {
 		requests, err := s.byLeader(ctx, op, lanes)
 		if err != nil {
 			return err
@@ -134,6 +136,12 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 		sending.Wait()
 		return worst(errs)
 	})
+	for _, l := range lanes {
+		if l.sent {
+			s.bytes += int64(l.batch.Len())
+		}
+	}
+	return err
 }
 
 // topicsOf names the topics of the lanes.

@@ -23,6 +23,7 @@ const (
 
 // transaction is a writer's open transaction.
 type transaction struct {
+	began    time.Time
 	routing  *Routing
 	topics   layout
 	cfg      *WriterConfig
@@ -35,11 +36,30 @@ type transaction struct {
 
 // Commit ends the transaction; see [pipeline.Transaction].
 func (t *transaction) Commit(ctx context.Context) error {
-	return t.producer.overdue(t.producer.end(ctx, true))
+	ending := time.Now()
+	err := t.producer.overdue(t.producer.end(ctx, true))
+	t.ended(pipeline.Committed, ending, err)
+	return err
 }
 
 // Abort ends the transaction; see [pipeline.Transaction].
-func (t *transaction) Abort(ctx context.Context) error { return t.producer.end(ctx, false) }
+func (t *transaction) Abort(ctx context.Context) error {
+	ending := time.Now()
+	err := t.producer.end(ctx, false)
+	t.ended(pipeline.Aborted, ending, err)
+	return err
+}
+
+// ended reports the end of a transaction in which something was written.
+func (t *transaction) ended(result pipeline.TransactionResult, ending time.Time, err error) {
+	if t.sender.bytes == 0 {
+		return
+	}
+	if err != nil {
+		result = pipeline.Failed
+	}
+	t.cfg.Observer.Tell(pipeline.TransactionEnded{Result: result, Took: time.Since(t.began), End: time.Since(ending), Bytes: t.sender.bytes})
+}
 
 // Publish writes a batch; see [pipeline.Transaction].
 func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.Published, error) {

@@ -50,6 +50,8 @@ type WriterConfig struct {
 	Schemas Schemas
 	// ReplayID marks the events of a replay; empty otherwise.
 	ReplayID string
+	// Observer is told of each transaction that has ended; may be nil.
+	Observer pipeline.Observer
 }
 
 // The bounds of a transaction's time: shorter, and a busy broker aborts healthy ones; the longest is what brokers allow
@@ -147,7 +149,9 @@ func (w *Writer) Forget() { w.producer.forget() }
 // Begin starts a transaction. Nothing is sent: the broker opens it with the first partition.
 func (w *Writer) Begin(context.Context) (pipeline.Transaction, error) {
 	w.producer.begin()
+	w.sender.bytes = 0
 	return &transaction{
+		began:   time.Now(),
 		routing: w.topics.routing, topics: w.topics.layout(),
 		cfg: &w.cfg, schemas: w.schemas, producer: w.producer, sender: w.sender, refusedTime: w.tellRetimed,
 	}, nil

@@ -131,7 +131,7 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	arrived, failed := c.exchange(ctx, r)
 	if failed == nil {
 		c.answered.Store(call.service, true)
-		c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: c.noteDeviations(call), Took: time.Since(started)})
+		c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Window: call.window, Class: c.noteDeviations(call), Took: time.Since(started)})
 		return arrived, nil
 	}
 	if ctx.Err() != nil {
@@ -140,7 +140,8 @@ func (c *Client) try(ctx context.Context, r request) (arrival, error) {
 	failed.fault.Err = c.redactor.Error(failed.fault.Err) // Others wrote it: libraries quote what came.
 	c.tolerate(call, failed)
 	r.judge(failed)
-	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Class: failed.class, Took: time.Since(started)})
+	failed.fault.Kind = failed.class
+	c.cfg.Observer.Tell(pipeline.RequestAnswered{Stream: call.stream, Window: call.window, Class: failed.class, Took: time.Since(started)})
 	return arrival{}, failed.fault
 }
 

@@ -97,7 +97,7 @@ func (p *pages) restart(err error) error {
 // could still have been on their way. That the clock has passed a whole second shows only that it is within or after it. Like any
 // other, this clock is believed only as far as nothing speaks against it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
-	r.sizeHint = p.bytes
+	r.sizeHint, r.window = p.bytes, p.window
 	arrived, err := p.client.ask(ctx, r)
 	p.requests += r.tries
 	if err != nil {

@@ -28,8 +28,10 @@ type request interface {
 // call is what every request has. It is used by one goroutine at a time.
 type call struct {
 	// op names it in errors, stream in metrics.
-	op       string
-	stream   pipeline.Stream
+	op     string
+	stream pipeline.Stream
+	// window is the one that it asks for a page of; zero for what is no page.
+	window   pipeline.Window
 	endpoint *endpoint
 	path     string
 	query    string

@@ -71,9 +71,12 @@ func with(env map[string]string, changes ...string) map[string]string {
 }
 
 // working starts an API and a broker and returns settings with which `jmpub run` works.
-func working(t *testing.T) map[string]string {
+func working(t *testing.T, changes ...func(*sim.Options)) map[string]string {
 	t.Helper()
 	opts := sim.Defaults()
+	for _, change := range changes {
+		change(&opts)
+	}
 	api, err := sim.New(opts)
 	if err != nil {
 		t.Fatal(err)

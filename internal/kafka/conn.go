@@ -79,6 +79,7 @@ func (cfg *Config) Validate() error {
 type Conn struct {
 	*kafkago.Client
 	transport *kafkago.Transport
+	answers   *answers
 }
 
 // Open makes a connection. Nothing is sent yet, but files are read.
@@ -117,13 +118,39 @@ func (cfg *Config) open(by *dialer) (*Conn, error) {
 	if cfg.Transport != nil {
 		carrier = cfg.Transport
 	}
+	heard := &answers{RoundTripper: redacting{carrier, cfg.redactor()}}
 	return &Conn{
-		Client: &kafkago.Client{
-			Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout,
-			Transport: newSharing(redacting{carrier, cfg.redactor()}),
-		},
-		transport: pool,
+		Client:    &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: newSharing(heard)},
+		transport: pool, answers: heard,
 	}, nil
+}
+
+// SilentSince is since when Kafka has not answered anything that it was asked; zero where the last thing that it did was to answer.
+func (c *Conn) SilentSince() time.Time {
+	if since := c.answers.silent.Load(); since != nil {
+		return *since
+	}
+	return time.Time{}
+}
+
+// answers notes whether requests are answered.
+type answers struct {
+	kafkago.RoundTripper
+
+	// silent is when the first request was sent that came after the last answer; nil where there is none.
+	silent atomic.Pointer[time.Time]
+}
+
+// RoundTrip implements [kafkago.RoundTripper].
+func (a *answers) RoundTrip(ctx context.Context, addr net.Addr, request kafkago.Request) (kafkago.Response, error) {
+	if a.silent.Load() == nil {
+		a.silent.CompareAndSwap(nil, new(time.Now()))
+	}
+	res, err := a.RoundTripper.RoundTrip(ctx, addr, request)
+	if err == nil {
+		a.silent.Store(nil)
+	}
+	return res, err
 }
 
 // Close lets go of idle connections.

@@ -35,13 +35,23 @@ func Fault(op string, err error) error {
 		err = kafkago.UnknownTopicOrPartition
 	}
 	if code, ok := errors.AsType[kafkago.Error](err); ok {
+		fault.Kind = kindOf(code)
 		if fault.Class, fault.Hint = classify(code); code == kafkago.UnknownTopicOrPartition {
 			fault.Within = unknownTime
 		}
 		return fault
 	}
+	fault.Kind = "network"
 	fault.Class, fault.Hint = classifyOther(err)
 	return fault
+}
+
+// kindOf is a code's name, as the protocol has it, in lower case: not_enough_replicas.
+func kindOf(code kafkago.Error) string {
+	if title := code.Title(); title != "" {
+		return strings.ToLower(strings.ReplaceAll(title, " ", "_"))
+	}
+	return fmt.Sprintf("error_%d", int(code))
 }
 
 // unknownTime is for how long a topic or partition may be unknown, as a new one is for a moment. Then the topics are looked up anew.

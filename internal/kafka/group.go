@@ -24,6 +24,9 @@ type Group struct {
 	// by the member that shares the shards out, whenever it does.
 	About  func() string
 	Differ func(names []string)
+	// Joined, if set, is called each time that the group was joined: with how many members it has, as the one that shares the shards out knows,
+	// and 0 elsewhere.
+	Joined func(members int)
 	// Notify, if set, is called when the group cannot be joined for now, with how long it is until the next try.
 	Notify func(op string, err error, wait time.Duration)
 

@@ -30,6 +30,8 @@ type party struct {
 	changed chan struct{}
 	// twice is where a shard was begun by one while another one had it.
 	twice []string
+	// members is how many the one knew of that shared out last, joins how often members have joined.
+	members, joins int
 	// expelled tells that a member was silent for longer than its session, as on a machine that is very busy.
 	expelled bool
 }
@@ -53,6 +55,14 @@ func (p *party) join(t *testing.T, number int, slow time.Duration) (leave func()
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.expelled = true
+		}
+	}
+	g.Joined = func(members int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.joins++
+		if members > 0 {
+			p.members = members
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -147,6 +157,9 @@ func comeAndGo(t *testing.T, p *party) {
 	defer p.mu.Unlock()
 	if p.expelled {
 		return
+	}
+	if p.members != 2 || p.joins < 6 {
+		t.Errorf("members have joined %d times, and the one that shared out last knew of %d", p.joins, p.members)
 	}
 	if len(p.twice) > 0 {
 		t.Errorf("with two at the same time: %v", p.twice)

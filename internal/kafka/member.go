@@ -159,6 +159,9 @@ func (m *member) join(ctx context.Context) (*generation, error) {
 		return nil, err
 	}
 	shards, err := shardsIn(synced.Assignments)
+	if err == nil && g.Joined != nil {
+		g.Joined(len(joined.Members)) // Those who do not share out are told of no members.
+	}
 	return &generation{int(m.generation), shards}, err
 }
 

@@ -22,14 +22,15 @@ type app struct {
 	status *status.Status
 	source *source.Client
 	output *output
+	pulse  *pulse
 	// acceptLost goes on although checkpoints are lost; the first time that this process has the app.
 	acceptLost bool
 	// began is called when this process begins to publish the app.
 	began func(context.Context)
 }
 
-func newApp(cfg *settings.Config, log *slog.Logger, s *status.Status, common *shared, observers ...pipeline.Observer) *app {
-	a := &app{status: s, wiring: newWiring(cfg, log, append(observers, s.Observer())...)}
+func newApp(cfg *settings.Config, log *slog.Logger, s *status.Status, p *pulse, common *shared, observers ...pipeline.Observer) *app {
+	a := &app{status: s, pulse: p, wiring: newWiring(cfg, log, append(observers, s.Observer(), p.observe)...)}
 	a.wiring.shared = common
 	return a
 }
@@ -74,6 +75,9 @@ func (a *app) publish(ctx context.Context) error {
 	if a.began != nil {
 		a.began(ctx)
 	}
+	a.pulse.waits(0)
+	a.pulse.run.Store(p)
+	defer a.pulse.run.Store(nil)
 	return p.Run(ctx)
 }
 
@@ -96,6 +100,7 @@ func (a *app) publishOwned(ctx context.Context) error {
 		}
 		a.wiring.log.WarnContext(ctx, "another process has taken the app; this one takes it back if the group goes on saying that it has it",
 			slog.Any("error", err), slog.Duration("wait", replacedPause))
+		a.pulse.waits(replacedPause)
 		_ = pipeline.Sleep(ctx, replacedPause)
 	}
 	return nil

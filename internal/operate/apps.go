@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/jmpub/jmpub/checkpoint"
@@ -93,14 +94,14 @@ func (p *Process) told(take func([]int)) func([]int) {
 
 // newSeat makes the place of an app of the file.
 func (p *Process) newSeat(cfg *settings.Config) *seat {
-	s := &seat{cfg: cfg, shard: checkpoint.ShardOf(cfg.Source.AppKey, p.shards), status: p.status.Add(statusOptions(cfg))}
+	s := &seat{cfg: cfg, pulse: new(pulse), shard: checkpoint.ShardOf(cfg.Source.AppKey, p.shards), status: p.status.Add(statusOptions(cfg))}
 	log := p.opts.Apps.Log(cfg)
 	acceptLost := p.opts.AcceptLostCheckpoints
 	for _, w := range cfg.Warnings {
 		log.Warn("a setting is unsafe", slog.String("setting", w.Setting), slog.String("detail", w.Detail), slog.String("hint", w.Hint))
 	}
 	return p.newOwner(s, func(ctx context.Context) error {
-		a := newApp(cfg, log, s.status, p.shared)
+		a := newApp(cfg, log, s.status, s.pulse, p.shared, p.tracer.Observer(cfg.Source.AppKey))
 		a.acceptLost, acceptLost = acceptLost, false
 		a.began = func(ctx context.Context) {
 			log.InfoContext(ctx, "publishing", slog.Any("streams", cfg.Selected()), slog.String("delivery", cfg.Delivery()))
@@ -119,6 +120,7 @@ var errNothingLeft = errors.New("none of its streams is left")
 // keepPublishing publishes an app until ctx is done. What ends it is no end of the others: it is told, and the app is tried again.
 func (p *Process) keepPublishing(ctx context.Context, a *app) {
 	for pause := shortestPause; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+		a.pulse.waits(0)
 		began := time.Now()
 		err := p.publishOnce(ctx, a)
 		if ctx.Err() != nil {
@@ -137,10 +139,12 @@ func (p *Process) keepPublishing(ctx context.Context, a *app) {
 		a.status.Fail(err)
 		if taken {
 			a.wiring.log.ErrorContext(ctx, "another process has taken the app, and keeps it", slog.Any("error", err))
+			a.pulse.waits(math.MaxInt64 / 2)
 			<-ctx.Done()
 			return
 		}
 		a.wiring.log.ErrorContext(ctx, "the app is not published; it is tried again", slog.Any("error", err), duration("wait", pause))
+		a.pulse.waits(pause)
 		_ = pipeline.Sleep(ctx, pause)
 	}
 }

@@ -111,6 +111,9 @@ func (p *Process) conn() *kafka.Conn {
 	return p.shared.conn
 }
 
+// kafkaSilentSince is since when Kafka has not answered the process.
+func (p *Process) kafkaSilentSince() time.Time { return p.conn().SilentSince() }
+
 // instanceLength is how many letters tell processes of the same name apart.
 const instanceLength = 8
 
@@ -128,6 +131,7 @@ func (p *presence) has(shards int) {
 // take has the apps of the shards published, and no others.
 func (p *Process) take(shards []int) {
 	p.seats.take(shards)
+	p.status.HasShards(len(shards))
 	p.presence.has(len(shards))
 }
 

@@ -124,7 +124,7 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		Archive: out.archive, Coverage: out.coverage, Named: w.cfg.Streams, Discovered: w.cfg.Discover, AtLeastOnce: !w.cfg.ExactlyOnce(),
 	}
 	cfg := w.cfg.Sink
-	cfg.ReplayID = w.replay
+	cfg.ReplayID, cfg.Observer = w.replay, w.observer
 	if w.cfg.ExactlyOnce() { // A replay is a writer of its own.
 		out.transactionalID = transactionalID(w.cfg.Group, names.Prefix, app, cmp.Or(w.writer, w.replay))
 		cfg.TransactionalID = out.transactionalID

@@ -15,6 +15,7 @@ import (
 	"github.com/jmpub/jmpub/internal/kafka"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
+	"github.com/jmpub/jmpub/internal/trace"
 	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
@@ -27,6 +28,8 @@ type Process struct {
 	cfg    *settings.Config
 	log    *slog.Logger
 	status *status.Process
+	// tracer makes spans; nil where nobody asks for them.
+	tracer *trace.Tracer
 	// only is the app of a process that has no file of them; nil of one that has.
 	only *app
 	// wiring has what the apps of a file share, in shared; nil without a file.
@@ -67,7 +70,18 @@ type RunOptions struct {
 // NewProcess wires a process. Nothing has been published when it returns; with an error, nothing is left open.
 func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptions) (*Process, error) {
 	p := &Process{opts: o, cfg: cfg, log: log, shards: 1, seats: newSeats()}
-	p.status = status.NewProcess(status.ProcessOptions{Version: o.Version, Many: o.Apps != nil})
+	p.status = status.NewProcess(status.ProcessOptions{
+		Version: o.Version, Many: o.Apps != nil, KafkaSilentSince: p.kafkaSilentSince,
+	})
+	if to := cfg.Tracing; to.URL != "" {
+		var err error
+		p.tracer, err = trace.New(ctx, trace.Config{
+			URL: to.URL, Headers: to.Headers, Timeout: to.Timeout, Version: o.Version, Trouble: p.traceTrouble(), //nolint:contextcheck // It outlives the call.
+		})
+		if err != nil {
+			return nil, usage.Wrap(err)
+		}
+	}
 	wire := p.wireApp
 	if o.Apps != nil {
 		wire = p.wireApps
@@ -88,7 +102,7 @@ func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o R
 
 // wireApp opens everything of a single app, in the order in which wrong settings are best reported.
 func (p *Process) wireApp(ctx context.Context) error {
-	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), nil, slices.Clone(p.opts.Observers)...)
+	a := newApp(p.cfg, p.log, p.status.Add(statusOptions(p.cfg)), new(pulse), nil, append(slices.Clone(p.opts.Observers), p.tracer.Observer(p.cfg.Source.AppKey))...)
 	p.only = a
 	if err := a.open(ctx); err != nil {
 		return err
@@ -99,7 +113,7 @@ func (p *Process) wireApp(ctx context.Context) error {
 	if err := a.output.lock(); err != nil {
 		return err
 	}
-	p.seats.set([]*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status}, a.publishOwned, p.standBy)})
+	p.seats.set([]*seat{p.newOwner(&seat{cfg: p.cfg, status: a.status, pulse: a.pulse}, a.publishOwned, p.standBy)})
 	if p.cfg.Grouped() {
 		p.join = func(take func([]int)) Membership {
 			return p.membership(a.output.transactionalID, a.output.topics.Routing().Own(pipeline.TopicCheckpoints), take)
@@ -168,7 +182,7 @@ func (p *Process) page(work *jobs) web.Options {
 // membership is one in a consumer group of Kafka whose members share out the partitions of a topic.
 func (p *Process) membership(group, topic string, take func(shards []int)) Membership {
 	g := kafka.NewGroup(p.cfg.Kafka, take)
-	g.ID, g.Topic, g.Name = group, topic, processName()
+	g.ID, g.Topic, g.Name, g.Joined = group, topic, processName(), p.status.Joined
 	for shard := range p.shards {
 		g.Shards = append(g.Shards, shard)
 	}
@@ -184,8 +198,20 @@ func (p *Process) membership(group, topic string, take func(shards []int)) Membe
 	return g
 }
 
+// traceTrouble says in the log, now and then, that spans could not be sent.
+func (p *Process) traceTrouble() func(error) {
+	trouble := &throttle{every: remindEvery, last: make(map[string]throttled)}
+	return func(err error) {
+		if ok, suppressed := trouble.allow("trace"); ok {
+			p.log.Warn("traces cannot be sent; all else goes on", slog.Any("error", p.cfg.Redactor.Error(err)), slog.Int("not_logged", suppressed),
+				slog.String("hint", "check OTEL_EXPORTER_OTLP_ENDPOINT, and that the collector listens there for OTLP over HTTP"))
+		}
+	}
+}
+
 // Close lets go of what is held.
 func (p *Process) Close() {
+	_ = p.tracer.Close(context.Background()) // What could not be sent is lost, and nobody's loss.
 	if p.listener != nil {
 		_ = p.listener.Close() // Serve may have closed it.
 	}
@@ -239,6 +265,12 @@ func (p *Process) Run(ctx context.Context) error {
 		watchRetention(beside, p.status, p.log)
 		return nil
 	})
+	if p.isSupervised(ctx) {
+		group.Go(func() error {
+			p.tellSupervisor(beside, tellSupervisorEvery)
+			return nil
+		})
+	}
 	if p.opts.Apps != nil {
 		group.Go(func() error {
 			p.watchApps(beside)

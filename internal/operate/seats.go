@@ -32,6 +32,7 @@ type seat struct {
 	shard  int
 	status *status.Status
 	owner  *owner
+	pulse  *pulse
 }
 
 func newSeats() *seats { return &seats{turn: make(chan struct{}, 1)} }

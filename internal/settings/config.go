@@ -57,6 +57,8 @@ type Config struct {
 	// Redactor masks all credentials that are sent anywhere.
 	Redactor secret.Redactor
 
+	// Tracing has spans sent to a collector, as OpenTelemetry's variables say.
+	Tracing Tracing
 	// Warnings are what is no mistake, but no good idea either.
 	Warnings []Warning
 }

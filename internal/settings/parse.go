@@ -31,6 +31,7 @@ func (s *Settings) Parse() (*Config, error) {
 	s.parseFormat(p, c)
 	s.parseRun(p, c)
 	p.proxies()
+	c.Tracing = p.tracing()
 	c.Warnings = s.warnings(c)
 	return c, p.err()
 }

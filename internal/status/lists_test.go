@@ -44,7 +44,7 @@ func TestStreamsOfAListAreOneLine(t *testing.T) {
 	o.Tell(pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeRemoved, Stream: user("bob")}})
 	expect(1, 10)
 	_, text := get(t, s.Process, "/metrics")
-	for _, want := range []string{`jmpub_discovered_streams{app="app"} 2`, `jmpub_sweep_seconds{app="app"} 90`, `jmpub_lag_seconds{app="app",stream="users/*"} 10`} {
+	for _, want := range []string{`jmpub_discovered_streams{app="app"} 2`, `jmpub_sweep_seconds{app="app"} 90`, `jmpub_lag_seconds{app="app",stream="users/*"} 10`, `jmpub_read_lag_seconds{app="app",stream="users/*"} 10`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the metrics lack %s", want)
 		}

@@ -1,7 +1,10 @@
 package status
 
 import (
-	"slices"
+	"cmp"
+	"math"
+	"runtime"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -13,90 +16,75 @@ import (
 // newRegistry has the metrics of the process and of its apps.
 func (p *Process) newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), counters{p}, p.durations)
+	i := p.instruments
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), counters{p},
+		i.requests, i.transactions, i.sent, i.retries, i.errors)
 	return r
 }
 
-// newDurations is a histogram of each app's requests. Where there are many it is one for all of them: its size is that of all other metrics of
-// an app together.
-func newDurations(many bool) *prometheus.HistogramVec {
-	labels := []string{"app", "class"}
-	if many {
-		labels = labels[1:]
-	}
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "jmpub_request_duration_seconds", Help: "Duration of requests to the API, by class.",
-		Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
-	}, labels)
+// instruments count what happens when it does. They are of each app, or, where there are many, of the process.
+type instruments struct {
+	requests, transactions *prometheus.HistogramVec
+	sent, retries, errors  *prometheus.CounterVec
 }
 
-// durationsOf is where an app's requests are counted, by class.
-func (p *Process) durationsOf(appKey string) prometheus.ObserverVec {
-	if p.opts.Many {
-		return p.durations
+func newInstruments(many bool) *instruments {
+	of := func(labels ...string) []string {
+		if many {
+			return labels
+		}
+		return append([]string{"app"}, labels...)
 	}
-	return p.durations.MustCurryWith(prometheus.Labels{"app": appKey})
-}
-
-// family is a metric, of whatever app.
-type family struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-}
-
-// families are the metrics that are made of counters when they are asked for.
-type families struct {
-	build, apps family
-	// info and what follows are metrics of an app. Their labels begin with those that name it.
-	info, clocks, owner, rejected, late, discovered, sweep, retries, sessions family
-	lag, unread, retention, end                                               family
-	rows, events, skipped, repeated, windows, restarts, notices, gaps         family
-}
-
-func newFamilies(many bool) *families {
-	app := []string{"app"}
-	if many {
-		app = append(app, "topic_prefix")
+	durations := func(name, help string, labels []string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
+		}, labels)
 	}
-	gauge := func(name, help string, labels ...string) family {
-		return family{prometheus.NewDesc(name, help, slices.Concat(app, labels), nil), prometheus.GaugeValue}
+	count := func(name, help string, labels []string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	count := func(name, help string, labels ...string) family {
-		return family{prometheus.NewDesc(name, help, slices.Concat(app, labels), nil), prometheus.CounterValue}
-	}
-	process := func(name, help string, labels ...string) family {
-		return family{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue}
-	}
-	return &families{
-		build: process("jmpub_build_info", "Version of this jmpub; always 1.", "version"),
-		apps: process("jmpub_apps", "Apps that this process publishes (owner), stands by for, does not know yet of which of them it does, or "+
-			"that failed.", "state"),
-		info:       gauge("jmpub_app_info", "Delivery of an app; always 1.", "delivery"),
-		clocks:     gauge("jmpub_clock_difference_seconds", "By how much the API's clock is ahead of the local one."),
-		owner:      gauge("jmpub_owner", "1 where this process publishes the app, 0 where it stands by for another one."),
-		rejected:   count("jmpub_rejected_total", "Rows rejected, by reason.", "reason"),
-		late:       count("jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then."),
-		discovered: gauge("jmpub_discovered_streams", "Streams that the lists of users, groups and chat rooms have."),
-		sweep:      gauge("jmpub_sweep_seconds", "About how long it takes until a window of each discovered stream was read."),
-		retries:    count("jmpub_retries_total", "Calls to the API or to Kafka that were made again."),
-		sessions:   count("jmpub_sessions_total", "Times that the position was read from the checkpoints."),
-		lag:        gauge("jmpub_lag_seconds", "How far behind the local clock the stream is read, in source time.", "stream"),
-		unread:     gauge("jmpub_unread_age_seconds", "Age of the oldest second not yet read.", "stream"),
-		retention:  gauge("jmpub_retention_left_seconds", "Time until the oldest second not yet read leaves the API's history.", "stream"),
-		end:        gauge("jmpub_end_time_timestamp_seconds", "The end_time up to which the stream is committed, in Unix time.", "stream"),
-		rows:       count("jmpub_rows_total", "Rows of committed windows, as the API sent them.", "stream"),
-		events:     count("jmpub_events_total", "Events published, by target.", "stream", "target"),
-		skipped:    count("jmpub_skipped_total", "Rows that an overlapping window brought again and that were not published again.", "stream"),
-		repeated:   count("jmpub_repeated_total", "Rows that came more than once within a window.", "stream"),
-		windows:    count("jmpub_windows_total", "Windows committed.", "stream"),
-		restarts:   count("jmpub_window_restarts_total", "Windows read again from their first request, by the class of the cause.", "stream", "class"),
-		notices: count("jmpub_notices_total", "Notices published, by kind: a mismatch is a window closed although its rows did not add up to "+
-			"the API's total.", "stream", "kind"),
-		gaps: count("jmpub_gap_seconds_total", "Time that left the API's history before it was read.", "stream"),
+	return &instruments{
+		requests:     durations("jmpub_request_duration_seconds", "Duration of requests to the API, by class.", of("class")),
+		transactions: durations("jmpub_transaction_duration_seconds", "Time from the begin of a Kafka transaction to its end, by result.", of("result")),
+		sent:         count("jmpub_kafka_sent_bytes_total", "Bytes of record batches that Kafka has taken, compressed as they were sent.", of()),
+		retries: count("jmpub_retries_total", "Calls to the API, to Kafka or to a schema registry that were made again, by what was being done "+
+			"and what went wrong.", of("operation", "kind")),
+		errors: count("jmpub_errors_total", "Errors that ended a session, a stream or the publishing of an app, by class.", of("class")),
 	}
 }
 
-// counters turns the counters into metrics when it is asked, so that nothing is counted twice.
+// appInstruments are those of an app.
+type appInstruments struct {
+	requests, transactions prometheus.ObserverVec
+	sent                   prometheus.Counter
+	retries, errors        *prometheus.CounterVec
+}
+
+// instrumentsOf are what an app counts with. What raises an alarm when it moves begins at zero: from nothing to one would be no rise.
+func (p *Process) instrumentsOf(appKey string) appInstruments {
+	labels := prometheus.Labels{}
+	if !p.opts.Many {
+		labels["app"] = appKey
+	}
+	i := p.instruments
+	one := appInstruments{
+		requests: i.requests.MustCurryWith(labels), transactions: i.transactions.MustCurryWith(labels), sent: i.sent.With(labels),
+		retries: i.retries.MustCurryWith(labels), errors: i.errors.MustCurryWith(labels),
+	}
+	for _, class := range []pipeline.Class{pipeline.Permanent, pipeline.Abort, pipeline.Fenced, pipeline.Drop} {
+		one.errors.WithLabelValues(class.String())
+	}
+	one.transactions.WithLabelValues(string(pipeline.Committed))
+	return one
+}
+
+// operation is the verb that what is done begins with. There are as many as the code has.
+func operation(op string) string {
+	verb, _, _ := strings.Cut(op, " ")
+	return cmp.Or(verb, "unknown")
+}
+
+// counters turns counters and positions into metrics when it is asked, so that nothing is counted twice.
 type counters struct{ process *Process }
 
 // Describe implements prometheus.Collector. It announces nothing: which metrics there are depends on what has happened.
@@ -105,104 +93,138 @@ func (counters) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector. It looks at one app after the other, and none of them waits for whoever takes the metrics.
 func (c counters) Collect(out chan<- prometheus.Metric) {
 	p := c.process
-	var all samples
+	var ofApp, ofProcess samples
 	states := map[string]float64{stateOwner: 0, stateStandby: 0, stateJoining: 0, stateFailed: 0}
-	for _, s := range p.shown() {
-		all.app = append(all.app[:0], s.opts.AppKey)
-		if p.opts.Many {
-			all.app = append(all.app, s.opts.TopicPrefix)
-		}
-		states[s.collect(p.families, &all)]++
-		all.send(out)
+	shown, retired, group := p.toCollect()
+	for _, s := range shown {
+		states[s.collect(p.families, &collected{&ofApp, &ofProcess})]++
+		ofApp.send(out, s.opts.AppKey)
 	}
-	all.app = nil
-	all.add(p.families.build, 1, p.opts.Version)
+	for _, one := range retired {
+		ofProcess.put(one)
+	}
+	ofProcess.add(&p.families.build, 1, p.opts.Version, runtime.Version())
 	for state, n := range states {
-		all.add(p.families.apps, n, state)
+		ofProcess.add(&p.families.apps, n, state)
 	}
-	all.send(out)
+	if group.joins > 0 {
+		ofProcess.add(&p.families.shards, float64(group.shards))
+		ofProcess.add(&p.families.joins, float64(group.joins))
+		if group.members > 0 {
+			ofProcess.add(&p.families.members, float64(group.members))
+		}
+	}
+	ofProcess.send(out)
+}
+
+// collected takes the samples of an app, by what their metrics are of.
+type collected struct{ ofApp, ofProcess *samples }
+
+func (c *collected) add(f *family, value float64, labels ...string) {
+	if f.ofProcess {
+		c.ofProcess.add(f, value, labels...)
+	} else {
+		c.ofApp.add(f, value, labels...)
+	}
+}
+
+func (c *collected) count(f *family, value int64, labels ...string) {
+	c.add(f, float64(value), labels...)
 }
 
 // collect takes an app's metrics, and tells its state.
-func (s *Status) collect(f *families, all *samples) (state string) {
+func (s *Status) collect(f *families, all *collected) (state string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all.add(f.info, 1, s.opts.Delivery)
-	all.add(f.clocks, s.difference().Seconds())
+	all.add(&f.info, 1, s.opts.Delivery, s.opts.TopicPrefix)
+	all.add(&f.clocks, s.difference().Seconds())
+	all.add(&f.memory, float64(s.memory))
+	failed := 0.0
+	if s.failed {
+		failed = 1
+	}
+	all.add(&f.failed, failed)
 	switch s.role {
 	case owner:
-		all.add(f.owner, 1)
+		all.add(&f.owner, 1)
 	case standby:
-		all.add(f.owner, 0)
+		all.add(&f.owner, 0)
 	case joining: // Nothing is known.
 	}
+	if s.quota != nil {
+		all.add(&f.left, float64(s.quota.Remaining))
+		if s.quota.Limit > 0 {
+			all.add(&f.limit, float64(s.quota.Limit))
+		}
+	}
 	s.collectStreams(f, all)
-	for reason, n := range s.totals.rejected {
-		all.count(f.rejected, n, string(reason))
-	}
-	all.count(f.late, s.totals.late)
 	if len(s.opts.Discover) > 0 {
-		all.add(f.discovered, float64(s.discovered))
-		all.add(f.sweep, s.sweep.Seconds())
+		all.add(&f.discovered, float64(s.discovered))
+		all.add(&f.sweep, s.sweep.Seconds())
 	}
-	all.count(f.retries, s.totals.retries)
-	all.count(f.sessions, s.totals.sessions)
+	s.collectTotals(f, all)
 	return s.state()
 }
 
-func (s *Status) collectStreams(f *families, all *samples) {
+// collectTotals takes the counters that are of the app. The caller holds the lock.
+func (s *Status) collectTotals(f *families, all *collected) {
+	for _, reason := range event.Reasons() { // Also those that have not been: from nothing to one would be no rise.
+		all.count(&f.rejected, s.totals.rejected[reason], string(reason))
+	}
+	all.count(&f.late, s.totals.late)
+	all.count(&f.sessions, s.totals.sessions)
+	for stream, state := range s.streams {
+		name, t := stream.String(), &state.totals
+		all.count(&f.rows, t.rows, name)
+		if stream.Kind == pipeline.StreamStatistics { // They have no target.
+			all.count(&f.events, t.published, name, string(stream.Kind))
+		} else {
+			for target, n := range t.events {
+				all.count(&f.events, n, name, event.Target(target).String())
+			}
+		}
+		all.count(&f.skipped, t.skipped, name)
+		all.count(&f.repeated, t.repeated, name)
+		all.count(&f.windows, t.windows, name)
+		for class, n := range t.restarts {
+			all.count(&f.restarts, n, name, class.String())
+		}
+		for kind, n := range t.notices {
+			all.count(&f.notices, n, name, string(kind))
+		}
+		all.count(&f.gapDuration, t.gapSeconds, name)
+	}
+}
+
+// collectStreams takes the positions. Where there are many apps, those of statistics, which are read seldom, are no part of an app's.
+func (s *Status) collectStreams(f *families, all *collected) {
 	now := s.process.opts.Now()
 	for stream, state := range s.streams {
+		if s.process.opts.Many && (stream.Kind == pipeline.StreamStatistics || state.dropped) {
+			continue
+		}
 		snap := s.stream(stream, state, now)
 		name := snap.Stream
 		if !snap.Read.IsZero() {
-			all.add(f.lag, snap.LagSeconds, name)
-		}
-		if !snap.Read.IsZero() || !snap.Committed.IsZero() {
-			all.add(f.unread, snap.UnreadSeconds, name)
-			all.add(f.retention, snap.RetentionLeftSeconds, name)
+			all.add(&f.readLag, snap.LagSeconds, name)
 		}
 		if !snap.Committed.IsZero() {
-			all.add(f.end, float64(snap.Committed.Unix()), name)
+			all.add(&f.lag, now.Sub(snap.Committed).Seconds(), name)
+			all.add(&f.end, float64(snap.Committed.Unix()), name)
 		}
-		t := &state.totals
-		all.count(f.rows, t.rows, name)
-		if stream.Kind == pipeline.StreamStatistics { // They have no target.
-			all.count(f.events, t.published, name, string(stream.Kind))
-		} else {
-			for target, n := range t.events {
-				all.count(f.events, n, name, event.Target(target).String())
-			}
+		if !snap.Read.IsZero() || !snap.Committed.IsZero() {
+			all.add(&f.unread, snap.UnreadSeconds, name)
+			all.add(&f.retention, math.Round(snap.RetentionLeftSeconds), name)
 		}
-		all.count(f.skipped, t.skipped, name)
-		all.count(f.repeated, t.repeated, name)
-		all.count(f.windows, t.windows, name)
-		for class, n := range t.restarts {
-			all.count(f.restarts, n, name, class.String())
-		}
-		for kind, n := range t.notices {
-			all.count(f.notices, n, name, string(kind))
-		}
-		all.count(f.gaps, t.gapSeconds, name)
 	}
 }
 
-// samples are values of metrics, on their way to whoever asked.
-type samples struct {
-	// app are the values of the labels that name the app that is looked at.
-	app []string
-	all []prometheus.Metric
-}
-
-func (s *samples) add(f family, value float64, labels ...string) {
-	s.all = append(s.all, prometheus.MustNewConstMetric(f.desc, f.kind, value, append(s.app, labels...)...))
-}
-
-func (s *samples) count(f family, value int64, labels ...string) { s.add(f, float64(value), labels...) }
-
-func (s *samples) send(out chan<- prometheus.Metric) {
-	for _, m := range s.all {
-		out <- m
+// retire adds an app's counters to those of the process which are not each app's: they go on when the app is gone. The caller holds the
+// process's lock.
+func (p *Process) retire(s *Status) {
+	if p.opts.Many {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.collectTotals(p.families, &collected{&samples{}, &p.retired})
 	}
-	s.all = s.all[:0]
 }

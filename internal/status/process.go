@@ -1,7 +1,6 @@
 package status
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,6 +18,8 @@ import (
 // ProcessOptions describe a process that publishes apps.
 type ProcessOptions struct {
 	Version string
+	// KafkaSilentSince is since when Kafka has not answered; zero where it does. nil knows nothing of it.
+	KafkaSilentSince func() time.Time
 	// Now is the local clock; default time.Now.
 	Now pipeline.Clock
 	// Many tells that the apps come from a file: /readyz tells of all of them in short, and metrics name an app by its key and its topic
@@ -28,38 +29,44 @@ type ProcessOptions struct {
 
 // Process shows the status of a process and of its apps, which come and go. Safe for concurrent use.
 type Process struct {
-	opts     ProcessOptions
-	families *families
-	// durations are those of the requests to the API, of each app or, where there are many, of all of them together.
-	durations *prometheus.HistogramVec
-	registry  *prometheus.Registry
+	opts        ProcessOptions
+	families    *families
+	instruments *instruments
+	registry    *prometheus.Registry
 	// started is when it was made, flow what passed through since.
 	started time.Time
 	flow    flow
 
-	mu   sync.Mutex // Guards apps, and is not held while one of them is looked at.
-	apps map[appID]*Status
+	mu sync.Mutex // Guards what follows, and is not held while an app is looked at that is shown.
+	// apps are those that are shown, by their keys; the only one has none.
+	apps map[string]*Status
+	// retired are the counters of apps that are gone, as far as they are the process's.
+	retired samples
+	group   membership
 }
 
-// appID tells apps apart.
-type appID struct{ key, prefix string }
+// membership is what is known of the consumer group. members is 0 where this process does not share out.
+type membership struct{ members, shards, joins int }
 
 // NewProcess shows no app yet.
 func NewProcess(o ProcessOptions) *Process {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Process{opts: o, families: newFamilies(o.Many), durations: newDurations(o.Many), started: o.Now(), apps: make(map[appID]*Status)}
+	p := &Process{opts: o, families: newFamilies(o.Many), instruments: newInstruments(o.Many), started: o.Now(), apps: make(map[string]*Status)}
 	p.registry = p.newRegistry()
 	return p
 }
 
-// Add makes an app's status and shows it from now on. It takes the place of one that is shown with the same app key and topic prefix, or,
-// where there are not many apps, of the one that is shown.
+// Add makes an app's status and shows it from now on. It takes the place of one that is shown with the same app key, or, where there are
+// not many apps, of the one that is shown.
 func (p *Process) Add(o Options) *Status {
 	s := newStatus(p, o)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if before := p.apps[p.id(s)]; before != nil {
+		p.retire(before)
+	}
 	p.apps[p.id(s)] = s
 	return s
 }
@@ -69,6 +76,7 @@ func (p *Process) Remove(s *Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if id := p.id(s); p.apps[id] == s {
+		p.retire(s)
 		delete(p.apps, id)
 	}
 }
@@ -96,30 +104,50 @@ func (p *Process) Metrics() http.Handler {
 	return promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// id is the place at which an app is shown.
-func (p *Process) id(s *Status) appID {
-	if !p.opts.Many {
-		return appID{}
-	}
-	return appID{s.opts.AppKey, s.opts.TopicPrefix}
+// Joined notes that the process has joined its consumer group: with how many members, as far as it is told of them, 0 otherwise.
+func (p *Process) Joined(members int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.group.members = members
+	p.group.joins++
 }
 
-// shown are the apps that are shown now, by app key and topic prefix.
-func (p *Process) shown() []*Status {
+// HasShards notes how many shards of its group the process has from now on.
+func (p *Process) HasShards(n int) {
 	p.mu.Lock()
-	all := slices.AppendSeq(make([]*Status, 0, len(p.apps)), maps.Values(p.apps))
-	p.mu.Unlock()
-	slices.SortFunc(all, func(a, b *Status) int {
-		return cmp.Or(strings.Compare(a.opts.AppKey, b.opts.AppKey), strings.Compare(a.opts.TopicPrefix, b.opts.TopicPrefix))
-	})
+	defer p.mu.Unlock()
+	p.group.shards = n
+}
+
+// id is the place at which an app is shown.
+func (p *Process) id(s *Status) string {
+	if !p.opts.Many {
+		return ""
+	}
+	return s.opts.AppKey
+}
+
+// shown are the apps that are shown now, by app key.
+func (p *Process) shown() []*Status {
+	all, _, _ := p.toCollect()
 	return all
+}
+
+// toCollect are the apps that are shown now, and what is left of those that are not.
+func (p *Process) toCollect() (all []*Status, retired []sample, group membership) {
+	p.mu.Lock()
+	all = slices.AppendSeq(make([]*Status, 0, len(p.apps)), maps.Values(p.apps))
+	retired, group = slices.Clone(p.retired.all), p.group
+	p.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Status) int { return strings.Compare(a.opts.AppKey, b.opts.AppKey) })
+	return all, retired, group
 }
 
 // only is the app where there is one; nil before it was added.
 func (p *Process) only() *Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.apps[appID{}]
+	return p.apps[""]
 }
 
 // Warning is what will go wrong with an app if nobody acts, in a sentence that does not name the app.

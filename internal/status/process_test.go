@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -102,28 +104,96 @@ func contains(t *testing.T, text string, lines ...string) {
 	}
 }
 
-// TestAppsAreToldApartByKeyAndPrefix shows two apps of one key and one app twice, the second time instead of the first.
-func TestAppsAreToldApartByKeyAndPrefix(t *testing.T) {
+// TestAppsAreToldApartByKey shows two apps, and one a second time instead of the first, with other settings.
+func TestAppsAreToldApartByKey(t *testing.T) {
 	p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
-	b, a2, before := p.Add(app("b", "x")), p.Add(app("a", "y")), p.Add(app("a", "x"))
-	a1 := p.Add(app("a", "x"))
-	for i, s := range []*status.Status{before, a1, a2, b} {
-		s.Observer().Tell(window(messages(), time.Now(), int64(10+i)))
+	b, before := p.Add(app("b", "x")), p.Add(app("a", "x"))
+	before.Observer().Tell(window(messages(), time.Now(), 10))
+	a := p.Add(app("a", "y"))
+	for i, s := range []*status.Status{a, b} {
+		s.Observer().Tell(window(messages(), time.Now(), int64(20+i)))
 	}
 	p.Remove(before) // It is shown no more.
-	contains(t, metrics(t, p), `jmpub_rows_total{app="a",stream="messages",topic_prefix="x"} 11`,
-		`jmpub_rows_total{app="a",stream="messages",topic_prefix="y"} 12`, `jmpub_rows_total{app="b",stream="messages",topic_prefix="x"} 13`,
-		`jmpub_app_info{app="b",delivery="exactly once",topic_prefix="x"} 1`)
+	contains(t, metrics(t, p), `jmpub_end_time_timestamp_seconds{app="a"} `+stamp(time.Now()), `jmpub_app_info{app="a",delivery="exactly once",topic_prefix="y"} 1`,
+		`jmpub_app_info{app="b",delivery="exactly once",topic_prefix="x"} 1`, `jmpub_rows_total 51`)
 	var shown []string
 	for _, one := range getReady(t, p).Apps {
 		shown = append(shown, one.AppKey+one.TopicPrefix)
 	}
-	if got := strings.Join(shown, " "); got != "ax ay bx" {
+	if got := strings.Join(shown, " "); got != "ay bx" {
 		t.Errorf("apps in the order %s", got)
 	}
-	p.Remove(a2)
-	if text := metrics(t, p); strings.Contains(text, `topic_prefix="y"`) {
+	p.Remove(a)
+	text := metrics(t, p)
+	if strings.Contains(text, `app="a"`) {
 		t.Error("an app is shown that was removed")
+	}
+	contains(t, text, `jmpub_rows_total 51`) // What the process has counted does not fall.
+}
+
+// stamp is a time as metrics have it.
+func stamp(at time.Time) string { return strconv.FormatFloat(float64(at.Unix()), 'g', -1, 64) }
+
+// TestScrapeOfManyAppsIsBounded: each app has few series, whatever streams it has and whatever happens to it, and all of 1,000 apps fit into
+// 1 MB.
+func TestScrapeOfManyAppsIsBounded(t *testing.T) {
+	const apps, mostSeries, mostBytes = 1_000, 16, 1_000_000
+	p, all := manyApps(apps)
+	began := strings.Count(metrics(t, p), "\njmpub_")
+	for _, s := range all {
+		observeEverything(s.Observer())
+		for i := range 3 {
+			s.Observer().Tell(window(pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)}, time.Now(), 10))
+		}
+	}
+	text := metrics(t, p)
+	perApp := strings.Count(text, `{app="`+fmt.Sprintf("%024x", 1)+`"`)
+	t.Logf("%d bytes, %d series of each app, %d in all, %d at the start", len(text), perApp, strings.Count(text, "\njmpub_"), began)
+	if perApp > mostSeries || len(text) > mostBytes || strings.Count(text, "\njmpub_") > apps*mostSeries+200 {
+		t.Errorf("%d series of an app, %d bytes; want at most %d and %d", perApp, len(text), mostSeries, mostBytes)
+	}
+	if strings.Contains(text, "stream=") || strings.Contains(text, "groups/") {
+		t.Error("a stream is named")
+	}
+}
+
+// TestManyAppsAreFoldedIntoOne: times are those of the stream that is furthest behind, statistics left out, counters are sums.
+func TestManyAppsAreFoldedIntoOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := status.NewProcess(status.ProcessOptions{Many: true})
+		a, b := p.Add(app("a", "x")), p.Add(app("b", "x"))
+		now := time.Now()
+		group := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "1"}
+		statistics := pipeline.Stream{Kind: pipeline.StreamStatistics, Name: "users"}
+		a.Observer().Tell(window(messages(), now.Add(-time.Minute), 10))
+		a.Observer().Tell(window(group, now.Add(-time.Hour), 20))
+		a.Observer().Tell(window(statistics, now.Add(-24*time.Hour), 0))
+		a.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: now})
+		a.Observer().Tell(pipeline.MemoryHeld{Bytes: 5})
+		b.Observer().Tell(pipeline.MemoryHeld{Bytes: 7})
+		b.Observer().Tell(window(messages(), now, 30))
+		b.Observer().Tell(pipeline.ClocksCompared{Server: now.Add(-40 * time.Second), Local: now})
+		b.Observer().Tell(pipeline.QuotaTold{Limit: 600, Remaining: 12})
+		contains(t, metrics(t, p), `jmpub_lag_seconds{app="a"} 3600`, `jmpub_read_lag_seconds{app="a"} 0`, `jmpub_lag_seconds{app="b"} 0`,
+			`jmpub_window_memory_bytes 12`, `jmpub_clock_difference_seconds -40`, `jmpub_quota_remaining_requests{app="b"} 12`, `jmpub_quota_limit_requests 600`,
+			`jmpub_rows_total 60`, `jmpub_windows_total 4`, `jmpub_retention_left_seconds{app="a"} 5.1804e+06`)
+	})
+}
+
+// TestGroupIsShown once the process has joined it; who does not share out knows of no members.
+func TestGroupIsShown(t *testing.T) {
+	p := status.NewProcess(status.ProcessOptions{Many: true})
+	if text := metrics(t, p); strings.Contains(text, "jmpub_group_") {
+		t.Errorf("before it has joined: %s", text)
+	}
+	p.Joined(3)
+	p.HasShards(4)
+	contains(t, metrics(t, p), "jmpub_group_members 3", "jmpub_group_shards 4", "jmpub_group_joins_total 1")
+	p.Joined(0)
+	text := metrics(t, p)
+	contains(t, text, "jmpub_group_shards 4", "jmpub_group_joins_total 2")
+	if strings.Contains(text, "jmpub_group_members") {
+		t.Errorf("members are told of by one that does not know: %s", text)
 	}
 }
 
@@ -134,16 +204,10 @@ func TestMetricsOfTheProcessComeOnce(t *testing.T) {
 	all[0].StandBy(true)
 	all[1].Fail(errors.New("wrong secret"))
 	p.Add(app("new", "jmessage"))
-	text := metrics(t, p)
-	contains(t, text, `jmpub_build_info{version="v1"} 1`, `jmpub_apps{state="owner"} 3`, `jmpub_apps{state="standby"} 1`,
-		`jmpub_apps{state="joining"} 1`, `jmpub_apps{state="failed"} 1`, `jmpub_request_duration_seconds_count{class="ok"} 5`)
-	for line := range strings.Lines(text) {
-		name, _, _ := strings.Cut(line, "{")
-		ofProcess := name == "jmpub_build_info" || name == "jmpub_apps" || strings.HasPrefix(name, "jmpub_request_duration_seconds")
-		if strings.HasPrefix(name, "jmpub_") && (strings.Contains(line, `app="`) == ofProcess || strings.Contains(line, `topic_prefix="`) == ofProcess) {
-			t.Errorf("whose is it? %s", line)
-		}
-	}
+	contains(t, metrics(t, p), `jmpub_build_info{goversion="`+runtime.Version()+`",version="v1"} 1`, `jmpub_apps{state="owner"} 3`,
+		`jmpub_apps{state="standby"} 1`, `jmpub_apps{state="joining"} 1`, `jmpub_apps{state="failed"} 1`,
+		`jmpub_request_duration_seconds_count{class="ok"} 5`, `jmpub_errors_total{class="permanent"} 1`,
+		fmt.Sprintf(`jmpub_app_failed{app="%024x"} 1`, 4), fmt.Sprintf(`jmpub_app_failed{app="%024x"} 0`, 3))
 }
 
 // TestFailedAppShowsAndRecovers: an app whose session has failed keeps the process from being ready until it reads again, or another process

@@ -14,6 +14,8 @@ type readiness struct {
 	Ready bool `json:"ready"`
 	// Why says what is missing.
 	Why string `json:"why,omitempty"`
+	// Degraded says what does not work for now, which nobody may notice yet.
+	Degraded []degradation `json:"degraded,omitempty"`
 	// Warnings say what will go wrong if nobody acts.
 	Warnings []string `json:"warnings,omitempty"`
 	Snapshot
@@ -24,6 +26,8 @@ type processReadiness struct {
 	Ready bool `json:"ready"`
 	// Why says what is missing of the first app that is not ready.
 	Why string `json:"why,omitempty"`
+	// Degraded says what does not work for now, and for which app; at most maxWarnings.
+	Degraded []degradation `json:"degraded,omitempty"`
 	// Warnings say what will go wrong if nobody acts, and of which app; at most maxWarnings. WarningsLeftOut is how many more there are.
 	Warnings        []string `json:"warnings,omitempty"`
 	WarningsLeftOut int      `json:"warnings_left_out,omitempty"`
@@ -84,7 +88,10 @@ func (s *Status) judge() readiness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.process.opts.Now()
-	body := readiness{Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)), Snapshot: s.snapshot(now)}
+	body := readiness{
+		Degraded: append(s.process.degraded(now), s.degraded(now)...), Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)),
+		Snapshot: s.snapshot(now),
+	}
 	body.Why = s.missing(body.Streams)
 	body.Ready = body.Why == ""
 	return body
@@ -154,7 +161,9 @@ func (s *Status) disagreement() []string {
 // judgeAll looks at one app after the other.
 func (p *Process) judgeAll() processReadiness {
 	shown := p.shown()
-	body := processReadiness{Version: p.opts.Version, AppsTotal: len(shown), Apps: make([]appReadiness, 0, len(shown))}
+	body := processReadiness{
+		Version: p.opts.Version, AppsTotal: len(shown), Apps: make([]appReadiness, 0, len(shown)), Degraded: p.degraded(p.opts.Now()),
+	}
 	clocks := false
 	for _, s := range shown {
 		b := s.brief()
@@ -168,6 +177,11 @@ func (p *Process) judgeAll() processReadiness {
 		}
 		if !clocks { // One app's word is enough: they have the same local clock.
 			b.warnings, clocks = append(b.disagreement, b.warnings...), len(b.disagreement) > 0
+		}
+		for _, d := range b.degraded {
+			if len(body.Degraded) < maxWarnings {
+				body.Degraded = append(body.Degraded, degradation{s.says(d.Why), d.Since})
+			}
 		}
 		for _, text := range b.warnings {
 			if len(body.Warnings) == maxWarnings {
@@ -198,6 +212,7 @@ type brief struct {
 	why                    string
 	owned                  bool
 	disagreement, warnings []string
+	degraded               []degradation
 }
 
 // brief looks at the app.
@@ -218,7 +233,7 @@ func (s *Status) brief() brief {
 	for _, state := range s.streams {
 		app.Published += state.totals.published
 	}
-	return brief{app, why, s.role == owner, s.disagreement(), append(s.pauses(), s.leaving(now)...)}
+	return brief{app, why, s.role == owner, s.disagreement(), append(s.pauses(), s.leaving(now)...), s.degraded(now)}
 }
 
 // furthestBehind are the lag and the age of the oldest unread second of the streams that are furthest behind.

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -40,8 +38,8 @@ const staleAfter = 5 * time.Minute
 type Status struct {
 	process *Process
 	opts    Options
-	// durations are those of the requests to the API.
-	durations prometheus.ObserverVec
+	// instruments count what happens to the app.
+	instruments appInstruments
 
 	mu      sync.Mutex // Guards everything below.
 	started time.Time
@@ -63,6 +61,11 @@ type Status struct {
 	sweep      time.Duration
 	// paused is what is paused of the app.
 	paused pipeline.Pause
+	// apiFailing is since when the API gives no answer of use; zero where it does. apiClass is the class of its last answer.
+	apiFailing time.Time
+	apiClass   string
+	// memory is how many bytes its windows have reserved.
+	memory int64
 	// clocks is how the API's clock and the local one compared at the last reply.
 	clocks pipeline.ClocksCompared
 }
@@ -143,7 +146,7 @@ func newStatus(p *Process, o Options) *Status {
 	o.StatisticsStale = cmp.Or(o.StatisticsStale, 30*time.Minute)
 	o.Zone = cmp.Or(o.Zone, time.UTC)
 	s := &Status{
-		process: p, opts: o, started: p.opts.Now(), streams: make(map[pipeline.Stream]*streamState), durations: p.durationsOf(o.AppKey),
+		process: p, opts: o, started: p.opts.Now(), streams: make(map[pipeline.Stream]*streamState), instruments: p.instrumentsOf(o.AppKey),
 	}
 	for _, stream := range o.Streams {
 		s.streams[stream] = newStream()
@@ -173,7 +176,7 @@ func (s *Status) StandBy(is bool) {
 	if !is {
 		return
 	}
-	s.role, s.clocks, s.quota, s.paused = standby, pipeline.ClocksCompared{}, nil, pipeline.Pause{}
+	s.role, s.clocks, s.quota, s.paused, s.memory, s.apiFailing = standby, pipeline.ClocksCompared{}, nil, pipeline.Pause{}, 0, time.Time{}
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
@@ -186,7 +189,7 @@ func (s *Status) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = false // A newer failure replaces the one before it.
-	s.trouble(err)
+	s.ended(err)
 	s.failed = err != nil
 }
 
@@ -196,13 +199,23 @@ func (s *Status) observe(o pipeline.Observation) {
 	case pipeline.RequestAnswered:
 		count(&s.totals.requests, o.Class)
 		s.requests.add(s.process.opts.Now(), requestSlot, 1)
-		s.durations.WithLabelValues(o.Class).Observe(o.Took.Seconds())
+		s.instruments.requests.WithLabelValues(o.Class).Observe(o.Took.Seconds())
+		s.answered(&o)
 	case pipeline.QuotaTold:
 		s.quota = &o
 	case pipeline.ClocksCompared:
 		s.clocks = o
+	case pipeline.TransactionEnded:
+		s.instruments.transactions.WithLabelValues(string(o.Result)).Observe(o.Took.Seconds())
+		s.instruments.sent.Add(float64(o.Bytes))
+		if o.Result == pipeline.Committed {
+			s.process.flow.transaction(s.process.opts.Now(), o.Took)
+		}
+	case pipeline.MemoryHeld:
+		s.memory = o.Bytes
 	case pipeline.RetryScheduled:
 		s.totals.retries++
+		s.instruments.retries.WithLabelValues(operation(o.Op), pipeline.KindOf(o.Err)).Inc()
 		s.trouble(o.Err)
 	case pipeline.WindowRestarted:
 		s.at(o.Stream).totals.restarts[cause(o.Err)]++
@@ -216,15 +229,14 @@ func (s *Status) observe(o pipeline.Observation) {
 		p.read, p.headAt, s.failed = o.End, s.process.opts.Now(), false
 	case pipeline.WindowCommitted:
 		s.committed(&o)
-	case pipeline.TransactionCommitted:
-		s.process.flow.transaction(s.process.opts.Now(), o.Took)
 	case pipeline.RowRejected:
 		count(&s.totals.rejected, o.Rejection.Reason)
 	case pipeline.NoticePublished:
 		s.notice(&o.Notice)
 	case pipeline.SessionStarted:
 		s.totals.sessions++
-		s.trouble(o.Err)
+		s.memory = 0
+		s.ended(o.Err)
 	case pipeline.StreamsDiscovered:
 		s.discovered, s.sweep = o.Streams, o.Sweep
 	case pipeline.StreamDropped:
@@ -236,7 +248,7 @@ func (s *Status) observe(o pipeline.Observation) {
 		} else {
 			state.dropped = true
 		}
-		s.trouble(o.Err)
+		s.ended(o.Err)
 	default: // It shows nowhere.
 	}
 }
@@ -307,6 +319,14 @@ func (s *Status) place(stream pipeline.Stream) *position {
 func (s *Status) trouble(err error) {
 	if err != nil && !s.failed {
 		s.problem, s.problemAt = err.Error(), s.process.opts.Now()
+	}
+}
+
+// ended counts and keeps an error that has ended something.
+func (s *Status) ended(err error) {
+	if err != nil {
+		s.instruments.errors.WithLabelValues(pipeline.ClassOf(err).String()).Inc()
+		s.trouble(err)
 	}
 }
 

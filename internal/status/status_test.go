@@ -2,7 +2,6 @@ package status_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -77,14 +76,20 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 	for _, fact := range []pipeline.Observation{
 		pipeline.RequestAnswered{Stream: messages(), Class: "ok", Took: 20 * time.Millisecond},
 		pipeline.RequestAnswered{Stream: messages(), Class: "rate_limited", Took: time.Millisecond},
-		pipeline.RetryScheduled{Op: "get page", Err: errors.New("boom"), Wait: time.Second},
+		pipeline.RetryScheduled{
+			Op: "produce to a, b", Err: &pipeline.Fault{Class: pipeline.Transient, Op: "boom", Kind: "not_enough_replicas"}, Wait: time.Second,
+		},
+		pipeline.TransactionEnded{Result: pipeline.Committed, Took: 20 * time.Millisecond, Bytes: 1000},
+		pipeline.TransactionEnded{Result: pipeline.Aborted, Took: 2 * time.Second, Bytes: 500},
+		pipeline.QuotaTold{Limit: 600, Remaining: 17},
 		pipeline.WindowRestarted{Stream: messages(), Err: &pipeline.Fault{Class: pipeline.Restart}},
-		pipeline.HeadRead{Stream: messages(), End: now.Add(-10 * time.Second)},
+		pipeline.HeadRead{Stream: messages(), End: now.Add(-5 * time.Second)},
 		committed,
 		pipeline.RowRejected{Stream: messages(), Rejection: event.Rejection{Reason: event.ReasonMsgIDAbsent}},
 		pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeGap, Stream: messages(), Window: gap}},
 		pipeline.NoticePublished{Notice: pipeline.Notice{Kind: pipeline.NoticeMismatch, Stream: messages()}},
 		pipeline.SessionStarted{},
+		pipeline.MemoryHeld{Bytes: 4096},
 	} {
 		s.Observer().Tell(fact)
 	}
@@ -95,9 +100,13 @@ func TestEachFactMovesItsFigure(t *testing.T) {
 		`jmpub_events_total{app="app",stream="messages",target="single"} 60`, `jmpub_events_total{app="app",stream="messages",target="chatroom"} 7`,
 		`jmpub_rejected_total{app="app",reason="msgid_absent"} 1`, `jmpub_window_restarts_total{app="app",class="restart",stream="messages"} 1`,
 		`jmpub_gap_seconds_total{app="app",stream="messages"} 3600`, `jmpub_notices_total{app="app",kind="mismatch",stream="messages"} 1`,
-		`jmpub_retries_total{app="app"} 1`, `jmpub_sessions_total{app="app"} 1`,
+		`jmpub_retries_total{app="app",kind="not_enough_replicas",operation="produce"} 1`, `jmpub_sessions_total{app="app"} 1`,
+		`jmpub_errors_total{app="app",class="abort"} 0`, `jmpub_kafka_sent_bytes_total{app="app"} 1500`,
+		`jmpub_transaction_duration_seconds_count{app="app",result="committed"} 1`, `jmpub_transaction_duration_seconds_sum{app="app",result="aborted"} 2`,
+		`jmpub_window_memory_bytes{app="app"} 4096`, `jmpub_quota_limit_requests{app="app"} 600`, `jmpub_quota_remaining_requests{app="app"} 17`,
 		`jmpub_request_duration_seconds_count{app="app",class="ok"} 1`, `jmpub_request_duration_seconds_bucket{app="app",class="ok",le="0.01"} 0`,
 		`jmpub_request_duration_seconds_bucket{app="app",class="ok",le="0.025"} 1`, `jmpub_lag_seconds{app="app",stream="messages"} 10.`,
+		`jmpub_read_lag_seconds{app="app",stream="messages"} 5.`,
 		`jmpub_retention_left_seconds{app="app",stream="messages"} 5.18`, `jmpub_end_time_timestamp_seconds{app="app",stream="messages"} `,
 	} {
 		if !strings.Contains(text, want) {
@@ -240,7 +249,7 @@ func TestClocksThatDisagreeAreShown(t *testing.T) {
 				}
 			}
 		}
-		lag, difference := `jmpub_lag_seconds{app="app",stream="messages"} `, `jmpub_clock_difference_seconds{app="app"} `
+		lag, difference := `jmpub_read_lag_seconds{app="app",stream="messages"} `, `jmpub_clock_difference_seconds{app="app"} `
 		see(now.Add(3*time.Second), http.StatusOK, lag+"-3\n", difference+"0\n")
 		see(now.Add(866_270*time.Second), http.StatusServiceUnavailable, lag+"-866270\n", `"lag_seconds":-866270`, "has not come yet by the local clock",
 			`jmpub_unread_age_seconds{app="app",stream="messages"} -866270`)

@@ -91,7 +91,7 @@ func apiServer() *Server {
 			Ledger:     &pipeline.Ledger{AppKey: "app", Stream: pipeline.Stream{Kind: pipeline.StreamMessages}, Rows: 10, Published: 10},
 			Checkpoint: &pipeline.Checkpoint{Stream: pipeline.Stream{Kind: pipeline.StreamMessages}, End: now.Add(-time.Minute)},
 		},
-		pipeline.TransactionCommitted{Took: time.Second},
+		pipeline.TransactionEnded{Result: pipeline.Committed, Took: time.Second, Bytes: 1},
 	} {
 		ours.Observer().Tell(o)
 	}

@@ -61,6 +61,14 @@ const (
 	ReasonNotEncodable    Reason = "not_encodable"     // the event cannot be written in the format that is set
 )
 
+// Reasons are all that there are.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonInvalidJSON, ReasonNotObject, ReasonDuplicateField, ReasonMsgIDAbsent, ReasonMsgIDNotInteger, ReasonMsgIDConflict,
+		ReasonTooLarge, ReasonNotEncodable,
+	}
+}
+
 // Rejection is a row that cannot become an event; it goes to the rejected topic, whole.
 type Rejection struct {
 	Row    []byte
