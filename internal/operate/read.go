@@ -353,12 +353,7 @@ func coverageOf(
 				day = &pipeline.Coverage{Day: of}
 			}
 		}
-		h := web.HourCoverage{Hour: hour}
-		for _, counts := range day.Hours {
-			if counts.Hour == hour.Hour() {
-				h.Rows, h.Published, h.Rejected, h.Late, h.GapSeconds = counts.Rows, counts.Published, counts.Rejected, counts.Late, counts.GapSeconds
-			}
-		}
+		h := hourOf(day, hour)
 		for i := range replays {
 			if r := &replays[i]; r.Stream == found.Stream && r.From.Before(hour.Add(time.Hour)) && r.To.After(hour) {
 				h.Replays++
@@ -368,6 +363,17 @@ func coverageOf(
 		found.Hours = append(found.Hours, h)
 	}
 	return found, nil
+}
+
+// hourOf are the sums of an hour of a day.
+func hourOf(day *pipeline.Coverage, hour time.Time) web.HourCoverage {
+	h := web.HourCoverage{Hour: hour}
+	for _, counts := range day.Hours {
+		if counts.Hour == hour.Hour() {
+			h.Rows, h.Published, h.Rejected, h.Late, h.GapSeconds = counts.Rows, counts.Published, counts.Rejected, counts.Late, counts.GapSeconds
+		}
+	}
+	return h
 }
 
 // hourState is what became of an hour; position is nil where the stream has none.

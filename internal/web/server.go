@@ -90,7 +90,7 @@ type health struct {
 func (s *Server) Handler() http.Handler {
 	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
 	mux := s.routes(alive, s.opts.Status.Title, s.opts.Status.Ready, apiPath+"/openapi.json")
-	s.api(mux, append(s.reading(), s.changing()...))
+	serveAPI(mux, append(s.reading(), s.changing()...))
 	return mux
 }
 
