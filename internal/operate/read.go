@@ -336,11 +336,9 @@ func coverageOf(
 	now time.Time,
 ) (*web.StreamCoverage, error) {
 	found := &web.StreamCoverage{Stream: s.String(), Hours: []web.HourCoverage{}}
-	var position *pipeline.Checkpoint
-	for i := range positions {
-		if cp := &positions[i]; cp.Stream == s && cp.Replay == "" && cp.Damage == nil {
-			position, found.Committed = cp, cp.End.UTC()
-		}
+	position := liveOf(positions, s)
+	if position != nil {
+		found.Committed = position.End.UTC()
 	}
 	var day *pipeline.Coverage
 	for hour := within.Begin; hour.Before(within.End) && !hour.After(now); hour = hour.Add(time.Hour) {
@@ -363,6 +361,15 @@ func coverageOf(
 		found.Hours = append(found.Hours, h)
 	}
 	return found, nil
+}
+
+// liveOf is the live position of a stream; nil where there is none that can be read.
+func liveOf(positions []pipeline.Checkpoint, s pipeline.Stream) *pipeline.Checkpoint {
+	i := slices.IndexFunc(positions, func(cp pipeline.Checkpoint) bool { return cp.Stream == s && cp.Replay == "" && cp.Damage == nil })
+	if i < 0 {
+		return nil
+	}
+	return &positions[i]
 }
 
 // hourOf are the sums of an hour of a day.
