@@ -76,7 +76,7 @@ func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o R
 	if to := cfg.Tracing; to.URL != "" {
 		var err error
 		p.tracer, err = trace.New(ctx, trace.Config{
-			URL: to.URL, Headers: to.Headers, Timeout: to.Timeout, Version: o.Version, Trouble: p.traceTrouble(), //nolint:contextcheck // It outlives the call.
+			URL: to.URL, Headers: to.Headers, Timeout: to.Timeout, Version: o.Version, Trouble: p.traceTrouble(),
 		})
 		if err != nil {
 			return nil, usage.Wrap(err)
@@ -91,7 +91,7 @@ func NewProcess(ctx context.Context, cfg *settings.Config, log *slog.Logger, o R
 		p.presence, err = p.newPresence() //nolint:contextcheck // It outlives the call.
 	}
 	if err != nil {
-		p.Close()
+		p.Close() //nolint:contextcheck // What is left has a time of its own.
 		return nil, startError(err)
 	}
 	if o.Join != nil && cfg.Grouped() {
@@ -366,7 +366,7 @@ func Run(ctx context.Context, cfg *settings.Config, log *slog.Logger, o RunOptio
 	case err != nil:
 		return err
 	}
-	defer p.Close()
+	defer p.Close() //nolint:contextcheck // What is left has a time of its own.
 	if o.AcceptLostCheckpoints {
 		log.WarnContext(ctx, "checkpoints that are lost are accepted", slog.String("hint", "leave --accept-lost-checkpoints out of the next start"))
 	}

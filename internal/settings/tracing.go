@@ -21,21 +21,27 @@ type Tracing struct {
 // tracesTimeout is the timeout where none is set, as OpenTelemetry has it.
 const tracesTimeout = 10 * time.Second
 
+// variable is a variable of the environment that is not jmpub's.
+func variable(name string) string {
+	value, _ := os.LookupEnv(name)
+	return value
+}
+
 // tracing reads OpenTelemetry's variables, those for traces before those for all. Traces are on where a collector is named, or the exporter is.
 // These are not jmpub's own variables, so what they ask for and jmpub does not do is refused. What is left of them, such as the sampler, is
 // read by the SDK.
 func (p *parser) tracing() Tracing {
 	read := func(name string) string {
-		return cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_"+name), os.Getenv("OTEL_EXPORTER_OTLP_"+name))
+		return cmp.Or(variable("OTEL_EXPORTER_OTLP_TRACES_"+name), variable("OTEL_EXPORTER_OTLP_"+name))
 	}
-	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
-	if os.Getenv("OTEL_SDK_DISABLED") == "true" || exporter == "none" || exporter == "" && read("ENDPOINT") == "" {
+	exporter := variable("OTEL_TRACES_EXPORTER")
+	if variable("OTEL_SDK_DISABLED") == "true" || exporter == "none" || exporter == "" && read("ENDPOINT") == "" {
 		return Tracing{}
 	}
 	p.want(exporter == "" || exporter == "otlp", "OTEL_TRACES_EXPORTER", exporter, "otlp or none")
 	protocol := read("PROTOCOL")
 	p.want(protocol == "" || protocol == "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "http/protobuf, to the collector's port for HTTP (4318)")
-	t := Tracing{URL: os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), Headers: make(http.Header), Timeout: tracesTimeout}
+	t := Tracing{URL: variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), Headers: make(http.Header), Timeout: tracesTimeout}
 	if t.URL == "" {
 		t.URL = strings.TrimSuffix(cmp.Or(read("ENDPOINT"), "http://localhost:4318"), "/") + "/v1/traces"
 	}

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// client sends spans by OTLP over HTTP. The SDK's own brings gRPC along, also where it is not spoken: a third of the binary. What cannot be
+// client sends spans by OTLP over HTTP. The SDK's own brings gRPC along, also where it is not spoken. What cannot be
 // sent is not tried again.
 type client struct {
 	url       string

@@ -59,10 +59,11 @@ func (r *receiver) told() []string {
 	}
 	var all []string
 	for _, s := range r.spans {
-		text := label(s) + " < " + names[hex.EncodeToString(s.GetParentSpanId())]
+		of := []string{label(s) + " < " + names[hex.EncodeToString(s.GetParentSpanId())]}
 		for _, l := range s.GetLinks() {
-			text += " + " + names[hex.EncodeToString(l.GetSpanId())]
+			of = append(of, names[hex.EncodeToString(l.GetSpanId())])
 		}
+		text := strings.Join(of, " + ")
 		if s.GetStatus().GetCode() == otlp.Status_STATUS_CODE_ERROR {
 			text += " ! " + s.GetStatus().GetMessage()
 		}
