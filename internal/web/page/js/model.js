@@ -136,7 +136,7 @@ export function toTasks(body) {
       : r.from && r.to && reached ? seconds(r.from, reached) / seconds(r.from, r.to) : null;
     return {
       key: r.id, title: r.id, streams: r.streams.map((s) => s.stream).join(", "), from: r.from ?? null, to: r.to ?? null, reached: reached ?? null,
-      rows: r.published, state: r.state, look: { failed: "failing", stopped: "warning", running: "waiting" }[r.state] ?? "ok", part, error: r.error ?? "",
+      rows: r.published, state: r.state, look: { failed: "failing", stopped: "warning", complete: "ok" }[r.state] ?? "waiting", part, error: r.error ?? "",
     };
   });
 }
