@@ -163,6 +163,7 @@ func (l *lab) publish(topic, key string, value any) {
 // others says of so many apps that other processes have them, once and then again and again: who is silent has lost them.
 func (l *lab) others(topic, group string, n int) {
 	l.t.Helper()
+	ctx, stop := context.WithCancel(l.t.Context())
 	say := func() {
 		for i := range 3 {
 			p := fleet.Process{
@@ -179,7 +180,7 @@ func (l *lab) others(topic, group string, n int) {
 			}
 			for _, r := range records {
 				record := &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value}
-				if err := l.client.ProduceSync(context.WithoutCancel(l.t.Context()), record).FirstErr(); err != nil {
+				if err := l.client.ProduceSync(ctx, record).FirstErr(); err != nil && ctx.Err() == nil {
 					l.t.Errorf("publish to %s: %v", topic, err)
 					return
 				}
@@ -188,7 +189,6 @@ func (l *lab) others(topic, group string, n int) {
 	}
 	say()
 	ended := make(chan struct{})
-	ctx, stop := context.WithCancel(l.t.Context())
 	go func() {
 		defer close(ended)
 		ticker := time.NewTicker(5 * time.Second)
