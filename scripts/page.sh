@@ -29,5 +29,6 @@ cmp "$source/LICENSE" "$vendored/LICENSE"
 grep -q "uPlot.*$uplot" docs/dependencies.md || { echo "$0: docs/dependencies.md does not say that uPlot $uplot is vendored" >&2; exit 1; }
 
 mkdir -p "$pictures"
+pictures=$(cd "$pictures" && pwd)
 go test -tags integration -count=1 -timeout 8m ./internal/tests/page \
-  -page.axe="$(unpacked axe-core "$axe" e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745)/axe.min.js" -page.pictures="$PWD/$pictures"
+  -page.axe="$(unpacked axe-core "$axe" e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745)/axe.min.js" -page.pictures="$pictures"

@@ -33,8 +33,8 @@ type tab struct {
 	said []string
 }
 
-// newTab opens a browser in a language, as wide and high as told.
-func newTab(t *testing.T, language string, width, height int64) *tab {
+// newTab opens a browser in a language.
+func newTab(t *testing.T, language string) *tab {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{chromedp.Flag("lang", language), chromedp.Flag("accept-lang", language)}
 	if os.Geteuid() == 0 { // Chromium does not make a sandbox for root.
@@ -42,7 +42,7 @@ func newTab(t *testing.T, language string, width, height int64) *tab {
 	}
 	ctx, cancel := chromedp.NewContext(t.Context(), chromedp.WithAllocatorOptions(options...))
 	b := &tab{t: t, ctx: ctx}
-	b.do("size the window", chromedp.EmulateViewport(width, height))
+	b.resize(1280)
 	var listening sync.WaitGroup
 	messages := chromedp.Console(ctx)
 	listening.Go(func() {
@@ -150,6 +150,12 @@ func (b *tab) point(selector string, click bool) {
 	}
 }
 
+// fill has a field have a text, as if it were typed in.
+func (b *tab) fill(selector, text string) {
+	b.t.Helper()
+	evaluate[bool](b, fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.value = %q; e.dispatchEvent(new Event("input")); return true; })()`, selector, text))
+}
+
 // picture keeps a picture of what is seen, or of the whole page, in the folder of pictures.
 func (b *tab) picture(name string, whole bool) {
 	b.t.Helper()
@@ -171,9 +177,10 @@ func (b *tab) picture(name string, whole bool) {
 	}
 }
 
-// resize makes the window as wide and high as told.
-func (b *tab) resize(width, height int64) {
+// resize makes the window as wide as told.
+func (b *tab) resize(width int64) {
 	b.t.Helper()
+	const height = 900
 	b.do("size the window", chromedp.EmulateViewport(width, height))
 }
 

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	o := sim.Defaults()
 	o.Rate, o.Daily, o.IrregularRows, o.Users, o.Groups, o.Rooms = 0.01, true, 0.01, 50, 10, 5
+	o.PerMinute = 3000 // More than is asked for; the page shows what is left.
 	l := &lab{t: t, binary: filepath.Join(t.TempDir(), "jmpub"), apps: sim.Alike(o, 3)}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", l.binary, "github.com/jmpub/jmpub/cmd/jmpub") //nolint:gosec // Ours.
 	if out, err := build.CombinedOutput(); err != nil {
@@ -113,13 +115,23 @@ func (l *lab) run(listen string, more ...string) *process {
 		}
 	})
 	await(l.t, p.url+" answers", func() bool {
-		answer, err := http.Get(p.url + "/healthz") //nolint:noctx // It is asked again.
+		answer, err := p.get(l.t, "/healthz")
 		if err == nil {
 			_ = answer.Body.Close()
 		}
 		return err == nil
 	})
 	return p
+}
+
+// get asks for a path.
+func (p *process) get(t *testing.T, path string) (*http.Response, error) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return new(http.Client).Do(r)
 }
 
 // stop ends it and waits for that.
@@ -159,9 +171,11 @@ func (l *lab) publish(topic, key string, value any) {
 	}
 }
 
-// others says of so many apps that other processes have them, once and then again and again: who is silent has lost them.
-func (l *lab) others(topic, group string, n int) {
+// others says of so many apps that other processes have them, once and then again and again: who is silent has lost them. The first one
+// has the key that first holds.
+func (l *lab) others(topic, group string, n int, first *atomic.Value) {
 	l.t.Helper()
+	ctx, stop := context.WithCancel(l.t.Context())
 	say := func() {
 		for i := range 3 {
 			p := fleet.Process{
@@ -169,7 +183,11 @@ func (l *lab) others(topic, group string, n int) {
 				Started: time.Now().Add(-5 * day), At: time.Now(), Shards: 3, ShardsTotal: 12,
 			}
 			for k := i; k < n; k += 3 {
-				p.Apps = append(p.Apps, otherApp(k))
+				a := otherApp(k)
+				if k == 0 {
+					a.AppKey = first.Load().(string) //nolint:forcetypeassert // It holds nothing else.
+				}
+				p.Apps = append(p.Apps, a)
 			}
 			records, err := p.Records()
 			if err != nil {
@@ -178,7 +196,7 @@ func (l *lab) others(topic, group string, n int) {
 			}
 			for _, r := range records {
 				record := &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value}
-				if err := l.client.ProduceSync(context.WithoutCancel(l.t.Context()), record).FirstErr(); err != nil {
+				if err := l.client.ProduceSync(ctx, record).FirstErr(); err != nil && ctx.Err() == nil {
 					l.t.Errorf("publish to %s: %v", topic, err)
 					return
 				}
@@ -187,7 +205,6 @@ func (l *lab) others(topic, group string, n int) {
 	}
 	say()
 	ended := make(chan struct{})
-	ctx, stop := context.WithCancel(l.t.Context())
 	go func() {
 		defer close(ended)
 		ticker := time.NewTicker(5 * time.Second)
@@ -220,8 +237,8 @@ func otherApp(k int) status.AppState {
 	}
 	switch {
 	case k == 0:
-		a.AppKey, a.State = hostile, status.StateFailed
-		a.Error, a.ErrorAt = `ask the API for its clock: HTTP 502: "<script>document.title='taken'</script>"`, time.Now().Add(-time.Minute)
+		a.State = status.StateFailed
+		a.Error, a.ErrorAt = `ask the API for its clock with messages: HTTP 502: "<html><script>document.title='taken'</script>"`, time.Now().Add(-time.Minute)
 	case k < 4:
 		a.State, a.ErrorAt = status.StateFailed, time.Now().Add(-time.Minute)
 		a.Error = `ask the API for its clock with messages: HTTP 401, code 899008: "Basic authentication failed" (check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console)`

@@ -8,13 +8,14 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestPage(t *testing.T) {
 	one, many := freeAddress(t), freeAddress(t)
 	app := []string{"JMPUB_APP_KEY=" + l.apps[0].AppKey, "JMPUB_MASTER_SECRET=" + l.apps[0].MasterSecret}
 	gap := l.leaveGap()
-	running := l.run(one, append(app, "JMPUB_START=58d")...)
+	running := l.run(one, append(app, "JMPUB_START=58d", "JMPUB_ADMIN_TOKEN="+token)...)
 	await(t, "an app is published", func() bool {
 		return ask[struct {
 			Events int `json:"events"`
@@ -47,13 +48,21 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := l.run(many, "JMPUB_APPS_FILE="+apps, "JMPUB_TOPIC_PREFIX=many", "JMPUB_START=1h")
-	l.others("many.processes", "jmpub", 997)
+	await(t, "the topic of processes is there", func() bool {
+		return len(ask[struct {
+			Processes []any `json:"processes"`
+		}](t, all, "apps").Processes) > 0
+	})
+	var first atomic.Value
+	first.Store("7c19e02d5ab40000aa11bb22")
+	l.others("many.processes", "jmpub", 997, &first)
 
 	t.Run("one app", func(t *testing.T) { testOneApp(t, running, gap) })
 	t.Run("keys alone", func(t *testing.T) { testKeys(t, running) })
-	t.Run("a thousand apps", func(t *testing.T) { testThousand(t, all) })
+	t.Run("a thousand apps", func(t *testing.T) { testThousand(t, all, &first) })
 	t.Run("languages", func(t *testing.T) { testLanguages(t, running) })
 	t.Run("accessible", func(t *testing.T) { testAccessible(t, running, all) })
+	t.Run("operate", func(t *testing.T) { testOperate(t, running) })
 	t.Run("connection", func(t *testing.T) { testConnection(t, l, running, one, app) })
 }
 
@@ -61,7 +70,7 @@ func TestPage(t *testing.T) {
 func ask[T any](t *testing.T, p *process, path string) T {
 	t.Helper()
 	var value T
-	answer, err := http.Get(p.url + "/api/v1/" + path) //nolint:noctx // It answers within seconds.
+	answer, err := p.get(t, "/api/v1/"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +83,7 @@ func ask[T any](t *testing.T, p *process, path string) T {
 
 // The sentence, the map, its numbers, and the windows of an hour with their offsets.
 func testOneApp(t *testing.T, p *process, gap time.Time) {
-	b := newTab(t, "en-US", 1280, 900)
+	b := newTab(t, "en-US")
 	b.theme(light)
 	b.open(p.url + "/")
 	until[bool](b, `document.querySelectorAll(".map .cell.read").length > 200 && document.querySelectorAll(".map .cell.replayed").length > 20`)
@@ -88,7 +97,10 @@ func testOneApp(t *testing.T, p *process, gap time.Time) {
 	if counts["gap"] != 10 || counts["backlog"] < 500 || counts["empty"] == 0 || counts["replayed"] < 24 {
 		t.Errorf("the map has %v", counts)
 	}
-	b.picture("one-app-light", true)
+	b.picture("page-one-app", false)
+	b.theme(dark)
+	b.picture("page-one-app-dark", false)
+	b.theme(light)
 
 	label := `[...document.querySelectorAll(".map .cell.read")].at(-1)`
 	b.t.Log(evaluate[string](b, label+".getAttribute('aria-label')"))
@@ -98,7 +110,7 @@ func testOneApp(t *testing.T, p *process, gap time.Time) {
 	if !regexp.MustCompile(`(?s)^20\d\d-\d\d-\d\d \d\d:00–\d\d:00\nread\n\d+ rows, \d+ published`).MatchString(tip) {
 		t.Errorf("the numbers of an hour are %q", tip)
 	}
-	b.picture("one-app-tip-light", false)
+	b.picture("tip", false)
 	b.point("[data-test=read]", true)
 	until[bool](b, `document.querySelector(".opened tbody tr .offset") !== null`)
 	hash := evaluate[string](b, "location.hash")
@@ -124,11 +136,11 @@ func testOneApp(t *testing.T, p *process, gap time.Time) {
 		t.Errorf("the hour has %d windows, the ledger %d", got, len(want.Windows))
 	}
 	for _, o := range want.Windows[0].Offsets {
-		if got := b.text(".opened tbody tr"); !strings.Contains(got, o.Topic) || !strings.Contains(got, fmt.Sprint(o.First)) {
+		if got := b.text(".opened tbody tr"); !strings.Contains(got, o.Topic) || !strings.Contains(got, strconv.FormatInt(o.First, 10)) {
 			t.Errorf("the first window of the hour is %q, without %s at %d", got, o.Topic, o.First)
 		}
 	}
-	b.picture("one-app-hour-light", false)
+	b.picture("hour", false)
 
 	// An address with an hour opens it again, also one that was lost.
 	b.open(p.url + "/#/apps/" + key + "?stream=messages&hour=" + gap.Format(time.RFC3339))
@@ -149,7 +161,7 @@ const focused = `(() => { const e = document.activeElement; return (e.getAttribu
 
 // Everything is reached and done with keys alone.
 func testKeys(t *testing.T, p *process) {
-	b := newTab(t, "en-US", 1280, 900)
+	b := newTab(t, "en-US")
 	b.theme(light)
 	b.open(p.url + "/")
 	until[bool](b, `document.querySelectorAll(".map .cell.read").length > 200`)
@@ -208,11 +220,18 @@ func testMapKeys(b *tab) {
 }
 
 // A thousand apps are searched, sorted and paged; what is wrong stands first. Names and errors of others are text, whatever they say.
-func testThousand(t *testing.T, p *process) {
-	b := newTab(t, "en-US", 1280, 900)
+func testThousand(t *testing.T, p *process, first *atomic.Value) {
+	b := newTab(t, "en-US")
 	b.theme(light)
 	b.open(p.url + "/")
-	until[bool](b, `document.querySelector(".pager .muted")?.innerText === "1–50 of 1,000" && document.querySelector("#verdict").innerText.includes("4 of 1,000")`)
+	until[bool](b, `document.querySelector(".pager .muted")?.innerText === "1–25 of 1,000" && document.querySelector("#verdict").innerText.includes("4 of 1,000")`)
+	until[bool](b, `document.querySelectorAll(".chart canvas").length > 0`)
+	b.picture("page-apps", false)
+	b.theme(dark)
+	b.picture("page-apps-dark", false)
+
+	first.Store(hostile)
+	until[bool](b, fmt.Sprintf(`document.querySelector(".problems").innerText.includes(%q)`, hostile))
 	const keys = `[...document.querySelectorAll("tbody tr th.key")].map((e) => e.innerText)`
 	if got := evaluate[[]string](b, keys); !slices.Contains(got[:4], hostile) {
 		t.Errorf("the first apps are %q", got[:4])
@@ -223,18 +242,14 @@ func testThousand(t *testing.T, p *process) {
 	if n := evaluate[int](b, `document.querySelectorAll("main img, main script").length`); n != 0 || strings.Contains(evaluate[string](b, "document.title"), "taken") {
 		t.Errorf("a name has become %d elements; the title is %q", n, evaluate[string](b, "document.title"))
 	}
-	until[bool](b, `document.querySelectorAll(".chart canvas").length > 0`)
-	b.picture("thousand-apps-light", false)
-	b.theme(dark)
-	b.picture("thousand-apps-dark", false)
 
 	evaluate[bool](b, `document.querySelector("[data-sort=app] button").click() ?? true`)
-	first := evaluate[[]string](b, keys)
-	if !slices.IsSorted(first) || len(first) != 50 || evaluate[string](b, `document.querySelector("[data-sort=app]").ariaSort`) != "ascending" {
-		t.Errorf("sorted by key, %d apps are %.300q", len(first), first)
+	sorted := evaluate[[]string](b, keys)
+	if !slices.IsSorted(sorted) || len(sorted) != 25 || evaluate[string](b, `document.querySelector("[data-sort=app]").ariaSort`) != "ascending" {
+		t.Errorf("sorted by key, %d apps are %.300q", len(sorted), sorted)
 	}
 	evaluate[bool](b, `[...document.querySelectorAll(".pager button")].at(-1).click() ?? true`)
-	if second := evaluate[[]string](b, keys); len(second) != 50 || second[0] <= first[49] || b.text(".pager .muted") != "51–100 of 1,000" {
+	if second := evaluate[[]string](b, keys); len(second) != 25 || second[0] <= sorted[24] || b.text(".pager .muted") != "26–50 of 1,000" {
 		t.Errorf("the second page is %q: %.300q", b.text(".pager .muted"), second)
 	}
 	evaluate[bool](b, `(() => { const s = document.querySelector("[type=search]"); s.value = "IMG SRC"; s.dispatchEvent(new Event("input")); return true; })()`)
@@ -247,12 +262,12 @@ func testThousand(t *testing.T, p *process) {
 	if title := evaluate[string](b, "document.title"); strings.Contains(title, "taken") {
 		t.Errorf("the title is %q", title)
 	}
-	b.picture("other-app-dark", false)
+	b.picture("hostile", false)
 }
 
 // The page speaks the browser's language, and the one that was chosen from then on.
 func testLanguages(t *testing.T, p *process) {
-	b := newTab(t, "zh-CN", 1280, 900)
+	b := newTab(t, "zh-CN")
 	b.open(p.url + "/")
 	until[bool](b, `/消息.*已在 Kafka 中/.test(document.querySelector("#verdict")?.innerText)`)
 	evaluate[bool](b, `document.querySelector("#language").click() ?? true`)
@@ -264,9 +279,9 @@ func testLanguages(t *testing.T, p *process) {
 
 // axe-core finds nothing: of each view in each language, and in the dark what is about colours.
 func testAccessible(t *testing.T, one, many *process) {
-	b := newTab(t, languages[0], 1280, 900)
+	b := newTab(t, languages[0])
 	for _, view := range []struct{ name, url, shown, then string }{
-		{"all", many.url, `document.querySelectorAll("tbody tr").length > 40 && document.querySelectorAll(".chart canvas").length > 0`, "true"},
+		{"all", many.url, `document.querySelectorAll("tbody tr").length > 20 && document.querySelectorAll(".chart canvas").length > 0`, "true"},
 		{
 			"one", one.url, `document.querySelectorAll(".map .cell.read").length > 200`,
 			`(() => { document.querySelector("details").open = true; document.querySelector(".map .cell.read").click(); return true; })()`,
@@ -287,7 +302,7 @@ func testAccessible(t *testing.T, one, many *process) {
 			b.theme(dark)
 			b.accessible(view.name+" in "+language+", dark", contrast)
 			b.picture(view.name+"-"+language+"-1280-dark", true)
-			b.resize(400, 900)
+			b.resize(400)
 			b.accessible(view.name+" in "+language+", narrow", narrowRules)
 			if wide := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
 				t.Errorf("%s in %s is %d pixels wider than a narrow window", view.name, language, wide)
@@ -295,14 +310,61 @@ func testAccessible(t *testing.T, one, many *process) {
 			b.picture(view.name+"-"+language+"-400-dark", true)
 			b.theme(light)
 			b.picture(view.name+"-"+language+"-400-light", true)
-			b.resize(1280, 900)
+			b.resize(1280)
 		}
+	}
+}
+
+const token = "a-token-of-the-page-s-test"
+
+// With a token a range is published again and an app is paused, once what that brings about was read and confirmed. Without one, or with a wrong one,
+// nothing is.
+func testOperate(t *testing.T, p *process) {
+	b := newTab(t, "en-US")
+	b.open(p.url + "/")
+	until[bool](b, `document.querySelectorAll(".map .cell.read").length > 200 && !document.querySelector("form.operate").hidden`)
+	press := func(name string) {
+		evaluate[bool](b, fmt.Sprintf(`[...document.querySelectorAll("form.operate button, dialog button")].find((e) => e.innerText === %q).click() ?? true`, name))
+	}
+	says := func(want string) {
+		t.Helper()
+		until[bool](b, fmt.Sprintf(`document.querySelector(".said").textContent.includes(%q)`, want))
+	}
+	evaluate[bool](b, `(document.querySelector("details").open = true)`)
+	press("Pause")
+	says("Type in the token first.")
+	b.fill("[type=password]", "a-token-that-is-not-the-one")
+	press("Publish again …")
+	says("Give both times")
+	evaluate[bool](b, `(() => { const [from, to] = document.querySelectorAll("form.operate [inputmode]"), at = document.querySelector(".map .cell.read");
+		at.focus(); from.value = at.getAttribute("aria-label").slice(0, 16) + ":00"; to.value = from.value.slice(0, 14) + "59:59"; return true; })()`)
+	press("Publish again …")
+	says("The token is not accepted.")
+	b.fill("[type=password]", token)
+	press("Publish again …")
+	question := until[string](b, `document.querySelector("dialog").open && document.querySelector("dialog .question").innerText`)
+	if !strings.Contains(question, "messages") {
+		t.Errorf("the question is %q", question)
+	}
+	b.picture("question", false)
+	press("Cancel")
+	until[bool](b, `!document.querySelector("dialog").open && document.querySelector(".said").textContent === ""`)
+	press("Pause")
+	until[bool](b, `document.querySelector("dialog").open`)
+	press("Yes, do it")
+	says("nothing of the app is published")
+	press("Resume")
+	until[bool](b, `document.querySelector("dialog").open`)
+	press("Yes, do it")
+	until[bool](b, `[...document.querySelectorAll("form.operate button")].some((e) => e.innerText === "Pause") && !document.querySelector(".said").textContent.includes("nothing of the app")`)
+	if kept := evaluate[string](b, `JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])`); strings.Contains(kept, "token") {
+		t.Errorf("the token is kept in %s", kept)
 	}
 }
 
 // A connection that is lost is told, with the time, until it is back.
 func testConnection(t *testing.T, l *lab, p *process, listen string, app []string) {
-	b := newTab(t, "en-US", 1280, 900)
+	b := newTab(t, "en-US")
 	b.open(p.url + "/")
 	until[bool](b, `document.querySelector("#verdict")?.innerText.includes("are in Kafka")`)
 	if evaluate[bool](b, `!document.querySelector("#lost").hidden`) {
@@ -314,6 +376,6 @@ func testConnection(t *testing.T, l *lab, p *process, listen string, app []strin
 		t.Errorf("the page says %q", lost)
 	}
 	b.picture("lost", false)
-	l.run(listen, append(app, "JMPUB_START=58d")...)
+	l.run(listen, append(app, "JMPUB_START=58d", "JMPUB_ADMIN_TOKEN="+token)...)
 	until[bool](b, `document.querySelector("#lost").hidden`)
 }

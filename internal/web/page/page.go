@@ -37,7 +37,7 @@ func serve(w http.ResponseWriter, name string) {
 	}
 	w.Header().Set("Content-Type", kindOf(name))
 	w.Header().Set("Content-Security-Policy", policy)
-	_, _ = w.Write(body) // A client that went away is no news.
+	_, _ = w.Write(body) //nolint:gosec // A file of this binary. A client that went away is no news.
 }
 
 // kindOf is the media type of a file. The machine's own tables say something else here and there, and browsers run no module of another type.

@@ -90,9 +90,9 @@ func TestFiles(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", Index())
 	mux.Handle("GET "+Prefix, Files())
-	ask := func(path string) *httptest.ResponseRecorder {
+	ask := func(from string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, from, http.NoBody))
 		return w
 	}
 	seen := 0

@@ -62,7 +62,7 @@ export class Chart {
       padding: [8, 8, 0, 0],
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
-        x: { range: (_, first, last) => [Math.min(first ?? 0, (last ?? 0) - 600), last ?? 0] },
+        x: { range: () => this.times() },
         y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(this.kind.least ?? 0, (high ?? 0) * 1.1) || 1] },
       },
       axes: [
@@ -75,6 +75,13 @@ export class Chart {
       hooks: { setCursor: [() => this.tell()] },
     };
     this.chart = new uPlot(options, this.data, this.plot);
+  }
+
+  // times are the first and the last one that are shown: ten minutes at least.
+  times() {
+    const [all] = this.data;
+    const last = all.at(-1) ?? Date.now() / 1000;
+    return [Math.min(all[0] ?? last, last - 600), last];
   }
 
   resize() {

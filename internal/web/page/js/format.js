@@ -87,7 +87,7 @@ export function duration(seconds) {
   const n = Math.round(s);
   const pair = (big, size, small, smallSize) => {
     const rest = Math.floor((n % size) / smallSize);
-    return t(big, { n: Math.floor(n / size) }) + (rest > 0 ? (language() === "zh" ? "" : " ") + t(small, { n: rest }) : "");
+    return t(big, { n: Math.floor(n / size) }) + (rest > 0 ? ` ${t(small, { n: rest })}` : "");
   };
   if (n < 60) return sign + t("unit.s", { n });
   if (n < 3600) return sign + pair("unit.m", 60, "unit.s", 1);

@@ -24,7 +24,7 @@ export function toOverview(o) {
     lag: o.lag ? { seconds: o.lag.lag_seconds, app: o.lag.app_key, prefix: o.lag.topic_prefix, stream: o.lag.stream } : null,
     quota: o.quota ? { limit: o.quota.limit, left: o.quota.remaining } : null, requests: o.requests_per_minute,
     retention: o.retention ? { seconds: o.retention.left_seconds, app: o.retention.app_key } : null,
-    transactions: { count: o.transactions.count, mean: o.transactions.mean_ms / 1000 }, rejected: byReason(o.rejected),
+    transactions: { count: o.transactions.count, mean: o.transactions.count > 0 ? (o.transactions.mean_ms || o.transactions.last_ms) / 1000 : null }, rejected: byReason(o.rejected),
   };
 }
 
@@ -136,7 +136,7 @@ export function toTasks(body) {
       : r.from && r.to && reached ? seconds(r.from, reached) / seconds(r.from, r.to) : null;
     return {
       key: r.id, title: r.id, streams: r.streams.map((s) => s.stream).join(", "), from: r.from ?? null, to: r.to ?? null, reached: reached ?? null,
-      rows: r.published, state: r.state, look: { failed: "failing", stopped: "warning", running: "waiting" }[r.state] ?? "ok", part, error: r.error ?? "",
+      rows: r.published, state: r.state, look: { failed: "failing", stopped: "warning", complete: "ok" }[r.state] ?? "waiting", part, error: r.error ?? "",
     };
   });
 }

@@ -31,6 +31,7 @@ export class Operate {
     this.dialog = el("dialog", { "aria-labelledby": "question-title" }, el("form", { method: "dialog" }, el("h2", { id: "question-title", text: t("operate.question") }),
       this.question, el("div", { class: "fields" }, this.yes, el("button", { type: "submit", value: "no", class: "quiet", text: t("operate.cancel") }))));
     this.root = el("details", { class: "card" }, el("summary", {}, el("h2", { text: t("operate.title") })), this.forbidden, this.form, this.dialog);
+    this.wanted = null; // Whether it was paused (true) or resumed from here, until that is seen.
     this.allow(false);
   }
 
@@ -44,7 +45,8 @@ export class Operate {
   }
 
   tell(app) {
-    this.paused = app.state === "paused";
+    if (app.state && (app.state === "paused") === this.wanted) this.wanted = null;
+    this.paused = this.wanted ?? app.state === "paused"; // A run may notice only after a while.
     setText(this.pause, t(this.paused ? "operate.resume" : "operate.pause"));
   }
 
@@ -82,6 +84,10 @@ export class Operate {
       setText(this.said, t("operate.working"));
       const done = await post(path, body);
       setText(this.said, done.text ?? t("operate.done"));
+      if (kind === "pause" || kind === "resume") {
+        this.wanted = kind === "pause";
+        this.tell({ state: "" });
+      }
       if (kind === "audit") this.audited(done.id, wish.stream);
     } catch (error) {
       if (!(error instanceof APIError)) throw error;

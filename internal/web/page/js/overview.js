@@ -10,7 +10,7 @@ import { Poll } from "./poll.js";
 import { ofAll } from "./sentence.js";
 import { t } from "./words.js";
 
-const pageSize = 50;
+const pageSize = 25;
 const trouble = { failed: 0, silent: 1, nobody: 2, paused: 3, starting: 4 };
 
 // What apps are sorted by. Those that are in trouble come first where it is by state.
@@ -52,9 +52,8 @@ export class OverviewView {
     this.which = el("span", { class: "muted small", role: "status" });
     this.root = el("div", { class: "view" }, this.verdict.root,
       el("dl", { class: "tiles" }, Object.values(this.tiles).map((tile) => tile.root)),
-      el("div", { class: "halves" }, this.rates.root, this.lag.root),
       card(t("apps.title"), [this.table.root, el("div", { class: "spread pager" }, this.which, el("span", { class: "tools" }, this.back, this.forth))], { tools: [el("span", { class: "tools" }, this.search, this.state)] }),
-      el("div", { class: "halves" }, this.quota.root, this.transaction.root, card(t("rejected.title"), this.rejected.root), this.processes.root));
+      el("div", { class: "halves" }, this.rates.root, this.lag.root, this.quota.root, this.transaction.root, card(t("rejected.title"), this.rejected.root), this.processes.root));
     this.history = new Poll(10_000, async (signal) => {
       const past = toHistory(await get("history", {}, signal));
       this.rates.set(past.times, past.rates);
