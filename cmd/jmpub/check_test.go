@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,6 +108,14 @@ func TestCheckBesideARun(t *testing.T) {
 	run := s.startLive(func(o *operate.RunOptions) { o.Version = "v0.0.9" })
 	run.live()
 	sessions := run.sessionsNow()
+	var taken sync.Map
+	s.cluster.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		if init, ok := req.(*kmsg.InitProducerIDRequest); ok && init.TransactionalID != nil && init.ProducerID < 0 {
+			taken.Store(*init.TransactionalID, true)
+		}
+		return nil, nil, false
+	})
 	var r *check.Report
 	for late := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) { // The process tells its state after a second.
 		if r = checked(t, s.env); !strings.Contains(told(r), "none has told") || time.Now().After(late) {
@@ -118,6 +127,12 @@ func TestCheckBesideARun(t *testing.T) {
 	wantFinding(t, r, "transactions", check.OK, "written and aborted")
 	wantFinding(t, r, "rights", check.OK, "Write on transactional id "+liveID+" and on 9 topics", "Read on 8 topics")
 	wantFinding(t, r, "topic jmessage.coverage", check.OK, "6 partitions", "1 replica", "compacted")
+	taken.Range(func(id, _ any) bool {
+		if id != liveID+"/check" {
+			t.Errorf("it has taken %s", id)
+		}
+		return true
+	})
 	run.live()
 	if now := run.sessionsNow(); now != sessions {
 		t.Errorf("the run has begun anew: %d sessions, %d before", now, sessions)

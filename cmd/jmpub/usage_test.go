@@ -20,7 +20,7 @@ func TestMisspelt(t *testing.T) {
 	for line, want := range map[string]string{
 		"replya":                             `"replya" is no command of jmpub; did you mean replay?`,
 		"replya --from 1h --to 0s":           "did you mean replay?",
-		"check":                              "did you mean checkpoint?",
+		"checkpoints list":                   "did you mean checkpoint?",
 		"vrsion --json":                      "did you mean version?",
 		"zzzz":                               `"zzzz" is no command of jmpub; see`,
 		"checkpoint lst":                     `"lst" is no command of jmpub checkpoint; did you mean list?`,

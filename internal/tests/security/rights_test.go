@@ -195,7 +195,7 @@ func (g *guarded) look(t *testing.T) {
 	}
 	g.Give(t, rights)
 	trial := g.trial(t, "rights", nil)
-	for _, command := range [][]string{{"checkpoint", "list"}, {"windows", "--from", "10m", "--to", "1m"}} {
+	for _, command := range [][]string{{"checkpoint", "list"}, {"windows", "--from", "10m", "--to", "1m"}, {"tail", "windows", "-n", "1"}} {
 		if said, code := trial.Command(t, command...); code != 0 || !strings.Contains(said, "messages") {
 			t.Errorf("%v: exit code %d, and it said:\n%s", command, code, said)
 		}
