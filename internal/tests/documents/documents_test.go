@@ -101,6 +101,7 @@ func sections(text string) []*section {
 // pairs are the English pages, and the Chinese ones that follow them.
 var pairs = []struct{ english, chinese string }{
 	{"README.md", "README.zh-CN.md"},
+	{"docs/quickstart.md", "docs/zh/quickstart.md"},
 	{"docs/operating.md", "docs/zh/operating.md"},
 }
 
