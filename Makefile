@@ -51,7 +51,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents page alerts supply sbom test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
+.PHONY: help tools lint documents page alerts supply sbom helm test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -87,6 +87,9 @@ supply: sbom ## the scripts, the systemd unit, a reproducible binary, and its bi
 
 sbom: ## what is linked into the binary, as CycloneDX, in dist/jmpub.cdx.json
 	scripts/sbom.sh
+
+helm: ## the Helm chart: lint, bad values, and what it renders, read as Kubernetes' own types
+	cd deploy/helm/tests && go mod tidy -diff && go vet ./... && go test -timeout $(within) ./...
 
 test: ## all tests that need nothing but Go
 	go test -timeout $(within) ./...

@@ -15,4 +15,6 @@
 // a position that is misread loses messages or publishes them twice.
 //
 // `replay` in ledger records and notices is reserved for the id of a replay, and absent outside of one.
+//
+// From v0.1.0 on, a release reads every form that an earlier one wrote. How far the Go identifiers are stable stands in package pipeline.
 package checkpoint

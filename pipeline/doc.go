@@ -55,4 +55,11 @@
 //
 // [Coverage] says of each day of a stream what was read to its end and what was published of each hour. It commits with the
 // window that changes it.
+//
+// # Stability
+//
+// Until v0.1.0 anything may change. From then on, what leaves the process is kept: events, ledger, notices and coverage by
+// docs/schemas/released, checkpoints by their version (package checkpoint). The Go identifiers of this package and of those below
+// and beside it (event, audit, discovery, statistics, source, sink, checkpoint) stay within a minor release, and may change with the next one
+// until v1.0.0; CHANGELOG.md says how. Packages under internal promise nothing.
 package pipeline

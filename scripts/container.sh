@@ -68,6 +68,11 @@ cp deploy/compose.env "$work/"
 echo JMPUB_KAFKA_BROKERS=elsewhere:9092 >"$work/jmpub.env"
 compose --profile real config >"$work/config.log"
 grep -q 'JMPUB_KAFKA_BROKERS: elsewhere:9092' "$work/config.log" || fail "jmpub.env does not decide over compose.env"
+compose --profile observe config >"$work/observe.log"
+grep -q 'image: grafana/' "$work/observe.log" || fail "the profile observe has no Grafana"
+while read -r mounted; do
+  [ -e "deploy/$mounted" ] || fail "compose.yaml mounts deploy/$mounted, which is not there"
+done < <(grep -v 'file:' "$work/observe.log" | sed -nE "s|.*$work/([a-z/]*).*|\\1|p")
 
 compose up -d --no-build kafka sim jmpub 2>"$work/up.log" || { cat "$work/up.log"; fail "docker-compose up"; }
 within 120 "jmpub is not ready" curl -fsS http://127.0.0.1:9464/readyz

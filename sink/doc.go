@@ -7,4 +7,6 @@
 //
 // Without a transactional id the same path delivers at least once: the batches carry no producer, and there is nothing to
 // add, commit or abort.
+//
+// How far its Go identifiers are stable stands in package pipeline.
 package sink

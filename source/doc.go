@@ -10,4 +10,6 @@
 // What the API's documents leave open works either way: inclusive or strict bounds (windows overlap, ids decide), a cursor
 // with the last page or none, rate headers in either spelling or none, any 4xx for an expired cursor, error bodies in
 // any of the forms that were seen.
+//
+// How far its Go identifiers are stable stands in package pipeline.
 package source

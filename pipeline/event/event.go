@@ -1,5 +1,8 @@
 // Package event is the transform stage: it turns a row as the Report API sent it into an event, or into a rejection that says why
 // it cannot be one, and an event back into its row. It is pure: the same bytes in, the same bytes out.
+//
+// From v0.1.0 on, the JSON and the headers that it makes of a row are bound by docs/schemas/released: a later release may add members, and
+// what is there keeps its meaning. For the Go identifiers see Stability in package pipeline.
 package event
 
 // Target is the topic that an event goes to, by the row's target_type.
