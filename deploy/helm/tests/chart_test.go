@@ -235,6 +235,21 @@ func TestChoices(t *testing.T) {
 	if o.ServiceMonitor.Labels["release"] != "prometheus" || o.ServiceMonitor.Spec.Endpoints[0].Port != o.Service.Spec.Ports[0].Name {
 		t.Errorf("service monitor: %+v", o.ServiceMonitor)
 	}
+	files, err := render(chartutil.CoalesceTables(map[string]any{"secretFiles": map[string]any{
+		"JMPUB_LISTEN_TLS_CERT_FILE": map[string]any{"secret": "tls", "key": "tls.crt"},
+		"JMPUB_LISTEN_TLS_KEY_FILE":  map[string]any{"secret": "tls", "key": "tls.key"},
+	}}, read(t, "many.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err = decode(files); err != nil {
+		t.Fatal(err)
+	}
+	container = o.Deployment.Spec.Template.Spec.Containers[0]
+	if container.LivenessProbe.HTTPGet.Scheme != corev1.URISchemeHTTPS || container.ReadinessProbe.HTTPGet.Scheme != corev1.URISchemeHTTPS ||
+		o.ServiceMonitor.Spec.Endpoints[0].Scheme != "https" {
+		t.Errorf("over TLS, the probes or Prometheus ask without")
+	}
 	o = made(t, "single.yaml")
 	if o.Budget != nil || o.NetworkPolicy != nil || !strings.Contains(o.Notes, "No NetworkPolicy") {
 		t.Error("what is switched off is there")
