@@ -47,14 +47,14 @@ func (n *Notices) Each(ctx context.Context, since time.Time, fn func(*pipeline.N
 			if r.Value == nil || !bytes.HasPrefix(r.Key, ours) {
 				return nil
 			}
-			notice, err := n.decode(r)
-			if err != nil {
-				if n.Skipped != nil {
-					n.Skipped(err)
-				}
-				return nil
+			notice, damage := n.decode(r)
+			if damage == nil {
+				return fn(&notice)
 			}
-			return fn(&notice)
+			if n.Skipped != nil {
+				n.Skipped(damage)
+			}
+			return nil
 		})
 		if err != nil {
 			return err

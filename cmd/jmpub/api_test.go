@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
@@ -33,14 +32,14 @@ type caller struct {
 }
 
 // callLive starts a run that listens.
-func (s *station) callLive(prepare ...func(*operate.RunOptions)) *caller {
+func (s *station) callLive() *caller {
 	s.t.Helper()
 	doc, err := contract.LoadAPI(web.Document())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.env["JMPUB_LISTEN"] = "127.0.0.1:0"
-	run := s.startLive(prepare...)
+	run := s.startLive()
 	return &caller{run, doc, run.url + "/api/v1"}
 }
 
@@ -478,9 +477,9 @@ func TestAPIOverTLS(t *testing.T) {
 		t.Errorf("it is shown as %s", c.url)
 	}
 	ask := func(url string) (*http.Response, error) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/overview", http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+		req, wrong := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/overview", http.NoBody)
+		if wrong != nil {
+			t.Fatal(wrong)
 		}
 		return authority.Client().Do(req)
 	}

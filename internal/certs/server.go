@@ -40,13 +40,15 @@ type served struct {
 }
 
 // stampOf is another one when the files are.
-func stampOf(files Files) (stamp string) {
-	for _, path := range []string{files.Cert, files.Key} {
-		if info, err := os.Stat(path); err == nil {
-			stamp += fmt.Sprintf("%d %d ", info.ModTime().UnixNano(), info.Size())
+func stampOf(files Files) string {
+	of := func(path string) string {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "none"
 		}
+		return fmt.Sprintf("%d %d", info.ModTime().UnixNano(), info.Size())
 	}
-	return stamp
+	return of(files.Cert) + ", " + of(files.Key)
 }
 
 // get implements [tls.Config.GetCertificate].

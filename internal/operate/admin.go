@@ -158,9 +158,9 @@ func (a *administrator) Pause(ctx context.Context, c web.Call, r web.PauseReques
 	}
 	var next pipeline.Pause
 	err = w.exclusive(out, action+" "+cmp.Or(r.Stream, "the app")).Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
-		now, err := out.pauses.Paused(ctx)
-		if err != nil {
-			return err
+		now, failed := out.pauses.Paused(ctx)
+		if failed != nil {
+			return failed
 		}
 		if !paused && now.App && r.Stream != "" {
 			return usage.Errorf("stream: the whole app is paused; resume the app")

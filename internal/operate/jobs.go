@@ -170,7 +170,7 @@ func (j *replayJobs) Start(ctx context.Context, c web.Call, r web.ReplayRequest)
 		return nil, err
 	}
 	begun = true
-	found.Replay = j.begin(name, replay, cost.Rows, before, log)
+	found.Replay = j.begin(name, replay, cost.Rows, before, log) //nolint:contextcheck // It outlives the call.
 	return found, nil
 }
 
@@ -332,9 +332,9 @@ func (j *auditJobs) Start(ctx context.Context, c web.Call, r web.AuditRequest) (
 		return nil, err
 	}
 	for _, name := range r.Streams {
-		s, err := pipeline.ParseStream(name)
-		if err != nil {
-			return nil, usage.Errorf("streams: %w", err)
+		s, wrong := pipeline.ParseStream(name)
+		if wrong != nil {
+			return nil, usage.Errorf("streams: %w", wrong)
 		}
 		o.Range.Streams = append(o.Range.Streams, s)
 	}

@@ -336,11 +336,9 @@ func coverageOf(
 	now time.Time,
 ) (*web.StreamCoverage, error) {
 	found := &web.StreamCoverage{Stream: s.String(), Hours: []web.HourCoverage{}}
-	var position *pipeline.Checkpoint
-	for i := range positions {
-		if cp := &positions[i]; cp.Stream == s && cp.Replay == "" && cp.Damage == nil {
-			position, found.Committed = cp, cp.End.UTC()
-		}
+	position := liveOf(positions, s)
+	if position != nil {
+		found.Committed = position.End.UTC()
 	}
 	var day *pipeline.Coverage
 	for hour := within.Begin; hour.Before(within.End) && !hour.After(now); hour = hour.Add(time.Hour) {
@@ -353,12 +351,7 @@ func coverageOf(
 				day = &pipeline.Coverage{Day: of}
 			}
 		}
-		h := web.HourCoverage{Hour: hour}
-		for _, counts := range day.Hours {
-			if counts.Hour == hour.Hour() {
-				h.Rows, h.Published, h.Rejected, h.Late, h.GapSeconds = counts.Rows, counts.Published, counts.Rejected, counts.Late, counts.GapSeconds
-			}
-		}
+		h := hourOf(day, hour)
 		for i := range replays {
 			if r := &replays[i]; r.Stream == found.Stream && r.From.Before(hour.Add(time.Hour)) && r.To.After(hour) {
 				h.Replays++
@@ -368,6 +361,26 @@ func coverageOf(
 		found.Hours = append(found.Hours, h)
 	}
 	return found, nil
+}
+
+// liveOf is the live position of a stream; nil where there is none that can be read.
+func liveOf(positions []pipeline.Checkpoint, s pipeline.Stream) *pipeline.Checkpoint {
+	i := slices.IndexFunc(positions, func(cp pipeline.Checkpoint) bool { return cp.Stream == s && cp.Replay == "" && cp.Damage == nil })
+	if i < 0 {
+		return nil
+	}
+	return &positions[i]
+}
+
+// hourOf are the sums of an hour of a day.
+func hourOf(day *pipeline.Coverage, hour time.Time) web.HourCoverage {
+	h := web.HourCoverage{Hour: hour}
+	for _, counts := range day.Hours {
+		if counts.Hour == hour.Hour() {
+			h.Rows, h.Published, h.Rejected, h.Late, h.GapSeconds = counts.Rows, counts.Published, counts.Rejected, counts.Late, counts.GapSeconds
+		}
+	}
+	return h
 }
 
 // hourState is what became of an hour; position is nil where the stream has none.

@@ -258,8 +258,8 @@ func (s *Server) reading() []route {
 	return all
 }
 
-// api adds routes below apiPath. What is not there is answered as the API answers.
-func (s *Server) api(mux *http.ServeMux, routes []route) {
+// serveAPI adds routes below apiPath. What is not there is answered as the API answers.
+func serveAPI(mux *http.ServeMux, routes []route) {
 	for _, one := range routes {
 		method, path, _ := strings.Cut(one.pattern, " ")
 		mux.Handle(method+" "+apiPath+path, one.handler)

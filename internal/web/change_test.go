@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -341,7 +342,7 @@ func TestReadsAreMadeOneAtATime(t *testing.T) {
 		}
 		time.Sleep(readAge)
 		for i := range 100 {
-			if _, err := r.get(t.Context(), fmt.Sprint(i), quick); err != nil {
+			if _, err := r.get(t.Context(), strconv.Itoa(i), quick); err != nil {
 				t.Error(err)
 			}
 		}

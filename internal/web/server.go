@@ -92,7 +92,7 @@ func (s *Server) Handler() http.Handler {
 	alive := map[string]string{"status": "alive", "version": s.opts.Status.Version()}
 	mux := s.routes(alive, pageOr(index(s.opts.Status.Title, apiPath+"/openapi.json")), s.opts.Status.Ready)
 	mux.Handle("GET "+page.Prefix, page.Files())
-	s.api(mux, append(s.reading(), s.changing()...))
+	serveAPI(mux, append(s.reading(), s.changing()...))
 	return mux
 }
 
