@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jmpub/jmpub/internal/regular"
 )
@@ -30,13 +32,9 @@ type Files struct {
 func TLS(setting string, files Files) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if files.CA != "" {
-		pem, err := regular.Read(files.CA, maxBundle)
-		if err != nil {
-			return nil, fmt.Errorf("%s_CA_FILE: %w", setting, err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s_CA_FILE: %s holds no certificate in PEM form", setting, files.CA)
+		var err error
+		if conf.RootCAs, err = Authorities(setting+"_CA_FILE", files.CA); err != nil {
+			return nil, err
 		}
 	}
 	if files.Cert != "" {
@@ -47,6 +45,49 @@ func TLS(setting string, files Files) (*tls.Config, error) {
 			return nil, fmt.Errorf("%s_CERT_FILE and %s_KEY_FILE: %w", setting, setting, err)
 		}
 		conf.Certificates = []tls.Certificate{cert}
+	}
+	return conf, nil
+}
+
+// Authorities reads those that are trusted instead of the system's. setting is what names the file, in errors.
+func Authorities(setting, path string) (*x509.CertPool, error) {
+	bundle, err := regular.Read(path, maxBundle)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(bundle) {
+		return nil, fmt.Errorf("%s: %s holds no certificate in PEM form", setting, path)
+	}
+	return pool, nil
+}
+
+// Itself trusts the certificate in a server's file, and by that file's word: its first name is asked for, whatever address leads to the server.
+// setting is what names the file, in errors.
+func Itself(setting, path string) (*tls.Config, error) {
+	pool, err := Authorities(setting, path)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := regular.Read(path, maxBundle)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	block, _ := pem.Decode(bundle)
+	if block == nil {
+		return nil, fmt.Errorf("%s: %s does not begin with a certificate in PEM form", setting, path)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", setting, path, err)
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	switch {
+	case len(cert.DNSNames) > 0:
+		// A wildcard is no name; one that it stands for is.
+		conf.ServerName = strings.Replace(cert.DNSNames[0], "*", "jmpub", 1)
+	case len(cert.IPAddresses) > 0:
+		conf.ServerName = cert.IPAddresses[0].String()
 	}
 	return conf, nil
 }

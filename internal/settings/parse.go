@@ -36,6 +36,15 @@ func (s *Settings) Parse() (*Config, error) {
 	return c, p.err()
 }
 
+// ParseListen is Parse for who only asks a process that listens: nothing else has to be set, and nothing else is in the configuration but the zone.
+func (s *Settings) ParseListen() (*Config, error) {
+	p := &parser{}
+	c := &Config{Listen: s.Listen, Redactor: s.redactor()}
+	c.Source.TimeZone = p.location("JMPUB_API_TIME_ZONE", s.API.TimeZone)
+	s.parseListen(p, c)
+	return c, p.err()
+}
+
 // redactor masks all credentials that are sent anywhere, those of proxies too, which net/http reads from the environment.
 func (s *Settings) redactor() secret.Redactor {
 	r := secret.NewRedactor(
@@ -189,6 +198,18 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 		p.add("JMPUB_CHECKPOINT", s.Checkpoint, "kafka, or file:DIR")
 	}
 	p.want(IsName(s.Group), "JMPUB_GROUP", s.Group, "a name of up to 100 letters, digits, '.', '_' and '-'")
+	s.parseListen(p, c)
+	c.LogLevel = p.logLevel("JMPUB_LOG", s.Log)
+	if s.LogFormat != "" {
+		c.LogFormat = p.oneOf("JMPUB_LOG_FORMAT", s.LogFormat, "text", "json")
+	}
+	if len(p.errs) == 0 {
+		p.complete(c)
+	}
+}
+
+// parseListen reads where a process answers, and to whom.
+func (s *Settings) parseListen(p *parser, c *Config) {
 	if s.Listen != "off" {
 		p.hostPort("JMPUB_LISTEN", s.Listen)
 	}
@@ -198,13 +219,6 @@ func (s *Settings) parseRun(p *parser, c *Config) {
 		p.addf("JMPUB_LISTEN_TLS_CERT_FILE and JMPUB_LISTEN_TLS_KEY_FILE go together; only one is set")
 	}
 	c.Admins = s.parseAdmins(p)
-	c.LogLevel = p.logLevel("JMPUB_LOG", s.Log)
-	if s.LogFormat != "" {
-		c.LogFormat = p.oneOf("JMPUB_LOG_FORMAT", s.LogFormat, "text", "json")
-	}
-	if len(p.errs) == 0 {
-		p.complete(c)
-	}
 }
 
 // complete lets the adapters check what they know better, once everything is readable.

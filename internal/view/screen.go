@@ -12,13 +12,54 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
+// picture draws what there is to see, in at most so many columns and lines.
+type picture func(width, height int) string
+
+// canvas is all of a terminal, to be drawn over.
+type canvas struct {
+	out     io.Writer
+	program *tea.Program
+	// ended is closed when nothing is drawn any more; what follows is known then.
+	ended chan struct{}
+	size  tea.WindowSizeMsg
+	err   error
+}
+
+// newCanvas takes the terminal until it is closed. It calls stop where a person asks for the end.
+func newCanvas(out io.Writer, stop func()) *canvas {
+	var keys io.Reader
+	if isTerminal(os.Stdin) {
+		keys = os.Stdin
+	}
+	c := &canvas{out: out, ended: make(chan struct{})}
+	c.program = tea.NewProgram(&drawing{stop: stop}, tea.WithOutput(out), tea.WithInput(keys), tea.WithEnvironment(environment()),
+		tea.WithoutSignalHandler())
+	go func() {
+		defer close(c.ended)
+		last, err := c.program.Run()
+		if c.err = err; err == nil {
+			if d, ok := last.(*drawing); ok {
+				c.size = d.size
+			}
+		}
+	}()
+	return c
+}
+
+func (c *canvas) draw(p picture) { c.program.Send(p) }
+
+// close gives the terminal back.
+func (c *canvas) close() {
+	c.program.Quit()
+	<-c.ended
+	fmt.Fprint(c.out, ansi.EraseScreenBelow) // Not every terminal has another screen to draw on.
+}
+
 // Screen shows how a demo goes on: drawn over all of a terminal, a line after the other elsewhere.
 type Screen struct {
 	out io.Writer
-	// program draws; nil where there is nothing to be drawn over.
-	program *tea.Program
-	ended   chan struct{}
-	size    tea.WindowSizeMsg
+	// canvas is nil where there is nothing to be drawn over.
+	canvas *canvas
 }
 
 // usualWidth is that of a terminal, for what no terminal shows.
@@ -26,31 +67,16 @@ const usualWidth = 80
 
 // NewScreen shows on out until it is closed. It calls stop where a person asks for the end.
 func NewScreen(out io.Writer, stop func()) *Screen {
-	out = screenOf(out)
-	screen := &Screen{out: out, ended: make(chan struct{})}
-	if !isDrawable(out) {
-		return screen
+	screen := &Screen{out: screenOf(out)}
+	if isDrawable(screen.out) {
+		screen.canvas = newCanvas(screen.out, stop)
 	}
-	var keys io.Reader
-	if isTerminal(os.Stdin) {
-		keys = os.Stdin
-	}
-	screen.program = tea.NewProgram(&drawing{stop: stop}, tea.WithOutput(out), tea.WithInput(keys), tea.WithEnvironment(environment()),
-		tea.WithoutSignalHandler())
-	go func() {
-		defer close(screen.ended)
-		if last, err := screen.program.Run(); err == nil {
-			if d, ok := last.(*drawing); ok {
-				screen.size = d.size
-			}
-		}
-	}()
 	return screen
 }
 
 // Pause is how long a state may stay on the screen.
 func (screen *Screen) Pause() time.Duration {
-	if screen.program == nil {
+	if screen.canvas == nil {
 		return 3 * time.Second
 	}
 	return 250 * time.Millisecond
@@ -58,8 +84,8 @@ func (screen *Screen) Pause() time.Duration {
 
 // Show shows a state.
 func (screen *Screen) Show(s *State) {
-	if screen.program != nil {
-		screen.program.Send(s)
+	if screen.canvas != nil {
+		screen.canvas.draw(func(width, height int) string { return Frame(s, width, height) })
 		return
 	}
 	_, estimate := s.estimate()
@@ -69,22 +95,22 @@ func (screen *Screen) Show(s *State) {
 
 // Close gives the terminal back, and leaves the last state on it.
 func (screen *Screen) Close(last *State) {
-	if screen.program != nil {
-		screen.program.Quit()
-		<-screen.ended
-		fmt.Fprint(screen.out, ansi.EraseScreenBelow) // Not every terminal has another screen to draw on.
+	width := 0
+	if screen.canvas != nil {
+		screen.canvas.close()
+		width = screen.canvas.size.Width
 	}
 	final := *last
 	final.Latest = nil
-	fmt.Fprintln(Painted(screen.out), Frame(&final, cmp.Or(screen.size.Width, usualWidth), math.MaxInt))
+	fmt.Fprintln(Painted(screen.out), Frame(&final, cmp.Or(width, usualWidth), math.MaxInt))
 }
 
-// drawing is the program that draws: the newest state in the size that the terminal has now.
+// drawing is the program that draws: the newest picture in the size that the terminal has now.
 type drawing struct {
-	stop  func()
-	asked bool
-	state *State
-	size  tea.WindowSizeMsg
+	stop    func()
+	asked   bool
+	picture picture
+	size    tea.WindowSizeMsg
 }
 
 // Init implements [tea.Model].
@@ -93,8 +119,8 @@ func (*drawing) Init() tea.Cmd { return nil }
 // Update implements [tea.Model].
 func (d *drawing) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
-	case *State:
-		d.state = msg
+	case picture:
+		d.picture = msg
 	case tea.WindowSizeMsg:
 		d.size = msg
 	case tea.KeyPressMsg:
@@ -113,8 +139,8 @@ func (d *drawing) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 func (d *drawing) View() tea.View {
 	view := tea.NewView("")
 	view.AltScreen = true // A terminal breaks lines anew when it is resized; of its other screen nothing is left to break.
-	if d.state != nil && d.size.Width > 0 {
-		view.Content = Frame(d.state, d.size.Width, d.size.Height)
+	if d.picture != nil && d.size.Width > 0 {
+		view.Content = d.picture(d.size.Width, d.size.Height)
 	}
 	return view
 }
