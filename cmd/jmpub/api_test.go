@@ -453,25 +453,40 @@ func TestPausedStreamLeavesTheOthers(t *testing.T) {
 	c.stop()
 }
 
-// TestAPIOverTLS is asked over TLS, with the certificate of the settings, and by nobody without.
-func TestAPIOverTLS(t *testing.T) {
-	s := newStation(t)
-	authority := httptest.NewTLSServer(http.NotFoundHandler()) // Its certificate is that of a test.
-	defer authority.Close()
-	dir := t.TempDir()
-	key, err := x509.MarshalPKCS8PrivateKey(authority.TLS.Certificates[0].PrivateKey)
+// serveTLS has the run answer over TLS, with a certificate for 127.0.0.1 and example.com that is its own authority, and returns its file.
+func (s *station) serveTLS() (cert string) {
+	s.t.Helper()
+	made := httptest.NewTLSServer(http.NotFoundHandler()) // Its certificate is that of a test.
+	defer made.Close()
+	dir := s.t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(made.TLS.Certificates[0].PrivateKey)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	for setting, block := range map[string]*pem.Block{
-		"JMPUB_LISTEN_TLS_CERT_FILE": {Type: "CERTIFICATE", Bytes: authority.Certificate().Raw},
+		"JMPUB_LISTEN_TLS_CERT_FILE": {Type: "CERTIFICATE", Bytes: made.Certificate().Raw},
 		"JMPUB_LISTEN_TLS_KEY_FILE":  {Type: "PRIVATE KEY", Bytes: key},
 	} {
 		s.env[setting] = filepath.Join(dir, setting)
 		if err = os.WriteFile(s.env[setting], pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
 	}
+	return s.env["JMPUB_LISTEN_TLS_CERT_FILE"]
+}
+
+// TestAPIOverTLS is asked over TLS, with the certificate of the settings, and by nobody without.
+func TestAPIOverTLS(t *testing.T) {
+	s := newStation(t)
+	cert := s.serveTLS()
+	bundle, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer client.CloseIdleConnections()
 	c := s.callLive()
 	if !strings.HasPrefix(c.url, "https://") {
 		t.Errorf("it is shown as %s", c.url)
@@ -481,7 +496,7 @@ func TestAPIOverTLS(t *testing.T) {
 		if wrong != nil {
 			t.Fatal(wrong)
 		}
-		return authority.Client().Do(req)
+		return client.Do(req)
 	}
 	res, err := ask(c.url)
 	if err != nil {

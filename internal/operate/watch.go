@@ -36,9 +36,10 @@ type Look struct {
 	History *web.History
 	Apps    *web.FleetAnswer
 	AppsErr error
-	// Err is why it tells nothing now, Since since when that is so.
+	// Err is why it tells nothing now, Since since when that is so. Wrong tells that only another command line or setting helps.
 	Err   error
 	Since time.Time
+	Wrong bool
 }
 
 // Watch asks a process how it does. It is used by one goroutine at a time.
@@ -121,7 +122,8 @@ func (w *Watch) Look(ctx context.Context) *Look {
 		if w.last.Err == nil {
 			w.last.Since = w.last.Now
 		}
-		if w.last.Err = err; errors.Is(err, web.ErrUnreachable) {
+		w.last.Wrong = errors.As(err, &usage.Error{})
+		if w.last.Err = err; errors.Is(err, web.ErrUnreachable) && !w.last.Wrong {
 			w.last.Err = fmt.Errorf("%w (%s)", err, w.hint)
 		}
 	} else {

@@ -2,6 +2,8 @@ package view_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/sys/unix"
 
+	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/view"
 	"github.com/jmpub/jmpub/pipeline"
 )
@@ -198,5 +201,59 @@ func TestBarFits(t *testing.T) {
 		if width >= 120 && !strings.Contains(text, " · up to 1970-01-01 00:00:00 · 144,000,000 of 288,000,000 rows\r\n") {
 			t.Errorf("%d columns: %q", width, text)
 		}
+	}
+}
+
+// TestTopIsDrawn: each look is drawn over the one before it, a process that is gone is asked again, and however it ends, the terminal is given back.
+func TestTopIsDrawn(t *testing.T) {
+	for _, end := range []string{"asked", "usage", "panic"} {
+		t.Run(end, func(t *testing.T) {
+			term := newTerminal(t, "xterm-256color", 80)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			looks, left := make(chan *operate.Look), make(chan any, 1)
+			top := &view.Top{Out: term.tty, Zone: time.UTC, Every: time.Millisecond}
+			go func() {
+				defer func() {
+					if broken := recover(); broken != nil {
+						left <- broken
+					}
+				}()
+				left <- top.Run(ctx, func(ctx context.Context) *operate.Look {
+					select {
+					case l := <-looks:
+						if l == nil {
+							panic("a mistake")
+						}
+						return l
+					case <-ctx.Done():
+						return &operate.Look{Err: ctx.Err()}
+					}
+				})
+			}()
+			looks <- look(6)
+			seen := term.await(t, 0, "is in Kafka")
+			looks <- unreachable()
+			term.await(t, seen, "cannot be reached")
+			wrong := errors.New("the token could be read")
+			var want any
+			switch end {
+			case "asked":
+				stop()
+			case "usage":
+				want = wrong
+				looks <- &operate.Look{Err: wrong, Wrong: true}
+			default:
+				want = "a mistake"
+				looks <- nil
+			}
+			if got := <-left; got != want {
+				t.Errorf("it ends with %v, want %v", got, want)
+			}
+			text := term.all()
+			if strings.Count(text, "\x1b[?1049h") != 1 || strings.Count(text, "\x1b[?1049l") != 1 || !strings.Contains(text, "\x1b[?25h") {
+				t.Errorf("the terminal is not given back: %q", text)
+			}
+		})
 	}
 }

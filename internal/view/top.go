@@ -3,7 +3,6 @@ package view
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,7 +16,6 @@ import (
 	"github.com/jmpub/jmpub/internal/fleet"
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/status"
-	"github.com/jmpub/jmpub/internal/usage"
 	"github.com/jmpub/jmpub/internal/words"
 )
 
@@ -52,9 +50,9 @@ func (t *Top) Run(ctx context.Context, look func(context.Context) *operate.Look)
 	for {
 		seen := look(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // That is how it ends.
+			return nil
 		}
-		if errors.As(seen.Err, &usage.Error{}) {
+		if seen.Wrong {
 			return seen.Err
 		}
 		c.draw(func(width, height int) string { return TopFrame(seen, t.Zone, width, height) })
@@ -77,8 +75,10 @@ type block struct {
 const (
 	// valueWidth is that of a number with its unit, legendWidth what stands behind a sparkline, longestSpark how many samples one has at most.
 	valueWidth   = 16
-	legendWidth  = 8
+	legendWidth  = 10
 	longestSpark = 48
+	// longName is how much is shown of the name of a reason or a state, in columns.
+	longName = 24
 	// fewLines is a height in which long sentences are cut after two lines.
 	fewLines = 20
 )
@@ -101,9 +101,11 @@ func TopFrame(l *operate.Look, zone *time.Location, width, height int) string {
 	}
 	// The apps that need somebody come before what is only good to know.
 	rows, urgent := f.appRows()
-	reserved := min(urgent, 3)
-	left, kept := height-reserved, make([]bool, len(blocks))
+	left, kept := height-rowsOf(urgent), make([]bool, len(blocks))
 	for rank := range worstRank + 1 {
+		if rank == worstRank { // Any app comes before air.
+			left -= rowsOf(len(rows)) - rowsOf(urgent)
+		}
 		for i := range blocks {
 			if b := &blocks[i]; b.rank == rank && (rank == 0 || len(b.lines) <= left) {
 				kept[i], left = true, left-len(b.lines)
@@ -134,6 +136,12 @@ const (
 	worstRank
 )
 
+// fewRows is how many apps there is always room for.
+const fewRows = 3
+
+// rowsOf is how many lines are kept free for so many apps: one says how many more there are.
+func rowsOf(apps int) int { return min(apps, fewRows+1) }
+
 // fit leaves as many rows as there is room for, and says how many apps there are besides.
 func (f *topFrame) fit(rows []string, height int) []string {
 	if f.Apps == nil || len(rows) == 0 || height <= 0 {
@@ -143,6 +151,9 @@ func (f *topFrame) fit(rows []string, height int) []string {
 	if total <= height {
 		return rows
 	}
+	if height < fewRows { // The heading counts them all.
+		return rows[:min(len(rows), height)]
+	}
 	shown := min(len(rows), height-1)
 	return append(rows[:shown:shown], faint("  and "+Thousands(int64(total-shown))+" more; `jmpub apps` has all"))
 }
@@ -150,11 +161,15 @@ func (f *topFrame) fit(rows []string, height int) []string {
 func (f *topFrame) time(t time.Time) string { return t.In(f.zone).Format(time.DateTime) }
 
 func (f *topFrame) head() block {
-	items := []string{lipgloss.NewStyle().Reverse(true).Bold(true).Render(" jmpub top "), words.Line(f.URL)}
+	text := lipgloss.NewStyle().Reverse(true).Bold(true).Render(" jmpub top ") + " " + words.Line(f.URL)
 	if o := f.Overview; o != nil {
-		items = append(items, faint(f.time(o.Now)+" "+f.zone.String()), faint(cut(foreign(o.Version))))
+		for _, item := range []string{f.time(o.Now), f.zone.String(), cut(foreign(o.Version))} {
+			if lipgloss.Width(text+"  "+item) <= f.width {
+				text += "  " + faint(item)
+			}
+		}
 	}
-	return block{0, []string{strings.Join(items, "  ")}}
+	return block{0, []string{text}}
 }
 
 // said is a sentence behind a mark, in as few lines as it needs, and not too many.
@@ -194,10 +209,10 @@ func (f *topFrame) trouble() []block {
 func (f *topFrame) verdict() []block {
 	v := &f.Overview.Verdict
 	mark := warning("!")
-	switch v.Level {
-	case status.LevelOK:
+	if v.Level == status.LevelOK {
 		mark = Good("✓")
-	case status.LevelError:
+	}
+	if v.Level == status.LevelError {
 		mark = Bad("✗")
 	}
 	lines := f.said(mark, v.Text)
@@ -224,12 +239,12 @@ func (f *topFrame) spark() int {
 
 // number is a line with a number, how it was in the last minutes, and what else there is room for.
 func (f *topFrame) number(label, value, line, rest string) string {
-	text := faint(label) + strings.Repeat(" ", max(1, labelWidth-lipgloss.Width(label))) + value + strings.Repeat(" ", max(2, valueWidth-lipgloss.Width(value)))
+	text := faint(label) + strings.Repeat(" ", max(1, labelWidth-lipgloss.Width(label))) + value
 	if line != "" {
-		text += accent(line) + "  "
+		text += strings.Repeat(" ", max(0, valueWidth-lipgloss.Width(value))) + "  " + accent(line)
 	}
-	if lipgloss.Width(text)+lipgloss.Width(rest) <= f.width {
-		text += faint(rest)
+	if rest != "" && lipgloss.Width(text+"  "+rest) <= f.width {
+		text += "  " + faint(rest)
 	}
 	return text
 }
@@ -251,11 +266,15 @@ func (f *topFrame) flow() []block {
 	o := f.Overview
 	sums := f.samples(func(i int) float64 {
 		sum := 0.0
-		for _, n := range f.History.Samples[i].RowsPerSecond {
-			sum += n
+		for j := range o.Targets { // In their order, for sums of fractions go by it.
+			sum += f.History.Samples[i].RowsPerSecond[o.Targets[j].Target]
 		}
 		return sum
 	})
+	rate := 0.0
+	for i := range o.Targets {
+		rate += o.Targets[i].RowsPerSecond
+	}
 	legend := ""
 	if len(sums) > 0 {
 		legend = short(time.Duration(float64(len(sums)) * f.History.EverySeconds * float64(time.Second)))
@@ -266,7 +285,7 @@ func (f *topFrame) flow() []block {
 		line := sparkline(f.samples(func(i int) float64 { return f.History.Samples[i].RowsPerSecond[t.Target] }), f.spark())
 		topics.lines = append(topics.lines, f.number("  "+ansi.Truncate(words.Line(t.Target), labelWidth-3, "…"), perSecond(t.RowsPerSecond), line, ""))
 	}
-	blocks := []block{{rankNumbers, []string{f.number("rate", strong(perSecond(o.RowsPerSecond)), sparkline(sums, f.spark()), legend)}}, topics}
+	blocks := []block{{rankNumbers, []string{f.number("rate", strong(perSecond(rate)), sparkline(sums, f.spark()), legend)}}, topics}
 	lag, line, where := "        -", "", ""
 	if o.Lag != nil {
 		lag, where = fmt.Sprintf("%9s", short(time.Duration(o.Lag.LagSeconds*float64(time.Second)))), f.stream(&o.Lag.StreamName)
@@ -296,9 +315,17 @@ func (f *topFrame) stream(s *status.StreamName) string {
 	return foreign(s.Stream)
 }
 
-// fact is a line, or several, of what is known of something.
+// fact is a line of what is known of something, with as many items as there is room for.
 func (f *topFrame) fact(rank int, label string, items ...string) block {
-	return block{rank, flow(f.width, label, " · ", items...)}
+	const separator = " · "
+	text := faint(label) + strings.Repeat(" ", labelWidth-len(label)) + items[0]
+	for _, item := range items[1:] {
+		if lipgloss.Width(text+separator+item) > f.width {
+			break
+		}
+		text += separator + item
+	}
+	return block{rank, []string{text}}
 }
 
 // limits are the quota and the clock of the API's history, and what was counted.
@@ -328,14 +355,14 @@ func (f *topFrame) limits() []block {
 	}
 	commits := []string{Thousands(o.Transactions.Count) + " transactions", "none in the last minute"}
 	if mean := o.Transactions.Mean; mean > 0 {
-		commits[1] = fmt.Sprintf("%.0f ms each in the last minute", mean)
+		commits[1] = fmt.Sprintf("%.0f ms each, last minute", mean)
 	}
 	sum := int64(0)
 	reasons := slices.Collect(maps.Keys(o.Rejected))
 	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(cmp.Compare(o.Rejected[b], o.Rejected[a]), cmp.Compare(a, b)) })
 	rejected := []string{""}
 	for _, reason := range reasons[:min(len(reasons), 5)] {
-		rejected = append(rejected, foreign(reason)+" "+Thousands(o.Rejected[reason]))
+		rejected = append(rejected, ansi.Truncate(foreign(reason), longName, "…")+" "+Thousands(o.Rejected[reason]))
 	}
 	for _, n := range o.Rejected {
 		sum += n
@@ -343,21 +370,25 @@ func (f *topFrame) limits() []block {
 	rejected[0] = alarming(sum, "rows")
 	return []block{
 		f.fact(rankLimits, "quota", quota...), f.fact(rankLimits, "retention", retention...), f.fact(rankCounts, "commits", commits...),
-		f.fact(rankCounts, "rejected", rejected...),
+		{rankCounts, flow(f.width, "rejected", " · ", rejected...)},
 	}
 }
 
 // members are the processes of the group.
 func (f *topFrame) members() []block {
 	o := f.Overview
-	if len(o.Members) == 0 {
+	all := o.Members
+	if f.Apps != nil { // The overview has them only once somebody has asked for them.
+		all = f.Apps.Processes
+	}
+	if len(all) == 0 {
 		return []block{f.fact(rankCounts, "members", "not known", foreign(o.Process))}
 	}
 	owners, standbys, silent := 0, 0, 0
 	list := block{rank: rankMembers}
 	const most = 5
-	for i := range o.Members {
-		m := &o.Members[i]
+	for i := range all {
+		m := &all[i]
 		state := words.Count(m.Apps, "app", "apps")
 		switch {
 		case m.Silent:
@@ -377,7 +408,7 @@ func (f *topFrame) members() []block {
 			list.lines = append(list.lines, strings.Repeat(" ", labelWidth)+foreign(m.Process)+"  "+state+asked)
 		}
 	}
-	if more := len(o.Members) - most; more > 0 {
+	if more := len(all) - most; more > 0 {
 		list.lines = append(list.lines, strings.Repeat(" ", labelWidth)+faint("and "+Thousands(int64(more))+" more"))
 	}
 	items := []string{words.Count(owners, "owner", "owners"), words.Count(standbys, "standby", "standbys")}
@@ -403,17 +434,19 @@ func (f *topFrame) apps() []block {
 		counts[f.Apps.Apps[i].State]++
 	}
 	items := []string{Thousands(int64(len(f.Apps.Apps)+f.Apps.LeftOut)) + " in all"}
+	var others []string
 	for _, state := range slices.Sorted(maps.Keys(counts)) {
-		text := Thousands(counts[state]) + " " + foreign(state)
+		text := Thousands(counts[state]) + " " + ansi.Truncate(foreign(state), longName, "…")
 		if isUrgent(state) {
-			text = warning(text)
+			items = append(items, warning(text))
+		} else {
+			others = append(others, text)
 		}
-		items = append(items, text)
 	}
 	if f.Apps.FilesDiffer {
 		items = append(items, warning("the files of apps differ"))
 	}
-	return []block{{worstRank, []string{""}}, f.fact(rankNumbers, "apps", items...)}
+	return []block{{worstRank, []string{""}}, f.fact(rankNumbers, "apps", append(items, others...)...)}
 }
 
 // isUrgent tells of a state in which an app is not published, and should be.
@@ -448,13 +481,16 @@ func (f *topFrame) appRow(a *fleet.App) string {
 	if isUrgent(a.State) {
 		state = Bad(state)
 	}
-	what := faint(foreign(a.Owner))
+	what := foreign(a.Owner)
 	if a.Error != "" && (isUrgent(a.State) || f.Overview.Now.Sub(a.ErrorAt) < recentError) {
 		what = words.Line(a.Error)
 	} else if a.State == fleet.StateSilent {
 		what = "not heard of since " + f.time(a.Heard)
 	}
 	left := numberOr(a.QuotaRemaining, "-")
+	if what != "" {
+		what = "  " + what
+	}
 	return "  " + pad(ansi.Truncate(foreign(a.AppKey), keyWidth, "…"), keyWidth) + "  " + state + "  " +
-		fmt.Sprintf("%*s", lagWidth, lagOf(a)) + "  " + strings.Repeat(" ", max(0, leftWidth-len(left))) + left + "  " + what
+		fmt.Sprintf("%*s", lagWidth, lagOf(a)) + "  " + strings.Repeat(" ", max(0, leftWidth-len(left))) + left + what
 }

@@ -58,14 +58,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	dialer := &net.Dialer{Timeout: connectTime}
 	transport := &http.Transport{TLSClientConfig: o.TLS, TLSHandshakeTimeout: connectTime, MaxIdleConnsPerHost: 1, DialContext: dialer.DialContext}
 	if u.Scheme == "http" && !o.Token.IsEmpty() && !o.Plain {
-		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, failed := dialer.DialContext(ctx, network, address)
-			if failed == nil && !isThisMachine(conn) { // Nothing was sent yet.
-				_ = conn.Close()
-				return nil, errPlain
-			}
-			return conn, failed
-		}
+		transport.DialContext = onlyHere(dialer.DialContext)
 	}
 	c.http = &http.Client{
 		Transport: transport, Timeout: clientTime,
@@ -89,8 +82,22 @@ func hideUser(address string) string {
 	return address
 }
 
-// isThisMachine tells whether a connection leaves this machine: one to itself has the same address at both ends.
-func isThisMachine(conn net.Conn) bool {
+type dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// onlyHere makes connections that do not leave this machine, and closes every other one before anything is sent: names may lead anywhere.
+func onlyHere(next dial) dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := next(ctx, network, address)
+		if err == nil && !isHere(conn) {
+			_ = conn.Close()
+			return nil, errPlain
+		}
+		return conn, err
+	}
+}
+
+// isHere tells of a connection of this machine with itself: both of its ends have the same address.
+func isHere(conn net.Conn) bool {
 	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
 	remote, wrong := netip.ParseAddrPort(conn.RemoteAddr().String())
 	return err == nil && wrong == nil && (remote.Addr().Unmap().IsLoopback() || remote.Addr() == local.Addr())

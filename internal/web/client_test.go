@@ -1,0 +1,48 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/jmpub/jmpub/internal/usage"
+)
+
+// addressed is a connection between two addresses.
+type addressed struct {
+	net.Conn
+
+	local, remote net.Addr
+	closed        bool
+}
+
+func (a *addressed) LocalAddr() net.Addr  { return a.local }
+func (a *addressed) RemoteAddr() net.Addr { return a.remote }
+
+func (a *addressed) Close() error {
+	a.closed = true
+	return nil
+}
+
+// TestTokenStaysHere: a connection over which a token would go as it is has to end at this machine, whatever name led to it.
+func TestTokenStaysHere(t *testing.T) {
+	for ends, here := range map[[2]string]bool{
+		{"127.0.0.1:40000", "127.0.0.1:9464"}: true, {"[::1]:40000", "[::1]:9464"}: true, {"10.0.0.7:40000", "10.0.0.7:9464"}: true,
+		{"127.0.0.1:40000", "[::ffff:127.0.0.1]:9464"}: true, {"10.0.0.7:40000", "10.0.0.8:9464"}: false, {"[fe80::1%eth0]:1", "[fe80::2%eth0]:1"}: false,
+		{"127.0.0.1:40000", "10.0.0.8:9464"}: false,
+	} {
+		conn := &addressed{
+			local:  net.TCPAddrFromAddrPort(netip.MustParseAddrPort(ends[0])),
+			remote: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(ends[1])),
+		}
+		got, err := onlyHere(func(context.Context, string, string) (net.Conn, error) { return conn, nil })(t.Context(), "tcp", "name:9464")
+		if here && (err != nil || got != conn || conn.closed) {
+			t.Errorf("%v: %v", ends, err)
+		}
+		if !here && (got != nil || !conn.closed || !errors.As(err, &usage.Error{})) {
+			t.Errorf("%v: it is made, %v", ends, err)
+		}
+	}
+}
