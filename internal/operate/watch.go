@@ -123,7 +123,7 @@ func (w *Watch) Look(ctx context.Context) *Look {
 			w.last.Since = w.last.Now
 		}
 		w.last.Wrong = errors.As(err, &usage.Error{})
-		if w.last.Err = err; errors.Is(err, web.ErrUnreachable) && !w.last.Wrong {
+		if w.last.Err = err; errors.Is(err, web.ErrUnreachable) {
 			w.last.Err = fmt.Errorf("%w (%s)", err, w.hint)
 		}
 	} else {

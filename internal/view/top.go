@@ -394,7 +394,7 @@ func (f *topFrame) members() []block {
 		case m.Silent:
 			silent++
 			state = warning("silent for " + short(f.Overview.Now.Sub(m.Heard)))
-		case m.Shards > 0:
+		case m.Apps > 0:
 			owners++
 		default:
 			standbys++

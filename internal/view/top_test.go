@@ -27,8 +27,10 @@ func look(apps int) *operate.Look {
 	now := time.Date(2026, 11, 27, 20, 30, 0, 0, time.UTC)
 	first := status.StreamName{AppName: status.AppName{AppKey: "4f7aef34fb361292c5000001", TopicPrefix: "jmessage"}, Stream: "messages"}
 	targets := []status.TargetFlow{
-		{Target: "single", Published: 144_321, RowsPerSecond: 8_007}, {Target: "group", Published: 100_987, RowsPerSecond: 5_575},
-		{Target: "chatroom", Published: 42_815, RowsPerSecond: 2_175.4}, {Target: "other", Published: 103, RowsPerSecond: 0.4},
+		{Target: "single", Published: 144_321, RowsPerSecond: 8_007},
+		{Target: "group", Published: 100_987, RowsPerSecond: 5_575},
+		{Target: "chatroom", Published: 42_815, RowsPerSecond: 2_175.4},
+		{Target: "other", Published: 103, RowsPerSecond: 0.4},
 	}
 	l := &operate.Look{
 		URL: "http://127.0.0.1:9464", Now: now, At: now,

@@ -147,6 +147,9 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	res, err := c.http.Do(req)
+	if errors.Is(err, errPlain) {
+		return fmt.Errorf("%s: %w", c.opts.URL, errPlain)
+	}
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err // It names the address once more.

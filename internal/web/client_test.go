@@ -3,8 +3,12 @@ package web
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/jmpub/jmpub/internal/usage"
@@ -43,6 +47,26 @@ func TestTokenStaysHere(t *testing.T) {
 		}
 		if !here && (got != nil || !conn.closed || !errors.As(err, &usage.Error{})) {
 			t.Errorf("%v: it is made, %v", ends, err)
+		}
+	}
+}
+
+// TestAnswersThatAreNone: what answers in jmpub's place is told of, whatever it answers.
+func TestAnswersThatAreNone(t *testing.T) {
+	body := ""
+	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+	defer there.Close()
+	c, err := NewClient(ClientOptions{URL: there.URL + "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body = range []string{"", "null", "{}", "[]", "<html>", `{"verdict": 5}`, `{"members": [], "apps_left_out": 3}`, strings.Repeat(" ", maxAnswer+1)} {
+		_, overview := c.Overview(t.Context())
+		_, apps := c.Apps(t.Context())
+		for _, err = range []error{overview, apps} {
+			if err == nil || !strings.HasPrefix(err.Error(), there.URL+": the answer ") {
+				t.Errorf("%.20q: %v", body, err)
+			}
 		}
 	}
 }
