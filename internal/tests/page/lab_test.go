@@ -185,7 +185,7 @@ func (l *lab) others(topic, group string, n int, first *atomic.Value) {
 			for k := i; k < n; k += 3 {
 				a := otherApp(k)
 				if k == 0 {
-					a.AppKey = first.Load().(string) //nolint:forcetypeassert // It holds nothing else.
+					a.AppKey, _ = first.Load().(string) // It holds nothing else.
 				}
 				p.Apps = append(p.Apps, a)
 			}
