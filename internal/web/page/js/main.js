@@ -131,7 +131,7 @@ const fleetPoll = new Poll(5_000, async (signal) => {
 
 function told(body) {
   overview = toOverview(body);
-  setZone(overview.zone ?? "Asia/Shanghai");
+  setZone(view?.detail?.zone || overview.zone || "Asia/Shanghai");
   show();
 }
 
