@@ -127,7 +127,7 @@ type Verdict struct {
 	Text string `json:"text"`
 	// Hint says what to do; empty where there is nothing to do.
 	Hint string `json:"hint"`
-	// At is up to when everything is in Kafka; zero where that is not known.
+	// At is up to when everything is in Kafka, but for a backlog; zero where that is not known.
 	At time.Time `json:"at,omitzero"`
 }
 
@@ -337,7 +337,6 @@ func verdict(o *Overview, worst *judged) Verdict {
 		upTo = "everything up to " + at(v.At) + " is in Kafka"
 		if !worst.backlog.IsZero() {
 			upTo = "new messages up to " + at(v.At) + " are in Kafka, and history up to " + at(worst.backlog)
-			v.At = worst.backlog
 		}
 	}
 	say := func(level Level, code, text, hint string) Verdict {
@@ -348,8 +347,12 @@ func verdict(o *Overview, worst *judged) Verdict {
 	case o.Apps.Total == 0:
 		return say(LevelWarning, VerdictNoApp, "there is no app yet", "")
 	case o.Apps.Failed > 0:
-		return say(LevelError, VerdictFailed, fmt.Sprintf("%s of %d not published: %s", words.Count(o.Apps.Failed, "app is", "apps are"), o.Apps.Total,
-			worst.failed), "it is tried again by itself; put right what the error names")
+		are := "are"
+		if o.Apps.Failed == 1 {
+			are = "is"
+		}
+		return say(LevelError, VerdictFailed, fmt.Sprintf("%d of %s %s not published: %s", o.Apps.Failed, words.Count(o.Apps.Total, "app", "apps"), are, worst.failed),
+			"it is tried again by itself; put right what the error names")
 	case worst.notReadyApps > 0:
 		return say(LevelError, VerdictNotRead, worst.notReady, "see the log, and `jmpub apps`")
 	case o.Apps.Standby == o.Apps.Total:
