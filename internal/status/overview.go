@@ -18,8 +18,10 @@ type Overview struct {
 	Version string    `json:"version"`
 	Now     time.Time `json:"now"`
 	Started time.Time `json:"started_at"`
-	Verdict Verdict   `json:"verdict"`
-	Apps    AppCounts `json:"apps"`
+	// TimeZone is the API's for the first app, in which people read times; empty where there is no app.
+	TimeZone string    `json:"time_zone"`
+	Verdict  Verdict   `json:"verdict"`
+	Apps     AppCounts `json:"apps"`
 	// RowsPerSecond is the mean of the last seconds; Targets says the same of events by where they go, Events and Rows how many there were
 	// since the process began.
 	RowsPerSecond float64      `json:"rows_per_second"`
@@ -125,7 +127,7 @@ type Verdict struct {
 	Text string `json:"text"`
 	// Hint says what to do; empty where there is nothing to do.
 	Hint string `json:"hint"`
-	// At is up to when everything is in Kafka; zero where that is not known.
+	// At is up to when everything is in Kafka, but for a backlog; zero where that is not known.
 	At time.Time `json:"at,omitzero"`
 }
 
@@ -209,6 +211,9 @@ func (p *Process) Overview() *Overview {
 	for _, s := range p.shown() {
 		s.sumUp(o, &worst, now)
 	}
+	if worst.zone != nil {
+		o.TimeZone = worst.zone.String()
+	}
 	o.Verdict = verdict(o, &worst)
 	return o
 }
@@ -221,7 +226,9 @@ type judged struct {
 	catchingUp       bool
 	// paused is of the first app of which something is.
 	paused string
-	zone   *time.Location
+	// backlog is up to where the oldest history behind a position is published; zero where there is none.
+	backlog time.Time
+	zone    *time.Location
 }
 
 // sumUp adds an app to an overview.
@@ -301,6 +308,7 @@ func (o *Overview) take(s *Status, streams []StreamSnapshot, now time.Time, wors
 			unread := now.Add(-time.Duration(one.UnreadSeconds * float64(time.Second)))
 			o.Retention = &Retention{name, math.Round(one.RetentionLeftSeconds), unread.UTC().Truncate(time.Second)}
 		}
+		worst.backlog = earliest(worst.backlog, one.BacklogEnd)
 		behind := max(one.UnreadSeconds, 0)
 		worst.catchingUp = worst.catchingUp || behind > behindAfter.Seconds()
 	}
@@ -324,8 +332,12 @@ func verdict(o *Overview, worst *judged) Verdict {
 	v := Verdict{Level: LevelOK}
 	upTo := ""
 	if o.Lag != nil {
+		at := func(t time.Time) string { return t.In(worst.zone).Format(time.DateTime) }
 		v.At = o.Lag.Committed
-		upTo = "everything up to " + v.At.In(worst.zone).Format(time.DateTime) + " is in Kafka"
+		upTo = "everything up to " + at(v.At) + " is in Kafka"
+		if !worst.backlog.IsZero() {
+			upTo = "new messages up to " + at(v.At) + " are in Kafka, and history up to " + at(worst.backlog)
+		}
 	}
 	say := func(level Level, code, text, hint string) Verdict {
 		v.Level, v.Code, v.Text, v.Hint = level, code, text, hint
@@ -335,8 +347,12 @@ func verdict(o *Overview, worst *judged) Verdict {
 	case o.Apps.Total == 0:
 		return say(LevelWarning, VerdictNoApp, "there is no app yet", "")
 	case o.Apps.Failed > 0:
-		return say(LevelError, VerdictFailed, fmt.Sprintf("%s of %d not published: %s", words.Count(o.Apps.Failed, "app is", "apps are"), o.Apps.Total,
-			worst.failed), "it is tried again by itself; put right what the error names")
+		are := "are"
+		if o.Apps.Failed == 1 {
+			are = "is"
+		}
+		return say(LevelError, VerdictFailed, fmt.Sprintf("%d of %s %s not published: %s", o.Apps.Failed, words.Count(o.Apps.Total, "app", "apps"), are, worst.failed),
+			"it is tried again by itself; put right what the error names")
 	case worst.notReadyApps > 0:
 		return say(LevelError, VerdictNotRead, worst.notReady, "see the log, and `jmpub apps`")
 	case o.Apps.Standby == o.Apps.Total:
@@ -359,8 +375,10 @@ type AppDetail struct {
 	Snapshot
 
 	TopicPrefix string `json:"topic_prefix"`
-	State       string `json:"state"`
-	Ready       bool   `json:"ready"`
+	// TimeZone is the API's, in which people read times.
+	TimeZone string `json:"time_zone"`
+	State    string `json:"state"`
+	Ready    bool   `json:"ready"`
 	// Why says what is missing.
 	Why      string   `json:"why,omitempty"`
 	Warnings []string `json:"warnings"`
@@ -389,7 +407,7 @@ func (s *Status) detail() *AppDetail {
 	defer s.mu.Unlock()
 	now := s.process.opts.Now()
 	d := &AppDetail{
-		Snapshot: s.snapshot(now), TopicPrefix: s.opts.TopicPrefix, State: s.state(), RequestsPerMinute: s.requests.sum(now, requestSlot),
+		Snapshot: s.snapshot(now), TopicPrefix: s.opts.TopicPrefix, TimeZone: s.opts.Zone.String(), State: s.state(), RequestsPerMinute: s.requests.sum(now, requestSlot),
 		RejectedBy: make(map[string]int64), Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)),
 	}
 	if s.paused.App && !s.failed {

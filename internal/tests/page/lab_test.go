@@ -173,7 +173,7 @@ func (l *lab) publish(topic, key string, value any) {
 
 // others says of so many apps that other processes have them, once and then again and again: who is silent has lost them. The first one
 // has the key that first holds.
-func (l *lab) others(topic, group string, n int, first *atomic.Value) {
+func (l *lab) others(topic, group string, n int, first *atomic.Pointer[string]) {
 	l.t.Helper()
 	ctx, stop := context.WithCancel(l.t.Context())
 	say := func() {
@@ -185,7 +185,10 @@ func (l *lab) others(topic, group string, n int, first *atomic.Value) {
 			for k := i; k < n; k += 3 {
 				a := otherApp(k)
 				if k == 0 {
-					a.AppKey = first.Load().(string) //nolint:forcetypeassert // It holds nothing else.
+					a.AppKey = *first.Load()
+					if a.AppKey == hostile {
+						a.Error += `: "<html><script>document.title='taken'</script>"`
+					}
 				}
 				p.Apps = append(p.Apps, a)
 			}
@@ -238,7 +241,7 @@ func otherApp(k int) status.AppState {
 	switch {
 	case k == 0:
 		a.State = status.StateFailed
-		a.Error, a.ErrorAt = `ask the API for its clock with messages: HTTP 502: "<html><script>document.title='taken'</script>"`, time.Now().Add(-time.Minute)
+		a.Error, a.ErrorAt = "ask the API for its clock with messages: HTTP 502", time.Now().Add(-time.Minute)
 	case k < 4:
 		a.State, a.ErrorAt = status.StateFailed, time.Now().Add(-time.Minute)
 		a.Error = `ask the API for its clock with messages: HTTP 401, code 899008: "Basic authentication failed" (check JMPUB_APP_KEY and JMPUB_MASTER_SECRET: the app key and master secret of the JMessage console)`

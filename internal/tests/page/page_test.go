@@ -53,8 +53,8 @@ func TestPage(t *testing.T) {
 			Processes []any `json:"processes"`
 		}](t, all, "apps").Processes) > 0
 	})
-	var first atomic.Value
-	first.Store("7c19e02d5ab40000aa11bb22")
+	var first atomic.Pointer[string]
+	first.Store(new("7c19e02d5ab40000aa11bb22"))
 	l.others("many.processes", "jmpub", 997, &first)
 
 	t.Run("one app", func(t *testing.T) { testOneApp(t, running, gap) })
@@ -220,7 +220,7 @@ func testMapKeys(b *tab) {
 }
 
 // A thousand apps are searched, sorted and paged; what is wrong stands first. Names and errors of others are text, whatever they say.
-func testThousand(t *testing.T, p *process, first *atomic.Value) {
+func testThousand(t *testing.T, p *process, first *atomic.Pointer[string]) {
 	b := newTab(t, "en-US")
 	b.theme(light)
 	b.open(p.url + "/")
@@ -230,7 +230,7 @@ func testThousand(t *testing.T, p *process, first *atomic.Value) {
 	b.theme(dark)
 	b.picture("page-apps-dark", false)
 
-	first.Store(hostile)
+	first.Store(new(hostile))
 	until[bool](b, fmt.Sprintf(`document.querySelector(".problems").innerText.includes(%q)`, hostile))
 	const keys = `[...document.querySelectorAll("tbody tr th.key")].map((e) => e.innerText)`
 	if got := evaluate[[]string](b, keys); !slices.Contains(got[:4], hostile) {

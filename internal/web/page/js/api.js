@@ -62,6 +62,7 @@ export async function follow({ told, lost, login }) {
     } catch { /* It is told below. */ }
     if (typeof why === "string") {
       needed = true;
+      token = ""; // A wrong one is not shown again and again: the address would not be heard any more.
       await login(why);
       continue;
     }

@@ -3,7 +3,7 @@ import { AppView } from "./app.js";
 import { follow, get, setToken } from "./api.js";
 import { el, setAttribute, setText } from "./dom.js";
 import { moment, setZone, stamp, zoneName } from "./format.js";
-import { toApps, toOverview, toProcesses } from "./model.js";
+import { onlyApp, toApps, toOverview, toProcesses } from "./model.js";
 import { OverviewView } from "./overview.js";
 import { Poll } from "./poll.js";
 import { language, loadWords, setLanguage, t } from "./words.js";
@@ -124,14 +124,14 @@ const fleetPoll = new Poll(5_000, async (signal) => {
   fleet = { apps: toApps(body, now), processes: toProcesses(body, now) };
   show();
 }, (error) => {
-  if (!error || fleet || !overview) return;
-  fleet = { apps: [], processes: [] }; // A process alone has no list of the apps of others.
+  if (!error || fleet?.processes.length > 0 || !overview) return;
+  fleet = { apps: onlyApp(overview), processes: [] }; // A process alone has no list of the apps of all.
   show();
 });
 
 function told(body) {
   overview = toOverview(body);
-  setZone(overview.zone ?? "Asia/Shanghai");
+  setZone(view?.detail?.zone || overview.zone || "Asia/Shanghai");
   show();
 }
 

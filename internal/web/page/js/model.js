@@ -23,7 +23,7 @@ export function toOverview(o) {
     warnings: o.warnings ?? [], warningsLeftOut: o.warnings_left_out ?? 0, rate: o.rows_per_second,
     lag: o.lag ? { seconds: o.lag.lag_seconds, app: o.lag.app_key, prefix: o.lag.topic_prefix, stream: o.lag.stream } : null,
     quota: o.quota ? { limit: o.quota.limit, left: o.quota.remaining } : null, requests: o.requests_per_minute,
-    retention: o.retention ? { seconds: o.retention.left_seconds, app: o.retention.app_key } : null,
+    retention: o.retention ? { seconds: o.retention.left_seconds, app: o.retention.app_key, prefix: o.retention.topic_prefix } : null,
     transactions: { count: o.transactions.count, mean: o.transactions.count > 0 ? (o.transactions.mean_ms || o.transactions.last_ms) / 1000 : null }, rejected: byReason(o.rejected),
   };
 }
@@ -53,6 +53,16 @@ export function toApps(body, now) {
       retention: unread ? Math.max(0, retentionTotal - seconds(unread, now)) : null, process: a.owner ?? null, error: a.error ?? "", errorAt: a.error_at ?? null,
     };
   });
+}
+
+// onlyApp is the app of a process that knows of no others, once something is known of it.
+export function onlyApp(o) {
+  const about = o.lag ?? o.retention;
+  if (!about || o.apps.total !== 1) return [];
+  return [{
+    app: about.app, prefix: about.prefix, state: "publishing", look: looks.publishing, upTo: o.verdict.at, backlog: null, lag: o.lag?.seconds ?? null, requests: o.requests,
+    quota: o.quota, retention: o.retention?.seconds ?? null, process: o.process, error: "", errorAt: null,
+  }];
 }
 
 const isStatistics = (stream) => stream.startsWith("statistics/");
