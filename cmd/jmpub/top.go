@@ -51,7 +51,7 @@ func newTop() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			top := &view.Top{Out: cmd.OutOrStdout(), Zone: cfg.Source.TimeZone, Every: every}
+			top := &view.Top{Out: cmd.OutOrStdout(), Every: every}
 			if !once && !asJSON && view.IsDrawable(cmd.OutOrStdout()) {
 				return top.Run(cmd.Context(), watch.Look)
 			}

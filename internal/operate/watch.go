@@ -29,6 +29,8 @@ type Look struct {
 	// URL is where it is asked, Now when it was looked at.
 	URL string
 	Now time.Time
+	// Zone is that of times, as the process has it.
+	Zone *time.Location
 	// Overview is what it told last, At when that was; nil before it told anything.
 	Overview *web.Overview
 	At       time.Time
@@ -88,7 +90,7 @@ func NewWatch(cfg *settings.Config, o WatchOptions) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
-	return &Watch{client: c, hint: hint, last: Look{URL: c.URL()}}, nil
+	return &Watch{client: c, hint: hint, last: Look{URL: c.URL(), Zone: cfg.Source.TimeZone}}, nil
 }
 
 // listenURL is where the process that listens at JMPUB_LISTEN is reached from this machine.
@@ -128,6 +130,9 @@ func (w *Watch) Look(ctx context.Context) *Look {
 		}
 	} else {
 		w.last.Overview, w.last.At, w.last.Err, w.last.Since = found, w.last.Now, nil, time.Time{}
+		if zone, failed := time.LoadLocation(found.TimeZone); failed == nil && found.TimeZone != "" {
+			w.last.Zone = zone
+		}
 		if w.last.Now.Sub(w.asked) >= moreEvery {
 			w.more(ctx)
 		}

@@ -212,7 +212,7 @@ func TestTopIsDrawn(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			looks, left := make(chan *operate.Look), make(chan any, 1)
-			top := &view.Top{Out: term.tty, Zone: time.UTC, Every: time.Millisecond}
+			top := &view.Top{Out: term.tty, Every: time.Millisecond}
 			go func() {
 				defer func() {
 					if broken := recover(); broken != nil {

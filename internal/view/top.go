@@ -22,8 +22,6 @@ import (
 // Top shows how a running process does.
 type Top struct {
 	Out io.Writer
-	// Zone is that of all times that are shown.
-	Zone *time.Location
 	// Every is how often it is looked at.
 	Every time.Duration
 }
@@ -34,7 +32,7 @@ func IsDrawable(w io.Writer) bool { return isDrawable(w) }
 // Once shows a look as lines of the usual width, without colours where no terminal shows them.
 func (t *Top) Once(l *operate.Look) error {
 	const onceHeight = 40
-	_, err := fmt.Fprintln(Painted(t.Out), TopFrame(l, t.Zone, usualWidth, onceHeight))
+	_, err := fmt.Fprintln(Painted(t.Out), TopFrame(l, usualWidth, onceHeight))
 	return err
 }
 
@@ -55,7 +53,7 @@ func (t *Top) Run(ctx context.Context, look func(context.Context) *operate.Look)
 		if seen.Wrong {
 			return seen.Err
 		}
-		c.draw(func(width, height int) string { return TopFrame(seen, t.Zone, width, height) })
+		c.draw(func(width, height int) string { return TopFrame(seen, width, height) })
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -87,14 +85,13 @@ const (
 type topFrame struct {
 	*operate.Look
 
-	zone          *time.Location
 	width, height int
 }
 
 // TopFrame draws a look in at most height lines of at most width columns. What matters less is left out where there is no room for all;
 // the apps have what is left.
-func TopFrame(l *operate.Look, zone *time.Location, width, height int) string {
-	f := &topFrame{l, zone, width, height}
+func TopFrame(l *operate.Look, width, height int) string {
+	f := &topFrame{l, width, height}
 	blocks := append([]block{f.head()}, f.trouble()...)
 	if l.Overview != nil {
 		blocks = slices.Concat(blocks, f.verdict(), f.flow(), f.limits(), f.members(), f.apps())
@@ -158,12 +155,12 @@ func (f *topFrame) fit(rows []string, height int) []string {
 	return append(rows[:shown:shown], faint("  and "+Thousands(int64(total-shown))+" more; `jmpub apps` has all"))
 }
 
-func (f *topFrame) time(t time.Time) string { return t.In(f.zone).Format(time.DateTime) }
+func (f *topFrame) time(t time.Time) string { return t.In(f.Zone).Format(time.DateTime) }
 
 func (f *topFrame) head() block {
 	text := lipgloss.NewStyle().Reverse(true).Bold(true).Render(" jmpub top ") + " " + words.Line(f.URL)
 	if o := f.Overview; o != nil {
-		for _, item := range []string{f.time(o.Now), f.zone.String(), cut(foreign(o.Version))} {
+		for _, item := range []string{f.time(o.Now), f.Zone.String(), cut(foreign(o.Version))} {
 			if lipgloss.Width(text+"  "+item) <= f.width {
 				text += "  " + faint(item)
 			}

@@ -33,7 +33,7 @@ func look(apps int) *operate.Look {
 		{Target: "other", Published: 103, RowsPerSecond: 0.4},
 	}
 	l := &operate.Look{
-		URL: "http://127.0.0.1:9464", Now: now, At: now,
+		URL: "http://127.0.0.1:9464", Now: now, At: now, Zone: shanghai,
 		Overview: &web.Overview{
 			Overview: &status.Overview{
 				Version: "v0.1.0", Now: now, Started: now.Add(-time.Hour),
@@ -80,7 +80,7 @@ func failing(apps int) *operate.Look {
 	o := l.Overview
 	why := "ask the API for its clock with messages: HTTP 401, code 899008: \"Basic authentication failed\" (check JMPUB_APP_KEY and JMPUB_MASTER_SECRET)"
 	o.Verdict = status.Verdict{
-		Level: status.LevelError, Code: status.VerdictFailed, Text: fmt.Sprintf("1 app of %d is not published: app 4f7aef34fb361292c5000001: %s", apps, why),
+		Level: status.LevelError, Code: status.VerdictFailed, Text: fmt.Sprintf("1 of %d apps is not published: app 4f7aef34fb361292c5000001: %s", apps, why),
 		Hint: "it is tried again by itself; put right what the error names",
 	}
 	o.Warnings = []string{"app 4f7aef34fb361292c5000004: messages has 2d03h left until its oldest unread second leaves the API's history"}
@@ -155,7 +155,7 @@ func TestTopFrame(t *testing.T) {
 	for name, l := range states() {
 		for _, size := range [][2]int{{80, 24}, {120, 40}, {60, 15}} {
 			path := filepath.Join("testdata", fmt.Sprintf("top-%s-%d.txt", name, size[0]))
-			got := ansi.Strip(view.TopFrame(l, shanghai, size[0], size[1])) + "\n"
+			got := ansi.Strip(view.TopFrame(l, size[0], size[1])) + "\n"
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 					t.Fatal(err)
@@ -178,7 +178,7 @@ func TestTopFrameFits(t *testing.T) {
 	for name, l := range states() {
 		for width := 1; width <= 200; width += 9 {
 			for _, height := range []int{0, 1, 2, 3, 8, 15, 24, 50} {
-				frame := view.TopFrame(l, shanghai, width, height)
+				frame := view.TopFrame(l, width, height)
 				lines := strings.Split(frame, "\n")
 				if height > 0 && len(lines) > height {
 					t.Errorf("%s, %dx%d: %d lines", name, width, height, len(lines))
@@ -193,8 +193,8 @@ func TestTopFrameFits(t *testing.T) {
 				}
 			}
 		}
-		second := strings.SplitN(ansi.Strip(view.TopFrame(l, shanghai, 80, 3)), "\n", 3)[1]
-		if want := map[string]string{"ok": "✓", "thousand": "✗ 1 app of", "failing": "✗ 1 app of", "unreachable": "✗ http", "never": "✗ http"}[name]; !strings.HasPrefix(second, want) {
+		second := strings.SplitN(ansi.Strip(view.TopFrame(l, 80, 3)), "\n", 3)[1]
+		if want := map[string]string{"ok": "✓", "thousand": "✗ 1 of", "failing": "✗ 1 of", "unreachable": "✗ http", "never": "✗ http"}[name]; !strings.HasPrefix(second, want) {
 			t.Errorf("%s: the second line is %q", name, second)
 		}
 	}
@@ -202,11 +202,11 @@ func TestTopFrameFits(t *testing.T) {
 
 // TestTopShowsAppsInNeed: apps that are not published stand there before the rates of targets do, as soon as there is no room for both.
 func TestTopShowsAppsInNeed(t *testing.T) {
-	text := ansi.Strip(view.TopFrame(failing(1000), shanghai, 80, 15))
+	text := ansi.Strip(view.TopFrame(failing(1000), 80, 15))
 	if !strings.Contains(text, "4f7aef34fb361292c5000001  failed") || strings.Contains(text, "\n  single") {
 		t.Errorf("%s", text)
 	}
-	if text = ansi.Strip(view.TopFrame(failing(1000), shanghai, 120, 40)); !strings.Contains(text, "4f7aef34fb361292c5000003  nobody") || !strings.Contains(text, " more; `jmpub apps` has all") {
+	if text = ansi.Strip(view.TopFrame(failing(1000), 120, 40)); !strings.Contains(text, "4f7aef34fb361292c5000003  nobody") || !strings.Contains(text, " more; `jmpub apps` has all") {
 		t.Errorf("%s", text)
 	}
 }
