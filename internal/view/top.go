@@ -332,7 +332,7 @@ func (f *topFrame) limits() []block {
 	if q := o.Quota; q != nil {
 		quota = []string{
 			strong(Thousands(int64(q.Remaining))+" left") + " of " + Thousands(int64(q.Limit)) + " a minute",
-			Thousands(int64(q.Limit-q.Remaining)) + " used", Thousands(o.RequestsPerMinute) + " by this process",
+			Thousands(int64(q.Limit-q.Remaining)) + " used", Thousands(o.RequestsPerMinute) + " sent in the last minute",
 		}
 		if q.Apps > 1 {
 			quota = append(quota, "lowest "+Thousands(int64(q.Lowest.Remaining))+" "+foreign(q.Lowest.AppKey))

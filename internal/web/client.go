@@ -49,22 +49,22 @@ const (
 
 // NewClient makes a client, which asks nobody yet. An address that cannot be one is a [usage.Error].
 func NewClient(o ClientOptions) (*Client, error) {
+	return newClient(o, (&net.Dialer{Timeout: connectTime}).DialContext)
+}
+
+func newClient(o ClientOptions, connect dial) (*Client, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, usage.Errorf("%q is no address such as http://127.0.0.1:9464 or https://jmpub.example:9464", words.Shorten(hideUser(o.URL), longText))
 	}
 	o.URL = strings.TrimRight(u.String(), "/")
-	c := &Client{opts: o}
-	dialer := &net.Dialer{Timeout: connectTime}
-	transport := &http.Transport{TLSClientConfig: o.TLS, TLSHandshakeTimeout: connectTime, MaxIdleConnsPerHost: 1, DialContext: dialer.DialContext}
 	if u.Scheme == "http" && !o.Token.IsEmpty() && !o.Plain {
-		transport.DialContext = onlyHere(dialer.DialContext)
+		connect = onlyHere(connect)
 	}
-	c.http = &http.Client{
-		Transport: transport, Timeout: clientTime,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return c, nil
+	return &Client{opts: o, http: &http.Client{
+		Transport: &http.Transport{TLSClientConfig: o.TLS, TLSHandshakeTimeout: connectTime, MaxIdleConnsPerHost: 1, DialContext: connect},
+		Timeout:   clientTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }
 
 // ErrUnreachable is the error of an address at which nobody answers.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/usage"
 )
 
@@ -67,6 +68,32 @@ func TestAnswersThatAreNone(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), there.URL+": the answer ") {
 				t.Errorf("%.20q: %v", body, err)
 			}
+		}
+	}
+}
+
+// TestTokenGoesToOtherMachinesOverTLS, and over http only if that is asked for; without a token there is nothing to keep.
+func TestTokenGoesToOtherMachinesOverTLS(t *testing.T) {
+	token := secret.New("0123456789abcdef")
+	for name, test := range map[string]struct {
+		opts ClientOptions
+		goes bool
+	}{
+		"http": {ClientOptions{URL: "http://jmpub.example", Token: token}, false}, "plain": {ClientOptions{URL: "http://jmpub.example", Token: token, Plain: true}, true},
+		"https": {ClientOptions{URL: "https://jmpub.example", Token: token}, true}, "no token": {ClientOptions{URL: "http://jmpub.example"}, true},
+	} {
+		conn, other := net.Pipe()
+		_ = other.Close() // Whatever is sent fails.
+		c, err := newClient(test.opts, func(context.Context, string, string) (net.Conn, error) {
+			return &addressed{
+				Conn: conn, local: net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.0.0.7:1")), remote: net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.0.0.8:1")),
+			}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Overview(t.Context()); err == nil || errors.Is(err, errPlain) == test.goes || errors.Is(err, ErrUnreachable) != test.goes {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
