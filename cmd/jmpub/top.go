@@ -11,15 +11,16 @@ import (
 	"github.com/jmpub/jmpub/internal/view"
 )
 
-const topHelp = `Show how a running process does, in a terminal, drawn anew every 2 s: up to when everything is in Kafka or what is wrong, rows per second by
-target and the lag, with the last minutes, the quota, the clock of the API's history, transactions, rejected rows, the processes of the group,
-and the apps, those first that are not published, then those that are furthest behind. What has no room is left out. q or Ctrl-C ends it.
+const topHelp = `Show how a running process does, in a terminal, drawn anew every 2 s until q or Ctrl-C: up to when everything is in Kafka, or what is wrong and
+what to do; rows per second by target and the lag, with the last minutes; the quota, the clock of the API's history, transactions, rejected rows, and the
+processes of the group. Then come the apps: state, lag, what is left of the quota, and the error or the process that has it; those first that are not
+published, then those that are furthest behind. What matters less is left out where there is no room.
 
 It asks the API at JMPUB_LISTEN, or at --url, and needs no other setting. Beyond loopback it needs a token of the process: it shows the first one
-of JMPUB_ADMIN_TOKEN, over https, or over http to this machine. Where JMPUB_LISTEN_TLS_CERT_FILE names a certificate, that one is trusted.
+of JMPUB_ADMIN_TOKEN, over https, or over http to this machine. It trusts the certificate of JMPUB_LISTEN_TLS_CERT_FILE.
 
-A process that cannot be reached is asked again. With --once, --json, or where no terminal can be drawn over, it is asked once, and the exit
-code is 1 if it does not answer. For each app an app's line has its state, how far behind it is, and what is left of its quota.`
+A process that cannot be reached is asked again. With --once or --json, or where no terminal can be drawn over, it is asked once, and the exit
+code is 1 if it does not answer.`
 
 const topExamples = `  jmpub top
   jmpub top --once

@@ -98,7 +98,7 @@ func TestTopKeepsTheToken(t *testing.T) {
 	}
 }
 
-// TestTopOverTLS trusts the certificate of JMPUB_LISTEN_TLS_CERT_FILE, or the authority that it is told to, and nobody else.
+// TestTopOverTLS trusts the certificate of JMPUB_LISTEN_TLS_CERT_FILE, which is for another name than that of JMPUB_LISTEN, or the authority that it is told to, and nobody else.
 func TestTopOverTLS(t *testing.T) {
 	s := newStation(t)
 	cert := s.serveTLS()
@@ -109,9 +109,9 @@ func TestTopOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{
-		"JMPUB_LISTEN": "127.0.0.1:" + port, "JMPUB_LISTEN_TLS_CERT_FILE": cert, "JMPUB_LISTEN_TLS_KEY_FILE": s.env["JMPUB_LISTEN_TLS_KEY_FILE"],
+		"JMPUB_LISTEN": "localhost:" + port, "JMPUB_LISTEN_TLS_CERT_FILE": cert, "JMPUB_LISTEN_TLS_KEY_FILE": s.env["JMPUB_LISTEN_TLS_KEY_FILE"],
 	}
-	if out := try(t, env, "top", "--once"); out.code != exitDone || !strings.Contains(out.stdout, "https://127.0.0.1:"+port) {
+	if out := try(t, env, "top", "--once"); out.code != exitDone || !strings.Contains(out.stdout, "https://localhost:"+port) {
 		t.Errorf("%+v", out)
 	}
 	if out := try(t, nil, "top", "--once", "--url", c.liveRun.url, "--ca-file", cert); out.code != exitDone {

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jmpub/jmpub/internal/regular"
 )
@@ -62,8 +61,8 @@ func Authorities(setting, path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Itself trusts the certificate in a server's file, and by that file's word: its first name is asked for, whatever address leads to the server.
-// setting is what names the file, in errors.
+// Itself trusts the server that has the certificate in a file, whatever address leads there: its first name is asked for. setting is what names
+// the file, in errors.
 func Itself(setting, path string) (*tls.Config, error) {
 	pool, err := Authorities(setting, path)
 	if err != nil {
@@ -84,8 +83,7 @@ func Itself(setting, path string) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	switch {
 	case len(cert.DNSNames) > 0:
-		// A wildcard is no name; one that it stands for is.
-		conf.ServerName = strings.Replace(cert.DNSNames[0], "*", "jmpub", 1)
+		conf.ServerName = cert.DNSNames[0] // A wildcard stands for itself, too.
 	case len(cert.IPAddresses) > 0:
 		conf.ServerName = cert.IPAddresses[0].String()
 	}

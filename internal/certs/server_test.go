@@ -4,11 +4,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,11 +22,16 @@ import (
 // writeCertificate writes a certificate of its own authority, with a number, and its key.
 func writeCertificate(t *testing.T, files certs.Files, number int64) {
 	t.Helper()
+	writeTemplate(t, files, &x509.Certificate{SerialNumber: big.NewInt(number), DNSNames: []string{"localhost"}})
+}
+
+func writeTemplate(t *testing.T, files certs.Files, template *x509.Certificate) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(number), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	template.NotAfter = time.Now().Add(time.Hour)
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -76,4 +84,43 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		serves(3, 3, false)
 	})
+}
+
+// TestItselfTrustsItsOwnCertificate: who has a server's certificate file trusts that server, whatever names are in it, and no other one.
+func TestItselfTrustsItsOwnCertificate(t *testing.T) {
+	dir := t.TempDir()
+	other := certs.Files{Cert: filepath.Join(dir, "other.pem"), Key: filepath.Join(dir, "other-key.pem")}
+	writeTemplate(t, other, &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"jmpub.example"}, IPAddresses: []net.IP{net.IPv4(10, 0, 0, 7)}})
+	for name, template := range map[string]*x509.Certificate{
+		"name": {DNSNames: []string{"jmpub.example"}}, "wildcard": {DNSNames: []string{"*.jmpub.example"}}, "address": {IPAddresses: []net.IP{net.IPv4(10, 0, 0, 7)}},
+	} {
+		files := certs.Files{Cert: filepath.Join(dir, name), Key: filepath.Join(dir, name+"-key")}
+		template.SerialNumber = big.NewInt(2)
+		writeTemplate(t, files, template)
+		for server, trusted := range map[*certs.Files]bool{&files: true, &other: false} {
+			client, err := certs.Itself("JMPUB_X_CERT_FILE", files.Cert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			serving, err := certs.Server("JMPUB_X", *server, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			near, far := net.Pipe()
+			go func() { _ = tls.Server(far, serving).HandshakeContext(t.Context()) }()
+			if err = tls.Client(near, client).HandshakeContext(t.Context()); (err == nil) != trusted {
+				t.Errorf("%s: trusted %t: %v", name, trusted, err)
+			}
+			_, _ = near.Close(), far.Close()
+		}
+	}
+	for _, text := range []string{"", "no PEM"} {
+		path := filepath.Join(dir, "bad")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := certs.Itself("JMPUB_X_CERT_FILE", path); err == nil || !strings.HasPrefix(err.Error(), "JMPUB_X_CERT_FILE: ") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }

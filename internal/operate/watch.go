@@ -121,24 +121,32 @@ func (w *Watch) Look(ctx context.Context) *Look {
 	found, err := w.client.Overview(ctx)
 	w.last.Now = time.Now()
 	if err != nil {
-		if w.last.Err == nil {
-			w.last.Since = w.last.Now
-		}
-		w.last.Wrong = errors.As(err, &usage.Error{})
-		if w.last.Err = err; errors.Is(err, web.ErrUnreachable) {
-			w.last.Err = fmt.Errorf("%w (%s)", err, w.hint)
-		}
+		w.failed(err)
 	} else {
-		w.last.Overview, w.last.At, w.last.Err, w.last.Since = found, w.last.Now, nil, time.Time{}
-		if zone, failed := time.LoadLocation(found.TimeZone); failed == nil && found.TimeZone != "" {
-			w.last.Zone = zone
-		}
-		if w.last.Now.Sub(w.asked) >= moreEvery {
-			w.more(ctx)
-		}
+		w.told(ctx, found)
 	}
 	now := w.last
 	return &now
+}
+
+func (w *Watch) failed(err error) {
+	if w.last.Err == nil {
+		w.last.Since = w.last.Now
+	}
+	w.last.Err, w.last.Wrong = err, errors.As(err, &usage.Error{})
+	if errors.Is(err, web.ErrUnreachable) {
+		w.last.Err = fmt.Errorf("%w (%s)", err, w.hint)
+	}
+}
+
+func (w *Watch) told(ctx context.Context, found *web.Overview) {
+	w.last.Overview, w.last.At, w.last.Err, w.last.Since = found, w.last.Now, nil, time.Time{}
+	if zone, err := time.LoadLocation(found.TimeZone); err == nil && found.TimeZone != "" {
+		w.last.Zone = zone
+	}
+	if w.last.Now.Sub(w.asked) >= moreEvery {
+		w.more(ctx)
+	}
 }
 
 // more asks for what changes more seldom.
