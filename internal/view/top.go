@@ -170,36 +170,37 @@ func (f *topFrame) head() block {
 }
 
 // said is a sentence behind a mark, in as few lines as it needs, and not too many.
-func (f *topFrame) said(mark, text string) []string {
+func (f *topFrame) said(mark, text string, style func(string) string) []string {
 	most := 6
 	if f.height < fewLines {
 		most = 2
 	}
-	lines := strings.Split(ansi.Wrap(words.Line(text), max(1, f.width-len("  ")), ""), "\n")
+	lines := strings.Split(ansi.Wrap(words.Line(words.Shorten(text, longestText)), max(1, f.width-len("  ")), ""), "\n")
 	if len(lines) > most {
 		lines = append(lines[:most-1], strings.TrimRight(ansi.Truncate(lines[most-1], max(1, f.width-len("  …")), ""), " ")+"…")
 	}
 	for i := range lines {
-		lines[i] = strings.TrimSpace(lines[i])
 		if i > 0 {
 			mark = " "
 		}
-		lines[i] = mark + " " + lines[i]
+		lines[i] = mark + " " + style(strings.TrimSpace(lines[i]))
 	}
 	return lines
 }
+
+func plain(text string) string { return text }
 
 // trouble says that the process tells nothing now, and of when that is which is shown.
 func (f *topFrame) trouble() []block {
 	if f.Err == nil {
 		return nil
 	}
-	lines := f.said(Bad("✗"), f.Err.Error())
+	lines := f.said(Bad("✗"), f.Err.Error(), strong)
 	note := "since " + f.time(f.Since) + ", " + short(f.Now.Sub(f.Since)) + "; it is asked again"
 	if f.Overview != nil {
 		note += ". What follows was told at " + f.time(f.At)
 	}
-	return []block{{0, append(lines, f.said(" ", note)...)}}
+	return []block{{0, append(lines, f.said(" ", note, faint)...)}}
 }
 
 // verdict is the one sentence that matters, and what to do; then the other warnings.
@@ -212,15 +213,14 @@ func (f *topFrame) verdict() []block {
 	if v.Level == status.LevelError {
 		mark = Bad("✗")
 	}
-	lines := f.said(mark, v.Text)
-	lines[0] = strong(lines[0])
+	lines := f.said(mark, v.Text, strong)
 	if v.Hint != "" {
-		lines = append(lines, f.said(accent("→"), v.Hint)...)
+		lines = append(lines, f.said(accent("→"), v.Hint, plain)...)
 	}
 	blocks := []block{{0, lines}}
 	for _, text := range f.Overview.Warnings {
 		if !strings.Contains(v.Text, text) {
-			blocks = append(blocks, block{rankMembers, f.said(warning("!"), text)})
+			blocks = append(blocks, block{rankMembers, f.said(warning("!"), text, plain)})
 		}
 	}
 	if n := f.Overview.WarningsLeftOut; n > 0 {
@@ -480,14 +480,13 @@ func (f *topFrame) appRow(a *fleet.App) string {
 	}
 	what := foreign(a.Owner)
 	if a.Error != "" && (isUrgent(a.State) || f.Overview.Now.Sub(a.ErrorAt) < recentError) {
-		what = words.Line(a.Error)
+		what = words.Line(words.Shorten(a.Error, longestText))
 	} else if a.State == fleet.StateSilent {
 		what = "not heard of since " + f.time(a.Heard)
 	}
-	left := numberOr(a.QuotaRemaining, "-")
 	if what != "" {
 		what = "  " + what
 	}
 	return "  " + pad(ansi.Truncate(foreign(a.AppKey), keyWidth, "…"), keyWidth) + "  " + state + "  " +
-		fmt.Sprintf("%*s", lagWidth, lagOf(a)) + "  " + strings.Repeat(" ", max(0, leftWidth-len(left))) + left + what
+		fmt.Sprintf("%*s  %*s", lagWidth, lagOf(a), leftWidth, numberOr(a.QuotaRemaining, "-")) + what
 }
