@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +16,10 @@ import (
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kafka := fakes.NewKafka()
-		hang, hung := make(chan struct{}), false
+		hang := make(chan struct{})
+		var hung atomic.Bool
 		kafka.Fail = func(ctx context.Context, op string) error {
-			if op == "commit" && hung {
+			if op == "commit" && hung.Load() {
 				<-hang
 			}
 			return ctx.Err()
@@ -50,12 +52,12 @@ func TestPulse(t *testing.T) {
 		p.waits(time.Hour)
 		time.Sleep(time.Hour + time.Minute)
 		expect("while it waits for as long as it has said", true)
-		hung = true
+		hung.Store(true)
 		time.Sleep(pulseTime + time.Minute)
 		p.until.Store(time.Now().Add(-time.Minute).UnixNano()) // Those who read may be heard for a moment after it.
 		expect("while it hangs", false)
 		close(hang)
-		hung = false
+		hung.Store(false)
 		time.Sleep(time.Minute)
 		expect("when that is over", true)
 		stop()
