@@ -92,6 +92,31 @@ func streams(q *web.Question) ([]pipeline.Stream, error) {
 	return []pipeline.Stream{s}, nil
 }
 
+// question is one that can be answered: of which streams (nil is all), of which time, and where that is read.
+type question struct {
+	wiring  *wiring
+	out     *output
+	streams []pipeline.Stream
+	within  pipeline.Window
+}
+
+// ask opens what a question is answered from, which the caller closes. Without a begin its range begins so long ago.
+func (r *reader) ask(ctx context.Context, name status.AppName, q *web.Question, back time.Duration) (*question, error) {
+	w, out, err := r.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	a := &question{wiring: w, out: out}
+	if a.streams, err = streams(q); err == nil {
+		a.within, err = span(w.cfg, q, back, time.Now())
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
 const (
 	// windowsBack, coverageBack and noticesBack are how far questions reach back that do not say so.
 	windowsBack  = 24 * time.Hour
@@ -106,25 +131,17 @@ const (
 
 // Windows implements [web.Reader]. The ledger is read from the begin of the range on, and the newest records are kept: as many as are asked for.
 func (r *reader) Windows(ctx context.Context, name status.AppName, q web.Question) (*web.Windows, error) {
-	w, out, err := r.open(ctx, name)
+	a, err := r.ask(ctx, name, &q, windowsBack)
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
-	asked, err := streams(&q)
-	if err != nil {
-		return nil, err
-	}
-	within, err := span(w.cfg, &q, windowsBack, time.Now())
-	if err != nil {
-		return nil, err
-	}
+	defer a.wiring.Close()
 	newest, err := newNewest(q.Cursor, q.Limit)
 	if err != nil {
 		return nil, err
 	}
-	_, err = out.archive.Ledger(ctx, audit.Query{Streams: asked, Since: within.Begin}, func(l *pipeline.Ledger, at audit.Place) error {
-		if overlap(l.Window, within) {
+	_, err = a.out.archive.Ledger(ctx, audit.Query{Streams: a.streams, Since: a.within.Begin}, func(l *pipeline.Ledger, at audit.Place) error {
+		if overlap(l.Window, a.within) {
 			newest.add(l, at)
 		}
 		return nil
@@ -215,22 +232,14 @@ func (n *newest) answer() *web.Windows {
 
 // Notices implements [web.Reader].
 func (r *reader) Notices(ctx context.Context, name status.AppName, q web.Question) (*web.Notices, error) {
-	w, out, err := r.open(ctx, name)
+	a, err := r.ask(ctx, name, &q, noticesBack)
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
-	asked, err := streams(&q)
-	if err != nil {
-		return nil, err
-	}
-	within, err := span(w.cfg, &q, noticesBack, time.Now())
-	if err != nil {
-		return nil, err
-	}
+	defer a.wiring.Close()
 	found := &web.Notices{Notices: []pipeline.Notice{}}
-	err = out.notices.Each(ctx, within.Begin, func(n *pipeline.Notice) error {
-		if n.At.After(within.End.Add(time.Second)) || asked != nil && n.Stream != asked[0] {
+	err = a.out.notices.Each(ctx, a.within.Begin, func(n *pipeline.Notice) error {
+		if n.At.After(a.within.End.Add(time.Second)) || a.streams != nil && n.Stream != a.streams[0] {
 			return nil
 		}
 		i, _ := slices.BinarySearchFunc(found.Notices, n.At, func(m pipeline.Notice, at time.Time) int { return at.Compare(m.At) })
@@ -246,24 +255,16 @@ func (r *reader) Notices(ctx context.Context, name status.AppName, q web.Questio
 
 // Coverage implements [web.Reader].
 func (r *reader) Coverage(ctx context.Context, name status.AppName, q web.Question) (*web.Coverage, error) {
-	w, out, err := r.open(ctx, name)
+	a, err := r.ask(ctx, name, &q, coverageBack)
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
-	now := time.Now()
-	within, err := span(w.cfg, &q, coverageBack, now)
-	if err != nil {
-		return nil, err
-	}
+	defer a.wiring.Close()
+	w, out, within, asked, now := a.wiring, a.out, a.within, a.streams, time.Now()
 	if within.End.Sub(within.Begin) > longestCoverage {
 		return nil, usage.Errorf("from, to: the range is longer than %d days", int(longestCoverage.Hours()/24))
 	}
 	within = pipeline.Window{Begin: within.Begin.Truncate(time.Hour), End: within.End.Add(time.Hour - time.Second).Truncate(time.Hour)}
-	asked, err := streams(&q)
-	if err != nil {
-		return nil, err
-	}
 	positions, err := w.positions(ctx, out)
 	if err != nil {
 		return nil, err
