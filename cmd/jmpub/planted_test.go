@@ -55,6 +55,10 @@ func TestNothingTells(t *testing.T) {
 			}
 		}
 	}
+	const token = "Vb4xJ9sR-admin-token"
+	for name, form := range hostile.Forms("admin", token) {
+		forms["admin "+name] = form
+	}
 	t.Setenv("HTTPS_PROXY", "http://proxy:"+proxy+"@127.0.0.1:1")
 	for _, format := range []string{"text", "json"} {
 		brokers, err := broker.Start(broker.Options{})
@@ -77,6 +81,7 @@ func TestNothingTells(t *testing.T) {
 			"JMPUB_STREAMS": "groups/1,users/*,statistics/users", "JMPUB_POLL": "100ms", "JMPUB_LOG": "debug", "JMPUB_LOG_FORMAT": format,
 			"JMPUB_EVENT_FORMAT": "avro", "JMPUB_SCHEMA_REGISTRY_URL": "http://" + schemas, "JMPUB_SCHEMA_REGISTRY_USERNAME": "registry",
 			"JMPUB_SCHEMA_REGISTRY_PASSWORD": password, "JMPUB_SCHEMA_REGISTRY_REGISTER": "true", "JMPUB_RECHECK": "off",
+			"JMPUB_ADMIN_TOKEN": token,
 		})
 		ctx, end := context.WithCancel(t.Context())
 		var out, said locked
@@ -94,6 +99,19 @@ func TestNothingTells(t *testing.T) {
 				t.Fatalf("it came to %v; it said:\n%s", shown, said.text())
 			}
 			time.Sleep(20 * time.Millisecond)
+		}
+		address = status.FindStringSubmatch(said.text())[1]
+		for _, path := range []string{"overview", "history?minutes=1", "openapi.json"} {
+			shown[path] = get(t, address+"/api/v1/"+path)
+		}
+		for _, path := range []string{"", "/coverage?stream=groups/1&from=1h", "/windows", "/checkpoints", "/replays", "/notices"} {
+			shown["app"+path] = get(t, address+"/api/v1/apps/"+appKey+path)
+		}
+		for path, body := range map[string]string{
+			"reset": `{"stream":"groups/1","to":"5m","dry_run":true}`, "replays": `{"from":"5m","to":"3m","dry_run":true}`,
+			"audits": `{"from":"5m","to":"3m"}`, "pause": `{"stream":"groups/1"}`,
+		} {
+			shown["POST "+path] = change(t, address+"/api/v1/apps/"+appKey+"/"+path, token, body)
 		}
 		end()
 		if code := <-left; code != exitDone {
@@ -137,6 +155,28 @@ func get(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return string(body)
+}
+
+// change is the answer of a call that changes something.
+func change(t *testing.T, url, token, body string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("X-Jmpub-Request", "1")
+	req.Header.Set("Content-Type", "application/json")
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // It was read.
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode == http.StatusUnauthorized {
+		t.Fatalf("%s: %d, %v", url, res.StatusCode, err)
+	}
+	return string(text)
 }
 
 // records are what stands in the topics, but for the rows themselves, which are the API's as it sent them.
