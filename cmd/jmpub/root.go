@@ -22,7 +22,7 @@ Kafka topic per target_type, exactly once, from a checkpointed end_time.
 Settings are environment variables (JMPUB_...); ` + "`jmpub config`" + ` shows them all with their values.
 
 Exit codes:
-  0    done; also run, demo, sim and broker that SIGTERM or Ctrl-C ended
+  0    done; also run, demo, sim, broker, tail and top that SIGTERM or Ctrl-C ended
   1    failed
   2    wrong use or settings
   3    another process took over, or a replay was deleted while it ran
