@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -11,6 +12,8 @@ type Publisher struct {
 	state   func() *Process
 	write   func(ctx context.Context, records []Record) error
 	trouble func(error)
+	// Every is how often the state is told where nothing changes; zero is every ten seconds. To be set before Run.
+	Every   time.Duration
 	changed chan struct{}
 	// parts is how many records of the process may stand in the topic.
 	parts int
@@ -42,6 +45,7 @@ func (p *Publisher) Changed() {
 
 // Run tells the state until ctx is done, and takes it back then: who ends by itself is not there any more.
 func (p *Publisher) Run(ctx context.Context) {
+	every := cmp.Or(p.Every, tellEvery)
 	next := time.Now().Add(tellSoon)
 	timer := time.NewTimer(tellSoon)
 	defer timer.Stop()
@@ -57,8 +61,8 @@ func (p *Publisher) Run(ctx context.Context) {
 			}
 		case <-timer.C:
 			p.tell(ctx)
-			next = time.Now().Add(tellEvery)
-			timer.Reset(tellEvery)
+			next = time.Now().Add(every)
+			timer.Reset(every)
 		}
 	}
 }

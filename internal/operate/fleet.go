@@ -100,6 +100,7 @@ func (p *Process) newPresence() (*presence, error) {
 				slog.Int("not_logged", suppressed))
 		}
 	})
+	made.Every = p.opts.StateEvery
 	return made, nil
 }
 

@@ -61,6 +61,8 @@ type RunOptions struct {
 	AcceptLostCheckpoints bool
 	// Join, where set, takes the place of Kafka's consumer group, where that would be joined.
 	Join JoinGroup
+	// StateEvery is how often the process tells its state where nothing changes; zero is every ten seconds.
+	StateEvery time.Duration
 	// Apps, where set, are published in the place of one app. The configuration is then what they have in common.
 	Apps *Apps
 	// Observers learn what happens to a single app.

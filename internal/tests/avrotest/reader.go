@@ -98,12 +98,19 @@ func (r *Reader) get(path string, into any) (err error) {
 
 // Decode turns a record, without the wire format's header, into the event's JSON by a schema.
 func Decode(schema string, record []byte) ([]byte, error) {
-	codec, err := goavro.NewCodec(schema)
-	if err != nil {
-		return nil, err
+	codec, ok := codecs.Load(schema)
+	if !ok {
+		made, err := goavro.NewCodec(schema)
+		if err != nil {
+			return nil, err
+		}
+		codec, _ = codecs.LoadOrStore(schema, made)
 	}
-	return decode(codec, record)
+	return decode(codec.(*goavro.Codec), record) //nolint:errcheck,forcetypeassert // Nothing else is stored.
 }
+
+// codecs are those of the schemas that were read, by their text: to make one takes longer than many records.
+var codecs sync.Map
 
 func decode(codec *goavro.Codec, record []byte) ([]byte, error) {
 	native, rest, err := codec.NativeFromBinary(record)

@@ -127,11 +127,15 @@ func (f *fleet) start(ctx context.Context) (*process, error) {
 	if api := &f.plan.API; apps == nil && f.plan.Memory > 0 && api.IrregularRows == 0 && api.Late == 0 && f.apps[0].slack() == 0 {
 		p.process, p.allowed = name, allowed(cfg)
 	}
+	options := operate.RunOptions{Version: "world", Join: f.roster.join(p.link), Apps: apps}
+	if usual := 0.25; !newDice(f.plan.Seed, "state of "+name).chance(usual) {
+		options.StateEvery = 10 * time.Minute // Nothing that is checked comes from it, and it is most of what an idle process writes.
+	}
 	ctx, p.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(p.done)
 		defer p.stop()
-		p.err = operate.Run(ctx, cfg, p.log(""), operate.RunOptions{Version: "world", Join: f.roster.join(p.link), Apps: apps})
+		p.err = operate.Run(ctx, cfg, p.log(""), options)
 	}()
 	return p, nil
 }

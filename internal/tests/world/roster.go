@@ -54,8 +54,10 @@ func (m *member) Run(ctx context.Context) error {
 		}
 		has, late, twice := m.roster.hear(m)
 		_ = pipeline.Sleep(ctx, late)
-		m.say(has)
 		if twice {
+			m.say(has)
+		}
+		if twice || !slices.Equal(has, m.has) {
 			m.say(has)
 		}
 	}
