@@ -162,6 +162,7 @@ func (a *auditing) readLedger(ctx context.Context, span pipeline.Window) (*audit
 	lineage, coverage := &audit.Lineage{}, &audit.Coverage{}
 	var err error
 	q := audit.Query{Streams: a.opts.Range.Streams, Since: span.Begin}
+	a.compare.Since = span.Begin
 	a.compare.Frontier, err = a.compare.Archive.Ledger(ctx, q, func(l *pipeline.Ledger, at audit.Place) error {
 		lineage.Add(l, at)
 		if overlap(l.Window, span) {

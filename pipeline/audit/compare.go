@@ -25,8 +25,10 @@ type Audit struct {
 	Rows    *pipeline.RowReader
 	Totals  Totals
 	Archive Archive
-	// Frontier is up to where the ledger was read that the chains are made of.
+	// Frontier is up to where the ledger was read that the chains are made of, and Since the time from which on all records of a stream are
+	// among them whose windows reach to it or behind it; zero where all are.
 	Frontier Frontier
+	Since    time.Time
 	// Step is the longest range that is compared as one; 7 days less a second where zero. A row that is missing and one that is
 	// there too much cancel out only within it.
 	Step time.Duration
@@ -180,7 +182,11 @@ func addRow(set *pipeline.RowSet, e *event.Event, rejection *event.Rejection) {
 func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Difference, error) {
 	w := part.Window()
 	d := &Difference{Stream: part.Stream, Window: w, Total: total, Known: part.Rows(), frontier: a.Frontier}
-	there, deleted, err := publishedAt(ctx, a.Archive, part.history.overlapping(w))
+	places, err := a.overlapping(ctx, part)
+	if err != nil {
+		return nil, err
+	}
+	there, deleted, err := publishedAt(ctx, a.Archive, places)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +210,26 @@ func (a *Audit) compare(ctx context.Context, part *Chain, total int64) (*Differe
 	}
 	d.Gone = slices.DeleteFunc(own.IDs(), present.HasID)
 	return d, nil
+}
+
+// overlapping are the places of all records that may have published rows of a part's time. A window may begin long before the time from which
+// on the ledger was read: what stands there was published by windows before it, which are read now.
+func (a *Audit) overlapping(ctx context.Context, part *Chain) ([]Place, error) {
+	w := part.Window()
+	places := part.history.overlapping(w)
+	from := w.Begin.Add(-readerMargin)
+	if a.Since.IsZero() || from.After(a.Since) {
+		return places, nil
+	}
+	older := Query{Streams: []pipeline.Stream{part.Stream}, Since: from}
+	_, err := a.Archive.Ledger(ctx, older, func(l *pipeline.Ledger, at Place) error {
+		published := l.Replay == "" && l.Published+l.Rejected > 0
+		if published && !l.Begin.After(w.End) && !l.End.Before(w.Begin) && !slices.Contains(places, at) {
+			places = append(places, at)
+		}
+		return nil
+	})
+	return places, err
 }
 
 const (

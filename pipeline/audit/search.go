@@ -191,7 +191,7 @@ func (s *lateSearch) read(ctx context.Context) error {
 	slices.SortFunc(s.streams, func(a, b pipeline.Stream) int { return cmp.Compare(a.String(), b.String()) })
 	var lineage Lineage
 	frontier, err := s.Archive.Ledger(ctx, Query{Streams: s.streams, Since: since.Add(-searchContext)}, func(l *pipeline.Ledger, at Place) error {
-		if l.End.After(s.asked[l.Stream].Add(-searchContext)) {
+		if !l.End.Before(s.asked[l.Stream].Add(-searchContext)) {
 			lineage.Add(l, at)
 		}
 		return nil
@@ -217,6 +217,7 @@ func earlier(a, b time.Time) time.Time {
 // stream asks the windows of a stream that end behind its mark.
 func (s *lateSearch) stream(ctx context.Context, stream pipeline.Stream) error {
 	end := s.asked[stream]
+	s.audit.Since = end.Add(-searchContext)
 	for _, c := range s.chains[stream] {
 		part := c.cut(func(r *record) bool { return s.wanted(stream, r) })
 		if part.n > 0 {

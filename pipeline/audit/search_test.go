@@ -182,3 +182,62 @@ func TestWindowsReadByAWrongClockAreSearched(t *testing.T) {
 		}
 	})
 }
+
+// TestLongWindowsKnowThoseBeforeThem: a row is late in a window that is much longer than the part of the ledger which is read for a search. What
+// the window before it has published at its begin is not published again, whether the API states totals or not.
+func TestLongWindowsKnowThoseBeforeThem(t *testing.T) {
+	for _, noTotals := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now().UTC()
+			rows := fakes.RowsFrom(begin, 7200)
+			rows[5000].Late = 4 * time.Minute // Behind the end of the second window.
+			rows[5000].Late += begin.Add(2 * time.Hour).Sub(rows[5000].At)
+			w := newWorld(rows...)
+			w.source.NoTotals = noTotals
+			time.Sleep(time.Minute + 10*time.Second)
+			w.read(t, messages(), begin, begin.Add(time.Minute))
+			time.Sleep(time.Until(begin.Add(2*time.Hour + 10*time.Second)))
+			w.read(t, messages(), begin.Add(time.Minute), begin.Add(2*time.Hour))
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+			defer cancel()
+			search := searching(w, 10*time.Minute)
+			go func() {
+				time.Sleep(time.Minute)
+				w.read(t, messages(), begin.Add(2*time.Hour), begin.Add(2*time.Hour+30*time.Second))
+			}()
+			_ = attend(ctx, search, w)
+			w.wantOnce(t, nil)
+			w.audited(t, noTotals)
+		})
+	}
+}
+
+// audited expects an audit of the time behind the second window's begin to find nothing.
+func (w *world) audited(t *testing.T, noTotals bool) {
+	t.Helper()
+	a, _ := w.look(t)
+	ledger := w.ledger()
+	var lineage audit.Lineage
+	for i := range ledger[1:] {
+		lineage.Add(&ledger[1+i], audit.Place{Offset: int64(1 + i)})
+	}
+	a.Since = ledger[1].End.Add(-time.Hour)
+	if !noTotals { // It is held against the rows then.
+		a.Totals = wrongTotals{}
+	}
+	for _, c := range lineage.Chains(all) {
+		if err := a.Check(t.Context(), &c, func(d *audit.Difference) error {
+			t.Errorf("of %s, %d rows are missing", d.Window, len(d.Missing))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wrongTotals are those of an API whose totals are never right.
+type wrongTotals struct{}
+
+func (wrongTotals) Total(context.Context, pipeline.Stream, pipeline.Window) (int64, error) {
+	return 1 << 40, nil
+}
