@@ -31,7 +31,12 @@ type bench struct {
 
 func newBench(tb testing.TB) *bench {
 	tb.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	return newBenchOf(tb, 3)
+}
+
+func newBenchOf(tb testing.TB, brokers int) *bench {
+	tb.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers))
 	if err != nil {
 		tb.Fatal(err)
 	}
