@@ -39,8 +39,9 @@ func next(sequence int32, n int) int32 {
 	return int32((int64(sequence) + int64(n)) & 0x7fffffff)
 }
 
-// What is kept between batches, by all writers of the process. As many encoders as processors exist, since no more batches are encoded at the
-// same time: with zstd each has about 5 MiB, and at most keptRecords. Batches that are not needed any more are kept up to keptBatches.
+// What all writers of the process keep for the next batches, for as long as [spares] do. No more batches are encoded at the same time than there
+// are processors, and no more encoders are kept: with zstd each has less than 4 MiB besides its records, of which it keeps up to keptRecords. The
+// memory of batches that brokers have taken is kept up to keptBatches.
 var (
 	encoding      = make(chan struct{}, runtime.GOMAXPROCS(0))                                    //nolint:gochecknoglobals // All writers share the processors.
 	batchEncoders = spares[*encoder]{most: cap(encoding), size: func(*encoder) int { return 1 }}  //nolint:gochecknoglobals // As above.
