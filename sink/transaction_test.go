@@ -2,8 +2,10 @@ package sink_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -58,6 +60,45 @@ func TestAtLeastOnceNeedsNoTransactions(t *testing.T) {
 	commit(t, b.open(t), events(0, 100))
 	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, upTo(100)) {
 		t.Errorf("%d records, want 100", len(got))
+	}
+}
+
+// TestRequestsOfATransaction counts what a transaction sends, with events and records of jmpub's own, where one broker leads all partitions.
+func TestRequestsOfATransaction(t *testing.T) {
+	b := newBenchOf(t, 1)
+	s := b.open(t)
+	commit(t, s, events(0, 100))
+	var mu sync.Mutex
+	sent := make(map[kmsg.Key]int)
+	b.cluster.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if key := kmsg.Key(req.Key()); key != kmsg.Metadata { // It is asked for every other second, whatever is sent.
+			sent[key]++
+		}
+		return nil, nil, false
+	})
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = tx.Publish(t.Context(), events(100, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err = tx.Append(t.Context(), []pipeline.Record{
+		{Topic: pipeline.TopicCheckpoints, Partition: 0, Key: []byte("k"), Value: []byte("v")},
+		{Topic: pipeline.TopicWindows, Partition: -1, Key: []byte("k"), Value: []byte("v")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err = tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want := map[kmsg.Key]int{kmsg.AddPartitionsToTxn: 2, kmsg.Produce: 2, kmsg.EndTxn: 1}; !maps.Equal(sent, want) {
+		t.Errorf("sent %v, want %v", sent, want)
 	}
 }
 
