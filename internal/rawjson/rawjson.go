@@ -33,11 +33,11 @@ var ErrTrailing = errors.New("another value follows the first")
 // at the end. Not safe for concurrent use; may be used again for another input.
 type Reader struct {
 	input []byte
-	// walk goes through the input as far as it is plain, many times as fast as the decoder, which goes on from there once decoding is set.
+	// walk goes through the input as far as it can; once decoding is set, the decoder has gone on from there.
 	walk     walk
 	decoding bool
-	// strict tells that the decoder reads all of it.
-	strict bool
+	// decodes tells that the decoder reads all of it, by the rules of strict readers where strict is set.
+	decodes, strict bool
 	// buffer lets the decoder read the input where it is.
 	buffer  bytes.Buffer
 	decoder jsontext.Decoder
@@ -47,7 +47,7 @@ type Reader struct {
 }
 
 // Strict makes a reader that takes what RFC 8259 recommends: valid UTF-8, and each name once in an object.
-func Strict() *Reader { return &Reader{strict: true} }
+func Strict() *Reader { return &Reader{decodes: true, strict: true} }
 
 // Lenient makes a reader that takes all that RFC 8259 allows: names may stand more than once, and an escaped lone surrogate
 // (`\ud83d`), which a sender makes who cuts a text within an emoji, is a string too. Bytes that are no UTF-8 pass; who cares
@@ -74,7 +74,7 @@ func (r *Reader) Open(input []byte) {
 	}
 	r.input, r.name, r.err = input, nil, nil
 	r.walk, r.decoding = walk{input: input}, false
-	if r.strict {
+	if r.decodes {
 		r.decode()
 	}
 }
@@ -143,7 +143,7 @@ func (r *Reader) Enter(kind jsontext.Kind) {
 		return
 	}
 	if !r.decoding {
-		if i := r.walk.next(); i < len(r.input) && r.input[i] == byte(kind) && r.walk.enter(i) {
+		if r.walk.enter(byte(kind)) {
 			return
 		}
 		r.decode()
@@ -175,12 +175,8 @@ func (r *Reader) Element() bool {
 		return false
 	}
 	if !r.decoding {
-		switch i := r.walk.next(); {
-		case i == len(r.input):
-		case !isClosing(r.input[i]):
-			return true
-		case r.walk.leave(i):
-			return false
+		if more, ok := r.walk.leave(); ok {
+			return more
 		}
 		r.decode()
 	}
@@ -241,6 +237,9 @@ func (r *Reader) End() {
 
 // AppendCompact appends a value without its insignificant whitespace, by the reader's rules. It leaves the reader where it is.
 func (r *Reader) AppendCompact(dst, value []byte) ([]byte, error) {
+	if !r.strict && isValue(value) {
+		return appendCompact(dst, value), nil
+	}
 	return jsontext.AppendFormat(dst, value, r.options()...)
 }
 
