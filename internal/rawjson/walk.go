@@ -9,16 +9,15 @@ import (
 // methods fails, it stands where it stood, and jsontext has to say what is there. That is every error, and what nests deeper than deepest.
 type walk struct {
 	input []byte
-	// end is where the last token ends.
+	// end is where the last value, name or bracket ends, and last is which of them that was.
 	end int
-	// last is what that token was.
 	last place
-	// depth is how many brackets are open. Of each one objects has a bit, which is set for '{'; the innermost is the lowest.
+	// depth is how many brackets are open. Of each of them objects has a bit, which is set for '{'; the innermost is the lowest.
 	depth   int
 	objects uint64
 }
 
-// place is where in the JSON a walk stands, by what it has just passed.
+// place is where a walk stands, by what it has just passed.
 type place uint8
 
 const (
@@ -27,7 +26,8 @@ const (
 	afterValue              // a value
 )
 
-// deepest is how deep a walk goes, and within it the values that it passes over.
+// deepest is how deep a walk goes, and from there the values go that it passes over. Its bits in objects have no more room; jsontext reads
+// 10,000 levels.
 const deepest = 64
 
 // inObject tells whether the innermost open bracket is that of an object.
@@ -108,9 +108,9 @@ func (w *walk) value() (begin int, ok bool) {
 	return begin, true
 }
 
-// valueEnd is where the value at i ends, which may nest so deep; negative where it is broken or nests deeper.
+// valueEnd is where the value at i ends, in which so many brackets may stand around a value; negative where it is broken or nests deeper.
 func valueEnd(b []byte, i, depth int) int {
-	if i >= len(b) {
+	if i == len(b) || depth < 0 {
 		return -1
 	}
 	switch b[i] {
@@ -133,9 +133,8 @@ func valueEnd(b []byte, i, depth int) int {
 
 // objectEnd is where the object at i ends.
 func objectEnd(b []byte, i, depth int) int {
-	i = skipSpace(b, i+1)
-	if depth < 0 || i < len(b) && b[i] == '}' {
-		return emptyEnd(i, depth)
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
+		return i + 1
 	}
 	for i < len(b) && b[i] == '"' {
 		if i = stringEnd(b, i); i < 0 {
@@ -157,9 +156,8 @@ func objectEnd(b []byte, i, depth int) int {
 
 // arrayEnd is where the array at i ends.
 func arrayEnd(b []byte, i, depth int) int {
-	i = skipSpace(b, i+1)
-	if depth < 0 || i < len(b) && b[i] == ']' {
-		return emptyEnd(i, depth)
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
+		return i + 1
 	}
 	for {
 		if i = valueEnd(b, i, depth); i < 0 {
@@ -172,13 +170,7 @@ func arrayEnd(b []byte, i, depth int) int {
 	}
 }
 
-func emptyEnd(i, depth int) int {
-	if depth < 0 {
-		return -1
-	}
-	return i + 1
-}
-
+// closingEnd is behind the bracket that has to stand at i.
 func closingEnd(b []byte, i int, bracket byte) int {
 	if i < len(b) && b[i] == bracket {
 		return i + 1
@@ -188,7 +180,7 @@ func closingEnd(b []byte, i int, bracket byte) int {
 
 func isClosing(c byte) bool { return c == '}' || c == ']' }
 
-// Next to all bytes are more than a blank, which one comparison shows.
+// isSpace compares first with what shows of most bytes that they are none.
 func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t') }
 
 // skipSpace is where the white space that may stand at i ends.

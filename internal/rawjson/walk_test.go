@@ -3,6 +3,7 @@ package rawjson_test
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,7 +84,7 @@ func say(r *rawjson.Reader, call rune) string {
 	case 'M':
 		answer = fmt.Sprintf("%t %q %q", r.Member(), r.QuotedName(), r.Name())
 	case 'L':
-		answer = fmt.Sprint(r.Element())
+		answer = strconv.FormatBool(r.Element())
 	case 'K':
 		answer = r.Kind().String()
 	case 'Z':
