@@ -5,12 +5,13 @@ import (
 	"math/bits"
 )
 
-// walk goes through JSON as a lenient reader takes it, many times as fast as jsontext, and knows only what is right: where one of its
-// methods fails, it stands where it stood, and jsontext has to say what is there. That is every error, and what nests deeper than deepest.
+// walk goes through JSON as a lenient reader takes it, in two thirds of the time that jsontext takes, and knows only what is right: where
+// one of its methods fails, it stands where it stood, and jsontext has to say what is there. That is every error, and what nests deeper
+// than deepest.
 type walk struct {
 	input []byte
 	// end is where the last value, name or bracket ends, and last is which of them that was.
-	end int
+	end  int
 	last place
 	// depth is how many brackets are open. Of each of them objects has a bit, which is set for '{'; the innermost is the lowest.
 	depth   int

@@ -129,3 +129,26 @@ func TestDeepJSON(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkReader splits a row of 480 bytes into its members; an operation is one row.
+func BenchmarkReader(b *testing.B) {
+	row := []byte(`{"set_from_name":1,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"10055201",` +
+		`"from_appkey":"4f7aef34fb361292c566a1cd","from_name":"custom name nnn","from_id":"user_0001","msg_body":{"text":"` +
+		strings.Repeat("今天晚上 ok ", 5) + `","extras":{"level":3,"k":"v","nested":{"a":[1,2,3]}}},"create_time":1490930940,` +
+		`"from_type":"user","target_appkey":"","target_type":"group","msgid":2456348996,"msg_ctime":1490930941708,"msg_level":0}`)
+	for name, r := range map[string]*rawjson.Reader{"walk": rawjson.Lenient(), "jsontext": rawjson.LenientDecoder()} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(row)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Open(row)
+				for r.Enter('{'); r.Member(); {
+					r.Skip()
+				}
+				if r.End(); r.Err() != nil {
+					b.Fatal(r.Err())
+				}
+			}
+		})
+	}
+}
