@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func texts(rows [][]byte) []string {
@@ -202,21 +205,25 @@ func FuzzDecodePage(f *testing.F) {
 	})
 }
 
-// benchmarkPage is 1000 rows of about 480 bytes, as groups have them.
-func benchmarkPage() []byte {
+// benchmarkPage is one of ten pages of 1000 rows of about 480 bytes, as groups have them.
+func benchmarkPage(n int) []byte {
 	rows := make([]string, 1000)
 	for i := range rows {
 		rows[i] = fmt.Sprintf(`{"set_from_name":1,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"10055201",`+
 			`"from_appkey":"4f7aef34fb361292c566a1cd","from_name":"custom name nnn","from_id":"user_%04d","msg_body":{"text":"%s",`+
 			`"extras":{"level":3,"k":"v","nested":{"a":[1,2,3]}}},"create_time":1490930940,"from_type":"user","target_appkey":"",`+
 			`"target_type":"group","msgid":%d,"msg_ctime":1490930941708,"msg_level":0}`,
-			i, strings.Repeat("今天晚上 ok ", 5), 2_456_348_996+i)
+			i, strings.Repeat("今天晚上 ok ", 5), 2_456_348_996+1000*n+i)
 	}
-	return []byte(pageJSON(10_000, "02838264C47BA022DE545AF2D013B59A", rows...))
+	cursor := "02838264C47BA022DE545AF2D013B59A"
+	if n == 9 {
+		cursor = ""
+	}
+	return []byte(pageJSON(10_000, cursor, rows...))
 }
 
 func BenchmarkDecodePage(b *testing.B) {
-	body := benchmarkPage()
+	body := benchmarkPage(0)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -227,7 +234,7 @@ func BenchmarkDecodePage(b *testing.B) {
 }
 
 func BenchmarkDecodeDamaged(b *testing.B) {
-	body := bytes.Replace(benchmarkPage(), []byte("user_0500"), []byte("user\x010500"), 1)
+	body := bytes.Replace(benchmarkPage(0), []byte("user_0500"), []byte("user\x010500"), 1)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		if page, _, err := decodeDamaged(body, maxPageSize); err != nil || len(page.rows) != 1000 {
@@ -236,8 +243,18 @@ func BenchmarkDecodeDamaged(b *testing.B) {
 	}
 }
 
-func BenchmarkClientPage(b *testing.B) {
-	cfg := testConfig(&script{answers: []answer{{body: string(benchmarkPage())}}})
+// BenchmarkClientWindow reads windows of ten pages; an operation is one of them.
+func BenchmarkClientWindow(b *testing.B) {
+	var answers [10]string
+	for i := range answers {
+		answers[i] = string(benchmarkPage(i))
+	}
+	asked := 0
+	cfg := testConfig(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		_, _ = io.WriteString(w, answers[asked%len(answers)])
+		asked++
+	}))
 	cfg.Rate = Rate{Requests: maxRequests, Per: 1}
 	client, err := New(cfg)
 	if err != nil {
@@ -249,8 +266,11 @@ func BenchmarkClientPage(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := pages.Next(b.Context()); err != nil {
-			b.Fatal(err)
+		for err == nil {
+			_, err = pages.Next(b.Context())
+		}
+		if !errors.Is(err, io.EOF) || asked%len(answers) != 0 {
+			b.Fatalf("%d requests: %v", asked, err)
 		}
 	}
 }
