@@ -86,9 +86,9 @@ func TestRowsAreAlike(t *testing.T) {
 // TestTable prints medians, and ratios within a round.
 func TestTable(t *testing.T) {
 	var rounds []round
-	for i, cpu := range []time.Duration{3, 1, 2} {
+	for i, cpu := range []time.Duration{3 * time.Second, time.Second, 2 * time.Second} {
 		r := round{
-			ofFetch: {CPU: cpu * time.Second, Wall: time.Second, Requests: 7}, ofProduce: {CPU: cpu * time.Second, Wall: time.Second},
+			ofFetch: {CPU: cpu, Wall: time.Second, Requests: 7}, ofProduce: {CPU: cpu, Wall: time.Second},
 			ofJmpub: {CPU: time.Duration(4*(i+1)) * time.Second, Wall: 4 * time.Second, PeakRSS: 64 << 20, Requests: 7},
 		}
 		r.addLimit()

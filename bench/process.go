@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +32,8 @@ type process struct {
 	err   error
 }
 
-// start runs a program in the folder's file of logs, with settings in addition to the environment. It is asked to end when ctx ends.
+// start runs a program, whose output goes to a file in the folder, with settings in addition to those of the environment. It is asked to end
+// when ctx ends.
 func start(ctx context.Context, folder, name string, settings []string, program string, args ...string) (*process, error) {
 	log, err := os.Create(filepath.Join(folder, name+".log"))
 	if err != nil {
@@ -39,7 +41,10 @@ func start(ctx context.Context, folder, name string, settings []string, program 
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // What is measured.
-	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(cmd.Environ(), settings...)
+	cmd.Stdout, cmd.Stderr = log, log
+	// jmpub refuses what looks like a setting of its own, and those of its tests may be set here.
+	of := func(setting string) bool { return strings.HasPrefix(setting, "JMPUB_TEST_") }
+	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), of), settings...)
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, patience
 	p := &process{cmd: cmd, log: log.Name(), began: time.Now(), ended: make(chan struct{})}
 	if err := cmd.Start(); err != nil {

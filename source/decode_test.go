@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/tests/allocations"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 func texts(rows [][]byte) []string {
@@ -216,12 +220,20 @@ func benchmarkPage() []byte {
 }
 
 func BenchmarkDecodePage(b *testing.B) {
-	body := benchmarkPage()
-	b.SetBytes(int64(len(body)))
+	b.SetBytes(int64(len(benchmarkPage())))
 	b.ReportAllocs()
+	run := decodesPage(b)
 	for b.Loop() {
+		run()
+	}
+}
+
+func decodesPage(tb testing.TB) func() {
+	tb.Helper()
+	body := benchmarkPage()
+	return func() {
 		if page, err := decodePage(body, maxPageSize); err != nil || len(page.rows) != 1000 {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
@@ -237,20 +249,57 @@ func BenchmarkDecodeDamaged(b *testing.B) {
 }
 
 func BenchmarkClientPage(b *testing.B) {
+	b.ReportAllocs()
+	run := fetchesPage(b)
+	for b.Loop() {
+		run()
+	}
+}
+
+func fetchesPage(tb testing.TB) func() {
+	tb.Helper()
 	cfg := testConfig(&script{answers: []answer{{body: string(benchmarkPage())}}})
 	cfg.Rate = Rate{Requests: maxRequests, Per: 1}
 	client, err := New(cfg)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		pages, err := client.Open(b.Context(), messages(), settled(1000))
+	return func() {
+		pages, err := client.Open(tb.Context(), messages(), settled(1000))
 		if err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
-		if _, err := pages.Next(b.Context()); err != nil {
-			b.Fatal(err)
+		if _, err := pages.Next(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	b.ReportAllocs()
+	run := plansWindow(b)
+	for b.Loop() {
+		run()
+	}
+}
+
+// plansWindow lays out a window, and says how long the next one should be.
+func plansWindow(tb testing.TB) func() {
+	tb.Helper()
+	p := testPlanner()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 500_000_000, time.UTC)
+	pos := pipeline.Position{End: now.Add(-24 * time.Hour).Truncate(time.Second), Span: time.Hour}
+	return func() {
+		plan, wait := p.plan(pos, now, 0)
+		if span := p.suggest(plan.Window, p.target/2, time.Hour); wait > 0 || span <= time.Hour {
+			tb.Fatalf("%s, a wait of %s, and then %s", plan.Window, wait, span)
+		}
+	}
+}
+
+// TestAllocations counts what the way of a page to its rows allocates.
+func TestAllocations(t *testing.T) {
+	allocations.Check(t, "source", map[string]allocations.Operation{
+		"decode a page of 1000 rows": decodesPage, "fetch a page of 1000 rows": fetchesPage, "plan a window": plansWindow,
+	})
 }
