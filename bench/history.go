@@ -21,17 +21,24 @@ const (
 	firstMsgID   = 2_456_348_996
 )
 
-// history is what the API holds: n rows of one size, one each step. It is a pure function of its fields.
+// history is what the API holds: n rows of one size, one each step. It is a pure function of begin, n and size.
 type history struct {
 	begin   time.Time
 	n, size int
+	// words are what messages are made of; room is how many bytes of them make a row of a target_type as long as all others.
+	words []string
+	room  map[string]int
 }
 
 // newHistory has its last row before end, which is in whole seconds.
 func newHistory(n, size int, end time.Time) (*history, error) {
-	h := &history{begin: end.Add(-time.Duration(n) * step), n: n, size: size}
-	if least := len(h.appendFrame(nil, n, "")) + 1; n < 1 || size < least {
-		return nil, fmt.Errorf("%d rows of %d bytes: want at least one, of at least %d", n, size, least)
+	h := &history{begin: end.Add(-time.Duration(n) * step), n: n, size: size, room: make(map[string]int)}
+	h.words = strings.Fields("今天 晚上 我们 请问 这个 订单 什么 时候 发货 已经 收到 谢谢 明天 再说 可以 不行 多少 客服 hello ok price order 100 v2 ? ...")
+	for i := range 5 { // A number has the same length in each row.
+		h.room[target(i)] = size - len(h.appendFrame(nil, i, ""))
+		if n < 1 || h.room[target(i)] < 1 {
+			return nil, fmt.Errorf("%d rows of %d bytes: want at least one, of at least %d", n, size, size-h.room[target(i)]+1)
+		}
 	}
 	return h, nil
 }
@@ -55,20 +62,17 @@ func target(i int) string {
 
 // appendRow appends the i-th row, which is as those of the API are; only its text makes it as long as all others.
 func (h *history) appendRow(dst []byte, i int) []byte {
-	const words = "今天 晚上 我们 请问 这个 订单 什么 时候 发货 已经 收到 谢谢 明天 再说 可以 不行 多少 客服 hello ok price order 100 v2 ? ..."
-	vocabulary := strings.Fields(words)
-	missing := h.size - len(h.appendFrame(nil, i, ""))
+	room := h.room[target(i)]
 	r := rand.New(rand.NewPCG(uint64(i), 0)) //nolint:gosec // The same rows each time.
-	var text strings.Builder
-	for {
-		word := vocabulary[r.IntN(len(vocabulary))]
-		if text.Len()+len(word) > missing {
-			break
+	text := make([]byte, 0, 2*h.size)
+	for len(text) < room {
+		word := h.words[r.IntN(len(h.words))]
+		if len(text)+len(word) > room {
+			word = strings.Repeat(".", room-len(text))
 		}
-		text.WriteString(word)
+		text = append(text, word...)
 	}
-	text.WriteString(strings.Repeat(".", missing-text.Len()))
-	return h.appendFrame(dst, i, text.String())
+	return h.appendFrame(dst, i, string(text))
 }
 
 func (h *history) appendFrame(dst []byte, i int, text string) []byte {

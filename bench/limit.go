@@ -35,9 +35,6 @@ type usage struct {
 
 func cpuOf(r *syscall.Rusage) time.Duration { return time.Duration(r.Utime.Nano() + r.Stime.Nano()) }
 
-// peakOf is the most memory that was resident at a time, in bytes. Linux counts it in KiB.
-func peakOf(r *syscall.Rusage) int64 { return r.Maxrss << 10 }
-
 // measure prints what fn takes of this process.
 func measure(w io.Writer, requests int, fn func() error) error {
 	var before, after syscall.Rusage

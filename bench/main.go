@@ -147,7 +147,8 @@ func (b *bench) measure(ctx context.Context, brokers ...string) (err error) {
 		fmt.Fprintf(b.out, "\n%d rows of %d bytes, %s, the %s broker, medians of %d rounds, %d processors, %s:\n\n",
 			b.rows, b.rowSize, b.compression, broker, b.rounds, runtime.NumCPU(), runtime.Version())
 		var rounds []round
-		for range b.rounds {
+		for n := range b.rounds {
+			fmt.Fprintf(os.Stderr, "%s broker, round %d of %d\n", broker, n+1, b.rounds)
 			r, err := b.round(ctx, broker, bentoPath)
 			if err != nil {
 				return err

@@ -30,6 +30,8 @@ type process struct {
 	began time.Time
 	ended chan struct{}
 	err   error
+	// peak is the most memory that was resident so far, in bytes, when that was last looked at.
+	peak int64
 }
 
 // start runs a program, whose output goes to a file in the folder, with settings in addition to those of the environment. It is asked to end
@@ -72,6 +74,7 @@ func (p *process) until(ctx context.Context, is func() bool) error {
 			return p.fault(errors.Join(errors.New("it ended early"), p.err))
 		default:
 		}
+		p.look()
 		if err := pipeline.Sleep(ctx, interval); err != nil {
 			return p.fault(err)
 		}
@@ -92,18 +95,37 @@ func (p *process) printed(ctx context.Context, word string) (found string, err e
 	return found, err
 }
 
+// look takes in the peak of the memory, where the system tells it (proc(5), VmHWM). What the system counts of a process that has ended begins
+// with the memory of the one that started it.
+func (p *process) look() {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscanf(rest, "%d kB", &kib); err == nil {
+		p.peak = kib << 10
+	}
+}
+
 // stop asks the process to end, waits for it, and says what it took.
 func (p *process) stop() (usage, error) {
+	p.look()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // It may have ended.
 	return p.wait()
 }
 
 // wait waits for the end.
 func (p *process) wait() (usage, error) {
-	<-p.ended
-	u := usage{Wall: time.Since(p.began)}
+	for running := true; running; {
+		select {
+		case <-p.ended:
+			running = false
+		case <-time.After(interval):
+			p.look()
+		}
+	}
+	u := usage{Wall: time.Since(p.began), PeakRSS: p.peak}
 	if r, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		u.CPU, u.PeakRSS = cpuOf(r), peakOf(r)
+		u.CPU = cpuOf(r)
 	}
 	if p.err != nil {
 		return u, p.fault(p.err)
