@@ -181,23 +181,30 @@ func BenchmarkTransaction(b *testing.B) {
 			bench.cfg.Compression = codec
 			bench.topics.Partitions = 6
 			s := bench.open(b)
-			batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
-			n := event.NewNormalizer(appKey)
-			for i := range 10_000 {
-				row := fmt.Appendf(nil, `{"set_from_name":0,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"user_%04d",`+
-					`"from_appkey":"%s","from_name":"user_%04d","from_id":"user_%04d","msg_body":{"text":"请问这个订单什么时候发货?订单号 %d","extras":{}},`+
-					`"create_time":%d,"from_type":"user","target_appkey":"%s","target_type":"single","msgid":%d,"msg_ctime":%d,"msg_level":0}`,
-					i%977, appKey, i%733, i%733, i*7919, 1553222785+i/50, appKey, int64(i)*7919*65537, 1553222785613+i*20)
-				e, rejection := n.Normalize(row)
-				if rejection != nil {
-					b.Fatal(rejection.Detail)
-				}
-				batch.Events = append(batch.Events, e)
-			}
+			batch := window(b, 10_000)
 			for b.Loop() {
 				commit(b, s, batch)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/record")
 		})
 	}
+}
+
+// window is a batch of n events of about 600 bytes.
+func window(tb testing.TB, n int) *pipeline.Batch {
+	tb.Helper()
+	batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
+	normalizer := event.NewNormalizer(appKey)
+	for i := range n {
+		row := fmt.Appendf(nil, `{"set_from_name":0,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"user_%04d",`+
+			`"from_appkey":"%s","from_name":"user_%04d","from_id":"user_%04d","msg_body":{"text":"请问这个订单什么时候发货?订单号 %d","extras":{}},`+
+			`"create_time":%d,"from_type":"user","target_appkey":"%s","target_type":"single","msgid":%d,"msg_ctime":%d,"msg_level":0}`,
+			i%977, appKey, i%733, i%733, i*7919, 1553222785+i/50, appKey, int64(i)*7919*65537, 1553222785613+i*20)
+		e, rejection := normalizer.Normalize(row)
+		if rejection != nil {
+			tb.Fatal(rejection.Detail)
+		}
+		batch.Events = append(batch.Events, e)
+	}
+	return batch
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jmpub/jmpub/internal/tests/allocations"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 func texts(rows [][]byte) []string {
@@ -223,12 +226,20 @@ func benchmarkPage(n int) []byte {
 }
 
 func BenchmarkDecodePage(b *testing.B) {
-	body := benchmarkPage(0)
-	b.SetBytes(int64(len(body)))
+	b.SetBytes(int64(len(benchmarkPage(0))))
 	b.ReportAllocs()
+	run := decodesPage(b)
 	for b.Loop() {
+		run()
+	}
+}
+
+func decodesPage(tb testing.TB) func() {
+	tb.Helper()
+	body := benchmarkPage(0)
+	return func() {
 		if page, err := decodePage(body, maxPageSize); err != nil || len(page.rows) != 1000 {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
@@ -245,6 +256,15 @@ func BenchmarkDecodeDamaged(b *testing.B) {
 
 // BenchmarkClientWindow reads windows of ten pages; an operation is one of them.
 func BenchmarkClientWindow(b *testing.B) {
+	b.ReportAllocs()
+	run := fetchesWindow(b)
+	for b.Loop() {
+		run()
+	}
+}
+
+func fetchesWindow(tb testing.TB) func() {
+	tb.Helper()
 	var answers [10]string
 	for i := range answers {
 		answers[i] = string(benchmarkPage(i))
@@ -258,19 +278,47 @@ func BenchmarkClientWindow(b *testing.B) {
 	cfg.Rate = Rate{Requests: maxRequests, Per: 1}
 	client, err := New(cfg)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		pages, err := client.Open(b.Context(), messages(), settled(1000))
+	return func() {
+		pages, err := client.Open(tb.Context(), messages(), settled(1000))
 		if err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 		for err == nil {
-			_, err = pages.Next(b.Context())
+			_, err = pages.Next(tb.Context())
 		}
 		if !errors.Is(err, io.EOF) || asked%len(answers) != 0 {
-			b.Fatalf("%d requests: %v", asked, err)
+			tb.Fatalf("%d requests: %v", asked, err)
 		}
 	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	b.ReportAllocs()
+	run := plansWindow(b)
+	for b.Loop() {
+		run()
+	}
+}
+
+// plansWindow lays out a window, and says how long the next one should be.
+func plansWindow(tb testing.TB) func() {
+	tb.Helper()
+	p := testPlanner()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 500_000_000, time.UTC)
+	pos := pipeline.Position{End: now.Add(-24 * time.Hour).Truncate(time.Second), Span: time.Hour}
+	return func() {
+		plan, wait := p.plan(pos, now, 0)
+		if span := p.suggest(plan.Window, p.target/2, time.Hour); wait > 0 || span <= time.Hour {
+			tb.Fatalf("%s, a wait of %s, and then %s", plan.Window, wait, span)
+		}
+	}
+}
+
+// TestAllocations counts what the way of a page to its rows allocates.
+func TestAllocations(t *testing.T) {
+	allocations.Check(t, "source", map[string]allocations.Operation{
+		"decode a page of 1000 rows": decodesPage, "fetch ten pages of 1000 rows": fetchesWindow, "plan a window": plansWindow,
+	})
 }
