@@ -354,7 +354,7 @@ func (p *Plan) command(d *dice, before []Event) Event {
 // same. What is paused in the end is resumed when everything heals.
 func (p *Plan) pauses(hours float64) (all []Event) {
 	d := newDice(p.Seed, "pauses") // What else happens stays as it was drawn.
-	if !d.chance(0.3) {
+	if !d.chance(0.2) {
 		return nil
 	}
 	const hourly, resumed, longest = 2, 0.8, 20 * time.Minute
