@@ -17,6 +17,11 @@ GUIDED ?= yes
 PICTURES ?= dist/page
 KEEP ?= $(CURDIR)/dist/soak
 OLDEST ?= apache/kafka:3.7.2
+ROWS ?= 1000000
+ROWSIZE ?= 446
+ROUNDS ?= 5
+COMPRESSION ?= zstd
+BROKER ?=
 
 lint_version := v2.15.0
 export PATH := $(PATH):$(shell go env GOPATH)/bin
@@ -35,7 +40,7 @@ race_within := 15m
 # commands', those in which several work at once (race_few).
 endtoend := ./internal/tests/endtoend
 race_alone := internal/tests/.*|pipeline/event
-race_skip := TestIdleAppsEndTheHourOneAfterAnother|TestSilentStreamCommitsMoreSeldom|TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
+race_skip := TestAllocations|TestIdleAppsEndTheHourOneAfterAnother|TestSilentStreamCommitsMoreSeldom|TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
 race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestASecondRunStandsBy|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun|TestReplayThroughTheAPI|TestPausedStreamLeavesTheOthers
 race_few := $(race_commands)|TestWholeHistory|TestStreams|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn
 race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
@@ -51,7 +56,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents page alerts supply sbom helm test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak
+.PHONY: help tools lint documents page alerts supply sbom helm test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak bench allocations
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -107,6 +112,14 @@ world: ## SEEDS=100 simulated worlds, from SEED on (0 draws it), in which things
 
 mutants: ## plausible mistakes, one at a time, and which test finds each; MUTANTS= part of a name, SEEDS of the world for the others
 	go test -v -timeout 0 -run 'TestMutants/$(MUTANTS)' ./internal/tests/mutants -mutants.try -mutants.world=$(SEEDS)
+
+bench: ## jmpub beside the least that its work takes: ROWS=1000000 of ROWSIZE=446, ROUNDS=5, COMPRESSION=zstd or lz4, BROKER=embedded or apache (both if empty)
+	go run ./bench -rows $(ROWS) -rowsize $(ROWSIZE) -rounds $(ROUNDS) -compression $(COMPRESSION) -broker "$(BROKER)" \
+		-image "$${JMPUB_TEST_KAFKA_IMAGE:-apache/kafka:4.1.0}"
+
+allocations: ## write down what the hot path allocates now, with which the tests compare it
+	go test -count=1 -run '^TestAllocations$$' $$(grep -rl --include='*_test.go' 'allocations\.Check(' . | xargs -n1 dirname | sort -u) -allocations.renew
+	git diff --stat -- internal/tests/allocations/baseline.txt
 
 examples: ## the examples, each by itself and on Apache Kafka
 	examples/test.sh

@@ -35,26 +35,3 @@ func TestPauseForm(t *testing.T) {
 		}
 	}
 }
-
-// TestPauseWith adds and takes away, and a resumed app has nothing left that is paused.
-func TestPauseWith(t *testing.T) {
-	a, b := pipeline.Stream{Kind: pipeline.StreamUsers, Name: "ann"}, pipeline.Stream{Kind: pipeline.StreamUsers, Name: "bob"}
-	var p pipeline.Pause
-	p = p.With(b, true)
-	p = p.With(a, true)
-	p = p.With(a, true)
-	if p.Has(pipeline.Stream{Kind: pipeline.StreamMessages}) || !p.Has(a) || !reflect.DeepEqual(p.Streams, []pipeline.Stream{a, b}) {
-		t.Errorf("%+v", p)
-	}
-	all := p.With(pipeline.Stream{}, true)
-	if !all.App || !all.Has(pipeline.Stream{Kind: pipeline.StreamMessages}) {
-		t.Errorf("%+v", all)
-	}
-	p = p.With(a, false)
-	if p.Has(a) || !p.Has(b) || !p.Any() {
-		t.Errorf("%+v", p)
-	}
-	if all = all.With(pipeline.Stream{}, false); all.Any() {
-		t.Errorf("%+v", all)
-	}
-}

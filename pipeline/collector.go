@@ -54,7 +54,7 @@ const eventOverhead = 192
 func newRowCollector(w Window, overlap time.Duration, appKey string, s Stream) *rowCollector {
 	c := &rowCollector{
 		window: w, margin: overlap, norm: event.NewNormalizer(appKey),
-		ids: make(map[int64]firstEvent), hashes: make(map[int64]struct{}), near: make(map[RowKey]int64), seed: maphash.MakeSeed(),
+		hashes: make(map[int64]struct{}), near: make(map[RowKey]int64), seed: maphash.MakeSeed(),
 		ledger: Ledger{AppKey: appKey, Stream: s, Window: w},
 	}
 	c.batch = c.emptyBatch()
@@ -147,6 +147,9 @@ func conflictOf(row []byte, id int64) event.Rejection {
 // addPage takes in one page.
 func (c *rowCollector) addPage(page Page) {
 	c.unsteady = c.unsteady || c.ledger.Pages > 0 && c.ledger.Total >= 0 && page.Total != c.ledger.Total
+	if c.ledger.Pages == 0 {
+		c.makeRoom(min(max(page.Total, 0), int64(usualPages*len(page.Rows))))
+	}
 	c.ledger.Pages++
 	c.ledger.Total = page.Total
 	for _, row := range page.Rows {
@@ -158,6 +161,14 @@ func (c *rowCollector) addPage(page Page) {
 		}
 		c.addEvent(e, row)
 	}
+}
+
+// usualPages is for how many pages like the first one room is made, if the total says so many rows.
+const usualPages = 20
+
+func (c *rowCollector) makeRoom(rows int64) {
+	c.ids = make(map[int64]firstEvent, rows)
+	c.batch.Events = make([]event.Event, 0, rows)
 }
 
 func (c *rowCollector) addEvent(e event.Event, row []byte) {

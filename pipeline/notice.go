@@ -15,7 +15,7 @@ const (
 	NoticeReplayFinished NoticeKind = "replay_finished"
 	// NoticeLateRows tells that rows appeared in a window after it had been read, and were published then.
 	NoticeLateRows NoticeKind = "late_rows"
-	// NoticeAdmin tells that somebody has changed something through the API.
+	// NoticeAdmin tells that somebody has changed something through the API, or has paused or resumed by command.
 	NoticeAdmin NoticeKind = "admin"
 )
 
@@ -37,13 +37,13 @@ type Notice struct {
 	Admin *Admin `json:"admin,omitempty"`
 }
 
-// Admin is a change that somebody has made through the API.
+// Admin is a change that somebody has made through the API, or a pause or resume by command.
 type Admin struct {
 	// Action is reset, replay, replay_stop, audit, pause or resume.
 	Action string `json:"action"`
 	// App tells that it is about the whole app: the notice's stream is then the first one that the settings name.
 	App bool `json:"app,omitempty"`
-	// By is the name of the token, Remote the address from which the call came.
+	// By is the name of the token, Remote the address from which the call came; of a command, the user and the host.
 	By     string `json:"by"`
 	Remote string `json:"remote"`
 }

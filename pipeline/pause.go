@@ -47,8 +47,8 @@ func (p *Pause) With(s Stream, paused bool) Pause {
 	return next
 }
 
-// same tells whether two are the same but for who made them.
-func (p *Pause) same(q *Pause) bool { return p.App == q.App && slices.Equal(p.Streams, q.Streams) }
+// Same tells whether two are the same but for who made them.
+func (p *Pause) Same(q *Pause) bool { return p.App == q.App && slices.Equal(p.Streams, q.Streams) }
 
 // pauseLook is how often a run of which something is paused looks whether it still is: it may commit nothing, and so not notice who takes its
 // place.
@@ -67,7 +67,7 @@ func (s *session) awaitResume(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !now.same(&s.pause) {
+		if !now.Same(&s.pause) {
 			return &Fault{Class: Abort, Op: "publish", Err: errPauseChanged}
 		}
 	}

@@ -40,7 +40,8 @@ type Planner interface {
 type Pages interface {
 	// Next returns the next page, or io.EOF after the last. A fault of class [Restart] means that the window must be
 	// asked for anew: the cursor expired, was refused, or came twice, or the clock showed that the window had not
-	// settled when it was asked for. After an error it must not be called again.
+	// settled when it was asked for. After an error it must not be called again. The rows of the page before the last one are not
+	// valid any more once it is called.
 	Next(ctx context.Context) (Page, error)
 	// Requests is the number of requests sent for this window so far, the repeated ones too.
 	Requests() int

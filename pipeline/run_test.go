@@ -422,6 +422,28 @@ func TestTwoLiesDoNotMakeATruth(t *testing.T) {
 	})
 }
 
+// TestTotalAloneTakesNoMemory reads a window anew whose total is more than any memory holds.
+func TestTotalAloneTakesNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(-time.Minute)
+		rows := fakes.RowsFrom(begin, 30)
+		source := fakes.NewSource(rows...)
+		source.OpenHook = func(n int, _ pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			pages := source.Window(fakes.Messages(), w)
+			if n == 1 {
+				pages.Total = 1 << 60
+			}
+			return pages, nil
+		}
+		kafka := fakes.NewKafka()
+		fakes.Run(t, fakes.ConfigFor(source, kafka, begin), time.Minute)
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if first := kafka.Ledger[0]; first.Restarts != 1 || first.Mismatch {
+			t.Errorf("first window: %+v, want 1 restart and no mismatch", first)
+		}
+	})
+}
+
 // lyingPages state a total that is one less on all pages but the first.
 type lyingPages struct {
 	*fakes.Pages

@@ -51,7 +51,8 @@ type Due struct {
 
 // Page is one reply of the Report API.
 type Page struct {
-	// Rows are the messages as received, in order, each one JSON value. They stay valid for as long as they are held.
+	// Rows are the messages as received, in order, each one JSON value. They stay valid until the
+	// second call of [Pages.Next] behind the one that returned them: one page can be read while the next one is fetched.
 	Rows [][]byte
 	// Total is the number of rows of the whole window, as this reply states it; -1 where no reply has stated it.
 	Total int64

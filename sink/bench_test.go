@@ -23,6 +23,7 @@ const appKey = "4f7aef34fb361292c566a1cd"
 // bench is a broker with a sink on it.
 type bench struct {
 	cluster *kfake.Cluster
+	brokers []string
 	conn    *kafka.Conn
 	topics  sink.TopicsConfig
 	cfg     sink.WriterConfig
@@ -30,7 +31,12 @@ type bench struct {
 
 func newBench(tb testing.TB) *bench {
 	tb.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	return newBenchOf(tb, 3)
+}
+
+func newBenchOf(tb testing.TB, brokers int) *bench {
+	tb.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -41,7 +47,7 @@ func newBench(tb testing.TB) *bench {
 	}
 	tb.Cleanup(conn.Close)
 	return &bench{
-		cluster: cluster, conn: conn,
+		cluster: cluster, brokers: cluster.ListenAddrs(), conn: conn,
 		topics: sink.TopicsConfig{
 			Client: conn.Client, Prefix: "t", Create: true, Partitions: 3, Replication: -1, Retention: -1, MinInsyncReplicas: -1,
 			Retry: pipeline.Retry{Initial: time.Millisecond, Max: 20 * time.Millisecond},
@@ -111,7 +117,7 @@ func commit(tb testing.TB, s *sink.Writer, batches ...*pipeline.Batch) []pipelin
 // read returns the records that a read_committed client finds in the topics, up to the ends that they have now.
 func (b *bench) read(tb testing.TB, topics ...string) []*kgo.Record {
 	tb.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.ConsumeTopics(topics...),
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.ConsumeTopics(topics...),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.KeepControlRecords()) // The last one before the end is the marker of a transaction.
 	if err != nil {

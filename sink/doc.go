@@ -3,7 +3,8 @@
 //
 // Transactions go through kafka-go's low-level client, because its Writer has none. The steps are those of KIP-98:
 // InitProducerId, AddPartitionsToTxn, Produce with producer id, epoch and sequence in each batch, EndTxn. Each partition
-// has one batch in flight, so a batch that is sent again carries the same sequence and is recognized.
+// has one batch in flight, so a batch that is sent again carries the same sequence and is recognized. Batches are encoded here,
+// because kafka-go signs none with a producer, and builds its compressors anew after each garbage collection.
 //
 // Without a transactional id the same path delivers at least once: the batches carry no producer, and there is nothing to
 // add, commit or abort.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +24,7 @@ import (
 type sender struct {
 	client      *kafkago.Client
 	retry       pipeline.Retry
-	compression protocol.Attributes
+	compression kafkago.Compression
 	producer    *producer
 	// checkpoints is the topic that holds the checkpoints.
 	checkpoints string
@@ -38,7 +37,7 @@ type lane struct {
 	*partition
 	chunks []chunk
 	// batch is the encoded batch in flight; nil between two rounds.
-	batch *bytes.Buffer
+	batch []byte
 	// unanswered is set when a request with the batch ended without an answer, so that the transport may still be reading it.
 	unanswered bool
 	sent       bool
@@ -83,43 +82,34 @@ func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]
 	return ranges, nil
 }
 
-// buffers are reused between batches, which have up to a megabyte.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }} //nolint:gochecknoglobals // A pool is shared by its nature.
-
-// takeBuffer gives the lane memory for its next batch.
-func (l *lane) takeBuffer() {
-	l.batch, _ = buffers.Get().(*bytes.Buffer)
-	l.sent, l.unanswered = false, false
-}
-
 // releaseBuffer gives the memory back, but only when nobody can still read it. An answer shows that the broker had all of the
 // batch. A request that ended without one may still wait for its connection in the transport, which would then send whatever
 // stands in the memory by that time: that memory is left to the garbage collector.
 func (l *lane) releaseBuffer() {
-	if !l.unanswered {
-		buffers.Put(l.batch)
+	if l.batch != nil && !l.unanswered {
+		buffers.give(l.batch)
 	}
 	l.batch = nil
 }
 
 // round sends the next batch of each lane until all of them are taken, always the same bytes.
 func (s *sender) round(ctx context.Context, lanes []*lane) error {
-	for _, l := range lanes {
-		l.takeBuffer()
-	}
 	defer func() {
 		for _, l := range lanes {
 			l.releaseBuffer()
 		}
 	}()
-	encoding := errgroup.Group{}
-	encoding.SetLimit(runtime.GOMAXPROCS(0))
+	var encoded errgroup.Group
 	for _, l := range lanes {
-		encoding.Go(func() error {
-			return encode(l.batch, &recordSource{chunk: l.chunks[0]}, s.compression, s.producer, l.sequence)
+		l.sent, l.unanswered = false, false
+		encoded.Go(func() error {
+			memory, _ := buffers.take()
+			var err error
+			l.batch, err = encode(memory, l.chunks[0], s.compression, s.producer, l.sequence)
+			return err
 		})
 	}
-	if err := encoding.Wait(); err != nil {
+	if err := encoded.Wait(); err != nil {
 		return err
 	}
 	op := produceTo(lanes)
@@ -138,7 +128,7 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	})
 	for _, l := range lanes {
 		if l.sent {
-			s.bytes += int64(l.batch.Len())
+			s.bytes += int64(len(l.batch))
 		}
 	}
 	return err
@@ -237,7 +227,7 @@ func (s *sender) request(lanes []*lane) *rawproduce.Request {
 	for _, l := range lanes {
 		byTopic[l.topic] = append(byTopic[l.topic], rawproduce.RequestPartition{
 			Partition: l.topicPartition.partition,
-			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch.Bytes())},
+			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(l.batch)},
 		})
 	}
 	for topic, partitions := range byTopic {

@@ -106,12 +106,12 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 	}
 	times := t.times(b, now)
 	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
-	return layOut(t, lists, size, func(i int, r *plainRecord) {
+	return layOut(t, lists, size, func(i int, r *record) {
 		e := &b.Events[i]
-		r.key = strconv.AppendInt(make([]byte, 0, len(key)), e.MsgID, 10)
+		r.key = strconv.AppendInt(r.digits[:0], e.MsgID, 10)
 		r.value = values[i]
-		r.Headers = headers.append(r.Headers, e, r.key)
-		r.Time = times(i)
+		r.headers = headers.append(r.headers, e, r.key)
+		r.time = times(i)
 	})
 }
 
@@ -143,7 +143,7 @@ func (t *transaction) partitionOf(topic string, key []byte) topicPartition {
 
 // layOut divides what goes to each partition into batches that fit into its topic, each of at least one record, which fill makes.
 func layOut[T any](
-	t *transaction, lists map[topicPartition][]T, sizeOf func(T) int, fill func(T, *plainRecord),
+	t *transaction, lists map[topicPartition][]T, sizeOf func(T) int, fill func(T, *record),
 ) map[topicPartition][]chunk {
 	work := make(map[topicPartition][]chunk, len(lists))
 	for p, list := range lists {
@@ -155,7 +155,7 @@ func layOut[T any](
 				n++
 			}
 			some := list[:n]
-			work[p] = append(work[p], chunk{n, func(i int, r *plainRecord) { fill(some[i], r) }})
+			work[p] = append(work[p], chunk{n, func(i int, r *record) { fill(some[i], r) }})
 			list = list[n:]
 		}
 	}
@@ -170,12 +170,10 @@ func eventSize(e *event.Event, value []byte) int {
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
 func (t *transaction) fits(e *event.Event, value []byte, headers eventHeaders, name string) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
-	var buf bytes.Buffer
-	one := &recordSource{chunk: chunk{1, func(_ int, r *plainRecord) {
-		r.key, r.value, r.Headers = key, value, headers.append(nil, e, key)
-	}}}
-	err := encode(&buf, one, t.sender.compression, t.producer, 0)
-	return err == nil && buf.Len()-sizePrefix <= t.topics[name].maxBytes
+	batch, err := encode(nil, chunk{1, func(_ int, r *record) {
+		r.key, r.value, r.headers = key, value, headers.append(r.headers, e, key)
+	}}, t.sender.compression, t.producer, 0)
+	return err == nil && len(batch)-sizePrefix <= t.topics[name].maxBytes
 }
 
 // rejection turns an event that cannot be published back into its row.
@@ -193,7 +191,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 	if len(rejected) == 0 {
 		return nil, nil
 	}
-	name := t.routing.Own(pipeline.TopicRejected)
+	name, now := t.routing.Own(pipeline.TopicRejected), time.Now()
 	work := make(map[topicPartition][]chunk)
 	for i := range rejected {
 		r := &rejected[i]
@@ -202,9 +200,9 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
 		p := t.partitionOf(name, row)
-		work[p] = append(work[p], chunk{1, func(_ int, record *plainRecord) {
-			record.value = row
-			record.Headers = t.cfg.rejectedHeaders(record.Headers, b, r, cutFrom)
+		work[p] = append(work[p], chunk{1, func(_ int, to *record) {
+			to.value, to.time = row, now
+			to.headers = t.cfg.rejectedHeaders(to.headers, b, r, cutFrom)
 		}})
 	}
 	return t.sender.write(ctx, work)
@@ -227,7 +225,7 @@ func (t *transaction) Append(ctx context.Context, records []pipeline.Record) err
 		lists[p] = append(lists[p], r)
 	}
 	size := func(r *pipeline.Record) int { return len(r.Key) + len(r.Value) + recordOverhead }
-	work := layOut(t, lists, size, func(from *pipeline.Record, r *plainRecord) { r.key, r.value, r.Time = from.Key, from.Value, now })
+	work := layOut(t, lists, size, func(from *pipeline.Record, r *record) { r.key, r.value, r.time = from.Key, from.Value, now })
 	_, err := t.sender.write(ctx, work)
 	return err
 }

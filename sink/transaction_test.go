@@ -2,8 +2,10 @@ package sink_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -58,6 +60,45 @@ func TestAtLeastOnceNeedsNoTransactions(t *testing.T) {
 	commit(t, b.open(t), events(0, 100))
 	if got := keysOf(b.read(t, eventTopics()...)); !slices.Equal(got, upTo(100)) {
 		t.Errorf("%d records, want 100", len(got))
+	}
+}
+
+// TestRequestsOfATransaction counts what a transaction sends, with events and records of jmpub's own, where one broker leads all partitions.
+func TestRequestsOfATransaction(t *testing.T) {
+	b := newBenchOf(t, 1)
+	s := b.open(t)
+	commit(t, s, events(0, 100))
+	var mu sync.Mutex
+	sent := make(map[kmsg.Key]int)
+	b.cluster.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if key := kmsg.Key(req.Key()); key != kmsg.Metadata { // It is asked for every other second, whatever is sent.
+			sent[key]++
+		}
+		return nil, nil, false
+	})
+	tx, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = tx.Publish(t.Context(), events(100, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err = tx.Append(t.Context(), []pipeline.Record{
+		{Topic: pipeline.TopicCheckpoints, Partition: 0, Key: []byte("k"), Value: []byte("v")},
+		{Topic: pipeline.TopicWindows, Partition: -1, Key: []byte("k"), Value: []byte("v")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err = tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want := map[kmsg.Key]int{kmsg.AddPartitionsToTxn: 2, kmsg.Produce: 2, kmsg.EndTxn: 1}; !maps.Equal(sent, want) {
+		t.Errorf("sent %v, want %v", sent, want)
 	}
 }
 
@@ -140,23 +181,30 @@ func BenchmarkTransaction(b *testing.B) {
 			bench.cfg.Compression = codec
 			bench.topics.Partitions = 6
 			s := bench.open(b)
-			batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
-			n := event.NewNormalizer(appKey)
-			for i := range 10_000 {
-				row := fmt.Appendf(nil, `{"set_from_name":0,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"user_%04d",`+
-					`"from_appkey":"%s","from_name":"user_%04d","from_id":"user_%04d","msg_body":{"text":"请问这个订单什么时候发货?订单号 %d","extras":{}},`+
-					`"create_time":%d,"from_type":"user","target_appkey":"%s","target_type":"single","msgid":%d,"msg_ctime":%d,"msg_level":0}`,
-					i%977, appKey, i%733, i%733, i*7919, 1553222785+i/50, appKey, int64(i)*7919*65537, 1553222785613+i*20)
-				e, rejection := n.Normalize(row)
-				if rejection != nil {
-					b.Fatal(rejection.Detail)
-				}
-				batch.Events = append(batch.Events, e)
-			}
+			batch := window(b, 10_000)
 			for b.Loop() {
 				commit(b, s, batch)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/record")
 		})
 	}
+}
+
+// window is a batch of n events of about 600 bytes.
+func window(tb testing.TB, n int) *pipeline.Batch {
+	tb.Helper()
+	batch := &pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}
+	normalizer := event.NewNormalizer(appKey)
+	for i := range n {
+		row := fmt.Appendf(nil, `{"set_from_name":0,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"user_%04d",`+
+			`"from_appkey":"%s","from_name":"user_%04d","from_id":"user_%04d","msg_body":{"text":"请问这个订单什么时候发货?订单号 %d","extras":{}},`+
+			`"create_time":%d,"from_type":"user","target_appkey":"%s","target_type":"single","msgid":%d,"msg_ctime":%d,"msg_level":0}`,
+			i%977, appKey, i%733, i%733, i*7919, 1553222785+i/50, appKey, int64(i)*7919*65537, 1553222785613+i*20)
+		e, rejection := normalizer.Normalize(row)
+		if rejection != nil {
+			tb.Fatal(rejection.Detail)
+		}
+		batch.Events = append(batch.Events, e)
+	}
+	return batch
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
@@ -78,11 +77,10 @@ func (c *WriterConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// compression is the compression's bits in a batch's attributes.
-func (c *WriterConfig) compression() (protocol.Attributes, error) {
-	var format kafkago.Compression
-	err := format.UnmarshalText([]byte(c.Compression))
-	return protocol.Attributes(format), err
+func (c *WriterConfig) compression() (kafkago.Compression, error) {
+	var compression kafkago.Compression
+	err := compression.UnmarshalText([]byte(c.Compression))
+	return compression, err
 }
 
 // Writer writes to an app's topics. It is used by one goroutine at a time.

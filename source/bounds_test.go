@@ -110,6 +110,21 @@ func TestDenseWindowOfLargeRowsGetsShorter(t *testing.T) {
 	})
 }
 
+// TestTotalAloneTakesNoMemory has a second, which cannot be shorter, of which far more is announced than comes.
+func TestTotalAloneTakesNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestClient(t, testConfig(&script{answers: []answer{page(2_000_000, "", rowsOf(1, 2)...)}}))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := c.Open(t.Context(), messages(), settled(c.cfg.Overlap+time.Second)); err != nil {
+			t.Fatalf("open: %v", err)
+		}
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 16<<20 {
+			t.Errorf("two rows took %d bytes", after.TotalAlloc-before.TotalAlloc)
+		}
+	})
+}
+
 // TestLargeReplyIsNoEnd has an API that gives too much whatever it is asked for, until it is itself again: a shorter window is asked
 // for, and what needs no window waits.
 func TestLargeReplyIsNoEnd(t *testing.T) {

@@ -5,9 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jmpub/jmpub/internal/tests/allocations"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 func texts(rows [][]byte) []string {
@@ -202,32 +208,44 @@ func FuzzDecodePage(f *testing.F) {
 	})
 }
 
-// benchmarkPage is 1000 rows of about 480 bytes, as groups have them.
-func benchmarkPage() []byte {
+// benchmarkPage is one of ten pages of 1000 rows of about 480 bytes, as groups have them.
+func benchmarkPage(n int) []byte {
 	rows := make([]string, 1000)
 	for i := range rows {
 		rows[i] = fmt.Sprintf(`{"set_from_name":1,"from_platform":"a","target_name":"","msg_type":"text","version":1,"target_id":"10055201",`+
 			`"from_appkey":"4f7aef34fb361292c566a1cd","from_name":"custom name nnn","from_id":"user_%04d","msg_body":{"text":"%s",`+
 			`"extras":{"level":3,"k":"v","nested":{"a":[1,2,3]}}},"create_time":1490930940,"from_type":"user","target_appkey":"",`+
 			`"target_type":"group","msgid":%d,"msg_ctime":1490930941708,"msg_level":0}`,
-			i, strings.Repeat("今天晚上 ok ", 5), 2_456_348_996+i)
+			i, strings.Repeat("今天晚上 ok ", 5), 2_456_348_996+1000*n+i)
 	}
-	return []byte(pageJSON(10_000, "02838264C47BA022DE545AF2D013B59A", rows...))
+	cursor := "02838264C47BA022DE545AF2D013B59A"
+	if n == 9 {
+		cursor = ""
+	}
+	return []byte(pageJSON(10_000, cursor, rows...))
 }
 
 func BenchmarkDecodePage(b *testing.B) {
-	body := benchmarkPage()
-	b.SetBytes(int64(len(body)))
+	b.SetBytes(int64(len(benchmarkPage(0))))
 	b.ReportAllocs()
+	run := decodesPage(b)
 	for b.Loop() {
+		run()
+	}
+}
+
+func decodesPage(tb testing.TB) func() {
+	tb.Helper()
+	body := benchmarkPage(0)
+	return func() {
 		if page, err := decodePage(body, maxPageSize); err != nil || len(page.rows) != 1000 {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkDecodeDamaged(b *testing.B) {
-	body := bytes.Replace(benchmarkPage(), []byte("user_0500"), []byte("user\x010500"), 1)
+	body := bytes.Replace(benchmarkPage(0), []byte("user_0500"), []byte("user\x010500"), 1)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		if page, _, err := decodeDamaged(body, maxPageSize); err != nil || len(page.rows) != 1000 {
@@ -236,21 +254,71 @@ func BenchmarkDecodeDamaged(b *testing.B) {
 	}
 }
 
-func BenchmarkClientPage(b *testing.B) {
-	cfg := testConfig(&script{answers: []answer{{body: string(benchmarkPage())}}})
+// BenchmarkClientWindow reads windows of ten pages; an operation is one of them.
+func BenchmarkClientWindow(b *testing.B) {
+	b.ReportAllocs()
+	run := fetchesWindow(b)
+	for b.Loop() {
+		run()
+	}
+}
+
+func fetchesWindow(tb testing.TB) func() {
+	tb.Helper()
+	var answers [10]string
+	for i := range answers {
+		answers[i] = string(benchmarkPage(i))
+	}
+	asked := 0
+	cfg := testConfig(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		_, _ = io.WriteString(w, answers[asked%len(answers)])
+		asked++
+	}))
 	cfg.Rate = Rate{Requests: maxRequests, Per: 1}
 	client, err := New(cfg)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		pages, err := client.Open(b.Context(), messages(), settled(1000))
+	return func() {
+		pages, err := client.Open(tb.Context(), messages(), settled(1000))
 		if err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
-		if _, err := pages.Next(b.Context()); err != nil {
-			b.Fatal(err)
+		for err == nil {
+			_, err = pages.Next(tb.Context())
+		}
+		if !errors.Is(err, io.EOF) || asked%len(answers) != 0 {
+			tb.Fatalf("%d requests: %v", asked, err)
 		}
 	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	b.ReportAllocs()
+	run := plansWindow(b)
+	for b.Loop() {
+		run()
+	}
+}
+
+// plansWindow lays out a window, and says how long the next one should be.
+func plansWindow(tb testing.TB) func() {
+	tb.Helper()
+	p := testPlanner()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 500_000_000, time.UTC)
+	pos := pipeline.Position{End: now.Add(-24 * time.Hour).Truncate(time.Second), Span: time.Hour}
+	return func() {
+		plan, wait := p.plan(pos, now, 0)
+		if span := p.suggest(plan.Window, p.target/2, time.Hour); wait > 0 || span <= time.Hour {
+			tb.Fatalf("%s, a wait of %s, and then %s", plan.Window, wait, span)
+		}
+	}
+}
+
+// TestAllocations counts what the way of a page to its rows allocates.
+func TestAllocations(t *testing.T) {
+	allocations.Check(t, "source", map[string]allocations.Operation{
+		"decode a page of 1000 rows": decodesPage, "fetch ten pages of 1000 rows": fetchesWindow, "plan a window": plansWindow,
+	})
 }

@@ -267,8 +267,8 @@ const maxErrorBody = 64 << 10
 // claimedBody bounds the memory that is taken for a body before it came, whatever its header says.
 const claimedBody = 1 << 20
 
-// readBody takes in a page's body, decompressed. Each has memory of its own, because rows point into it. Of one beyond the limit it
-// returns the beginning, and errTooLarge.
+// readBody takes in a reply's body, decompressed. What is decoded of it may point into it, until the call's memory is used again. Of one
+// beyond the limit it returns the beginning, and errTooLarge.
 func (c *call) readBody(res *http.Response) ([]byte, error) {
 	size := int64(c.sizeHint)
 	if res.Header.Get("Content-Encoding") == "" {
@@ -279,8 +279,10 @@ func (c *call) readBody(res *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	b := bytes.NewBuffer(make([]byte, 0, size+size/16+bytes.MinRead))
+	b := bytes.NewBuffer(c.body[:0])
+	b.Grow(int(size + size/16 + bytes.MinRead))
 	n, err := b.ReadFrom(io.LimitReader(plain, most+1))
+	c.body = b.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -176,20 +177,31 @@ func settled(length time.Duration) pipeline.Window {
 
 func messages() pipeline.Stream { return pipeline.Stream{Kind: pipeline.StreamMessages} }
 
-// readAll reads a window to its end.
+var errOverwritten = errors.New("the rows of a page were overwritten while the next one was asked for")
+
+// readAll reads a window to its end, and holds that each page is valid for as long as it has to be.
 func readAll(ctx context.Context, c *Client, s pipeline.Stream, w pipeline.Window) ([]pipeline.Page, error) {
 	pages, err := c.Open(ctx, s, w)
 	if err != nil {
 		return nil, err
 	}
 	var all []pipeline.Page
+	var last pipeline.Page
 	for {
 		page, err := pages.Next(ctx)
+		if len(all) > 0 && !slices.EqualFunc(last.Rows, all[len(all)-1].Rows, bytes.Equal) {
+			return all, errOverwritten
+		}
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {
 			return all, err
+		}
+		last = page
+		page.Rows = nil
+		for _, row := range last.Rows {
+			page.Rows = append(page.Rows, bytes.Clone(row))
 		}
 		all = append(all, page)
 	}

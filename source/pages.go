@@ -13,7 +13,7 @@ import (
 
 // Open asks for the window's first page; see [pipeline.Source].
 func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-	p := &pages{client: c, stream: s, window: w, planner: c.planner, total: -1, seen: make(map[uint64]struct{}), hash: maphash.MakeSeed()}
+	p := &pages{client: c, stream: s, window: w, planner: c.planner, total: -1, hash: maphash.MakeSeed()}
 	c.noteAsked(s, w)
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
@@ -53,6 +53,9 @@ type pages struct {
 	// ready is a page that came and was not given out yet; came counts the replies.
 	ready *pipeline.Page
 	came  int
+	// bodies are the memory of two replies: of the next one, and of the page that was given out last. There is no third, so that page stays
+	// valid while the next one is asked for, however many replies without rows come first.
+	bodies [2][]byte
 	// seen are hashes of the rows that came so far; idle counts the replies in a row that brought no other ones.
 	seen map[uint64]struct{}
 	hash maphash.Seed
@@ -73,6 +76,8 @@ const (
 	// have. A window that could be shorter has far fewer.
 	mostPages = 10_000
 	mostRows  = 2_000_000
+	// usualPages is for how many pages like the first one room is made, if the total says so many rows.
+	usualPages = 2 * targetPages
 	// futileWindows is after how many of the shortest windows in a row whose cursors led to nothing shorter ones are not asked for:
 	// the total is wrong, and not the way of asking.
 	futileWindows = 10
@@ -97,8 +102,9 @@ func (p *pages) restart(err error) error {
 // could still have been on their way. That the clock has passed a whole second shows only that it is within or after it. Like any
 // other, this clock is believed only as far as nothing speaks against it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
-	r.sizeHint, r.window = p.bytes, p.window
+	r.sizeHint, r.window, r.body = p.bytes, p.window, p.bodies[0]
 	arrived, err := p.client.ask(ctx, r)
+	p.bodies[0] = r.body
 	p.requests += r.tries
 	if err != nil {
 		return arrival{}, err
@@ -124,6 +130,9 @@ func (p *pages) accept(page reply, arrived arrival) error {
 	}
 	p.expires = arrived.received.Add(cursorLife - cursorMargin)
 	before := p.rows()
+	if p.came == 1 {
+		p.seen = make(map[uint64]struct{}, min(max(page.total, 0), int64(usualPages*len(page.rows))))
+	}
 	p.note(page.rows)
 	if p.idle++; p.rows() > before {
 		p.idle = 0
@@ -226,6 +235,7 @@ func (p *pages) Next(ctx context.Context) (pipeline.Page, error) {
 	}
 	page := *p.ready
 	p.ready = nil
+	p.bodies[0], p.bodies[1] = p.bodies[1], p.bodies[0]
 	return page, nil
 }
 

@@ -40,8 +40,10 @@ type call struct {
 	latest time.Time
 	// begin, where set, has to be within the API's history still when the request is sent.
 	begin time.Time
-	// sizeHint is about how large the reply will be, where that is known.
+	// sizeHint is about how large the reply will be, where that is known. The reply is read into body, or into new memory, which is body
+	// then.
 	sizeHint int
+	body     []byte
 	// maxBody bounds its reply in bytes, where that is less than for a page.
 	maxBody int64
 	// decodePart, where set, reads the beginning of a reply that is too large. It returns errTooLarge where that is of no use.

@@ -55,7 +55,7 @@ func showPositions(cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		positions, err := operate.Positions(cmd.Context(), cfg, log)
+		positions, paused, err := operate.PositionsAndPause(cmd.Context(), cfg, log)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func showPositions(cmd *cobra.Command) *cobra.Command {
 			}
 		}
 		show := &view.Printer{Out: cmd.OutOrStdout(), JSON: asJSON, Zone: cfg.Source.TimeZone}
-		return show.Positions(positions, time.Now())
+		return show.Positions(positions, &paused, time.Now())
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
 	cmd.Flags().StringVar(&prefix, prefixFlag, "", "show those of replays to these topics, not to those of JMPUB_TOPIC_PREFIX")

@@ -54,7 +54,8 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		}
 		return usage.Errorf("%w%s; see `%s --help`", err, suggestFlag(cmd, err), cmd.CommandPath())
 	})
-	root.AddCommand(newDemo(), addApp(newCheck()), newRun(), newApps(), newTop(), addApp(newTail()), addApp(newReplay()), newCheckpoint(), addApp(newWindows()), addApp(newAudit()), newSim(), newBroker(),
+	root.AddCommand(newDemo(), addApp(newCheck()), newRun(), newApps(), newTop(), addApp(newTail()), addApp(newReplay()), newCheckpoint(),
+		addApp(newPause()), addApp(newResume()), addApp(newWindows()), addApp(newAudit()), newSim(), newBroker(),
 		addApp(newConfig()), newVersion())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()

@@ -114,7 +114,7 @@ func (cfg *Config) open(by *dialer) (*Conn, error) {
 	pool := &kafkago.Transport{
 		Dial: by.dial, DialTimeout: dialTimeout, IdleTimeout: idleTimeout, MetadataTTL: metadataTTL, ClientID: cfg.ClientID, SASL: mechanism,
 	}
-	var carrier kafkago.RoundTripper = &transport{pool, new(decoders)}
+	var carrier kafkago.RoundTripper = newTransport(pool)
 	if cfg.Transport != nil {
 		carrier = cfg.Transport
 	}

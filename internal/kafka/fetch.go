@@ -15,18 +15,26 @@ import (
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
-// transport is kafka-go's, but for the replies to a fetch, which hold what others have written: kafka-go decompresses whole batches,
-// whatever they become, and makes room for as many records as a batch claims to have.
+// transport is kafka-go's, but for the requests of transactions, whose coordinators are remembered, and for the replies to a fetch, which hold
+// what others have written: kafka-go decompresses whole batches, whatever they become, and makes room for as many records as a batch claims to have.
 type transport struct {
 	*kafkago.Transport
 
-	decoders *decoders
+	decoders     *decoders
+	coordinators *coordinators
+}
+
+func newTransport(by *kafkago.Transport) *transport {
+	return &transport{Transport: by, decoders: new(decoders), coordinators: &coordinators{by: by, clientID: by.ClientID}}
 }
 
 // RoundTrip sends a request and returns the reply. That to a fetch has the records of [batchReader] in it.
 func (t *transport) RoundTrip(ctx context.Context, addr net.Addr, request kafkago.Request) (kafkago.Response, error) {
-	if asked, ok := request.(*fetch.Request); ok {
+	switch asked := request.(type) {
+	case *fetch.Request:
 		request = &fetchExchange{Request: asked, clientID: t.ClientID, decoders: t.decoders}
+	case protocol.TransactionalMessage:
+		return t.coordinators.send(ctx, addr, asked.Transaction(), request)
 	}
 	return t.Transport.RoundTrip(ctx, addr, request)
 }

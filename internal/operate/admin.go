@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,47 +133,19 @@ func (a *administrator) Pause(ctx context.Context, c web.Call, r web.PauseReques
 	if err != nil {
 		return nil, err
 	}
-	var stream pipeline.Stream // Without a kind it is the whole app.
+	o := PauseOptions{Resume: !paused, By: c.By, Remote: c.Remote}
 	if r.Stream != "" {
-		if stream, err = pipeline.ParseStream(r.Stream); err != nil {
-			return nil, usage.Errorf("stream: %w", err)
-		}
-		if stream.Kind == pipeline.StreamStatistics {
-			return nil, usage.Errorf("stream: %s is not paused by itself; leave it out of JMPUB_STREAMS", stream)
-		}
-	}
-	action, detail := actionResume, "it is published again from where it stood"
-	if paused {
-		action, detail = actionPause, "nothing is published until it is resumed"
-	}
-	w := newReading(cfg, log)
-	defer w.Close()
-	out, err := w.openOutput(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err = w.checkWrite(ctx, out); err != nil {
-		return nil, err
-	}
-	var next pipeline.Pause
-	err = w.exclusive(out, action+" "+cmp.Or(r.Stream, "the app")).Commit(ctx, func(ctx context.Context, d *pipeline.Draft) error {
-		now, failed := out.pauses.Paused(ctx)
+		stream, failed := pipeline.ParseStream(r.Stream)
 		if failed != nil {
-			return failed
+			return nil, usage.Errorf("stream: %w", failed)
 		}
-		if !paused && now.App && r.Stream != "" {
-			return usage.Errorf("stream: the whole app is paused; resume the app")
-		}
-		next = now.With(stream, paused)
-		next.By, next.At = c.By, time.Now().UTC()
-		d.SetPause(next)
-		d.Notify(notice(cfg, &c, action, stream, detail))
-		return nil
-	})
-	if err != nil {
-		return nil, startError(err)
+		o.Streams = []pipeline.Stream{stream}
 	}
-	return pauseAnswer(&next), nil
+	next, err := Pause(ctx, cfg, log, o)
+	if err != nil {
+		return nil, err
+	}
+	return pauseAnswer(next), nil
 }
 
 // pauseAnswer is what is paused, and what that means.

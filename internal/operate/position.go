@@ -30,6 +30,22 @@ func Positions(ctx context.Context, cfg *settings.Config, log *slog.Logger) ([]p
 	return w.positions(ctx, out)
 }
 
+// PositionsAndPause are [Positions], and what of the app is paused.
+func PositionsAndPause(ctx context.Context, cfg *settings.Config, log *slog.Logger) ([]pipeline.Checkpoint, pipeline.Pause, error) {
+	w := newReading(cfg, log)
+	defer w.Close()
+	out, err := w.openOutput(ctx)
+	if err != nil {
+		return nil, pipeline.Pause{}, err
+	}
+	all, err := w.positions(ctx, out)
+	if err != nil {
+		return nil, pipeline.Pause{}, err
+	}
+	paused, err := out.pauses.Paused(ctx)
+	return all, paused, startError(err)
+}
+
 // DeleteOptions say which position is forgotten.
 type DeleteOptions struct {
 	Stream pipeline.Stream

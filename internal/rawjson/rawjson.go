@@ -33,22 +33,26 @@ var ErrTrailing = errors.New("another value follows the first")
 // at the end. Not safe for concurrent use; may be used again for another input.
 type Reader struct {
 	input []byte
+	// walk goes through the input as far as it can; once decoding is set, the decoder has gone on from there.
+	walk     walk
+	decoding bool
+	// decodes tells that the decoder reads all of it, by the rules of strict readers where strict is set.
+	decodes, strict bool
 	// buffer lets the decoder read the input where it is.
 	buffer  bytes.Buffer
 	decoder jsontext.Decoder
-	options []jsontext.Options
 	// name is that of the last member, in its quotes.
 	name []byte
 	err  error
 }
 
 // Strict makes a reader that takes what RFC 8259 recommends: valid UTF-8, and each name once in an object.
-func Strict() *Reader { return &Reader{} }
+func Strict() *Reader { return &Reader{decodes: true, strict: true} }
 
 // Lenient makes a reader that takes all that RFC 8259 allows: names may stand more than once, and an escaped lone surrogate
 // (`\ud83d`), which a sender makes who cuts a text within an emoji, is a string too. Bytes that are no UTF-8 pass; who cares
 // checks them before.
-func Lenient() *Reader { return &Reader{options: lenient()} }
+func Lenient() *Reader { return &Reader{} }
 
 func lenient() []jsontext.Options {
 	return []jsontext.Options{
@@ -56,11 +60,37 @@ func lenient() []jsontext.Options {
 	}
 }
 
+func (r *Reader) options() []jsontext.Options {
+	if r.strict {
+		return nil
+	}
+	return lenient()
+}
+
 // Open begins with an input.
 func (r *Reader) Open(input []byte) {
+	if r.decoding { // It holds the input before.
+		r.openDecoder(nil)
+	}
 	r.input, r.name, r.err = input, nil, nil
+	r.walk, r.decoding = walk{input: input}, false
+	if r.decodes {
+		r.decode()
+	}
+}
+
+func (r *Reader) openDecoder(input []byte) {
 	r.buffer = *bytes.NewBuffer(input)
-	r.decoder.Reset(&r.buffer, r.options...)
+	r.decoder.Reset(&r.buffer, r.options()...)
+}
+
+// decode hands over to the decoder, and brings it to where the walk stands.
+func (r *Reader) decode() {
+	r.openDecoder(r.input)
+	r.decoding = true
+	for r.err == nil && int(r.decoder.InputOffset()) < r.walk.end {
+		_, r.err = r.decoder.ReadToken() // Without an error, because the walk passes over nothing else.
+	}
 }
 
 // Release forgets the input, so that its memory is not kept alive.
@@ -90,16 +120,33 @@ func (r *Reader) Kind() jsontext.Kind {
 	if r.err != nil {
 		return jsontext.KindInvalid
 	}
+	if !r.decoding {
+		if i := r.walk.next(); i < len(r.input) {
+			return jsontext.Value(r.input[i:]).Kind()
+		}
+		r.decode()
+	}
 	return r.decoder.PeekKind()
 }
 
 // Offset is where in the input the last value, name or bracket ends. It stays where it was when reading fails.
-func (r *Reader) Offset() int { return int(r.decoder.InputOffset()) }
+func (r *Reader) Offset() int {
+	if r.decoding {
+		return int(r.decoder.InputOffset())
+	}
+	return r.walk.end
+}
 
 // Enter moves into the object ('{') or array ('[') that has to come next.
 func (r *Reader) Enter(kind jsontext.Kind) {
 	if r.err != nil {
 		return
+	}
+	if !r.decoding {
+		if r.walk.enter(byte(kind)) {
+			return
+		}
+		r.decode()
 	}
 	token, err := r.decoder.ReadToken()
 	switch {
@@ -127,6 +174,12 @@ func (r *Reader) Element() bool {
 	if r.err != nil {
 		return false
 	}
+	if !r.decoding {
+		if more, ok := r.walk.leave(); ok {
+			return more
+		}
+		r.decode()
+	}
 	if kind := r.decoder.PeekKind(); kind != ']' && kind != '}' {
 		return true
 	}
@@ -146,6 +199,12 @@ func (r *Reader) Value() []byte {
 	if r.err != nil {
 		return nil
 	}
+	if !r.decoding {
+		if begin, ok := r.walk.value(); ok {
+			return r.input[begin:r.walk.end:r.walk.end]
+		}
+		r.decode()
+	}
 	value, err := r.decoder.ReadValue()
 	if err != nil {
 		r.err = short(err)
@@ -163,6 +222,12 @@ func (r *Reader) End() {
 	if r.err != nil {
 		return
 	}
+	if !r.decoding {
+		if r.walk.depth == 0 && r.walk.next() == len(r.input) {
+			return
+		}
+		r.decode()
+	}
 	if _, err := r.decoder.ReadToken(); !errors.Is(err, io.EOF) {
 		if r.err = short(err); err == nil {
 			r.err = ErrTrailing
@@ -172,7 +237,10 @@ func (r *Reader) End() {
 
 // AppendCompact appends a value without its insignificant whitespace, by the reader's rules. It leaves the reader where it is.
 func (r *Reader) AppendCompact(dst, value []byte) ([]byte, error) {
-	return jsontext.AppendFormat(dst, value, r.options...)
+	if !r.strict && isValue(value) {
+		return appendCompact(dst, value), nil
+	}
+	return jsontext.AppendFormat(dst, value, r.options()...)
 }
 
 // Depth is how deep a value nests: 0 for what is no object or array. Of broken JSON it is that of the part that can be read.

@@ -20,6 +20,8 @@ type Position struct {
 	LagSeconds int64     `json:"lag_seconds"`
 	pipeline.Counts
 	SavedAt time.Time `json:"saved_at"`
+	// Paused tells that an operator has stopped the stream, by itself or with the app.
+	Paused bool `json:"paused,omitempty"`
 	// Unreadable is why the position cannot be read; nothing else is known then.
 	Unreadable string `json:"unreadable,omitempty"`
 }
@@ -58,13 +60,17 @@ func folded(w io.Writer, text string) {
 	fmt.Fprintln(w, line)
 }
 
-// Positions shows positions as they are now.
-func (p *Printer) Positions(all []pipeline.Checkpoint, now time.Time) error {
+// Positions shows positions as they are now, and what is paused.
+func (p *Printer) Positions(all []pipeline.Checkpoint, paused *pipeline.Pause, now time.Time) error {
 	list := make([]Position, len(all))
 	for i := range all {
 		list[i] = newPosition(&all[i], now)
+		list[i].Paused = all[i].Replay == "" && paused.Has(all[i].Stream)
 	}
 	return show(p, list, func(w io.Writer) {
+		if paused.Any() {
+			defer p.paused(w, paused)
+		}
 		if len(all) == 0 {
 			fmt.Fprintln(w, "no positions yet: every stream begins at JMPUB_START")
 			return

@@ -3,6 +3,7 @@ package view_test
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,11 @@ func TestTextsForPeople(t *testing.T) {
 	checkpoint := pipeline.Checkpoint{Stream: messages, End: begin, SavedAt: begin, Backlog: []pipeline.Backlog{{End: begin.Add(-time.Hour), Until: begin}}}
 	replay := checkpoint
 	unreadable := pipeline.Checkpoint{Stream: messages, Damage: errors.New(strings.Repeat("it is damaged, and 消息 tells how. ", 10))}
+	var paused pipeline.Pause
+	for i := range 20 {
+		paused = paused.With(pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(10055201 + i)}, true)
+	}
+	paused.By, paused.At = "alice", begin
 	replay.Replay, replay.Backlog = "20261127T200000Z-20261127T210000Z-0e9a4695", nil
 
 	var out bytes.Buffer
@@ -38,9 +44,10 @@ func TestTextsForPeople(t *testing.T) {
 	report := &view.AuditReport{Printer: p, Notes: &out}
 	for name, show := range map[string]func() error{
 		"positions": func() error {
-			return p.Positions([]pipeline.Checkpoint{checkpoint, replay, unreadable}, begin.Add(time.Minute))
+			return p.Positions([]pipeline.Checkpoint{checkpoint, replay, unreadable}, &paused, begin.Add(time.Minute))
 		},
-		"reset": func() error { return p.Reset(&checkpoint, begin) },
+		"paused": func() error { return p.Pause(&paused) },
+		"reset":  func() error { return p.Reset(&checkpoint, begin) },
 		"windows": func() error {
 			if err := p.WindowHeading(); err != nil {
 				return err

@@ -3,6 +3,7 @@ package event_test
 import (
 	"testing"
 
+	"github.com/jmpub/jmpub/internal/tests/allocations"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -23,4 +24,19 @@ func BenchmarkNormalize(b *testing.B) {
 		}
 		i++
 	}
+}
+
+// TestAllocations counts what events of all known kinds of row allocate.
+func TestAllocations(t *testing.T) {
+	allocations.Check(t, "event", map[string]allocations.Operation{"normalize 1000 rows": func(tb testing.TB) func() {
+		tb.Helper()
+		rows, n := sampleRows(tb), event.NewNormalizer(appKey)
+		return func() {
+			for i := range 1000 {
+				if _, rejection := n.Normalize(rows[i%len(rows)]); rejection != nil {
+					tb.Fatal(rejection.Detail)
+				}
+			}
+		}
+	}})
 }

@@ -34,6 +34,7 @@ type Kafka struct {
 	Records     []pipeline.Record
 	Claim       pipeline.Claim
 	Run         pipeline.Claim
+	Pause       pipeline.Pause
 	// Days is the coverage of the days of each stream; DaysRead counts how often one was read back.
 	Days     map[DayKey]pipeline.Coverage
 	DaysRead int
@@ -63,6 +64,7 @@ var (
 	_ pipeline.Checkpoints = (*Store)(nil)
 	_ pipeline.Claims      = (*Kafka)(nil)
 	_ pipeline.Owners      = (*Kafka)(nil)
+	_ pipeline.Pauses      = (*Kafka)(nil)
 
 	_ pipeline.CoverageReader = (*Kafka)(nil)
 )
@@ -155,6 +157,13 @@ func (k *Kafka) Owner(context.Context) (pipeline.Claim, error) {
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
 	return k.Run, nil
+}
+
+// Paused is what is paused.
+func (k *Kafka) Paused(context.Context) (pipeline.Pause, error) {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	return k.Pause, nil
 }
 
 // Begin starts a transaction. One is open at a time.
@@ -254,6 +263,9 @@ func (k *Kafka) Apply() {
 		}
 		for _, day := range c.Coverage {
 			k.Days[DayKey{day.Stream, day.Day}] = *copyOf(day)
+		}
+		if c.Pause != nil {
+			k.Pause = *c.Pause
 		}
 		k.Notices = append(k.Notices, c.Notices...)
 		k.Records = append(k.Records, c.Records...)

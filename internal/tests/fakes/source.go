@@ -1,6 +1,7 @@
 package fakes
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -284,12 +285,17 @@ type Pages struct {
 	Parts [][][]byte
 	Err   error
 	next  int
+	// given are the rows of the last two parts that were given.
+	given [2][][]byte
 }
 
-// Next gives the next part.
+// Next gives the next part. The rows of the one before the last are not valid any more: it destroys them.
 func (p *Pages) Next(ctx context.Context) (pipeline.Page, error) {
 	if ctx.Err() != nil {
 		return pipeline.Page{}, ctx.Err()
+	}
+	for _, row := range p.given[0] {
+		clear(row)
 	}
 	if p.next == len(p.Parts) {
 		if p.Err != nil {
@@ -298,7 +304,12 @@ func (p *Pages) Next(ctx context.Context) (pipeline.Page, error) {
 		return pipeline.Page{}, io.EOF
 	}
 	p.next++
-	return pipeline.Page{Rows: p.Parts[p.next-1], Total: p.Total}, nil
+	var rows [][]byte
+	for _, row := range p.Parts[p.next-1] {
+		rows = append(rows, bytes.Clone(row))
+	}
+	p.given = [2][][]byte{p.given[1], rows}
+	return pipeline.Page{Rows: rows, Total: p.Total}, nil
 }
 
 // Requests counts the parts that were given.

@@ -35,6 +35,8 @@ type app struct {
 	// bad is until when the API misbehaves.
 	bad      time.Time
 	licences []*licence
+	// pauses are the commands that have paused or resumed something.
+	pauses []*pauseCommand
 }
 
 func (w *World) newApp(number int) (a *app, err error) {

@@ -85,6 +85,9 @@ func (c *command) span() (from, to time.Time) {
 }
 
 func (c *command) do(ctx context.Context) error {
+	if c.event.Kind == PauseStream || c.event.Kind == ResumeStream {
+		return c.pause(ctx)
+	}
 	from, to := c.span()
 	if !from.Before(to) {
 		return nil // There is no such time.

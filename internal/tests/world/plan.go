@@ -48,6 +48,9 @@ const (
 	Replay     Kind = "replay"
 	Audit      Kind = "audit --repair"
 	Windows    Kind = "windows"
+	// PauseStream and ResumeStream are of a stream, or of the whole app.
+	PauseStream  Kind = "pause"
+	ResumeStream Kind = "resume"
 )
 
 const (
@@ -70,7 +73,7 @@ const latestMarker = 3 * time.Second
 
 // operator tells whether an operator does it.
 func (k Kind) operator() bool {
-	return slices.Contains([]Kind{Reset, ResetRange, Delete, Replay, Audit, Windows}, k)
+	return slices.Contains([]Kind{Reset, ResetRange, Delete, Replay, Audit, Windows, PauseStream, ResumeStream}, k)
 }
 
 // Event is something that happens.
@@ -90,6 +93,8 @@ type Event struct {
 	App, Process int
 	// Stream is which one an operator means, by its place among all.
 	Stream int
+	// Whole has a command be about all streams.
+	Whole bool
 	// Network is what is wrong with a command's way to Kafka while it begins; nothing where empty.
 	Network Kind
 	// Elsewhere has a replay publish to topics of its own.
@@ -105,6 +110,13 @@ func (e *Event) String() string {
 		s += fmt.Sprintf(" %s to %s ago, answered after %s", e.From, e.To, e.For)
 	case e.For > 0:
 		s += fmt.Sprintf(" for %s", e.For)
+	}
+	switch {
+	case e.Kind != PauseStream && e.Kind != ResumeStream:
+	case e.Whole:
+		s += " the app"
+	default:
+		s += fmt.Sprintf(" stream %d", e.Stream)
 	}
 	if e.Kind == Broker {
 		s += fmt.Sprintf(", broker %d", e.Broker)
@@ -226,6 +238,7 @@ func Draw(seed uint64, most time.Duration) *Plan {
 		p.Events = append(p.Events, all...)
 	}
 	p.Formats = d.chance(0.2)
+	p.Events = append(p.Events, p.pauses(hours)...)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
 	return p
 }
@@ -338,6 +351,42 @@ func (p *Plan) command(d *dice, before []Event) Event {
 		p.inCompany(d, &e, &before[d.IntN(len(before))])
 	}
 	return e
+}
+
+// pauses draws what operators pause, and resume for the most part: sometimes before the pause is through, or while others pause and resume the
+// same. What is paused in the end is resumed when everything heals.
+func (p *Plan) pauses(hours float64) (all []Event) {
+	d := newDice(p.Seed, "pauses") // What else happens stays as it was drawn.
+	if !d.chance(0.2) {
+		return nil
+	}
+	const hourly, resumed, longest = 2, 0.8, 20 * time.Minute
+	for range 1 + d.count(hourly*hours) {
+		e := Event{At: d.upTo(p.For), Kind: PauseStream, App: d.IntN(p.Apps), Stream: d.IntN(1000), Whole: d.chance(0.4)}
+		if len(all) > 0 && d.chance(0.5) {
+			other := &all[d.IntN(len(all))]
+			e.App, e.Stream, e.At = other.App, other.Stream+d.IntN(2), min(p.For, other.At+d.logBetween(10*time.Millisecond, time.Minute))
+		}
+		pair := []Event{e}
+		if d.chance(resumed) {
+			e.Kind, e.At = ResumeStream, min(p.For, e.At+d.logBetween(10*time.Millisecond, longest))
+			if d.chance(0.2) {
+				e.Whole = !e.Whole
+			}
+			pair = append(pair, e)
+		}
+		for _, e := range pair {
+			e.At = e.At.Round(time.Millisecond)
+			if d.chance(0.3) {
+				e.Dies = d.logBetween(10*time.Millisecond, 30*time.Second).Round(time.Millisecond)
+			}
+			if d.chance(0.3) {
+				e.Network = []Kind{Slow, Lossy}[d.IntN(2)]
+			}
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // inCompany has a command be about the app, the stream and the times of another one, or about times that border on those, and often be

@@ -16,6 +16,9 @@ import (
 
 // ledgerRecord is what is held against the log of a record of the ledger.
 type ledgerRecord struct {
+	// written is when its record was.
+	written time.Time
+
 	Stream    string    `json:"stream"`
 	Begin     time.Time `json:"begin_time"`
 	End       time.Time `json:"end_time"`
@@ -60,9 +63,9 @@ func (a *app) checkReports(prefix string, published map[seen]int, stopped time.T
 			r.rows[offset{topic, record.Partition, record.Offset}] = record
 		}
 	}
-	if !r.decode("windows", func(value []byte) error {
-		var l ledgerRecord
-		err := json.Unmarshal(value, &l)
+	if !r.decode("windows", func(record *kafkamodel.Record) error {
+		l := ledgerRecord{written: record.Time}
+		err := json.Unmarshal(record.Value, &l)
 		r.ledger = append(r.ledger, l)
 		return err
 	}) {
@@ -77,16 +80,17 @@ func (a *app) checkReports(prefix string, published map[seen]int, stopped time.T
 		r.checkCoverage(stopped)
 		r.checkPositions(stopped)
 		r.checkStatistics(stopped)
+		r.checkPauses()
 	}
 }
 
-// decode calls fn with the value of each record of one of jmpub's own topics, partition by partition.
-func (r *reports) decode(topic string, fn func(value []byte) error) bool {
+// decode calls fn with each record of one of jmpub's own topics that has a value, partition by partition.
+func (r *reports) decode(topic string, fn func(*kafkamodel.Record) error) bool {
 	for record := range r.records(r.prefix + "." + topic) {
 		if record.Value == nil {
 			continue
 		}
-		if err := fn(record.Value); err != nil {
+		if err := fn(record); err != nil {
 			r.found("the record %s of %s cannot be read: %v", record.Value, topic, err)
 			return false
 		}
@@ -160,7 +164,7 @@ type about struct {
 func (r *reports) checkNotices() {
 	// told and want are the rows that notices name, or else how many notices there are.
 	told, want := make(map[about]int64), make(map[about]int64)
-	r.decode("notices", func(value []byte) error {
+	r.decode("notices", func(record *kafkamodel.Record) error {
 		var n struct {
 			Kind   pipeline.NoticeKind `json:"kind"`
 			Stream string              `json:"stream"`
@@ -169,11 +173,13 @@ func (r *reports) checkNotices() {
 			End    time.Time           `json:"end_time"`
 			Rows   int64               `json:"rows"`
 		}
-		err := json.Unmarshal(value, &n)
+		err := json.Unmarshal(record.Value, &n)
 		which := about{n.Kind, n.Stream, n.Begin.Unix(), n.End.Unix(), n.Replay}
-		if n.Kind == pipeline.NoticeLateRows {
+		switch n.Kind {
+		case pipeline.NoticeLateRows:
 			told[which] += n.Rows
-		} else {
+		case pipeline.NoticeAdmin: // They are those of pauses.
+		default:
 			told[which]++
 		}
 		return err
@@ -252,13 +258,13 @@ type day struct {
 // checkCoverage expects the newest record of each day to say that all of it was read, and to count what is published.
 func (r *reports) checkCoverage(stopped time.Time) {
 	days := make(map[string]map[string]day) // By stream and day.
-	r.decode("coverage", func(value []byte) error {
+	r.decode("coverage", func(record *kafkamodel.Record) error {
 		var c struct {
 			day
 
 			Stream string `json:"stream"`
 		}
-		err := json.Unmarshal(value, &c)
+		err := json.Unmarshal(record.Value, &c)
 		if days[c.Stream] == nil {
 			days[c.Stream] = make(map[string]day)
 		}
@@ -371,13 +377,13 @@ func (r *reports) checkPositions(stopped time.Time) {
 		return
 	}
 	ends := make(map[string]time.Time)
-	r.decode("checkpoints", func(value []byte) error {
+	r.decode("checkpoints", func(record *kafkamodel.Record) error {
 		var p struct {
 			Stream string    `json:"stream"`
 			Replay string    `json:"replay"`
 			End    time.Time `json:"end_time"`
 		}
-		if err := json.Unmarshal(value, &p); err != nil || p.Stream == "" || p.Replay != "" {
+		if err := json.Unmarshal(record.Value, &p); err != nil || p.Stream == "" || p.Replay != "" {
 			return err
 		}
 		if p.End.Before(ends[p.Stream]) && !r.has(Reset, Delete) {

@@ -170,6 +170,9 @@ func (w *World) live(ctx context.Context) {
 	_ = pipeline.Sleep(ctx, time.Until(w.began.Add(w.plan.For)))
 	w.trace.add("everything heals")
 	w.others.Wait()
+	for _, a := range w.apps {
+		a.resume(ctx)
+	}
 	_ = pipeline.Sleep(ctx, healing)
 	w.trace.add("the end of the processes")
 	for _, f := range w.fleets {
