@@ -41,12 +41,10 @@ type look struct {
 	// held is what it has taken from the memory budget.
 	held int64
 	rows *rowCollector
-	page Page
-	err  error
+	// whole tells that all rows came that there are.
+	whole bool
+	err   error
 }
-
-// isWhole tells that all rows came that there are.
-func (l *look) isWhole() bool { return l.page.Total <= int64(len(l.page.Rows)) }
 
 // looksEarly tells whether the stream is to be looked at next, and no window to be read: that one would not move the position far.
 func (r *reader) looksEarly(head time.Time, from Position) bool {
@@ -100,12 +98,12 @@ func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) (err
 	}
 	// All that windows can bring which follow the position is near the end.
 	l.rows = newRowCollector(w, r.overlap+w.End.Sub(position), r.appKey, r.stream)
+	came := int64(len(page.Rows))
+	l.whole = page.Total <= came
+	total := max(page.Total, came)
+	page.Total = came // No room is made for more.
 	l.rows.addPage(page)
-	l.page = page
-	l.rows.ledger.Early, l.rows.ledger.Started, l.rows.ledger.Requests = true, started, 1
-	if l.rows.ledger.Total < 0 {
-		l.rows.ledger.Total = l.rows.ledger.Rows
-	}
+	l.rows.ledger.Early, l.rows.ledger.Started, l.rows.ledger.Requests, l.rows.ledger.Total = true, started, 1, total
 	return nil
 }
 
@@ -119,7 +117,7 @@ func (r *reader) handleLook(l *look) {
 	}
 	w := l.rows.window
 	switch {
-	case l.isWhole():
+	case l.whole:
 		r.early.head = l.head
 	case r.early.narrow.After(r.res.now()):
 		r.early.none = r.res.now().Add(sparseAgain)
@@ -131,7 +129,7 @@ func (r *reader) handleLook(l *look) {
 	ledger := &l.rows.ledger
 	if ledger.Published == 0 && ledger.Rejected == 0 {
 		r.dropLook(l)
-		if l.isWhole() {
+		if l.whole {
 			r.tellHead(l.head)
 		}
 		return

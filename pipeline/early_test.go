@@ -188,14 +188,14 @@ func TestEarlyRowsOfAPositionThatIsSet(t *testing.T) {
 	if len(back.EarlyIDs)+len(back.EarlyHashes) != 0 || len(ahead.EarlyIDs) != 2 || len(ahead.EarlyHashes) != 2 {
 		t.Errorf("set back: %v %v, ahead: %v %v", back.EarlyIDs, back.EarlyHashes, ahead.EarlyIDs, ahead.EarlyHashes)
 	}
-	range_ := pipeline.Window{Begin: end.Add(-time.Hour), End: end.Add(-time.Minute)}
-	uncovered, err := cp.Uncover(range_, pipeline.RowSet{}, pipeline.RowSet{}, 0)
+	again := pipeline.Window{Begin: end.Add(-time.Hour), End: end.Add(-time.Minute)}
+	uncovered, err := cp.Uncover(again, pipeline.RowSet{}, pipeline.RowSet{}, 0)
 	if err != nil || len(uncovered.EarlyIDs) != 2 || len(uncovered.Backlog) != 1 || len(uncovered.Backlog[0].EarlyIDs) != 0 {
 		t.Errorf("a range again: %+v, %v", uncovered, err)
 	}
-	cp.Backlog = []pipeline.Backlog{{End: range_.Begin, Until: range_.End.Add(-time.Second), EarlyIDs: []int64{5}, EarlyHashes: []int64{6}}}
-	range_.Begin = range_.Begin.Add(time.Minute)
-	if joined, err := cp.Uncover(range_, pipeline.RowSet{}, pipeline.RowSet{}, 0); err != nil || len(joined.Backlog) != 1 || len(joined.Backlog[0].EarlyHashes) != 1 {
+	cp.Backlog = []pipeline.Backlog{{End: again.Begin, Until: again.End.Add(-time.Second), EarlyIDs: []int64{5}, EarlyHashes: []int64{6}}}
+	again.Begin = again.Begin.Add(time.Minute)
+	if joined, err := cp.Uncover(again, pipeline.RowSet{}, pipeline.RowSet{}, 0); err != nil || len(joined.Backlog) != 1 || len(joined.Backlog[0].EarlyHashes) != 1 {
 		t.Errorf("a range again that touches the backlog: %+v, %v", joined, err)
 	}
 }

@@ -246,7 +246,7 @@ func (r *reader) isDue(ctx context.Context, from Position) bool {
 	if early {
 		wait = due.Poll
 	}
-	if wait > 0 && !r.waited && !(early && r.early.soon) {
+	if now := r.waited || early && r.early.soon; wait > 0 && !now {
 		r.due = time.NewTimer(wait)
 		return false
 	}
