@@ -21,6 +21,8 @@ type positionJSON struct {
 	OverlapIDs    *ids                 `json:"overlap_ids"`
 	OverlapHashes *ids                 `json:"overlap_hashes"`
 	OverlapFrom   time.Time            `json:"overlap_from,omitzero"`
+	EarlyIDs      ids                  `json:"early_ids,omitempty"`
+	EarlyHashes   ids                  `json:"early_hashes,omitempty"`
 	Backlog       few[backlogJSON]     `json:"backlog,omitempty"`
 	Marks         ids                  `json:"marks,omitempty"`
 	Sequence      int64                `json:"sequence,omitempty"`
@@ -67,6 +69,8 @@ type backlogJSON struct {
 	OverlapIDs    *ids       `json:"overlap_ids"`
 	OverlapHashes *ids       `json:"overlap_hashes"`
 	OverlapFrom   time.Time  `json:"overlap_from,omitzero"`
+	EarlyIDs      ids        `json:"early_ids,omitempty"`
+	EarlyHashes   ids        `json:"early_hashes,omitempty"`
 	LiveIDs       *ids       `json:"live_ids"`
 	LiveHashes    *ids       `json:"live_hashes"`
 }
@@ -78,7 +82,7 @@ func encodeBacklog(backlog []pipeline.Backlog) []backlogJSON {
 		all = append(all, backlogJSON{
 			End: new(b.End.UTC()), Until: new(b.Until.UTC()), Span: new(seconds(b.Span)),
 			OverlapIDs: new(ids(b.OverlapIDs)), OverlapHashes: new(ids(b.OverlapHashes)), OverlapFrom: b.OverlapFrom.UTC(),
-			LiveIDs: new(ids(b.LiveIDs)), LiveHashes: new(ids(b.LiveHashes)),
+			EarlyIDs: ids(b.EarlyIDs), EarlyHashes: ids(b.EarlyHashes), LiveIDs: new(ids(b.LiveIDs)), LiveHashes: new(ids(b.LiveHashes)),
 		})
 	}
 	return all
@@ -108,7 +112,8 @@ func decodeBacklog(backlog []backlogJSON, end time.Time) ([]pipeline.Backlog, er
 		}
 		all = append(all, pipeline.Backlog{
 			End: b.End.UTC(), Until: b.Until.UTC(), Span: time.Duration(*b.Span),
-			OverlapIDs: *b.OverlapIDs, OverlapHashes: *b.OverlapHashes, OverlapFrom: b.OverlapFrom.UTC(), LiveIDs: *b.LiveIDs, LiveHashes: *b.LiveHashes,
+			OverlapIDs: *b.OverlapIDs, OverlapHashes: *b.OverlapHashes, OverlapFrom: b.OverlapFrom.UTC(),
+			EarlyIDs: b.EarlyIDs, EarlyHashes: b.EarlyHashes, LiveIDs: *b.LiveIDs, LiveHashes: *b.LiveHashes,
 		})
 	}
 	return all, nil
@@ -129,7 +134,7 @@ func encodePosition(cp *pipeline.Checkpoint, searched int) ([]byte, error) {
 		Version: version, AppKey: &cp.AppKey, Stream: &cp.Stream,
 		End: new(cp.End.UTC()), Span: new(seconds(cp.Span)),
 		OverlapIDs: new(ids(cp.OverlapIDs)), OverlapHashes: new(ids(cp.OverlapHashes)), OverlapFrom: cp.OverlapFrom.UTC(),
-		Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
+		EarlyIDs: ids(cp.EarlyIDs), EarlyHashes: ids(cp.EarlyHashes), Backlog: encodeBacklog(cp.Backlog), Marks: ids(cp.Marks), Sequence: cp.Sequence,
 		Counts: &cp.Counts, SavedAt: new(cp.SavedAt.UTC()), Replay: cp.Replay, Removed: cp.Removed,
 		Forgotten: cp.Forgotten, Covered: utcRanges(cp.Covered), Searched: searched,
 	}
@@ -186,7 +191,8 @@ func (p *positionJSON) decode() (cp pipeline.Checkpoint, err error) {
 	}
 	cp = pipeline.Checkpoint{
 		AppKey: *p.AppKey, Stream: *p.Stream, End: p.End.UTC(), Span: time.Duration(*p.Span),
-		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, OverlapFrom: p.OverlapFrom.UTC(), Marks: p.Marks, Sequence: p.Sequence,
+		OverlapIDs: *p.OverlapIDs, OverlapHashes: *p.OverlapHashes, OverlapFrom: p.OverlapFrom.UTC(),
+		EarlyIDs: p.EarlyIDs, EarlyHashes: p.EarlyHashes, Marks: p.Marks, Sequence: p.Sequence,
 		Counts: *p.Counts, SavedAt: p.SavedAt.UTC(), Replay: p.Replay, Removed: p.Removed, Forgotten: p.Forgotten,
 	}
 	for _, r := range p.Rechecked {

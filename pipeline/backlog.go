@@ -31,6 +31,8 @@ type Backlog struct {
 	Span                      time.Duration
 	OverlapIDs, OverlapHashes []int64
 	OverlapFrom               time.Time
+	// EarlyIDs and EarlyHashes are those of a [Checkpoint], of rows behind End.
+	EarlyIDs, EarlyHashes []int64
 	// LiveIDs and LiveHashes are the msgids and hashes, ascending, of what others than the range's windows published, and these can bring too:
 	// live windows near Until, and whoever published what was late.
 	LiveIDs, LiveHashes []int64
@@ -54,16 +56,21 @@ func (c *Checkpoint) split(now time.Time) {
 	at := now.Add(-splitBack).Truncate(time.Second).UTC()
 	c.Backlog = append(slices.Clip(c.Backlog), Backlog{
 		End: c.End, Until: at, Span: c.Span, OverlapIDs: c.OverlapIDs, OverlapHashes: c.OverlapHashes, OverlapFrom: c.OverlapFrom,
+		EarlyIDs: c.EarlyIDs, EarlyHashes: c.EarlyHashes,
 	})
-	c.End, c.OverlapIDs, c.OverlapHashes, c.OverlapFrom = at, nil, nil, time.Time{}
+	c.End, c.OverlapIDs, c.OverlapHashes, c.OverlapFrom, c.EarlyIDs, c.EarlyHashes = at, nil, nil, time.Time{}, nil, nil
 }
 
 // ResetTo is the position once an operator has set it to a time; before are the rows that stand just before that, as
 // [RowReader.RowsBefore] gives them with an overlap. Backlog that ends before the time stays. Of a range that the time lies in, what is before it stays, and what is
-// behind it is read by the position itself, as are ranges behind the time.
+// behind it is read by the position itself, as are ranges behind the time. What was published early is published again, unless the position
+// is not set back.
 func (c *Checkpoint) ResetTo(to time.Time, before RowSet, overlap time.Duration) Checkpoint {
 	next := *c
 	next.End, next.Backlog, next.OverlapFrom = to, nil, to.Add(-overlap)
+	if to.Before(c.End) {
+		next.EarlyIDs, next.EarlyHashes = nil, nil
+	}
 	published := before
 	for i := range c.Backlog {
 		b := c.Backlog[i]
@@ -114,6 +121,7 @@ func (c *Checkpoint) Uncover(w Window, before, upTo RowSet, overlap time.Duratio
 		if b.End.Before(fresh.End) {
 			fresh.End, fresh.Span, fresh.OverlapIDs, fresh.OverlapHashes, fresh.OverlapFrom = b.End, b.Span, b.OverlapIDs, b.OverlapHashes, b.OverlapFrom
 		}
+		fresh.EarlyIDs, fresh.EarlyHashes = union(fresh.EarlyIDs, b.EarlyIDs), union(fresh.EarlyHashes, b.EarlyHashes)
 		longer := !b.Until.Before(fresh.Until)
 		if longer {
 			fresh.Until = b.Until

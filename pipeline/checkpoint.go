@@ -20,6 +20,10 @@ type Checkpoint struct {
 	// OverlapFrom is the time from which on the two have all of such rows, so no window begins before it: it lies before End by the overlap
 	// that was configured then. Zero is the overlap that is configured now.
 	OverlapFrom time.Time
+	// EarlyIDs and EarlyHashes are of rows, in the same form, that were published before their window has settled: they stand behind End, by
+	// [mostEarly] at most, and the windows that bring them leave them out.
+	EarlyIDs    []int64
+	EarlyHashes []int64
 	// Backlog is the history before End that is not published yet: ranges in the order of time that neither overlap nor touch.
 	Backlog []Backlog
 	// Marks, of statistics alone, tell what was last published of each period, ascending.

@@ -90,7 +90,7 @@ func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 			if len(c.nearBacklog) > 0 {
 				c.dropNearBacklog(eventKey(&e), contentKey(&e))
 			}
-			c.ledger.Skipped++
+			c.countKnown(earlier, eventKey(&e), contentKey(&e))
 		case conflict:
 			row, _ := event.Rebuild(e.Value) // It was made here.
 			conflicts = append(conflicts, conflictOf(row, e.MsgID))
@@ -108,13 +108,22 @@ func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 		known := c.isLive || earlier.has(key)
 		if known {
 			c.dropNearBacklog(key)
-			c.ledger.Skipped++
+			c.countKnown(earlier, key)
 			c.ledger.Rejected--
 			c.batch.Bytes -= len(r.Row) + eventOverhead
 		}
 		return known
 	})
 	c.batch.Rejected = append(c.batch.Rejected, conflicts...)
+}
+
+// countKnown counts a row that is known already.
+func (c *rowCollector) countKnown(earlier *overlapIDs, keys ...RowKey) {
+	if slices.ContainsFunc(keys, earlier.isEarly) {
+		c.ledger.EarlyRows++
+	} else {
+		c.ledger.Skipped++
+	}
 }
 
 // rejectedKey is what a rejected row is known by: as the event that it was or could be, if it is one only for its msgid.

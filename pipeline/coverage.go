@@ -245,7 +245,7 @@ func (d *Draft) keepCoverage(next *Checkpoint, changed map[time.Time]*Coverage) 
 	}
 	forgotten := DayOf(next.End.Add(-History)).Add(-day)
 	next.Covered = slices.DeleteFunc(next.Covered, func(w Window) bool { return w.End.Before(forgotten) })
-	current := []time.Time{DayOf(next.End)}
+	current := []time.Time{DayOf(next.End), DayOf(next.End.Add(mostEarly))} // Rows may have been published early of the day that follows.
 	for _, b := range next.Backlog {
 		current = append(current, DayOf(b.End))
 	}

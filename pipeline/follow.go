@@ -31,6 +31,7 @@ func (s *session) Follow(ctx context.Context, stream Stream) error {
 		live.backlogEnds = append(live.backlogEnds, b.Until)
 	}
 	known := newOverlapIDs(s.cfg.Overlap, cp.End, cp.OverlapFrom, cp.OverlapIDs, cp.OverlapHashes)
+	known.addEarly(cp.End, cp.EarlyIDs, cp.EarlyHashes)
 	reader := newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known)
 	if len(cp.Backlog) == 0 {
 		return reader.run(ctx)
@@ -44,7 +45,7 @@ func (s *session) Follow(ctx context.Context, stream Stream) error {
 // reading is what a reader of a stream has of the configuration.
 func (s *session) reading(stream Stream) reading {
 	return reading{
-		appKey: s.cfg.AppKey, stream: stream, until: s.cfg.Until, overlap: s.cfg.Overlap,
+		appKey: s.cfg.AppKey, stream: stream, early: s.cfg.Early, until: s.cfg.Until, overlap: s.cfg.Overlap,
 		windowBytes: s.cfg.WindowBytes, parallel: s.cfg.Parallel, retry: s.cfg.Retry,
 		stagger: staggerOf(s.cfg.AppKey, stream, s.cfg.HourSpread),
 	}
@@ -64,6 +65,7 @@ func (s *session) followBacklog(ctx context.Context, stream Stream) error {
 		r := s.reading(stream)
 		r.backlog, r.until = true, oldest.Until
 		known := newOverlapIDs(s.cfg.Overlap, oldest.End, oldest.OverlapFrom, oldest.OverlapIDs, oldest.OverlapHashes)
+		known.addEarly(oldest.End, oldest.EarlyIDs, oldest.EarlyHashes)
 		known.live = NewRowSet(oldest.LiveIDs, oldest.LiveHashes)
 		known.idsOnly = known.idsOnly || len(oldest.LiveHashes) < len(oldest.LiveIDs)
 		if err = newReader(r, s.res, Position{End: oldest.End, Span: oldest.Span}, known).run(ctx); err != nil {

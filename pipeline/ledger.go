@@ -15,7 +15,7 @@ type Ledger struct {
 	// Sequence is one more than that of the stream's record before this one; the first has 1. It is 0 in a replay.
 	Sequence int64 `json:"sequence,omitempty"`
 	// MovedFrom and MovedTo are the interval by which the window moved a position of the stream: MovedFrom is where the
-	// position stood, MovedTo where it stands now. Both are zero where no position moved (late rows, statistics, replays).
+	// position stood, MovedTo where it stands now. Both are zero where no position moved (late rows, early ones, statistics, replays).
 	MovedFrom time.Time `json:"moved_from,omitzero"`
 	MovedTo   time.Time `json:"moved_to,omitzero"`
 	// Total is what the API said the window holds; Rows is what it sent, repeated ones too.
@@ -24,7 +24,9 @@ type Ledger struct {
 	// Repeated rows came more than once within the window; Skipped ones had been published by an earlier window.
 	Repeated int64 `json:"repeated"`
 	Skipped  int64 `json:"skipped"`
-	// Published and Rejected sum up to Rows - Repeated - Skipped.
+	// EarlyRows had been published before the window had settled; see Early.
+	EarlyRows int64 `json:"early_rows,omitempty"`
+	// Published and Rejected sum up to Rows - Repeated - Skipped - EarlyRows.
 	Published int64 `json:"published"`
 	Rejected  int64 `json:"rejected"`
 	Pages     int   `json:"pages"`
@@ -36,6 +38,9 @@ type Ledger struct {
 	Replay string `json:"replay,omitempty"`
 	// Late tells that the window had been read before: only rows that were missing then are counted as published.
 	Late bool `json:"late,omitempty"`
+	// Early tells that the window had not settled: it moves no position, rows may be missing, and the windows that are read of its time later
+	// count what it published among their EarlyRows.
+	Early bool `json:"early,omitempty"`
 	// Backlog tells that the window is history behind the live position.
 	Backlog  bool          `json:"backlog,omitempty"`
 	Started  time.Time     `json:"started_at"`

@@ -26,6 +26,9 @@ type overlapIDs struct {
 	// rows maps each row to the later of its clocks in milliseconds, never more than a second after the end of the window that
 	// brought it.
 	rows map[RowKey]int64
+	// early are rows that were published before their window has settled, and that no window has brought yet; each with the later of its clocks.
+	// Only the live position has them.
+	early map[RowKey]int64
 	// live are rows that the live position published; only a backlog has them.
 	live RowSet
 	// latest is the latest clock of rows.
@@ -50,7 +53,31 @@ func newOverlapIDs(overlap time.Duration, end, from time.Time, ids, hashes []int
 // has tells whether an earlier window, or the live position, published a row.
 func (o *overlapIDs) has(key RowKey) bool {
 	_, earlier := o.rows[key]
-	return earlier || o.live.Has(key)
+	return earlier || o.isEarly(key) || o.live.Has(key)
+}
+
+// isEarly tells whether a row was published early.
+func (o *overlapIDs) isEarly(key RowKey) bool {
+	_, early := o.early[key]
+	return early
+}
+
+// mostEarly is how far behind its position a row may stand that is published early: nothing is asked for early while the position is further from
+// the head, which a window that stays open may keep it for a while.
+const mostEarly = longestMerge + time.Minute
+
+// addEarly takes in what a checkpoint has of rows that were published early, which has no clocks: they are taken to stand as far behind its end
+// as they may.
+func (o *overlapIDs) addEarly(end time.Time, ids, hashes []int64) {
+	if len(ids)+len(hashes) == 0 {
+		return
+	}
+	o.early = make(map[RowKey]int64, len(ids)+len(hashes))
+	rows := NewRowSet(ids, hashes)
+	for key := range rows.All() {
+		o.early[key] = end.Add(mostEarly).UnixMilli()
+	}
+	o.see(o.early)
 }
 
 // What overlapIDs knows of an event.
@@ -79,21 +106,52 @@ func (o *overlapIDs) compare(e *event.Event) known {
 
 // advance is what is known after a window that ends at end and brought these rows.
 func (o *overlapIDs) advance(end time.Time, brought map[RowKey]int64) *overlapIDs {
-	next := &overlapIDs{overlap: o.overlap, from: later(o.from, end.Add(-o.overlap)), live: o.live, rows: maps.Clone(brought)}
+	next := &overlapIDs{
+		overlap: o.overlap, from: later(o.from, end.Add(-o.overlap)), live: o.live, rows: maps.Clone(brought), early: maps.Clone(o.early),
+	}
+	maps.DeleteFunc(next.early, func(key RowKey, clock int64) bool {
+		_, ok := brought[key]
+		return ok || !nearEnd(end, o.overlap, clock)
+	})
 	for key, clock := range o.rows {
 		if _, ok := brought[key]; !ok && nearEnd(end, o.overlap, clock) {
 			next.rows[key] = clock
 			next.idsOnly = o.idsOnly
 		}
 	}
-	for _, clock := range next.rows {
-		next.latest = max(next.latest, clock)
-	}
+	next.see(next.rows)
+	next.see(next.early)
 	return next
+}
+
+// see takes the rows' clocks in.
+func (o *overlapIDs) see(rows map[RowKey]int64) {
+	for _, clock := range rows {
+		o.latest = max(o.latest, clock)
+	}
+}
+
+// withEarly is what is known once these rows of a look at what has not settled are published too.
+func (o *overlapIDs) withEarly(brought map[RowKey]int64) *overlapIDs {
+	next := *o
+	next.early = maps.Clone(o.early)
+	if next.early == nil {
+		next.early = make(map[RowKey]int64, len(brought))
+	}
+	for key, clock := range brought {
+		if !o.has(key) {
+			next.early[key] = clock
+		}
+	}
+	next.see(next.early)
+	return &next
 }
 
 // sorted are the msgids and hashes, each in ascending order, as checkpoints have them.
 func (o *overlapIDs) sorted() (ids, hashes []int64) { return sortedKeys(maps.Keys(o.rows)) }
+
+// sortedEarly are those of the rows that were published early.
+func (o *overlapIDs) sortedEarly() (ids, hashes []int64) { return sortedKeys(maps.Keys(o.early)) }
 
 // nearEnd tells whether a row whose later clock is given can come again after a window that ends at end.
 func nearEnd(end time.Time, overlap time.Duration, clock int64) bool {

@@ -18,6 +18,9 @@ type Source interface {
 	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
 	// too long and a plan with that span should take its place.
 	Open(ctx context.Context, s Stream, w Window) (Pages, error)
+	// Early asks once, in one request, for the rows of a stream from a second on up to the server's present one, whether they have settled or
+	// not, and returns what of them fits into a page, with the window that was asked for. Rows may be missing. It begins the poll interval.
+	Early(ctx context.Context, s Stream, since time.Time) (Window, Page, error)
 }
 
 // Planner lays out the windows of a [Source].
@@ -27,8 +30,8 @@ type Planner interface {
 	// overlap, ends at least one second after p.End and not after p.Until, and lies within what the API still holds.
 	// Where nothing before p.Until is held any more, it ends behind p.Until.
 	Plan(ctx context.Context, s Stream, p Position) (Plan, error)
-	// Due is for how long Plan would only wait, by what is known now; zero where it has something to find out. It asks nobody.
-	Due(s Stream, p Position) time.Duration
+	// Due tells for how long Plan would only wait, by what is known now. It asks nobody.
+	Due(s Stream, p Position) Due
 	// Forget lets go of what is remembered of a stream that is read no longer.
 	Forget(s Stream)
 }

@@ -48,6 +48,12 @@ func (s stagger) merge(silence time.Duration) time.Duration {
 	return time.Duration(float64(mergeOf(silence)) * (1 - s.share/4))
 }
 
+// mayStayOpen tells that a window need not be committed yet that reaches from a position to an end and has brought nothing: it is short for a
+// silence of that length, and no hour has ended, for consumers wait for hours that were read to their end.
+func (s stagger) mayStayOpen(pos Position, end time.Time, silence time.Duration) bool {
+	return end.Sub(pos.End) < s.merge(silence) && !end.Add(-s.hourDelay()).Truncate(time.Hour).After(pos.End)
+}
+
 func (s stagger) hourDelay() time.Duration { return time.Duration(s.share * float64(s.hours)) }
 
 // resources are what all readers of a session share.
@@ -78,8 +84,10 @@ type reading struct {
 	overlap     time.Duration
 	windowBytes int
 	parallel    int
-	retry       Retry
-	stagger     stagger
+	// early tells that rows are published before they have settled.
+	early   bool
+	retry   Retry
+	stagger stagger
 }
 
 // replayRange is what a replay publishes.
@@ -96,7 +104,8 @@ type replayRange struct {
 type reader struct {
 	reading
 
-	res resources
+	res   resources
+	early earlyReading
 	// pos is behind the last window that was handed on, overlapIDs knows its rows near the end.
 	pos        Position
 	overlapIDs *overlapIDs
@@ -126,6 +135,7 @@ func newReader(r reading, res resources, from Position, known *overlapIDs) *read
 		reading: r, res: res, pos: from, overlapIDs: known, active: from.End,
 		messages: make(chan fetchMessage),
 		freed:    make(chan struct{}, 1),
+		early:    earlyReading{on: r.early && !r.backlog && r.replay == nil && r.until.IsZero(), looks: make(chan *look)},
 		density:  density{span: from.Span, bytes: leastEstimate},
 	}
 }
@@ -143,11 +153,14 @@ func (r *reader) run(ctx context.Context) error {
 		if r.ready != nil {
 			r.res.observer.Tell(WindowAbandoned{r.stream, r.ready.window})
 		}
+		if p := r.early.ready; p != nil {
+			_ = p.done(ctx.Err())
+		}
 	}()
 	for {
 		for r.startNext(ctx) {
 		}
-		if len(r.fetches) == 0 && r.due == nil {
+		if len(r.fetches) == 0 && r.due == nil && r.early.busy == nil && r.early.ready == nil {
 			return nil
 		}
 		if err := r.step(ctx); err != nil {
@@ -159,7 +172,11 @@ func (r *reader) run(ctx context.Context) error {
 // step waits for one thing to happen.
 func (r *reader) step(ctx context.Context) error {
 	var publisher chan<- proposal
-	if r.ready != nil {
+	next := proposal(r.ready)
+	if r.early.ready != nil {
+		next = r.early.ready
+	}
+	if r.ready != nil || r.early.ready != nil {
 		publisher = r.res.proposals
 	}
 	var due <-chan time.Time
@@ -172,7 +189,15 @@ func (r *reader) step(ctx context.Context) error {
 		return nil
 	case m := <-r.messages:
 		return r.handle(ctx, m)
-	case publisher <- r.ready:
+	case l := <-r.early.looks:
+		r.handleLook(l)
+		return nil
+	case publisher <- next:
+		if p := r.early.ready; p != nil {
+			r.tellHead(p.head)
+			r.early.ready = nil
+			return nil
+		}
 		r.tellHead(r.ready.window.End)
 		r.ready = nil
 		return r.advance()
@@ -197,7 +222,7 @@ func (r *reader) startNext(ctx context.Context) bool {
 	if !from.Until.IsZero() && !from.End.Before(from.Until) {
 		return false
 	}
-	if len(r.fetches) == 0 && !r.isDue(from) {
+	if len(r.fetches) == 0 && !r.isDue(ctx, from) {
 		return false
 	}
 	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
@@ -210,16 +235,26 @@ func (r *reader) startNext(ctx context.Context) bool {
 	return true
 }
 
-// isDue tells whether the window after a position can be asked for, and waits for that if it cannot.
-func (r *reader) isDue(from Position) bool {
-	if r.due != nil {
+// isDue tells whether the window after a position is to be asked for now. It waits for that if it cannot be, and looks at what has not settled
+// meanwhile.
+func (r *reader) isDue(ctx context.Context, from Position) bool {
+	if r.due != nil || r.early.busy != nil || r.early.ready != nil {
 		return false
 	}
-	if wait := r.res.source.Due(r.stream, from); wait > 0 && !r.waited {
+	due := r.res.source.Due(r.stream, from)
+	wait, early := due.Plan, r.looksEarly(due.Head, from)
+	if early {
+		wait = due.Poll
+	}
+	if now := r.waited || early && r.early.soon; wait > 0 && !now {
 		r.due = time.NewTimer(wait)
 		return false
 	}
 	r.waited = false
+	if early {
+		r.look(ctx, due.Head, from)
+		return false
+	}
 	return true
 }
 
@@ -328,13 +363,14 @@ func (r *reader) handOn(c *windowContent) error {
 		return r.advance()
 	}
 	c.rows.leaveOut(r.overlapIDs)
+	r.early.soon = c.rows.ledger.Rows > 0
 	if c.staysOpen(r.pos, c.plan.Window.End.Sub(r.active)) {
 		c.release()
 		r.tellHead(c.plan.Window.End)
 		return r.advance()
 	}
 	if !c.nothingNew() {
-		r.active = c.plan.Window.End
+		r.active = later(r.active, c.plan.Window.End)
 	}
 	r.ready = c.proposal(r.overlapIDs)
 	r.moveTo(c)

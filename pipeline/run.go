@@ -35,6 +35,9 @@ type Config struct {
 	Start Start
 	// LiveFirst follows the head at once where a position is behind, and publishes the time in between meanwhile.
 	LiveFirst bool
+	// Early publishes the rows of a stream that is followed at the head when they are first seen, and not once they have settled. Within a
+	// partition they stand in the order in which they were seen.
+	Early bool
 	// Until, where it is not zero, is where every stream ends; the run ends when all of them have been read up to it.
 	Until time.Time
 	// Replay is the id that marks everything that a replay publishes; empty for a live run.

@@ -39,6 +39,16 @@ type Plan struct {
 	Gap *Window
 }
 
+// Due is when what follows a position can be asked for.
+type Due struct {
+	// Plan is how long it takes until its window can be; zero where there is something to find out.
+	Plan time.Duration
+	// Poll is how long it takes until the stream may be asked again at the head.
+	Poll time.Duration
+	// Head is where the window would end, if it would end at the head; zero otherwise.
+	Head time.Time
+}
+
 // Page is one reply of the Report API.
 type Page struct {
 	// Rows are the messages as received, in order, each one JSON value. They stay valid until the

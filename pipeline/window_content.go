@@ -162,12 +162,11 @@ func (c *windowContent) nothingNew() bool {
 }
 
 // staysOpen tells that the window need not be committed yet: it reaches up to now, brought nothing to publish, and is short for a silence
-// of that length. At the end of an hour it is committed, for consumers wait for hours that were read to their end.
+// of that length.
 func (c *windowContent) staysOpen(pos Position, silence time.Duration) bool {
 	end, stagger := c.plan.Window.End, c.fetch.stagger
-	return c.plan.Head && c.plan.Gap == nil && !c.rows.ledger.Mismatch && c.nothingNew() &&
-		end.Sub(pos.End) < stagger.merge(silence) &&
-		!end.Add(-stagger.hourDelay()).Truncate(time.Hour).After(pos.End)
+	return c.plan.Head && c.plan.Gap == nil && !c.rows.ledger.Mismatch && c.nothingNew() && c.rows.ledger.EarlyRows == 0 &&
+		stagger.mayStayOpen(pos, end, silence)
 }
 
 // proposal is the whole window for the publisher; known are the overlap ids before it.
@@ -189,6 +188,7 @@ func (c *windowContent) close(known *overlapIDs) *windowClosing {
 	closing.read = Backlog{End: c.plan.Window.End, Until: f.until, Span: c.span}
 	closing.read.OverlapIDs, closing.read.OverlapHashes = c.nextOverlap.sorted()
 	closing.read.OverlapFrom = c.nextOverlap.from
+	closing.read.EarlyIDs, closing.read.EarlyHashes = c.nextOverlap.sortedEarly()
 	closing.savedAt = now
 	notice := Notice{AppKey: f.appKey, Stream: f.stream, At: now}
 	if gap := c.plan.Gap; gap != nil {
@@ -252,6 +252,7 @@ func (w *windowClosing) fill(ctx context.Context, d *Draft) error {
 		next = before
 		next.End, next.Span = w.read.End, w.read.Span
 		next.OverlapIDs, next.OverlapHashes, next.OverlapFrom = w.read.OverlapIDs, w.read.OverlapHashes, w.read.OverlapFrom
+		next.EarlyIDs, next.EarlyHashes = w.read.EarlyIDs, w.read.EarlyHashes
 		next.Backlog = withLive(before.Backlog, w.nearBacklog)
 		next.Removed = false
 	}

@@ -222,15 +222,52 @@ func (c *Client) planAt(now time.Time, s pipeline.Stream, p pipeline.Position, s
 	return plan, wait
 }
 
-// Due is for how long Plan would wait for the head or the poll interval; see [pipeline.Source]. Where the clocks disagree, Plan has something
-// to find out.
-func (c *Client) Due(s pipeline.Stream, p pipeline.Position) time.Duration {
+// Due tells for how long Plan would wait for the head or the poll interval; see [pipeline.Source]. Where the clocks disagree, Plan has
+// something to find out.
+func (c *Client) Due(s pipeline.Stream, p pipeline.Position) pipeline.Due {
 	known := c.clock.read()
 	plan, wait := c.planAt(known.now(), s, p, 0)
 	if known.server.IsZero() || known.difference().Abs() > clockSlack || known.refuse(s, p) != nil || c.doubt(&known, p, plan) != nil {
-		return 0
+		return pipeline.Due{}
 	}
-	return max(0, wait)
+	due := pipeline.Due{Plan: max(0, wait), Poll: max(0, c.untilPoll(s))}
+	if plan.Head && plan.Gap == nil {
+		due.Head = plan.Window.End
+	}
+	return due
+}
+
+// Early asks for what has not settled; see [pipeline.Source].
+func (c *Client) Early(ctx context.Context, s pipeline.Stream, since time.Time) (pipeline.Window, pipeline.Page, error) {
+	now, err := c.Now(ctx, s)
+	if err != nil {
+		return pipeline.Window{}, pipeline.Page{}, err
+	}
+	w := pipeline.Window{Begin: since, End: later(since, now.Truncate(time.Second).UTC())}
+	c.noteEarly(s, w)
+	r := c.windowRequest(s, w, c.pageSize(s), "look at "+s.String()+" "+w.String())
+	if _, err = c.ask(ctx, r); err != nil {
+		return w, pipeline.Page{}, err
+	}
+	page := pipeline.Page{Rows: r.page.rows, Total: r.page.total}
+	if page.Total < 0 && r.page.cursor != "" {
+		page.Total = int64(len(page.Rows)) + 1 // There may be more.
+	}
+	if len(page.Rows) > 0 {
+		c.noteRows(s, w)
+	}
+	return w, page, nil
+}
+
+// noteEarly begins the poll interval.
+func (c *Client) noteEarly(s pipeline.Stream, w pipeline.Window) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, is := c.streams[s]; is {
+		known.polled = time.Now()
+		known.head = later(known.head, w.End.Add(-c.cfg.Settle))
+		c.streams[s] = known
+	}
 }
 
 // startSlack returns how much time after p may be skipped without being a gap. A position without a span is where a stream

@@ -187,7 +187,7 @@ func (w *wiring) pipelineConfig(client *source.Client, out *output) pipeline.Con
 		AppKey: cfg.Source.AppKey, Streams: cfg.Streams, Source: client, Sink: out.sink,
 		Checkpoints: out.store, Claims: out.claims, Owners: out.owners, Name: processName(), Coverage: out.coverage,
 		Start: cfg.Start, Overlap: cfg.Source.Overlap, Parallel: cfg.Parallel, Pace: rate.Per / time.Duration(rate.Requests),
-		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst,
+		Retry: w.retry, Observer: w.observer, LiveFirst: cfg.LiveFirst, Early: cfg.Early,
 		WindowBytes: cfg.WindowBytes, MemoryBytes: cfg.MemoryBytes, Bounds: bounds, HourSpread: hourSpread,
 	}
 }

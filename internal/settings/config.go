@@ -36,6 +36,8 @@ type Config struct {
 	Recheck []time.Duration
 	// LiveFirst follows the head at once and publishes the backlog meanwhile.
 	LiveFirst bool
+	// Early publishes rows at the head when they are first seen.
+	Early bool
 	// RetentionWarn is how near the end of the API's history unread time may come before a warning.
 	RetentionWarn time.Duration
 	// Parallel is how many windows are fetched at the same time.

@@ -80,6 +80,7 @@ func (s *Settings) parseSource(p *parser, c *Config) {
 	}
 	c.Recheck = p.durations("JMPUB_RECHECK", s.Recheck)
 	c.LiveFirst = p.oneOf("JMPUB_CATCHUP", s.Catchup, "ordered", "live-first") == "live-first"
+	c.Early = p.oneOf("JMPUB_PUBLISH", s.Publish, "early", "settled") == "early"
 	c.RetentionWarn = p.duration("JMPUB_RETENTION_WARN", s.RetentionWarn)
 	p.want(c.RetentionWarn <= pipeline.History, "JMPUB_RETENTION_WARN", s.RetentionWarn, "a duration up to 60d")
 	c.Parallel = p.integer("JMPUB_API_PARALLEL", s.API.Parallel, maxParallel)

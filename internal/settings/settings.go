@@ -59,6 +59,8 @@ type Settings struct {
 	Overlap  string `split_words:"true" default:"2s"`
 	Recheck  string `split_words:"true" default:"10m,24h"`
 	Catchup  string `split_words:"true" default:"ordered"`
+	// Publish is when rows at the head are published: when they are first seen, or once they have settled.
+	Publish string `split_words:"true" default:"early"`
 	// RetentionWarn is how near the end of the API's history unread time may come before the log says so.
 	RetentionWarn string `split_words:"true" default:"7d"`
 	Kafka         struct {

@@ -23,7 +23,7 @@ type family struct {
 type families struct {
 	build, apps, members, shards, joins                                      family
 	info, clocks, owner, failed, memory, limit, left, discovered, sweep      family
-	sessions, rejected, late                                                 family
+	sessions, rejected, early, late                                          family
 	lag, readLag, unread, retention, end                                     family
 	rows, events, skipped, repeated, windows, restarts, notices, gapDuration family
 }
@@ -105,6 +105,7 @@ func newFamilies(many bool) *families {
 		sweep:      gauge(process, math.Max, "jmpub_sweep_seconds", "About how long it takes until a window of each discovered stream was read."),
 		sessions:   count(process, "jmpub_sessions_total", "Times that the position was read from the checkpoints."),
 		rejected:   count(perApp, "jmpub_rejected_total", "Rows rejected, by reason.", "reason"),
+		early:      count(process, "jmpub_early_rows_total", "Rows that were published when they were first seen, before their window had settled."),
 		late:       count(process, "jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then."),
 
 		lag: gauge(perApp, math.Max, "jmpub_lag_seconds", "How far the stream is published behind the local clock: the age of the committed end_time, "+

@@ -171,6 +171,7 @@ func (s *Status) collectTotals(f *families, all *collected) {
 	for _, reason := range event.Reasons() { // Also those that have not been: from nothing to one would be no rise.
 		all.count(&f.rejected, s.totals.rejected[reason], string(reason))
 	}
+	all.count(&f.early, s.totals.early)
 	all.count(&f.late, s.totals.late)
 	all.count(&f.sessions, s.totals.sessions)
 	for stream, state := range s.streams {

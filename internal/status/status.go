@@ -133,11 +133,11 @@ func newStream() *streamState {
 
 // totals are an app's. Their maps are nil before they have something.
 type totals struct {
-	rejected map[event.Reason]int64
-	requests map[string]int64
-	retries  int64
-	sessions int64
-	late     int64
+	rejected    map[event.Reason]int64
+	requests    map[string]int64
+	retries     int64
+	sessions    int64
+	early, late int64
 }
 
 // newStatus makes an empty status.
@@ -342,6 +342,9 @@ func (s *Status) committed(c *pipeline.WindowCommitted) {
 	t.repeated += ledger.Repeated
 	t.rejected += ledger.Rejected
 	t.windows++
+	if ledger.Early {
+		s.totals.early += ledger.Published + ledger.Rejected
+	}
 	if ledger.Late {
 		s.totals.late += ledger.Published + ledger.Rejected
 	}

@@ -63,6 +63,12 @@ func marks(l *pipeline.Ledger) []string {
 	if l.Replay != "" {
 		all = append(all, "(replay "+foreign(l.Replay)+")")
 	}
+	if l.EarlyRows > 0 {
+		all = append(all, fmt.Sprintf("(%d published early)", l.EarlyRows))
+	}
+	if l.Early {
+		all = append(all, "(early: when first seen)")
+	}
 	if l.Late {
 		all = append(all, "(late rows)")
 	}

@@ -32,9 +32,9 @@ type Coverage struct {
 	streams map[pipeline.Stream]spans
 }
 
-// Add takes in a ledger record. Late rows, statistics and replays have read nothing of a stream's time.
+// Add takes in a ledger record. Late and early rows, statistics and replays have read nothing of a stream's time.
 func (c *Coverage) Add(l *pipeline.Ledger) {
-	if l.Late || l.Replay != "" || l.Stream.Kind == pipeline.StreamStatistics {
+	if l.Late || l.Early || l.Replay != "" || l.Stream.Kind == pipeline.StreamStatistics {
 		return
 	}
 	if c.streams == nil {

@@ -61,7 +61,7 @@ type record struct {
 	from, to   uint32
 	begin, end uint32
 	started    uint32
-	// skipped rows were published by the window before; own rows were published or rejected by this one, or were late in it.
+	// skipped rows were published by the window before; own rows were published or rejected by this one, or early, or were late in it.
 	skipped, own uint32
 }
 
@@ -123,7 +123,11 @@ func (h *history) add(l *pipeline.Ledger, at Place) {
 		place: pack(at), next: last, begin: secondsOf(l.Begin), end: secondsOf(l.End), started: secondsOf(l.Started),
 		skipped: count(l.Skipped), own: count(l.Published + l.Rejected),
 	}
-	if !l.Late {
+	r.own += count(l.EarlyRows)
+	switch {
+	case l.Early:
+		r.own = 0 // The windows that are read of its time count its rows.
+	case !l.Late:
 		r.from, r.to = secondsOf(l.MovedFrom), secondsOf(l.MovedTo)
 		if !r.moves() {
 			return

@@ -117,11 +117,11 @@ func validValues(t *testing.T, name string) []string {
 	case "rejected-headers":
 		all = append(all, strings.Replace(all[0], "{", `{"jmpub_replay":"r-1","jmpub_msgid":"-5","jmpub_truncated":"100",`, 1))
 	case "window":
-		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","late":true,"backlog":true,`, 1))
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","late":true,"early":true,"early_rows":1,"backlog":true,`, 1))
 	case "notice":
 		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1",`, 1))
 	case "checkpoint":
-		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","removed":true,"forgotten":true,"marks":[5],"searched":12,`, 1))
+		all = append(all, strings.Replace(all[0], "{", `{"replay":"r-1","removed":true,"forgotten":true,"marks":[5],"searched":12,"early_ids":[1],"early_hashes":[1],`, 1))
 	case "statistics-users", "statistics-messages", "statistics-groups":
 		hour := strings.NewReplacer(`"day"`, `"hour"`, `"time":"2017-03-01"`, `"time":"2017-03-01 23"`)
 		month := strings.NewReplacer(`"day"`, `"month"`, `"time":"2017-03-01"`, `"time":"2017-03"`)

@@ -169,7 +169,7 @@ func (j *job) run(ctx context.Context, cut *cut) error {
 	p, err := pipeline.New(pipeline.Config{
 		Grace:  grace,
 		AppKey: j.api.AppKey, Streams: j.named(), Members: j.members(api), Source: api, Sink: out, Checkpoints: store,
-		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap,
+		Start: pipeline.Start{At: j.begin.Add(-time.Minute)}, Overlap: cfg.Overlap, Early: true,
 		Retry: retry, Observer: observer,
 	})
 	if err != nil {

@@ -61,6 +61,8 @@ type Source struct {
 	Latency time.Duration
 	// OpenHook, where set, may replace the answer to the n-th window that is asked for, counted from 1.
 	OpenHook func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
+	// EarlyHook, where set, may fail the n-th look at what has not settled.
+	EarlyHook func(n int) error
 	// Of, where set, are the rows of each stream; otherwise all have Rows.
 	Of   map[pipeline.Stream][]Row
 	Rows []Row
@@ -71,6 +73,7 @@ type Source struct {
 
 	mu     sync.Mutex
 	opens  int
+	looks  int
 	totals int
 }
 
@@ -133,11 +136,46 @@ func (f *Source) planNow(p pipeline.Position) pipeline.Plan {
 }
 
 // Due is what is left of the poll interval, at the head.
-func (f *Source) Due(s pipeline.Stream, p pipeline.Position) time.Duration {
-	if !f.planNow(p).Head {
-		return 0
+func (f *Source) Due(s pipeline.Stream, p pipeline.Position) pipeline.Due {
+	plan := f.planNow(p)
+	if !plan.Head {
+		return pipeline.Due{}
 	}
-	return f.untilPoll(s)
+	poll := f.untilPoll(s)
+	return pipeline.Due{Plan: max(poll, p.End.Sub(plan.Window.End)+time.Second), Poll: poll, Head: plan.Window.End}
+}
+
+// Early gives a page of what can be read now.
+func (f *Source) Early(ctx context.Context, s pipeline.Stream, since time.Time) (pipeline.Window, pipeline.Page, error) {
+	w := pipeline.Window{Begin: since, End: time.Now().UTC().Truncate(time.Second)}
+	f.notePoll(s)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+	if err := pipeline.Sleep(ctx, f.Latency); err != nil {
+		return w, pipeline.Page{}, err
+	}
+	if f.EarlyHook != nil {
+		if err := f.EarlyHook(f.looks); err != nil {
+			return w, pipeline.Page{}, err
+		}
+	}
+	rows := f.Visible(s, w)
+	page := pipeline.Page{Total: f.totalOf(rows)}
+	if page.Total < 0 && len(rows) > f.PageSize {
+		page.Total = int64(f.PageSize) + 1
+	}
+	for i := range rows[:min(len(rows), f.PageSize)] {
+		page.Rows = append(page.Rows, rows[i].JSON())
+	}
+	return w, page, nil
+}
+
+// Looks counts the looks at what has not settled.
+func (f *Source) Looks() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.looks
 }
 
 // Plan lays out windows as [pipeline.Source] says.

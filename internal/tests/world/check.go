@@ -284,7 +284,7 @@ func (a *app) checkOrder() {
 	disorders := slices.ContainsFunc(a.plan.Events, func(e Event) bool {
 		return e.Kind == BadAPI || e.Kind == Reset || e.Kind == ResetRange || e.Kind == Delete
 	})
-	if disorders || a.plan.LiveFirst || a.plan.API.Late > 0 || a.slack() > 0 || a.plan.API.IrregularRows > 0 || a.plan.Lists || a.plan.Files {
+	if disorders || a.plan.LiveFirst || a.plan.Early || a.plan.API.Late > 0 || a.slack() > 0 || a.plan.API.IrregularRows > 0 || a.plan.Lists || a.plan.Files {
 		return
 	}
 	rows := a.when()

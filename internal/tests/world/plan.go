@@ -166,6 +166,8 @@ type Plan struct {
 	Files bool
 	// LiveFirst has processes read history behind the head, each as it begins or none.
 	LiveFirst bool
+	// Early has processes publish rows before they have settled, each as it begins or none.
+	Early bool
 	// Formats has processes publish events in JSON or in Avro, each as it begins.
 	Formats bool
 	// Memory is what a window may take of a process's memory, and all that wait; zero is the default.
@@ -188,6 +190,7 @@ func Draw(seed uint64, most time.Duration) *Plan {
 		Brokers: []int{1, 3}[d.IntN(2)], MarkerDelay: d.logBetween(time.Millisecond, latestMarker),
 	}
 	p.LiveFirst = d.chance(0.5)
+	p.Early = newDice(seed, "early").chance(0.7)
 	p.API = sim.Defaults()
 	p.API.Seed = d.Uint64()
 	p.API.Rate = math.Exp(math.Log(0.002) + d.Float64()*math.Log(0.5/0.002))
@@ -438,6 +441,7 @@ func (p *Plan) String() string {
 		{p.Statistics, "statistics"},
 		{p.Files, "file checkpoints"},
 		{p.LiveFirst, "live first"},
+		{p.Early, "early"},
 		{p.Formats, "two formats"},
 		{p.Memory > 0, fmt.Sprintf("%d bytes of memory", p.Memory)},
 		{p.Compact > 0, "compacted every " + p.Compact.String()},

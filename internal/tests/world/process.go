@@ -148,6 +148,10 @@ func (w *World) settings(name string) *settings.Settings {
 	if w.plan.LiveFirst {
 		s.Catchup = pick("ordered", "live-first")
 	}
+	s.Publish = "settled"
+	if early := newDice(w.plan.Seed, "early of "+name); w.plan.Early && early.chance(0.8) {
+		s.Publish = "early"
+	}
 	s.Recheck = pick("10m,24h", "10m,24h", "5m", "off")
 	// kafka-go's pool of zstd decoders holds channels, which belong to the bubble that made them.
 	s.Kafka.Compression = pick("snappy", "none")

@@ -283,7 +283,7 @@ func (r *reports) checkCoverage(stopped time.Time) {
 }
 
 // readTo is up to where a stream was read without a gap, from the first row on. Of a position that was set ahead after the one before it was
-// forgotten, nothing before that is known.
+// forgotten, nothing before that is known, and where a reset has set one ahead, which is a little behind the head, nobody has asked for what lies between.
 func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
 	read, ahead := r.first, r.has(Delete) && r.has(Reset)
 	for _, name := range slices.Sorted(maps.Keys(days)) {
@@ -291,12 +291,19 @@ func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
 			r.found("the coverage of %s %s has gaps, which the API has not: %s", s, name, gaps)
 		}
 		for _, w := range days[name].Read {
-			if (ahead || !w.Begin.After(read)) && w.End.After(read) {
+			if (ahead || !w.Begin.After(read) || r.setTo(w.Begin)) && w.End.After(read) {
 				read = w.End
 			}
 		}
 	}
 	return read
+}
+
+// setTo tells whether a reset has set a position to a time, in whole seconds.
+func (r *reports) setTo(at time.Time) bool {
+	return slices.ContainsFunc(r.licences, func(l *licence) bool {
+		return l.replay == "" && l.to.IsZero() && l.from.Sub(at).Abs() <= time.Second
+	})
 }
 
 // counts are what is known of a stream's rows: how many there are in all and in each hour, and where the last ones stand.
