@@ -110,7 +110,7 @@ func Decode(schema string, record []byte) ([]byte, error) {
 }
 
 // codecs are those of the schemas that were read, by their text: to make one takes longer than many records.
-var codecs sync.Map
+var codecs sync.Map //nolint:gochecknoglobals // Tests share them.
 
 func decode(codec *goavro.Codec, record []byte) ([]byte, error) {
 	native, rest, err := codec.NativeFromBinary(record)
