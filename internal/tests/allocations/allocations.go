@@ -71,7 +71,7 @@ func differs(got, want, slack uint64) bool { return max(got, want)-min(got, want
 func measure(run func()) cost {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	const warmUp, runs = 3, 10
+	const warmUp, runs = 30, 10 // What is kept for the next time grows until all of it is large enough.
 	for range warmUp {
 		run()
 	}
