@@ -113,7 +113,7 @@ export function toWindows(body) {
     return {
       key: `${w.stream} ${w.begin_time} ${w.end_time} ${w.sequence ?? 0} ${w.replay ?? ""} ${w.committed_at}`, begin: w.begin_time, end: w.end_time, stream: w.stream,
       total: w.total, rows: w.rows, published: w.published, rejected: w.rejected, mismatch: w.mismatch === true, took: w.duration_seconds, committed: w.committed_at,
-      marks: [w.replay && "replay", w.late && "late", w.backlog && "backlog", w.mismatch && "mismatch"].filter(Boolean),
+      marks: [w.replay && "replay", w.late && "late", w.early && "early", w.backlog && "backlog", w.mismatch && "mismatch"].filter(Boolean),
       offsets: [...topics].map(([topic, ranges]) => ({ topic, ranges: ranges.join("  ") })),
     };
   });
