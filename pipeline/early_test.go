@@ -108,14 +108,16 @@ func TestEarlyRowsOutliveAnything(t *testing.T) {
 				rows := liveRows(int(length/time.Second), 4*time.Second)
 				source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
 				source.PageSize = []int{4, 10, 100}[dice.IntN(3)]
+				broken := rand.New(rand.NewPCG(seed, 9))
 				kafka.Fail = func(_ context.Context, op string) error {
-					if dice.IntN(60) > 0 {
+					if broken.IntN(60) > 0 {
 						return nil
 					}
 					return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("injected")}
 				}
+				failing := rand.New(rand.NewPCG(seed, 8)) // Its own, because looks are made beside commits.
 				source.EarlyHook = func(int) error {
-					if dice.IntN(20) > 0 {
+					if failing.IntN(20) > 0 {
 						return nil
 					}
 					return &pipeline.Fault{Class: pipeline.Permanent, Op: "look", Err: errors.New("injected")}
