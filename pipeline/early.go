@@ -91,6 +91,11 @@ func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) (err
 		return err
 	}
 	defer l.slot.giveBack()
+	if r.res.bounds != nil { // Others wait for the slot, and a look is worth no more than that.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
 	started := r.res.now()
 	w, page, err := r.res.source.Early(ctx, r.stream, l.since)
 	if err != nil {

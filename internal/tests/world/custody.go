@@ -1,10 +1,12 @@
 package world
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // custody counts what processes hold: rows that the API has sent to them, and that nobody has published yet. Safe for concurrent use.
@@ -35,24 +37,34 @@ func (c *custody) taken(_, _ string, key []byte) {
 
 var idOfRow = regexp.MustCompile(`"msgid":(\d+)`)
 
-// served counts a reply to a process, and returns how many bytes it holds.
-func (c *custody) served(process, path string, reply *httptest.ResponseRecorder) int {
-	if !strings.HasSuffix(path, "/messages") {
+// served counts a reply to a process, and returns how many bytes it holds. What a look brings that reaches beyond what has settled may be dropped,
+// and come again: it counts at that moment.
+func (c *custody) served(process string, r *http.Request, zone *time.Location, reply *httptest.ResponseRecorder) int {
+	if !strings.HasSuffix(r.URL.Path, "/messages") {
 		return 0
 	}
+	const settle = 5 * time.Second // The default of the settings, which worlds leave as it is.
+	end, err := time.ParseInLocation(time.DateTime, r.URL.Query().Get("end_time"), zone)
+	look := err == nil && end.After(time.Now().Add(-settle))
 	ids := idOfRow.FindAllSubmatch(reply.Body.Bytes(), -1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	looked := 0
 	if c.held[process] == nil {
 		c.held[process] = make(map[string]int)
 	}
 	for _, match := range ids {
-		if id := string(match[1]); !c.published[id] && c.held[process][id] == 0 {
-			c.held[process][id] = reply.Body.Len() / len(ids)
-			c.sums[process] += c.held[process][id]
+		id, bytes := string(match[1]), reply.Body.Len()/len(ids)
+		switch {
+		case c.published[id] || c.held[process][id] > 0:
+		case look:
+			looked += bytes
+		default:
+			c.held[process][id] = bytes
+			c.sums[process] += bytes
 		}
 	}
-	return c.sums[process]
+	return c.sums[process] + looked
 }
 
 // ended forgets a process.

@@ -116,7 +116,7 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	reply := httptest.NewRecorder()
 	l.api.ServeHTTP(reply, r)
 	if l.process != "" {
-		if held := l.world.custody.served(l.process, r.URL.Path, reply); held > l.allowed {
+		if held := l.world.custody.served(l.process, r, l.world.plan.API.Zone, reply); held > l.allowed {
 			l.world.found("%s holds %d bytes of rows, %d are allowed", l.process, held, l.allowed)
 			l.process = ""
 		}
