@@ -124,10 +124,7 @@ func (b *bench) read(tb testing.TB, topics ...string) []*kgo.Record {
 		tb.Fatal(err)
 	}
 	defer client.Close()
-	ends, err := kadm.NewClient(client).ListCommittedOffsets(tb.Context(), topics...)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	ends := committedEnds(tb, kadm.NewClient(client), topics)
 	left := make(map[string]int64)
 	ends.Each(func(o kadm.ListedOffset) {
 		if o.Offset > 0 {
@@ -150,6 +147,32 @@ func (b *bench) read(tb testing.TB, topics ...string) []*kgo.Record {
 		})
 	}
 	return records
+}
+
+// committedEnds are where topics end, once the markers of all transactions that have ended are there: Apache Kafka writes them after its answer.
+func committedEnds(tb testing.TB, admin *kadm.Client, topics []string) kadm.ListedOffsets {
+	tb.Helper()
+	for {
+		all, err := admin.ListEndOffsets(tb.Context(), topics...)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		committed, err := admin.ListCommittedOffsets(tb.Context(), topics...)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		open := false
+		all.Each(func(end kadm.ListedOffset) {
+			stable, _ := committed.Lookup(end.Topic, end.Partition)
+			open = open || stable.Offset < end.Offset
+		})
+		if !open {
+			return committed
+		}
+		if err := pipeline.Sleep(tb.Context(), 20*time.Millisecond); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 func eventTopics() []string { return []string{"t.single", "t.group", "t.chatroom", "t.other"} }
