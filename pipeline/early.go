@@ -37,7 +37,6 @@ type earlyReading struct {
 type look struct {
 	// since is where it begins, head where the head is.
 	since, head time.Time
-	slot        *fetchSlot
 	// held is what it has taken from the memory budget.
 	held int64
 	rows *rowCollector
@@ -87,10 +86,11 @@ func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) (err
 	if l.held, err = r.res.memory.await(ctx, leastEstimate); err != nil {
 		return err
 	}
-	if l.slot, err = r.res.slots.take(ctx, r.stream); err != nil {
+	slot, err := r.res.slots.take(ctx, r.stream)
+	if err != nil {
 		return err
 	}
-	defer l.slot.giveBack()
+	defer slot.giveBack()
 	if r.res.bounds != nil { // Others wait for the slot, and a look is worth no more than that.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, patience)

@@ -226,3 +226,37 @@ func TestChainsCountEarlyRows(t *testing.T) {
 		}
 	})
 }
+
+// hanging is an API that does not answer looks.
+type hanging struct{ *fakes.Source }
+
+func (hanging) Early(ctx context.Context, _ pipeline.Stream, since time.Time) (pipeline.Window, pipeline.Page, error) {
+	<-ctx.Done()
+	return pipeline.Window{Begin: since, End: since}, pipeline.Page{}, ctx.Err()
+}
+
+// TestALookKeepsNoTurn: of two apps that share a single turn, one gets no answer to its looks. The other one is published all the same, and so is the
+// first one, by its windows.
+func TestALookKeepsNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bounds := pipeline.NewBounds(pipeline.Limits{Fetches: 1, MemoryBytes: 64 << 20, Streamed: 1, Commits: 1})
+		begin := time.Now().UTC()
+		rows, other := liveRows(300, 0), liveRows(300, 0)
+		stuck, free := fakes.NewKafka(), fakes.NewKafka()
+		apps := []pipeline.Config{
+			earlyConfig(hanging{fakes.NewSource(rows...)}, stuck, begin), earlyConfig(fakes.NewSource(other...), free, begin),
+		}
+		ended := make(chan error)
+		for i := range apps {
+			apps[i].Bounds = bounds
+			go func() { ended <- fakes.RunFor(t, apps[i], 6*time.Minute) }()
+		}
+		for range apps {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		wantAllOnce(t, stuck, rows)
+		wantAllOnce(t, free, other)
+	})
+}

@@ -107,7 +107,7 @@ func rows() []row {
 	one := func(q query) []query { return []query{q} }
 	return []row{
 		{"Published", []panel{
-			{"Lag", "The age of the committed end_time: what a consumer sees.", units.Seconds, worst("jmpub_lag_seconds")},
+			{"Lag", "The age of the committed end_time: up to there a consumer has all there is.", units.Seconds, worst("jmpub_lag_seconds")},
 			{"Lag of reading", "How far behind the clock is read, committed or not.", units.Seconds, worst("jmpub_read_lag_seconds")},
 			{
 				"Catching up", "Seconds of history that are committed in a second; 1 keeps pace with the clock.", units.NoUnit,

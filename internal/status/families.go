@@ -109,7 +109,7 @@ func newFamilies(many bool) *families {
 		late:       count(process, "jmpub_late_rows_total", "Rows that appeared after their window had been read, and were published then."),
 
 		lag: gauge(perApp, math.Max, "jmpub_lag_seconds", "How far the stream is published behind the local clock: the age of the committed end_time, "+
-			"which is what a consumer sees. Where nothing is sent it grows to as much as 5 minutes before an empty window is committed.", "stream"),
+			"up to which a consumer has all there is; rows that are published early are ahead of it. Where nothing is sent it grows to as much as 5 minutes before an empty window is committed.", "stream"),
 		readLag:   gauge(perApp, math.Max, "jmpub_read_lag_seconds", "How far the stream is read behind the local clock, committed or not.", "stream"),
 		unread:    gauge(process, math.Max, "jmpub_unread_age_seconds", "Age of the oldest second not yet read, the backlog included.", "stream"),
 		retention: gauge(perApp, math.Min, "jmpub_retention_left_seconds", "Time until the oldest second not yet read leaves the API's history.", "stream"),
