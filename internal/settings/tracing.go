@@ -41,6 +41,13 @@ func (p *parser) tracing() Tracing {
 	p.want(exporter == "" || exporter == "otlp", "OTEL_TRACES_EXPORTER", exporter, "otlp or none")
 	protocol := read("PROTOCOL")
 	p.want(protocol == "" || protocol == "http/protobuf", "OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "http/protobuf, to the collector's port for HTTP (4318)")
+	compression := read("COMPRESSION")
+	p.want(compression == "" || compression == "none", "OTEL_EXPORTER_OTLP_COMPRESSION", compression, "none: spans are few")
+	for _, name := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		if read(name) != "" { // It is not shown: a key may stand there itself.
+			p.addf("OTEL_EXPORTER_OTLP_%s: leave it out; certificates are those of the system (SSL_CERT_FILE)", name)
+		}
+	}
 	t := Tracing{URL: variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), Headers: make(http.Header), Timeout: tracesTimeout}
 	if t.URL == "" {
 		t.URL = strings.TrimSuffix(cmp.Or(read("ENDPOINT"), "http://localhost:4318"), "/") + "/v1/traces"

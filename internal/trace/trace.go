@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -173,7 +174,7 @@ func (a *app) window(s pipeline.Stream, w pipeline.Window, began time.Time) *win
 
 func (a *app) fail(id windowID, why string, now time.Time) {
 	if w, ok := a.windows[id]; ok {
-		w.span.SetStatus(codes.Error, why)
+		w.span.SetStatus(codes.Error, strings.ToValidUTF8(why, "\ufffd")) // Others wrote it, and a batch with one byte that is no text cannot be encoded.
 		a.end(id, now)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,6 +172,75 @@ func TestGoneCollectorHoldsNothingUp(t *testing.T) {
 	cancel() // As it is when a run ends.
 	if err := tracer.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("close: %v", err)
+	}
+}
+
+// TestRefusedSpansAreTold: a collector that takes a request, and says in its answer that it dropped spans of it, is told as one that takes none,
+// and nothing is sent twice. What an answer says that is not OTLP's, or that came in part, is no trouble: the spans were taken.
+func TestRefusedSpansAreTold(t *testing.T) {
+	const protobuf = "application/x-protobuf"
+	refused := "\x0a\x0c\x08\xac\x02\x12\x07too old"
+	for name, c := range map[string]struct{ kind, answer, want string }{
+		"some":            {protobuf, refused, "refused 300 "},
+		"unknown_fields":  {protobuf, "\x12\x01x" + "\x0a\x06\x1a\x01x\x08\xac\x02", "refused 300 "},
+		"only_a_warning":  {protobuf, "\x0a\x09\x12\x07too old", ""},
+		"none":            {protobuf, "", ""},
+		"cut_off":         {protobuf, refused[:4], ""},
+		"no_length":       {protobuf, "\x0a\xff", ""},
+		"another_type":    {protobuf, "\x08\x01\x0d\x00\x00\x00\x00", ""},
+		"JSON":            {"application/json", `{"partialSuccess":{"rejectedSpans":"300"}}`, ""},
+		"no_protobuf":     {"text/plain", refused, ""},
+		"with_parameters": {protobuf + "; charset=utf-8", refused, "refused 300 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				w.Header().Set("Content-Type", c.kind)
+				_, _ = io.WriteString(w, c.answer)
+			}))
+			t.Cleanup(server.Close)
+			told := make(chan error, 100) // Also of what other tracers of this process meet.
+			tracer := start(t, server.URL, func(err error) {
+				if strings.Contains(err.Error(), "of its spans") {
+					told <- err
+				}
+			})
+			tracer.Observer("app")(pipeline.TransactionEnded{Result: pipeline.Failed})
+			if err := tracer.Close(t.Context()); err != nil { // The end waits for all that is sent.
+				told <- err
+			}
+			close(told)
+			if n := requests.Load(); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+			var all []string
+			for err := range told {
+				all = append(all, err.Error())
+			}
+			if c.want == "" && len(all) > 0 || c.want != "" && (len(all) != 1 || !strings.Contains(all[0], c.want)) {
+				t.Errorf("told %q, want %q", all, c.want)
+			}
+		})
+	}
+}
+
+// TestReasonThatIsNoTextTakesNothingAlong: what others wrote may be no UTF-8, which OTLP cannot carry. The spans that are sent with it arrive.
+func TestReasonThatIsNoTextTakesNothingAlong(t *testing.T) {
+	r := &receiver{}
+	server := httptest.NewServer(r)
+	t.Cleanup(server.Close)
+	tracer := start(t, server.URL, func(error) {})
+	w := pipeline.Window{Begin: time.Now().Add(-time.Hour), End: time.Now()}
+	observe := tracer.Observer("app")
+	observe(pipeline.RequestAnswered{Stream: stream("1"), Window: w, Class: "ok"})
+	observe(pipeline.WindowRestarted{Stream: stream("1"), Window: w, Err: errors.New("it says \xff\xfe")})
+	if err := tracer.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	want := []string{"page < window groups/1", "window groups/1 < - ! read again: it says \ufffd"}
+	if got := r.told(); !slices.Equal(got, want) {
+		t.Errorf("spans: %q, want %q", got, want)
 	}
 }
 
