@@ -39,18 +39,9 @@ within() {
 
 arguments=(--build-arg GO_IMAGE="${JMPUB_TEST_GO_IMAGE:-jmpub-test/go:$$}")
 if [ -z "${JMPUB_TEST_GO_IMAGE-}" ]; then
-  mkdir -p "$work/image/bin" "$work/image/tmp" "$work/image/usr/local" "$work/image/etc/ssl/certs"
-  cp "$(command -v busybox)" "$work/image/bin/sh"
-  cp /etc/ssl/certs/ca-certificates.crt "$work/image/etc/ssl/certs/"
-  ln -s "$(go env GOROOT)" "$work/image/usr/local/go"
-  go mod download
-  modules=$(go env GOMODCACHE)/cache/download
-  GOMODCACHE=$work/modules GOFLAGS=-modcacherw GONOSUMDB='*' GOPROXY="file://$modules" go mod download
-  mv "$work/modules/cache/download" "$work/image/modules"
-  tar -C "$work/image" --dereference --exclude=./usr/local/go/test --exclude=./usr/local/go/pkg/obj -c . | docker import \
+  scripts/goimage.sh | docker import \
     --change 'ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/tmp' - "jmpub-test/go:$$" >/dev/null
   arguments+=(--build-arg GOPROXY=file:///modules --build-arg GONOSUMDB='*')
-  rm -rf "$work/image" "$work/modules"
 fi
 docker build --force-rm -f deploy/Dockerfile -t "$JMPUB_IMAGE" "${arguments[@]}" . >"$work/build.log" 2>&1 ||
   { tail -n 30 "$work/build.log"; fail "the image does not build"; }

@@ -1,5 +1,5 @@
-// Package tests renders the chart as Helm does, and reads what it makes as Kubernetes' own types, strictly: a field that does not exist, or
-// that has another type, is an error.
+// Package tests renders the chart as Helm does, and reads what it makes as Kubernetes' own types and by its own schemas, strictly: a field
+// that does not exist, or that has another type, is an error.
 package tests
 
 import (
@@ -26,7 +26,7 @@ import (
 
 const (
 	chart     = "../jmpub"
-	release   = "history"
+	installed = "history" // the release's name
 	namespace = "chat"
 )
 
@@ -42,12 +42,27 @@ type objects struct {
 
 // render is what `helm template` makes of values, by file name.
 func render(values map[string]any) (map[string]string, error) {
+	return renderOn(chartutil.DefaultCapabilities.KubeVersion.Version, values)
+}
+
+// renderOn is what `helm template --kube-version` makes.
+func renderOn(release string, values map[string]any) (map[string]string, error) {
+	return renderAs(installed, release, values)
+}
+
+func renderAs(name, release string, values map[string]any) (map[string]string, error) {
 	loaded, err := loader.Load(chart)
 	if err != nil {
 		return nil, err
 	}
+	version, err := chartutil.ParseKubeVersion(release)
+	if err != nil {
+		return nil, err
+	}
+	cluster := chartutil.DefaultCapabilities.Copy()
+	cluster.KubeVersion = *version
 	all, err := chartutil.ToRenderValues(loaded, values,
-		chartutil.ReleaseOptions{Name: release, Namespace: namespace, IsInstall: true, Revision: 1}, chartutil.DefaultCapabilities)
+		chartutil.ReleaseOptions{Name: name, Namespace: namespace, IsInstall: true, Revision: 1}, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -235,10 +250,7 @@ func TestChoices(t *testing.T) {
 	if o.ServiceMonitor.Labels["release"] != "prometheus" || o.ServiceMonitor.Spec.Endpoints[0].Port != o.Service.Spec.Ports[0].Name {
 		t.Errorf("service monitor: %+v", o.ServiceMonitor)
 	}
-	files, err := render(chartutil.CoalesceTables(map[string]any{"secretFiles": map[string]any{
-		"JMPUB_LISTEN_TLS_CERT_FILE": map[string]any{"secret": "tls", "key": "tls.crt"},
-		"JMPUB_LISTEN_TLS_KEY_FILE":  map[string]any{"secret": "tls", "key": "tls.key"},
-	}}, read(t, "many.yaml")))
+	files, err := render(overTLS(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,13 +259,28 @@ func TestChoices(t *testing.T) {
 	}
 	container = o.Deployment.Spec.Template.Spec.Containers[0]
 	if container.LivenessProbe.HTTPGet.Scheme != corev1.URISchemeHTTPS || container.ReadinessProbe.HTTPGet.Scheme != corev1.URISchemeHTTPS ||
-		o.ServiceMonitor.Spec.Endpoints[0].Scheme != "https" {
-		t.Errorf("over TLS, the probes or Prometheus ask without")
+		o.ServiceMonitor.Spec.Endpoints[0].Scheme != "https" || *o.ServiceMonitor.Spec.Endpoints[0].TLSConfig.ServerName != "jmpub.example" {
+		t.Errorf("over TLS, the probes or Prometheus ask without, or by another name")
 	}
 	o = made(t, "single.yaml")
 	if o.Budget != nil || o.NetworkPolicy != nil || !strings.Contains(o.Notes, "No NetworkPolicy") {
 		t.Error("what is switched off is there")
 	}
+}
+
+// overTLS are values with which the page, and so the probes and Prometheus, use TLS.
+func overTLS(t *testing.T) map[string]any {
+	type object = map[string]any
+	return chartutil.CoalesceTables(object{
+		"secretFiles": object{
+			"JMPUB_LISTEN_TLS_CERT_FILE": object{"secret": "tls", "key": "tls.crt"},
+			"JMPUB_LISTEN_TLS_KEY_FILE":  object{"secret": "tls", "key": "tls.key"},
+		},
+		"serviceMonitor": object{"tlsConfig": object{
+			"ca":         object{"secret": object{"name": "tls", "key": "ca.crt"}},
+			"serverName": "jmpub.example",
+		}},
+	}, read(t, "many.yaml"))
 }
 
 // jmpub itself takes the environment that its container has.
@@ -335,6 +362,8 @@ func TestBadValues(t *testing.T) {
 		"two files of apps":   {object{"appsFile": object{"secret": "a", "configMap": "b"}}, "not both"},
 		"memory":              {object{"resources": object{"limits": object{"memory": "512M"}}}, "memory"},
 		"probe":               {object{"readinessPath": "/ready"}, "readinessPath"},
+		"in two places":       {object{"secretEnv": object{"JMPUB_APP_KEY": object{"secret": "a", "key": "b"}}}, "secretEnv.JMPUB_APP_KEY"},
+		"value and file":      {object{"settings": object{"JMPUB_MASTER_SECRET_FILE": "/x"}}, "settings.JMPUB_MASTER_SECRET_FILE"},
 		"monitor is kept out": {object{"serviceMonitor": object{"enabled": true}}, "networkPolicy.ingressFrom"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -349,11 +378,28 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
+// Helm takes names of releases that Kubernetes does not take for a Service.
+func TestReleaseNames(t *testing.T) {
+	for name, good := range map[string]bool{"jmpub": true, "chat-2": true, "2nd": false, "chat.history": false} {
+		_, err := renderAs(name, releases[0], read(t, "one.yaml"))
+		if good != (err == nil) || err != nil && !strings.Contains(err.Error(), "release "+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A misspelt or misplaced field in a template is found by the other tests, because none of them reads what it does not know.
 func TestTyposAreFound(t *testing.T) {
 	good, err := render(read(t, "many.yaml"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	readers := map[string]func(map[string]string) error{"the types": func(files map[string]string) error {
+		_, err := decode(files)
+		return err
+	}}
+	for _, release := range releases {
+		readers["the schemas of "+release] = schemasOf(t, release).check
 	}
 	for field, typo := range map[string]string{
 		"terminationGracePeriodSeconds:": "terminationGraceSeconds:",
@@ -363,19 +409,28 @@ func TestTyposAreFound(t *testing.T) {
 		"endpoints:":                     "endpoint:",
 		"replicas: 3":                    "replicas: three",
 	} {
-		found := false
-		bad := maps.Clone(good)
-		for name, text := range good {
-			if strings.Contains(text, field) && strings.HasSuffix(name, ".yaml") {
-				bad[name] = strings.Replace(text, field, typo, 1)
-				found = true
+		bad := replaced(t, good, field, typo)
+		for name, reader := range readers {
+			if reader(bad) == nil {
+				t.Errorf("%s for %s is not found by %s", typo, field, name)
 			}
 		}
-		if !found {
-			t.Errorf("nothing has %s", field)
-		}
-		if _, err := decode(bad); err == nil {
-			t.Errorf("%s for %s is not found", typo, field)
+	}
+}
+
+// replaced are rendered files in which some text, which has to be there, is another.
+func replaced(t *testing.T, files map[string]string, old, by string) map[string]string {
+	t.Helper()
+	found := false
+	changed := maps.Clone(files)
+	for name, text := range files {
+		if strings.Contains(text, old) && strings.HasSuffix(name, ".yaml") {
+			changed[name] = strings.Replace(text, old, by, 1)
+			found = true
 		}
 	}
+	if !found {
+		t.Errorf("nothing has %s", old)
+	}
+	return changed
 }

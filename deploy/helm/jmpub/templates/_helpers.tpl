@@ -25,6 +25,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- /* What the schema cannot say. */}}
 {{- define "jmpub.check" -}}
 {{- $many := or .Values.appsFile.secret .Values.appsFile.configMap -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" .Release.Name) }}
+{{- fail (printf "release %s: its name becomes that of a Service, which begins with a letter and has no dot" .Release.Name) }}
+{{- end }}
 {{- if and .Values.appsFile.secret .Values.appsFile.configMap }}
 {{- fail "appsFile: name a secret or a configMap, not both" }}
 {{- end }}
@@ -43,7 +46,15 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if eq (get .Values.settings "JMPUB_GROUP") "off" }}
 {{- fail "settings.JMPUB_GROUP: off would have the processes replace each other for ever; give it a name, or leave it out" }}
 {{- end }}
+{{- range $name, $_ := .Values.secretEnv }}
+{{- if or (hasKey $.Values.settings $name) (hasKey $.Values.secretFiles $name) }}
+{{- fail (printf "secretEnv.%s: it is among settings or secretFiles too, and a container's environment has a name once" $name) }}
+{{- end }}
+{{- end }}
 {{- range $name, $_ := .Values.settings }}
+{{- if hasKey $.Values.secretFiles $name }}
+{{- fail (printf "settings.%s: it is among secretFiles too, and a container's environment has a name once" $name) }}
+{{- end }}
 {{- if regexMatch "(SECRET|PASSWORD|TOKEN)$" $name }}
 {{- fail (printf "settings.%s: a secret does not belong among the values; name a key of a Secret in secretFiles.%s_FILE, or in secretEnv" $name $name) }}
 {{- end }}
