@@ -24,11 +24,12 @@ func TestOnApacheKafka(t *testing.T) {
 	t.Run("model", TestModel)
 	t.Run("aborted between", TestAbortedBetween)
 	t.Run("open transaction", TestOpenTransaction)
+	t.Run("open transactions of others", TestOthersOpenTransactions)
 	t.Run("tombstone", TestTombstone)
 	t.Run("repartitioned", TestRepartitioned)
 	t.Run("other partitions busy", TestOtherPartitionsBusy)
 	t.Run("damaged record", TestDamagedRecord)
 	t.Run("coverage", TestCoverageIsReadBack)
-	t.Run("coverage waits for others", TestCoverageWaitsForOthers)
+	t.Run("coverage behind others", TestCoverageBehindOthers)
 	t.Run("evidence", TestEvidence)
 }

@@ -178,12 +178,12 @@ func (a *Archive) Newer(ctx context.Context, s pipeline.Stream, behind audit.Fro
 	from[own] = behind[own]                                // From its begin on, where it was not read at all.
 	wanted := func(key []byte) bool { return string(a.streamOf(key)) == s.String() }
 	for _, partition := range slices.Sorted(maps.Keys(from)) {
-		b, err := a.ledger.Complete(ctx, int(partition))
+		b, err := a.ledger.All(ctx, int(partition))
 		if err != nil {
 			return err
 		}
 		b.First = max(b.First, from[partition])
-		if err := a.ledger.Committed(ctx, int(partition), b, a.records(wanted, fn)); err != nil {
+		if err := a.ledger.Own(ctx, int(partition), b, a.records(wanted, fn)); err != nil {
 			return err
 		}
 	}

@@ -199,7 +199,7 @@ func TestNewerWaits(t *testing.T) {
 	if err := other.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	s.ledger(t, other, "5"+appKey[1:], of, 1, 1)
+	s.ledger(t, other, appKey, stream(t, "users/b"), 1, 1)
 	commit(2)
 	commit(3)
 	if numbers, _, now := read(t, a, audit.Query{}); len(numbers[of.String()]) != 1 || now[0] != frontier[0] {

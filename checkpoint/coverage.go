@@ -302,10 +302,10 @@ func (c *Coverage) skip(err error) {
 	}
 }
 
-// look takes in what was committed in a partition since it was looked at. Where others' transactions are open there, it waits for them:
-// coverage is the last that a transaction writes, so they end soon.
+// look takes in what was committed in a partition since it was looked at. It waits while a transaction is open that has written coverage of
+// the app; see [kafka.Log.Own].
 func (c *Coverage) look(ctx context.Context, partition int) (*places, error) {
-	b, err := c.log.Complete(ctx, partition)
+	b, err := c.log.All(ctx, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +316,7 @@ func (c *Coverage) look(ctx context.Context, partition int) (*places, error) {
 	}
 	b.First = max(b.First, known.end)
 	ours := c.appKey + "/"
-	err = c.log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
+	err = c.log.Own(ctx, partition, b, func(r *kafka.LogRecord) error {
 		switch key := string(r.Key); {
 		case !strings.HasPrefix(key, ours):
 		case r.Value == nil:

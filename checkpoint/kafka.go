@@ -102,9 +102,9 @@ func (k *Kafka) tombstone(s pipeline.Stream, replay string) pipeline.Record {
 // Save has nothing left to do.
 func (*Kafka) Save(context.Context, *pipeline.Commit) error { return nil }
 
-// Load reads the app's committed checkpoints; one that cannot be read has its damage in it. It waits while a transaction is open in the shard that began before the
-// call: a newer checkpoint may stand behind it. The sink has been opened before, so whatever this writer's last
-// transaction was is decided by now; another's is open for as long as its timeout allows.
+// Load reads the app's committed checkpoints; one that cannot be read has its damage in it. It waits while a transaction is open that has written
+// one of the app's. The sink has been opened before, so whatever this writer's last transaction was is decided by now; that of a replay, or of a
+// command, is open for as long as its timeout allows. What other apps have open in the shard does not matter.
 func (k *Kafka) Load(ctx context.Context) (map[pipeline.Stream]pipeline.Checkpoint, error) {
 	found := make(map[pipeline.Stream]pipeline.Checkpoint)
 	return found, k.load(ctx, k.isOurs, func(cp *pipeline.Checkpoint) { found[cp.Stream] = *cp })
@@ -122,12 +122,12 @@ func (k *Kafka) All(ctx context.Context) ([]pipeline.Checkpoint, error) {
 
 func (k *Kafka) load(ctx context.Context, keep func(key []byte) bool, found func(*pipeline.Checkpoint)) error {
 	shard := ShardOf(k.appKey, k.partitions())
-	there, err := k.log.Complete(ctx, shard)
+	there, err := k.log.All(ctx, shard)
 	if err != nil {
 		return err
 	}
 	pause := string(k.key(pauseWord))
-	values, err := table(ctx, k.log, shard, there, func(key []byte) bool { return keep(key) || string(key) == pause })
+	values, err := table(ctx, k.log.Own, shard, there, func(key []byte) bool { return keep(key) || string(key) == pause })
 	if err != nil {
 		return err
 	}
@@ -208,10 +208,13 @@ type value struct {
 	unread error
 }
 
+// reading is a way to read a partition within bounds, of a [kafka.Log].
+type reading func(ctx context.Context, partition int, b kafka.Bounds, fn func(*kafka.LogRecord) error) error
+
 // table reads a partition within bounds as a table: the newest committed value of each key that keep wants.
-func table(ctx context.Context, log *kafka.Log, partition int, b kafka.Bounds, keep func(key []byte) bool) (map[string]value, error) {
+func table(ctx context.Context, read reading, partition int, b kafka.Bounds, keep func(key []byte) bool) (map[string]value, error) {
 	found := make(map[string]value)
-	err := log.Committed(ctx, partition, b, func(r *kafka.LogRecord) error {
+	err := read(ctx, partition, b, func(r *kafka.LogRecord) error {
 		switch {
 		case !keep(r.Key):
 		case r.Value == nil:
@@ -263,7 +266,7 @@ func (k *Kafka) search(ctx context.Context, shard int, own map[string]value) err
 		if err != nil {
 			return err
 		}
-		others, err := table(ctx, k.log, partition, decided, k.isOurs)
+		others, err := table(ctx, k.log.Committed, partition, decided, k.isOurs)
 		if err != nil {
 			return err
 		}

@@ -268,6 +268,43 @@ func TestOpenTransaction(t *testing.T) {
 	end(t, other, kgo.TryCommit)
 }
 
+// TestOthersOpenTransactions loads the positions and the pause of an app behind the transactions that others have open in its shard: those
+// that are committed, and not those that are aborted.
+func TestOthersOpenTransactions(t *testing.T) {
+	s := newKafkaStore(t, 1)
+	a, b := stream(t, "users/a"), stream(t, "users/b")
+	k := s.kafka(t)
+	foreign := func(n int) pipeline.Record {
+		return pipeline.Record{Topic: pipeline.TopicCheckpoints, Key: fmt.Appendf(nil, "%d%s/messages", n, appKey[1:]), Value: []byte("?")}
+	}
+	first, other, third := s.writer(t, "1"), s.writer(t, "2"), s.writer(t, "3")
+	write(t, first, record(t, k, window(a, 1)), record(t, k, window(b, 1)))
+	write(t, other, foreign(5))
+	end(t, first, kgo.TryCommit)
+	write(t, first, record(t, k, window(a, 2)))
+	write(t, third, foreign(6))
+	end(t, first, kgo.TryCommit)
+	write(t, first, record(t, k, window(a, 3)), record(t, k, window(b, 2)))
+	end(t, first, kgo.TryAbort)
+	for i := range int64(20) { // More than are worth a request.
+		write(t, first, record(t, k, window(b, 3+i)))
+		end(t, first, kgo.TryCommit)
+	}
+	want := map[pipeline.Stream]pipeline.Checkpoint{a: window(a, 2).Checkpoint, b: window(b, 22).Checkpoint}
+	same(t, "others' are open", load(t, k), want)
+	for _, paused := range []bool{true, false} {
+		now := &pipeline.Pause{App: paused, By: "test", At: time.Now()}
+		write(t, first, staged(t, k, &pipeline.Commit{Pause: now})...)
+		end(t, first, kgo.TryCommit)
+		if found, err := k.Paused(t.Context()); err != nil || !found.Same(now) {
+			t.Errorf("%+v is paused, %v; want %+v", found, err, now)
+		}
+	}
+	end(t, other, kgo.TryAbort)
+	end(t, third, kgo.TryCommit)
+	same(t, "all are decided", load(t, s.kafka(t)), want)
+}
+
 // forget is the record that forgets a position.
 func forget(t *testing.T, k *checkpoint.Kafka, s pipeline.Stream) pipeline.Record {
 	t.Helper()

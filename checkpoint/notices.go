@@ -11,7 +11,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// Notices reads back what consumers were told of an app. It is used by one goroutine at a time.
+// Notices reads back what consumers were told of an app, or of all. It is used by one goroutine at a time.
 type Notices struct {
 	log    *kafka.Log
 	appKey string
@@ -21,7 +21,7 @@ type Notices struct {
 	Skipped func(error)
 }
 
-// NewNotices reads the notices in a topic. partitions gives the topic's number of partitions.
+// NewNotices reads the notices of an app in a topic; without an app key, those of all apps. partitions gives the topic's number of partitions.
 func NewNotices(client *kafkago.Client, topic, appKey string, partitions func() int, retry pipeline.Retry) *Notices {
 	return &Notices{
 		log: &kafka.Log{Client: client, Topic: topic, Retry: retry, Prefix: appKey}, appKey: appKey, partitions: partitions,
@@ -31,10 +31,13 @@ func NewNotices(client *kafkago.Client, topic, appKey string, partitions func() 
 // maxNotice bounds a notice, which has some hundred bytes.
 const maxNotice = 64 << 10
 
-// Each calls fn with the app's notices that were written since a time and are committed now. Those of a stream come in the order in which they
+// Each calls fn with the notices that were written since a time and are committed now. Those of a stream come in the order in which they
 // were committed.
 func (n *Notices) Each(ctx context.Context, since time.Time, fn func(*pipeline.Notice) error) error {
-	ours := []byte(n.appKey + "/")
+	var ours []byte
+	if n.appKey != "" {
+		ours = []byte(n.appKey + "/")
+	}
 	for partition := range n.partitions() {
 		b, err := n.log.Decided(ctx, partition)
 		if err == nil {

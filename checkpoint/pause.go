@@ -80,7 +80,7 @@ func (k *Kafka) stagePause(p *pipeline.Pause) (pipeline.Record, error) {
 // Paused is what is paused; see [pipeline.Pauses]. [Kafka.Load] has read the shard for it, so only what is newer is read here.
 func (k *Kafka) Paused(ctx context.Context) (pipeline.Pause, error) {
 	shard := ShardOf(k.appKey, k.partitions())
-	b, err := k.log.Decided(ctx, shard)
+	b, err := k.log.All(ctx, shard)
 	if err != nil {
 		return pipeline.Pause{}, err
 	}
@@ -90,7 +90,9 @@ func (k *Kafka) Paused(ctx context.Context) (pipeline.Pause, error) {
 	b.First = max(b.First, k.pause.end)
 	key := string(k.key(pauseWord))
 	newest := k.pause
-	err = k.log.Committed(ctx, shard, b, func(r *kafka.LogRecord) error {
+	log := *k.log
+	log.Prefix = key // The app's other transactions do not matter.
+	err = log.Own(ctx, shard, b, func(r *kafka.LogRecord) error {
 		if string(r.Key) == key {
 			newest.value, newest.where = bytes.Clone(r.Value), r.Where()
 		}

@@ -334,7 +334,7 @@ func TestTogetherFromEverywhere(t *testing.T) {
 	log := func(together *kafka.Together) *kafka.Log {
 		return &kafka.Log{Client: conn.Client, Topic: s.prefix + string(pipeline.TopicCheckpoints), Together: together}
 	}
-	all, err := log(nil).Complete(t.Context(), 0)
+	all, err := log(nil).All(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func everything(kafka *fakes.Kafka) []int64 {
 // TestLiveFirstPublishesEachRowOnce follows the head while hours of history are read behind it, and sessions fail now and
 // then, also while its end is near.
 func TestLiveFirstPublishesEachRowOnce(t *testing.T) {
-	for seed := range uint64(9) {
+	for seed := range fakes.Seeds(9) {
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 1))
 			begin := time.Now().UTC().Add(-2 * time.Hour)
@@ -115,7 +115,7 @@ func TestLiveFirstIsLiveAtOnce(t *testing.T) {
 		// In order from now on: what is behind is finished all the same, and the switch loses nothing.
 		source.OpenHook = nil
 		cfg.LiveFirst = false
-		fakes.Run(t, cfg, 10*time.Minute)
+		fakes.Run(t, cfg, 20*time.Minute) // The head may take every second turn.
 		want := fakes.IDsOf(rows)
 		slices.Sort(want)
 		if got := everything(kafka); !slices.Equal(got, want) {
@@ -145,4 +145,50 @@ func TestAnOutageIsCaughtUpBehindTheHead(t *testing.T) {
 			t.Errorf("%d rows were published, want %d", len(got), len(want))
 		}
 	})
+}
+
+// hangingSource answers nothing about windows that begin within a time.
+type hangingSource struct {
+	sharedSource
+
+	from, to time.Time
+}
+
+func (s *hangingSource) Open(ctx context.Context, stream pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+	if w.Begin.After(s.from) && w.Begin.Before(s.to) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.sharedSource.Open(ctx, stream, w)
+}
+
+// TestHeadGoesOnWhereHistoryIsNotAnswered publishes what is new of the messages and of a group, although the API does not answer for a part of their
+// histories, where several windows of each are read side by side: also where one may be fetched at a time.
+func TestHeadGoesOnWhereHistoryIsNotAnswered(t *testing.T) {
+	for _, parallel := range []int{1, 4} {
+		for _, early := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now().UTC()
+				begin := start.Add(-48 * time.Hour)
+				group := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "1"}
+				rows := append(rowsEach(begin, time.Minute, 48*60), rowsEach(start.Add(time.Minute), time.Second, 600)...)
+				for i := range rows {
+					rows[i].ID = int64(i + 1)
+				}
+				source, kafka := fakes.NewSource(), fakes.NewKafka()
+				source.Of = map[pipeline.Stream][]fakes.Row{fakes.Messages(): rows, group: rows}
+				source.Span = time.Hour
+				cfg := fakes.ConfigFor(&hangingSource{sharedSource{Source: source, requests: &gauge{}}, start.Add(-24 * time.Hour), start.Add(-time.Hour)}, kafka, begin)
+				cfg.LiveFirst, cfg.Parallel, cfg.Early = true, parallel, early
+				cfg.Streams = append(cfg.Streams, group)
+				fakes.Run(t, cfg, 10*time.Minute)
+				for _, s := range cfg.Streams {
+					cp := kafka.Checkpoints[s]
+					if len(cp.Backlog) == 0 || time.Since(cp.End) > time.Minute+30*time.Second {
+						t.Errorf("%d at a time, early %t: after ten minutes the position of %s is %v old, the backlog %+v", parallel, early, s, time.Since(cp.End), cp.Backlog)
+					}
+				}
+			})
+		}
+	}
 }

@@ -43,6 +43,8 @@ type sharedSource struct {
 
 	wait     time.Duration
 	requests *gauge
+	// pageBytes is what each page takes.
+	pageBytes int
 }
 
 func (s *sharedSource) request(ctx context.Context) error {
@@ -66,6 +68,15 @@ func (s *sharedSource) Open(ctx context.Context, stream pipeline.Stream, w pipel
 	return &sharedPages{pages, s}, nil
 }
 
+func (s *sharedSource) Early(ctx context.Context, stream pipeline.Stream, since time.Time) (pipeline.Window, pipeline.Page, error) {
+	if err := s.request(ctx); err != nil {
+		return pipeline.Window{}, pipeline.Page{}, err
+	}
+	w, page, err := s.Source.Early(ctx, stream, since)
+	page.Bytes = s.pageBytes
+	return w, page, err
+}
+
 type sharedPages struct {
 	pipeline.Pages
 
@@ -77,7 +88,7 @@ func (p *sharedPages) Next(ctx context.Context) (pipeline.Page, error) {
 		return pipeline.Page{}, err
 	}
 	page, err := p.Pages.Next(ctx)
-	page.Span = p.source.Span
+	page.Span, page.Bytes = p.source.Span, p.source.pageBytes
 	return page, err
 }
 
@@ -210,7 +221,7 @@ func (d *safeDice) IntN(n int) int {
 // TestBoundsHoldAndAreGivenBack runs apps whose windows outgrow the memory of all, side by side; their windows fail, their transactions
 // fail, and some of them are stopped in the middle. Whoever is left publishes everything once, and nothing stays taken.
 func TestBoundsHoldAndAreGivenBack(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range fakes.Seeds(4) {
 		synctest.Test(t, func(t *testing.T) {
 			const apps, fetches, streamed = 12, 3, 2
 			dice := &safeDice{dice: rand.New(rand.NewPCG(seed, 0))}
@@ -349,6 +360,60 @@ func TestStreamedWindowDoesNotWaitForMemoryOfThoseBehindIt(t *testing.T) {
 		fakes.Run(t, cfg, 20*time.Minute)
 		kafka.WantIDs(t, fakes.IDsOf(rows))
 	})
+}
+
+// TestPagesCountAsMemory has an app whose pages take far more than their events: no more windows are read side by side than there is memory
+// for two pages of each.
+func TestPagesCountAsMemory(t *testing.T) {
+	for pageBytes, want := range map[int]int{0: 4, 200 << 10: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now().UTC().Truncate(time.Second)
+			rows := rowsEach(begin, time.Second, 6000)
+			time.Sleep(24 * time.Hour)
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			source.PageSize = 10
+			var requests gauge
+			api := &sharedSource{Source: source, wait: 100 * time.Millisecond, requests: &requests, pageBytes: pageBytes}
+			cfg := fakes.ConfigFor(api, kafka, begin.Add(-time.Second))
+			cfg.Until, cfg.WindowBytes, cfg.MemoryBytes = begin.Add(2*time.Hour), 1<<20, 1<<20
+			fakes.Run(t, cfg, 20*time.Hour)
+			kafka.WantIDs(t, fakes.IDsOf(rows))
+			if requests.most != want {
+				t.Errorf("pages of %d bytes: %d windows side by side, want %d", pageBytes, requests.most, want)
+			}
+		})
+	}
+}
+
+// TestPageOfALookCountsAsMemory follows streams whose pages take far more than their rows: what one look holds while it is taken in is that of a
+// page, up to half of what a window may take, and all of it is given back.
+func TestPageOfALookCountsAsMemory(t *testing.T) {
+	for pageBytes, want := range map[int]int64{0: 300 << 10, 300 << 10: 300 << 10, 4 << 20: 512 << 10} {
+		synctest.Test(t, func(t *testing.T) {
+			rows := liveRows(120, 0)
+			source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+			source.PageSize = 100
+			api := &sharedSource{Source: source, requests: &gauge{}, pageBytes: pageBytes}
+			cfg := earlyConfig(api, kafka, time.Now().UTC())
+			cfg.WindowBytes, cfg.MemoryBytes = 1<<20, 1<<20
+			var held, most int64
+			cfg.Observer = func(o pipeline.Observation) {
+				if m, ok := o.(pipeline.MemoryHeld); ok && source.Opens() == 0 {
+					most = max(most, m.Bytes)
+				} else if ok {
+					held = m.Bytes
+				}
+			}
+			fakes.Run(t, cfg, 3*time.Minute)
+			wantAllOnce(t, kafka, rows)
+			if most < min(want, int64(pageBytes)) || most > want+64<<10 {
+				t.Errorf("pages of %d bytes: a look holds up to %d bytes, want about %d", pageBytes, most, want)
+			}
+			if held != 0 {
+				t.Errorf("%d bytes are held at the end", held)
+			}
+		})
+	}
 }
 
 // TestAppWithoutAnswersHoldsUpNobody has more apps than may fetch at the same time whose API does not answer any more, at the first page or

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/compact"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -20,7 +21,7 @@ type rowCollector struct {
 	batch   *Batch
 	// ids are the events of this window, hashes its rejected rows; near are those that its checkpoint has to carry, with the later of
 	// their clocks.
-	ids    map[int64]firstEvent
+	ids    compact.Table[firstEvent]
 	hashes map[int64]struct{}
 	near   map[RowKey]int64
 	seed   maphash.Seed
@@ -42,10 +43,7 @@ type rowCollector struct {
 }
 
 // firstEvent is the event that came first with its msgid: a sum of its row's bytes, and its number in the window.
-type firstEvent struct {
-	sum    uint64
-	number int
-}
+type firstEvent struct{ sum, number uint32 }
 
 // eventOverhead is about what an event holds besides its value: the struct, its conversation id and time.
 const eventOverhead = 192
@@ -164,16 +162,18 @@ func (c *rowCollector) addPage(page Page) {
 }
 
 // usualPages is for how many pages like the first one room is made, if the total says so many rows.
-const usualPages = 20
+const usualPages = 16
 
 func (c *rowCollector) makeRoom(rows int64) {
-	c.ids = make(map[int64]firstEvent, rows)
+	c.ids.Expect(int(rows))
 	c.batch.Events = make([]event.Event, 0, rows)
 }
 
 func (c *rowCollector) addEvent(e event.Event, row []byte) {
-	sum := maphash.Bytes(c.seed, row)
-	if first, again := c.ids[e.MsgID]; again {
+	sum := uint32(maphash.Bytes(c.seed, row))                      //nolint:gosec // Half of a hash is one.
+	this := firstEvent{sum, uint32(c.taken + len(c.batch.Events))} //nolint:gosec // A window has far fewer.
+	key := uint64(e.MsgID)                                         //nolint:gosec // A bit pattern.
+	if first, again := c.ids.Get(key); again {
 		if first.sum == sum || c.sameAsFirst(first, &e) {
 			c.ledger.Repeated++
 			return
@@ -182,7 +182,7 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 		c.addRejected(&rejection)
 		return
 	}
-	c.ids[e.MsgID] = firstEvent{sum, c.taken + len(c.batch.Events)}
+	c.ids.Add(key, this)
 	c.checksum += mixed(e.MsgID)
 	c.zone.see(c.window, e.ServerTime, e.ClientTime)
 	clock := laterClock(c.window.End, e.ServerTime, e.ClientTime)
@@ -201,7 +201,7 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 // sameAsFirst tells that the event which came first with the same msgid means the same. What was handed on meanwhile cannot be
 // compared.
 func (c *rowCollector) sameAsFirst(first firstEvent, e *event.Event) bool {
-	i := first.number - c.taken
+	i := int(first.number) - c.taken
 	return i >= 0 && bytes.Equal(c.batch.Events[i].Value, e.Value)
 }
 

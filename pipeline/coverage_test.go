@@ -19,7 +19,7 @@ import (
 // cannot take and clocks that are wrong. Each commit begins at what the one before it committed, as after a restart. What is
 // covered is what a model counts that knows nothing of positions.
 func TestCoverageModel(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range fakes.Seeds(6) {
 		dice := rand.New(rand.NewPCG(seed, 7))
 		begin := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 		kafka := fakes.NewKafka()
@@ -81,7 +81,7 @@ func TestCoverageModel(t *testing.T) {
 // TestCoverageOfARun reads some days of history, live first or in order, while commits fail and positions are set back. What is covered
 // agrees with the ledger and with what stands in Kafka.
 func TestCoverageOfARun(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range fakes.Seeds(4) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now().UTC()
 			begin := start.Add(-52 * time.Hour)

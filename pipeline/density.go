@@ -12,7 +12,7 @@ type density struct {
 	steady bool
 	// single tells that the window was one page: to ask for less at a time would only cost requests.
 	single bool
-	// bytes is about what a window takes in memory.
+	// bytes is about what a window takes in memory while it is read.
 	bytes int64
 }
 
@@ -31,6 +31,6 @@ func (d *density) learn(w Window, first *firstPageRead) {
 	if length := w.End.Sub(w.Begin); length > 0 && first.span > 0 {
 		rows *= float64(first.span) / float64(length)
 	}
-	const margin = 1.25 // Windows differ.
-	d.bytes = max(leastEstimate, int64(rows*float64(first.rowBytes)*margin))
+	const margin = 1.15 // Windows differ.
+	d.bytes = max(leastEstimate, first.pages+int64(rows*float64(first.rowBytes)*margin))
 }

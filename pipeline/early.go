@@ -63,16 +63,20 @@ func (r *reader) looksEarly(head time.Time, from Position) bool {
 	}
 }
 
-// look begins to look at the stream.
-func (r *reader) look(ctx context.Context, head time.Time, from Position) {
+// look begins to look at the stream, with what it has taken from the memory budget and the slot that it has.
+func (r *reader) look(ctx context.Context, head time.Time, from Position, held int64, slot *fetchSlot) {
 	since := later(from.End, r.early.head) // Each second is seen once more after it has settled.
 	if r.early.narrow.After(r.res.now()) {
 		since = later(from.End, r.early.end.Add(-time.Second))
 	}
-	l := &look{since: since, head: head}
+	if needs := r.needs(); held == 0 && r.res.memory.tryTake(needs) {
+		held = needs
+	}
+	l := &look{since: since, head: head, held: held}
 	r.early.busy, r.early.soon = l, false
 	r.working.Go(func() {
 		l.err = r.lookOnce(ctx, l, from.End)
+		slot.giveBack()
 		select {
 		case r.early.looks <- l:
 		case <-ctx.Done():
@@ -82,20 +86,9 @@ func (r *reader) look(ctx context.Context, head time.Time, from Position) {
 }
 
 // lookOnce asks, and collects the rows. Nothing of the reader's that changes is used.
-func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) (err error) {
-	if l.held, err = r.res.memory.await(ctx, leastEstimate); err != nil {
-		return err
-	}
-	slot, err := r.res.slots.take(ctx, r.stream)
-	if err != nil {
-		return err
-	}
-	defer slot.giveBack()
-	if r.res.bounds != nil { // Others wait for the slot, and a look is worth no more than that.
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
+func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, patience) // Others wait for the slot, and a look is worth no more than that.
+	defer cancel()
 	started := r.res.now()
 	w, page, err := r.res.source.Early(ctx, r.stream, l.since)
 	if err != nil {
@@ -109,13 +102,27 @@ func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) (err
 	page.Total = came // No room is made for more.
 	l.rows.addPage(page)
 	l.rows.ledger.Early, l.rows.ledger.Started, l.rows.ledger.Requests, l.rows.ledger.Total = true, started, 1, total
+	return r.accountLook(l, page.Bytes)
+}
+
+// accountLook charges a look's rows to the memory budget, and its page as far as a window's pages are, which was in memory until now.
+func (r *reader) accountLook(l *look, pageBytes int) error {
+	rows := int64(l.rows.batch.Bytes)
+	all := rows + min(int64(pageBytes), int64(r.windowBytes)/2)
+	if more := all - l.held; more > 0 {
+		if !r.res.memory.tryTake(more) {
+			return errNoRoom
+		}
+		l.held = all
+	}
+	r.shrinkLook(l, rows)
 	return nil
 }
 
 // handleLook takes in what a look brought. One that has failed is nobody's error: windows are read instead, and tell what is wrong.
 func (r *reader) handleLook(l *look) {
 	r.early.busy = nil
-	if l.err != nil || !r.holdLook(l) {
+	if l.err != nil {
 		r.early.none = r.res.now().Add(sparseAgain)
 		r.dropLook(l)
 		return
@@ -148,21 +155,14 @@ func (r *reader) handleLook(l *look) {
 	r.early.ready = p
 }
 
-// holdLook takes the memory that a look's rows need, if it is there.
-func (r *reader) holdLook(l *look) bool {
-	more := int64(l.rows.batch.Bytes) - l.held
-	if more > 0 && !r.res.memory.tryTake(more) {
-		return false
-	}
-	l.held += max(more, 0)
-	return true
-}
-
 // dropLook gives back what a look holds. It may be called by the publisher, and more than once.
-func (r *reader) dropLook(l *look) {
-	if l.held > 0 {
-		r.res.memory.giveBack(l.held)
-		l.held = 0
+func (r *reader) dropLook(l *look) { r.shrinkLook(l, 0) }
+
+// shrinkLook gives back what a look holds beyond so much.
+func (r *reader) shrinkLook(l *look, bytes int64) {
+	if spare := l.held - bytes; spare > 0 {
+		r.res.memory.giveBack(spare)
+		l.held = bytes
 	}
 	select {
 	case r.freed <- struct{}{}:

@@ -101,7 +101,7 @@ func wantAllOnce(t *testing.T, kafka *fakes.Kafka, rows []fakes.Row) {
 // once all the same.
 func TestEarlyRowsOutliveAnything(t *testing.T) {
 	for _, liveFirst := range []bool{false, true} {
-		for seed := range uint64(6) {
+		for seed := range fakes.Seeds(6) {
 			synctest.Test(t, func(t *testing.T) {
 				dice := rand.New(rand.NewPCG(seed, 7))
 				const length = 40 * time.Minute

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,15 +14,51 @@ func (s *session) Follow(ctx context.Context, stream Stream) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	defer s.res.source.Forget(stream)
+	live, err := s.begun(ctx, stream)
+	if err != nil {
+		return err
+	}
+	if len(live.backlogEnds) == 0 {
+		return live.run(ctx)
+	}
+	return s.followBoth(ctx, live)
+}
+
+// mostBeginning is how many streams begin at the same time.
+const mostBeginning = 16
+
+// begun is the reader of a stream. It is made in a goroutine of its own, because one keeps the stack that its deepest call took, and a process
+// has thousands that do nothing but wait for what follows.
+func (s *session) begun(ctx context.Context, stream Stream) (live *reader, err error) {
+	if err = s.beginning.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer s.beginning.Release(1)
+	var making sync.WaitGroup
+	making.Go(func() { live, err = s.liveReader(ctx, stream) })
+	making.Wait()
+	return live, err
+}
+
+// followBoth reads a stream's live position and its backlog side by side.
+func (s *session) followBoth(ctx context.Context, live *reader) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return live.run(ctx) })
+	group.Go(func() error { return s.followBacklog(ctx, live.stream) })
+	return group.Wait()
+}
+
+// liveReader reads a stream from its position on, which it is given if it has none.
+func (s *session) liveReader(ctx context.Context, stream Stream) (*reader, error) {
 	cp, committed := s.streams.position(stream)
 	if cp.Damage != nil {
-		return cp.Damage
+		return nil, cp.Damage
 	}
 	cp.AppKey = s.cfg.AppKey
 	if err := s.begin(ctx, &cp, committed); err != nil {
-		return err
+		return nil, err
 	}
-	defer s.res.source.Forget(stream)
 	s.cfg.Observer.Tell(StreamStarted{&cp})
 	live := s.reading(stream)
 	if s.cfg.Replay != "" {
@@ -32,14 +69,7 @@ func (s *session) Follow(ctx context.Context, stream Stream) error {
 	}
 	known := newOverlapIDs(s.cfg.Overlap, cp.End, cp.OverlapFrom, cp.OverlapIDs, cp.OverlapHashes)
 	known.addEarly(cp.End, cp.EarlyIDs, cp.EarlyHashes)
-	reader := newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known)
-	if len(cp.Backlog) == 0 {
-		return reader.run(ctx)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return reader.run(ctx) })
-	group.Go(func() error { return s.followBacklog(ctx, stream) })
-	return group.Wait()
+	return newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known), nil
 }
 
 // reading is what a reader of a stream has of the configuration.

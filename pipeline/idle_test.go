@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -129,4 +131,37 @@ func TestSilentStreamCommitsMoreSeldom(t *testing.T) {
 			t.Errorf("the head was up to %v behind", lag)
 		}
 	})
+}
+
+// TestIdleStreamHasOneGoroutine has more streams wait for their turns than can be asked for, by windows alone and by looks besides.
+func TestIdleStreamHasOneGoroutine(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const streams = 200
+			begin := time.Now().UTC().Truncate(time.Second)
+			source, kafka := fakes.NewSource(), fakes.NewKafka()
+			cfg := fakes.ConfigFor(&sharedSource{Source: source, wait: 2 * time.Second, requests: &gauge{}}, kafka, begin)
+			source.Span = time.Hour // One window reaches the head.
+			cfg.Streams, cfg.Early = nil, early
+			for i := range streams {
+				cfg.Streams = append(cfg.Streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)})
+			}
+			before := runtime.NumGoroutine()
+			var most int
+			go func() {
+				for range 100 {
+					time.Sleep(13*time.Second + time.Millisecond)
+					most = max(most, runtime.NumGoroutine()-before)
+				}
+			}()
+			fakes.Run(t, cfg, 30*time.Minute)
+			// Besides, there are those of the session, and two for each of the four windows that are read.
+			if most < streams || most > streams+25 {
+				t.Errorf("early %t: %d goroutines for %d streams", early, most, streams)
+			}
+			if looked := source.Looks() > 0; looked != early {
+				t.Errorf("early %t: there are %d looks", early, source.Looks())
+			}
+		})
+	}
 }

@@ -12,7 +12,8 @@ type Ledger struct {
 	AppKey string `json:"app_key"`
 	Stream Stream `json:"stream"`
 	Window
-	// Sequence is one more than that of the stream's record before this one; the first has 1. It is 0 in a replay.
+	// Sequence is one more than that of the stream's record before this one; the first has 1. It is 0 in a replay, and of late rows that are
+	// published while the stream has no position.
 	Sequence int64 `json:"sequence,omitempty"`
 	// MovedFrom and MovedTo are the interval by which the window moved a position of the stream: MovedFrom is where the
 	// position stood, MovedTo where it stands now. Both are zero where no position moved (late rows, early ones, statistics, replays).

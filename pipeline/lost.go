@@ -36,6 +36,9 @@ func (p *Pipeline) compare(ctx context.Context, loaded map[Stream]Checkpoint) er
 		return lostFault(lost)
 	}
 	lost, err := p.cfg.Evidence.Lost(ctx, loaded)
+	if err == nil {
+		err = p.confirm(ctx, loaded, lost)
+	}
 	if err != nil {
 		return err
 	}
@@ -52,6 +55,29 @@ func (p *Pipeline) compare(ctx context.Context, loaded map[Stream]Checkpoint) er
 	}
 	p.compared = true
 	p.accept(loaded)
+	return nil
+}
+
+// confirm reads the positions that seem to be lost once more: they and what was published are read one after the other, and whoever has taken the
+// place between the two, while this process was stopped for a while, has moved both. Then this run was fenced, although it does not know yet.
+func (p *Pipeline) confirm(ctx context.Context, loaded map[Stream]Checkpoint, lost []LostPosition) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	now, err := p.cfg.Checkpoints.Load(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lost {
+		before, was := loaded[l.Stream]
+		after, is := now[l.Stream]
+		if was != is || before.Sequence != after.Sequence || !before.SavedAt.Equal(after.SavedAt) {
+			return &Fault{
+				Class: Fenced, Op: "compare the checkpoints with what was published",
+				Err: fmt.Errorf("the position of %s has moved meanwhile: another process or a command has the writer's place", l.Stream),
+			}
+		}
+	}
 	return nil
 }
 

@@ -38,6 +38,65 @@ func (w witness) Sequences(context.Context, []pipeline.Stream) (map[pipeline.Str
 	return map[pipeline.Stream]int64{fakes.Messages(): w.Ledger[len(w.Ledger)-1].Sequence}, nil
 }
 
+// stopped is evidence that is read after the process was stopped for a while, in which something happened.
+type stopped struct {
+	witness
+
+	meanwhile func()
+}
+
+// Lost holds the positions of before against the ledger of now.
+func (s *stopped) Lost(ctx context.Context, positions map[pipeline.Stream]pipeline.Checkpoint) ([]pipeline.LostPosition, error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return s.witness.Lost(ctx, positions)
+}
+
+// TestNothingIsLostThatAnotherHasMoved stops a process between its reading of the positions and of what was published, while another one, which
+// ends or goes on, takes the app over: nothing is said to be lost. The first run leaves where it was replaced, and each row is there once.
+func TestNothingIsLostThatAnotherHasMoved(t *testing.T) {
+	for name, first := range map[string]bool{"the first position": true, "a later one": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now().UTC()
+				rows := fakes.RowsFrom(begin, 900)
+				kafka := fakes.NewKafka()
+				config := func() pipeline.Config {
+					cfg := fakes.ConfigFor(fakes.NewSource(rows...), kafka, begin)
+					writer := kafka.NewWriter()
+					cfg.Sink, cfg.Checkpoints = writer, writer.Store()
+					return cfg
+				}
+				if !first {
+					if err := fakes.RunFor(t, config(), time.Minute); err != nil {
+						t.Fatal(err)
+					}
+				}
+				cfg, ended := config(), make(chan error, 1)
+				cfg.Evidence = &stopped{witness{kafka}, func() {
+					other := config()
+					other.Name = "process 7 on another"
+					go func() { ended <- fakes.RunFor(t, other, 10*time.Minute) }()
+					time.Sleep(3 * time.Minute)
+				}}
+				err := fakes.RunFor(t, cfg, 5*time.Minute)
+				if pipeline.ClassOf(err) != pipeline.Fenced || !strings.Contains(err.Error(), "process 7 on another") {
+					t.Errorf("the run that was stopped ends with %v, want it replaced", err)
+				}
+				if err := <-ended; err != nil {
+					t.Errorf("the run that has replaced it: %v", err)
+				}
+				kafka.WantIDs(t, fakes.IDsOf(rows[:len(kafka.IDs())]))
+				if n := len(kafka.IDs()); n < 500 {
+					t.Errorf("%d rows are published", n)
+				}
+			})
+		})
+	}
+}
+
 // TestLostPositionEndsTheRun takes the position away, or sets an older one in its place, while a run runs and between two runs: nothing
 // is published again. What a run accepts is accepted by the next one too.
 func TestLostPositionEndsTheRun(t *testing.T) {

@@ -65,7 +65,7 @@ func nowAndThen(seed uint64, kafka *fakes.Kafka) func(context.Context, string) e
 // TestDiscoveredStreamsArePublished follows the lists: users that were there, one that comes, and one that is deleted, next to
 // a group that was named, while sessions fail now and then.
 func TestDiscoveredStreamsArePublished(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range fakes.Seeds(4) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC().Add(-time.Hour)
 			group := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "7"}

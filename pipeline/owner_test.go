@@ -60,7 +60,7 @@ func TestOnlyAnotherRunReplacesARun(t *testing.T) {
 // TestOfRunsThatFenceEachOtherOneStays begins runs at the same moment, on networks where each says that it has the place some time after
 // it fenced the others. One of them stays, and each row is there once.
 func TestOfRunsThatFenceEachOtherOneStays(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range fakes.Seeds(12) {
 		synctest.Test(t, func(t *testing.T) {
 			draw := rand.New(rand.NewPCG(seed, 1))
 			late := make([]time.Duration, 2+draw.IntN(3))

@@ -125,6 +125,47 @@ func TestWindowThatFailsByChanceIsSoonReadAgain(t *testing.T) {
 	})
 }
 
+// TestRowsNearTheEndOfALongWindow reads four days, a row an hour but for a dense minute near the end of a window, with other windows under
+// way, from an API that lets a window be opened that has few rows. What is not dense of that window is read in few steps.
+func TestRowsNearTheEndOfALongWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, suits, span, days = 60, 50, 24 * time.Hour, 4
+		begin := time.Now().UTC().Truncate(time.Second)
+		var rows []fakes.Row
+		for at := begin; at.Before(begin.Add(days * span)); at = at.Add(time.Hour) {
+			rows = append(rows, fakes.Row{ID: int64(len(rows) + 1), At: at})
+		}
+		for i := range 8 * suits {
+			at := begin.Add(3*span - time.Minute + time.Duration(i)*time.Minute/(8*suits))
+			rows = append(rows, fakes.Row{ID: int64(len(rows) + 1), At: at})
+		}
+		slices.SortFunc(rows, func(a, b fakes.Row) int { return a.At.Compare(b.At) })
+		time.Sleep((days + 1) * span)
+		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		source.PageSize, source.Span = suits, span
+		opened := 0
+		source.OpenHook = func(_ int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+			opened++
+			pages, long := source.Window(s, w), w.End.Sub(w.Begin)
+			if pages.Total <= 2*suits || long <= 4*time.Second {
+				return &slowPages{Pages: pages, wait: time.Second, span: span}, nil
+			}
+			return nil, &pipeline.Fault{
+				Class: pipeline.Restart, Op: "open", Err: pipeline.ErrTooManyRows, Span: max(2*time.Second, long*suits/time.Duration(pages.Total)),
+			}
+		}
+		cfg := fakes.ConfigFor(source, kafka, begin)
+		cfg.Until, cfg.Parallel = begin.Add(days*span), 4
+		if err := fakes.RunFor(t, cfg, span); err != nil {
+			t.Fatal(err)
+		}
+		kafka.WantIDs(t, fakes.IDsOf(rows))
+		if opened > most {
+			t.Errorf("%d windows were opened, want at most %d", opened, most)
+		}
+	})
+}
+
 // waits is a source that counts how often it was asked to plan, and had to wait.
 type waits struct {
 	*fakes.Source

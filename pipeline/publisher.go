@@ -39,7 +39,7 @@ func (c *change) done(err error) error {
 type publisher struct {
 	writer    *writer
 	proposals <-chan proposal
-	// bounds are shared with other pipelines, if not nil.
+	// bounds may be shared with other pipelines.
 	bounds *Bounds
 	// pings are taken and not answered: that they are taken shows that nothing holds the publisher up.
 	pings <-chan struct{}

@@ -60,7 +60,7 @@ func (s stagger) hourDelay() time.Duration { return time.Duration(s.share * floa
 type resources struct {
 	source    Source
 	proposals chan<- proposal
-	// memory counts bytes of windows held; slots bound the windows being fetched; bounds are shared with other pipelines, if not nil.
+	// memory counts bytes of windows held; slots bound the windows being fetched; bounds may be shared with other pipelines.
 	memory   *memory
 	slots    *fetchSlots
 	bounds   *Bounds
@@ -121,6 +121,10 @@ type reader struct {
 	// waits for its head has no other goroutine. waited tells that it has fired: what is left then, the window waits for itself.
 	due    *time.Timer
 	waited bool
+	// wantsTurn tells that the first window, or a look where forLook is set, waits for its turn; held and slot are what it has then.
+	wantsTurn, forLook bool
+	held               int64
+	slot               *fetchSlot
 	// ready is the first one's proposal, while the publisher is busy.
 	ready *windowProposal
 	// messages are what the fetches tell; freed tells that memory was given back.
@@ -158,9 +162,10 @@ func (r *reader) run(ctx context.Context) error {
 		}
 	}()
 	for {
-		for r.startNext(ctx) {
+		for more := true; more; {
+			more = r.startNext(ctx) || r.takeTurn(ctx)
 		}
-		if len(r.fetches) == 0 && r.due == nil && r.early.busy == nil && r.early.ready == nil {
+		if len(r.fetches) == 0 && r.due == nil && r.early.busy == nil && r.early.ready == nil && ctx.Err() == nil {
 			return nil
 		}
 		if err := r.step(ctx); err != nil {
@@ -222,7 +227,8 @@ func (r *reader) startNext(ctx context.Context) bool {
 	if !from.Until.IsZero() && !from.End.Before(from.Until) {
 		return false
 	}
-	if len(r.fetches) == 0 && !r.isDue(ctx, from) {
+	if len(r.fetches) == 0 && r.slot == nil {
+		r.wantsTurn = r.isDue(from)
 		return false
 	}
 	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
@@ -231,13 +237,54 @@ func (r *reader) startNext(ctx context.Context) bool {
 			return false
 		}
 	}
-	r.start(ctx, len(r.fetches), from, held)
+	slot := r.slot
+	held, r.held, r.slot = held+r.held, 0, nil
+	if r.forLook {
+		r.forLook = false
+		if head := r.res.source.Due(r.stream, from).Head; r.looksEarly(head, from) { // It may have waited for long.
+			r.look(ctx, head, from, held, slot)
+			return true
+		}
+	}
+	r.start(ctx, len(r.fetches), from, held, slot)
 	return true
 }
 
-// isDue tells whether the window after a position is to be asked for now. It waits for that if it cannot be, and looks at what has not settled
-// meanwhile.
-func (r *reader) isDue(ctx context.Context, from Position) bool {
+// takeTurn waits for what the first window, or a look, needs to be read, where that is all that is left to do, and tells whether it is
+// there. So a stream that waits for its turn among thousands has no other goroutine. The reader itself calls it, so that little stack is
+// in use while it waits.
+func (r *reader) takeTurn(ctx context.Context) bool {
+	if !r.wantsTurn {
+		return false
+	}
+	r.wantsTurn = false
+	needs := r.needs()
+	slot, err := r.res.slots.take(ctx, r.stream, r.backlog)
+	if err != nil {
+		return false
+	}
+	if r.res.memory.tryTake(needs) {
+		r.held, r.slot = needs, slot // The next window is begun with them at once.
+		return true
+	}
+	slot.giveBack()
+	held, err := r.res.memory.await(ctx, r.stream, needs)
+	if err != nil {
+		return false
+	}
+	if slot, err = r.res.slots.take(ctx, r.stream, r.backlog); err != nil {
+		if held > 0 {
+			r.res.memory.giveBack(held)
+		}
+		return false
+	}
+	r.held, r.slot = held, slot
+	return true
+}
+
+// isDue tells whether it is time to ask for what follows a position: for the window or, for a look, for what has not settled. It waits for that
+// if it is not.
+func (r *reader) isDue(from Position) bool {
 	if r.due != nil || r.early.busy != nil || r.early.ready != nil {
 		return false
 	}
@@ -250,11 +297,7 @@ func (r *reader) isDue(ctx context.Context, from Position) bool {
 		r.due = time.NewTimer(wait)
 		return false
 	}
-	r.waited = false
-	if early {
-		r.look(ctx, due.Head, from)
-		return false
-	}
+	r.waited, r.forLook = false, early
 	return true
 }
 
@@ -286,13 +329,13 @@ func (r *reader) share(ctx context.Context, from Position) time.Duration {
 // aheadOf is how many windows may be under way: those that are being fetched, and as many that wait for their predecessors.
 func aheadOf(parallel int) int { return 2 * parallel }
 
-// start begins to fetch a window and puts it into its place among those under way.
-func (r *reader) start(ctx context.Context, place int, from Position, held int64) {
+// start begins to fetch a window and puts it into its place among those under way. slot is the one that it has, if not nil.
+func (r *reader) start(ctx context.Context, place int, from Position, held int64, slot *fetchSlot) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &windowFetch{
 		reading: r.reading, res: r.res, messages: r.messages, freed: r.freed,
 		begin: from.End, shortened: from.Span < r.density.span, cancel: cancel,
-		reserved: held, needs: r.needs(), predecessors: make(chan struct{}), from: from,
+		reserved: held, needs: r.needs(), predecessors: make(chan struct{}), from: from, slot: slot,
 		mismatchedSeconds: &r.mismatchedSeconds, alone: len(r.fetches) == 0,
 	}
 	r.fetches = slices.Insert(r.fetches, place, f)
@@ -331,7 +374,8 @@ func (r *reader) handle(ctx context.Context, m fetchMessage) error {
 }
 
 // fill keeps the windows under way without a gap between them: one that had to be planned shorter leaves the rest to a
-// new one.
+// new one, which is at most twice as long: nothing is known of where in the longer one its rows are, and where all of them are near
+// its end, most of it is read in a few steps.
 func (r *reader) fill(ctx context.Context, place int) {
 	if place+1 == len(r.fetches) {
 		return
@@ -339,8 +383,9 @@ func (r *reader) fill(ctx context.Context, place int) {
 	end, next := r.fetches[place].planned.Window.End, r.fetches[place+1].begin
 	switch {
 	case end.Before(next):
-		rest := Position{End: end, Span: next.Sub(end), Until: next, From: r.overlapIDs.from}
-		r.start(ctx, place+1, rest, 0)
+		longest := 2 * end.Sub(r.fetches[place].begin)
+		rest := Position{End: end, Span: min(next.Sub(end), longest), Until: next, From: r.overlapIDs.from}
+		r.start(ctx, place+1, rest, 0, nil)
 	case end.After(next): // All of that time is too old for the API by now: begin anew behind it.
 		for _, f := range r.fetches[place+1:] {
 			f.cancel()
@@ -380,7 +425,7 @@ func (r *reader) handOn(c *windowContent) error {
 // advance makes the next window the first one.
 func (r *reader) advance() error {
 	r.fetches[0].cancel()
-	r.fetches = r.fetches[1:]
+	r.fetches = slices.Delete(r.fetches, 0, 1) // What is left must not keep its rows in memory.
 	if len(r.fetches) == 0 {
 		return nil
 	}

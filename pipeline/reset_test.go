@@ -130,7 +130,7 @@ func uncover(t *testing.T, source *fakes.Source, kafka *fakes.Kafka, w pipeline.
 // TestUncoveredRangeIsPublishedOnceMore has ranges published again, one upon the other, near the live position and near the ends of
 // what is being published behind it: each row comes once, and once more for each range that had it when nothing of it was still to come.
 func TestUncoveredRangeIsPublishedOnceMore(t *testing.T) {
-	for seed := range uint64(24) {
+	for seed := range fakes.Seeds(24) {
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 3))
 			start := time.Now().UTC()
@@ -253,7 +253,7 @@ func TestFencedByAResetThatIsBeingWritten(t *testing.T) {
 // TestOverlapChanges runs, with a reset between, under overlaps that grow and shrink, as when an operator has changed the setting for one
 // of the two: what the longer one brings again and the shorter one has not remembered is not published again.
 func TestOverlapChanges(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range fakes.Seeds(8) {
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 4))
 			begin := time.Now().UTC().Add(-10 * time.Minute)

@@ -45,10 +45,10 @@ type Config struct {
 	// Overlap is how far the source's windows reach back before the position; default 2 s.
 	Overlap time.Duration
 	// WindowBytes is the most memory that one window's events may take; a larger window is published in parts, into its
-	// open transaction. Default 16 MiB.
+	// open transaction. Default 8 MiB.
 	WindowBytes int
-	// MemoryBytes is the most that all windows together may take while they wait; default 12 MiB for each that may be
-	// fetched at the same time, at least 32 MiB. With less, fewer are.
+	// MemoryBytes is the most that all windows together may take while they are read or wait; default 9 MiB for each that may be
+	// fetched at the same time, at least WindowBytes. With less, fewer are.
 	MemoryBytes int
 	// Bounds are shared with other pipelines; nil where there are none, and this one is bound by Parallel and MemoryBytes alone.
 	Bounds *Bounds
@@ -78,9 +78,8 @@ type Start struct {
 // The defaults of Config.
 const (
 	defaultOverlap     = 2 * time.Second
-	defaultWindowBytes = 16 << 20
-	defaultMemoryBytes = 32 << 20
-	parallelBytes      = 12 << 20
+	defaultWindowBytes = 8 << 20
+	parallelBytes      = 9 << 20
 	defaultParallel    = 4
 	defaultGrace       = 8 * time.Second
 )
@@ -121,7 +120,7 @@ func New(cfg Config) (*Pipeline, error) {
 	setDefault(&cfg.Overlap, defaultOverlap)
 	setDefault(&cfg.WindowBytes, defaultWindowBytes)
 	setDefault(&cfg.Parallel, defaultParallel)
-	setDefault(&cfg.MemoryBytes, max(defaultMemoryBytes, cfg.WindowBytes, cfg.Parallel*parallelBytes))
+	setDefault(&cfg.MemoryBytes, max(cfg.WindowBytes, cfg.Parallel*parallelBytes))
 	setDefault(&cfg.Grace, defaultGrace)
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -55,6 +55,8 @@ type session struct {
 	proposals chan proposal
 	res       resources
 	pause     Pause
+	// beginning bounds how many streams begin at the same time.
+	beginning *semaphore.Weighted
 }
 
 var _ Session = (*session)(nil)
@@ -80,23 +82,28 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 		return false, err
 	}
 	proposals := make(chan proposal)
+	bounds := p.cfg.Bounds
+	if bounds == nil {
+		bounds = singleBounds(&p.cfg)
+	}
+	own := int64(p.cfg.MemoryBytes)
 	s := &session{
-		pause: pause,
-		cfg:   &p.cfg, streams: p.streams,
+		pause: pause, beginning: semaphore.NewWeighted(mostBeginning),
+		cfg: &p.cfg, streams: p.streams,
 		// It has no buffer: a reader keeps its windows until the publisher takes them, in their order.
 		proposals: proposals,
 		res: resources{
 			source: p.cfg.Source, proposals: proposals, observer: p.cfg.Observer, now: p.cfg.Now,
-			memory: &memory{own: semaphore.NewWeighted(int64(p.cfg.MemoryBytes)), shared: p.cfg.Bounds, observer: p.cfg.Observer},
-			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace, p.cfg.Bounds),
-			bounds: p.cfg.Bounds,
+			memory: &memory{own: semaphore.NewWeighted(own), ownBytes: own, shared: bounds, observer: p.cfg.Observer},
+			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace, bounds),
+			bounds: bounds,
 		},
 	}
 	pub := &publisher{
 		writer: &writer{
 			sink: p.cfg.Sink, checkpoints: p.cfg.Checkpoints, coverage: p.cfg.Coverage, streams: p.streams, observer: p.cfg.Observer,
 		},
-		proposals: proposals, pings: p.pings, bounds: p.cfg.Bounds, shareBytes: p.cfg.WindowBytes,
+		proposals: proposals, pings: p.pings, bounds: bounds, shareBytes: p.cfg.WindowBytes,
 	}
 	err = s.work(ctx, pub)
 	return pub.committed, err
@@ -224,13 +231,7 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 // start lets all streams and members work, and has them attended to.
 func (s *session) start(soft context.Context, all *crew, attending *attendance) {
 	for _, stream := range s.cfg.Streams {
-		all.add(func() error {
-			err := s.Follow(soft, stream)
-			if ClassOf(err) == Drop && soft.Err() == nil {
-				s.cfg.Observer.Tell(StreamDropped{stream, err})
-			}
-			return err
-		})
+		all.add(func() error { return s.tellDropped(soft, stream, s.Follow(soft, stream)) })
 	}
 	for _, member := range s.cfg.Members {
 		all.add(func() error { return member.Run(soft, s) })
@@ -238,6 +239,14 @@ func (s *session) start(soft context.Context, all *crew, attending *attendance) 
 	for _, one := range s.cfg.Attendants {
 		attending.call(one)
 	}
+}
+
+// tellDropped tells that a stream that was named is read no more, if that is what its reading ended with, and returns that.
+func (s *session) tellDropped(soft context.Context, stream Stream, err error) error {
+	if ClassOf(err) == Drop && soft.Err() == nil {
+		s.cfg.Observer.Tell(StreamDropped{stream, err})
+	}
+	return err
 }
 
 // Commit implements [Committer].

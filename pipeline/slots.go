@@ -9,16 +9,29 @@ import (
 )
 
 // fetchSlots bound how many windows are fetched at the same time, and are fair: whoever had a slot stands behind all who wait. The
-// stream with all of an app's messages has slots of its own, so it never waits for the others. Whoever has an app's slot takes one of those
-// that all pipelines share, if there are such. Safe for concurrent use.
+// stream with all of an app's messages has slots of its own, so it never waits for the others. Windows of a backlog, which the API may answer
+// slowly or not at all, leave one slot to the head; where there is one only, they have another. Whoever has an app's slot takes one of those
+// that all pipelines share which have the same bounds. Safe for concurrent use.
 type fetchSlots struct {
-	messages, others *semaphore.Weighted
+	messages, others kindSlots
 	shared           *Bounds
 
 	mu sync.Mutex
 	// pace is the mean time between two slots that were given back, last when the latest was.
 	pace time.Duration
 	last time.Time
+}
+
+// kindSlots are what a window of a kind of streams has to have, one after the other: at the head, and of a backlog.
+type kindSlots struct{ head, backlog []*semaphore.Weighted }
+
+func newKindSlots(n int) kindSlots {
+	all, backlog := semaphore.NewWeighted(int64(n)), semaphore.NewWeighted(int64(max(1, n-1)))
+	slots := kindSlots{head: []*semaphore.Weighted{all}, backlog: []*semaphore.Weighted{backlog, all}}
+	if n == 1 {
+		slots.backlog = slots.backlog[:1]
+	}
+	return slots
 }
 
 // paceOver is over how many slots the pace is a mean, and longestPause what no longer counts: the streams had nothing to do.
@@ -30,24 +43,31 @@ const (
 // newFetchSlots gives n windows a slot at a time. estimate is how long one takes until that is known: the time between two
 // requests that the quota allows.
 func newFetchSlots(n int, estimate time.Duration, shared *Bounds) *fetchSlots {
-	return &fetchSlots{
-		messages: semaphore.NewWeighted(int64(n)), others: semaphore.NewWeighted(int64(n)), pace: estimate, shared: shared,
-	}
+	return &fetchSlots{messages: newKindSlots(n), others: newKindSlots(n), pace: estimate, shared: shared}
 }
 
-func (t *fetchSlots) of(s Stream) *semaphore.Weighted {
+// of is what a window of a stream has to have.
+func (t *fetchSlots) of(s Stream, backlog bool) []*semaphore.Weighted {
+	slots := &t.others
 	if s.Kind == StreamMessages {
-		return t.messages
+		slots = &t.messages
 	}
-	return t.others
+	if backlog {
+		return slots.backlog
+	}
+	return slots.head
 }
 
-// take waits for a slot for a stream.
-func (t *fetchSlots) take(ctx context.Context, s Stream) (*fetchSlot, error) {
-	if err := t.of(s).Acquire(ctx, 1); err != nil {
-		return nil, err
+// take waits for a slot for a stream, at its head or for its backlog.
+func (t *fetchSlots) take(ctx context.Context, s Stream, backlog bool) (*fetchSlot, error) {
+	needed := t.of(s, backlog)
+	for i, one := range needed {
+		if err := one.Acquire(ctx, 1); err != nil {
+			release(needed[:i])
+			return nil, err
+		}
 	}
-	slot := &fetchSlot{slots: t, stream: s}
+	slot := &fetchSlot{slots: t, stream: s, backlog: backlog}
 	if err := slot.resume(ctx); err != nil {
 		slot.giveBack()
 		return nil, err
@@ -59,8 +79,8 @@ func (t *fetchSlots) take(ctx context.Context, s Stream) (*fetchSlot, error) {
 type fetchSlot struct {
 	slots  *fetchSlots
 	stream Stream
-	// shared tells that it has a shared slot, over that it was given back.
-	shared, over bool
+	// backlog tells that it is one of those for a backlog, shared that it has a shared slot, over that it was given back.
+	backlog, shared, over bool
 }
 
 // pause leaves the shared slot to others, and keeps the app's.
@@ -71,9 +91,9 @@ func (s *fetchSlot) pause() {
 	}
 }
 
-// resume waits for a shared slot, where there are such and this is not over.
+// resume waits for a shared slot, if this is not over.
 func (s *fetchSlot) resume(ctx context.Context) error {
-	if s.slots.shared == nil || s.shared || s.over {
+	if s.shared || s.over {
 		return nil
 	}
 	if err := s.slots.shared.fetches.Acquire(ctx, 1); err != nil {
@@ -90,12 +110,12 @@ func (s *fetchSlot) giveBack() {
 	}
 	s.over = true
 	s.pause()
-	s.slots.giveBack(s.stream)
+	s.slots.giveBack(s.stream, s.backlog)
 }
 
 // giveBack ends an app's slot that was taken.
-func (t *fetchSlots) giveBack(s Stream) {
-	t.of(s).Release(1)
+func (t *fetchSlots) giveBack(s Stream, backlog bool) {
+	release(t.of(s, backlog))
 	if s.Kind == StreamMessages {
 		return
 	}
@@ -106,6 +126,12 @@ func (t *fetchSlots) giveBack(s Stream) {
 		t.pace += (took - t.pace) / paceOver
 	}
 	t.last = now
+}
+
+func release(slots []*semaphore.Weighted) {
+	for _, one := range slots {
+		one.Release(1)
+	}
 }
 
 // sweep is about how long it takes until each of so many streams had a slot.

@@ -17,7 +17,7 @@ func userStream(name string) Stream {
 func TestSlotsAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const streams = 40
-		slots := newFetchSlots(4, 100*time.Millisecond, nil)
+		slots := newFetchSlots(4, 100*time.Millisecond, NewBounds(Limits{Fetches: 1000}))
 		if got := slots.sweep(streams); got != 4*time.Second {
 			t.Errorf("a sweep is thought to take %v before anything is known, want 4s", got)
 		}
@@ -29,7 +29,7 @@ func TestSlotsAreFair(t *testing.T) {
 			all.Go(func() {
 				s := userStream("user_" + string(rune('a'+i)))
 				for {
-					slot, err := slots.take(ctx, s)
+					slot, err := slots.take(ctx, s, false)
 					if err != nil {
 						return
 					}
@@ -43,7 +43,7 @@ func TestSlotsAreFair(t *testing.T) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				before := time.Now()
-				if slot, err := slots.take(ctx, Stream{Kind: StreamMessages}); err == nil {
+				if slot, err := slots.take(ctx, Stream{Kind: StreamMessages}, false); err == nil {
 					slot.giveBack()
 				}
 				longest = max(longest, time.Since(before))
@@ -67,19 +67,19 @@ func TestSlotsAreFair(t *testing.T) {
 
 func TestSlotsEndWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots := newFetchSlots(1, time.Second, nil)
-		slot, err := slots.take(t.Context(), userStream("a"))
+		slots := newFetchSlots(1, time.Second, NewBounds(Limits{Fetches: 1000}))
+		slot, err := slots.take(t.Context(), userStream("a"), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		if _, err = slots.take(ctx, userStream("b")); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err = slots.take(ctx, userStream("b"), false); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		slot.giveBack()
 		time.Sleep(time.Hour) // Nobody had anything to do; that is no slow slot.
-		if slot, err = slots.take(t.Context(), userStream("b")); err != nil {
+		if slot, err = slots.take(t.Context(), userStream("b"), false); err != nil {
 			t.Fatal(err)
 		}
 		slot.giveBack()

@@ -58,4 +58,6 @@ type Page struct {
 	Total int64
 	// Span is the window length that suits the density this reply shows.
 	Span time.Duration
+	// Bytes is what the reply takes in memory.
+	Bytes int
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 )
 
 // streamedPart is the size of the parts in which a window is streamed that is too large to be held; they are no larger than what may be held.
-const streamedPart = 4 << 20
+const streamedPart = 2 << 20
 
 // windowContent is what one reading of a window brings.
 type windowContent struct {
@@ -22,12 +23,21 @@ type windowContent struct {
 	// held is what the window has taken from the memory budget; slot is what it is read in.
 	held int64
 	slot *fetchSlot
+	// pages is what the pages take that are in memory while it is read; see [windowContent.notePage].
+	pages int64
 	// streamed is the proposal once the window has outgrown its memory.
 	streamed *streamedProposal
 }
 
-// account charges the batch to the memory budget. A window that finds no room waits until its predecessors are handed on and is
-// then handed to the publisher part by part; where bounds are shared, it may have to begin anew for that.
+// notePage takes in how large a page is: two of them are in memory, that which is taken in and the next. They are charged up to half of what
+// a window may take: a page is there whether there is room for it or not, and the window itself needs some.
+func (c *windowContent) notePage(bytes int) {
+	c.pages = min(max(c.pages, 2*int64(bytes)), int64(c.fetch.windowBytes)/2)
+}
+
+// account charges the batch, and the pages while it is read, to the memory budget. A window that finds no room waits until its predecessors are
+// handed on, and is then handed to the publisher part by part. Where others are streamed, or have the memory that its predecessors may need, it
+// begins anew for that.
 func (c *windowContent) account(ctx context.Context) error {
 	size := int64(c.rows.batch.Bytes)
 	switch {
@@ -36,7 +46,7 @@ func (c *windowContent) account(ctx context.Context) error {
 	case c.streamed != nil:
 		return c.sendPart(ctx)
 	}
-	if !c.fetch.mayStream() {
+	if !c.fetch.mayWait() {
 		return errNoRoom
 	}
 	c.slot.giveBack() // Others may be fetched meanwhile.
@@ -47,6 +57,9 @@ func (c *windowContent) account(ctx context.Context) error {
 	}
 	if c.hold(size) { // What was in the way is published by now.
 		return nil
+	}
+	if may, err := c.fetch.mayStream(ctx, c.held > 0); err != nil || !may {
+		return cmp.Or(err, errNoRoom)
 	}
 	c.rows.overlap = c.fetch.known
 	held := c.held
@@ -67,14 +80,15 @@ func (c *windowContent) account(ctx context.Context) error {
 	}
 }
 
-// hold takes room for so much in all, if it is there.
+// hold takes room for a batch of that size and for the pages, if it is there.
 func (c *windowContent) hold(size int64) bool {
+	all := size + c.pages
 	switch {
 	case size > int64(c.fetch.windowBytes):
 		return false
-	case size <= c.held:
-	case c.fetch.res.memory.tryTake(size - c.held):
-		c.held = size
+	case all <= c.held:
+	case c.fetch.res.memory.tryTake(all - c.held):
+		c.held = all
 	default:
 		return false
 	}
@@ -95,21 +109,17 @@ func (c *windowContent) release() {
 	c.held = 0
 }
 
-// await waits for the next page, and tells whether there was one more. Where bounds are shared, who waits for long lets others use what
-// it has: a shared slot, which it takes again for the page that comes, and memory that has nothing in it yet. A window that is being
-// streamed begins anew then, because places to be streamed are few, and its transaction has little time anyway. Where that is how slow
-// the app's quota is, it has more time with each attempt.
+// await waits for the next page, and tells whether there was one more. Who waits for long lets others use what it has: a shared slot, which
+// it takes again for the page that comes, and memory that has nothing in it yet. A window that is being streamed begins anew then, because
+// places to be streamed are few, and its transaction has little time anyway. Where that is how slow the app's quota is, it has more time
+// with each attempt.
 func (c *windowContent) await(ctx context.Context, results <-chan pageResult) (page Page, more bool, err error) {
-	var late <-chan time.Time
-	if c.fetch.res.bounds != nil {
-		after := patience
-		if c.streamed != nil {
-			after = streamPatience * time.Duration(1+c.fetch.restarts)
-		}
-		timer := time.NewTimer(after)
-		defer timer.Stop()
-		late = timer.C
+	after := patience
+	if c.streamed != nil {
+		after = streamPatience * time.Duration(1+c.fetch.restarts)
 	}
+	late := time.NewTimer(after)
+	defer late.Stop()
 	for {
 		select {
 		case result, ok := <-results:
@@ -120,7 +130,7 @@ func (c *windowContent) await(ctx context.Context, results <-chan pageResult) (p
 				return Page{}, false, result.err
 			}
 			return result.page, true, c.slot.resume(ctx)
-		case <-late:
+		case <-late.C:
 			if c.streamed != nil {
 				return Page{}, false, &Fault{Class: Restart, Op: fmt.Sprintf("stream %s %s", c.fetch.stream, c.plan.Window), Err: errLatePage}
 			}

@@ -4,22 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
-)
-
-const (
-	// mismatchAttempts is how often a window whose rows do not add up to its total is read before shorter ones are asked for, down
-	// to a second, and before that second is closed all the same, with a notice. Each attempt must have brought the same rows.
-	mismatchAttempts = 3
-	// uselessTotals is after how many such seconds in a row, besides those of an overlap, the API's totals are taken to be of no use:
-	// until a window adds up, shorter ones are not asked for.
-	uselessTotals = 4
-	// mismatchParts is into how many a window is divided then.
-	mismatchParts = 8
 )
 
 // windowFetch is one window being fetched. Its goroutine plans it and reads it until it is whole.
@@ -52,7 +39,7 @@ type windowFetch struct {
 	reserved, needs int64
 	// alone tells that no window behind this one was begun, and so none holds memory.
 	alone bool
-	// slot is what it reads in; place, where it is not nil, gives back the place in which it may be streamed.
+	// slot is what it reads in, nil before it had one; place, where it is not nil, gives back the place in which it may be streamed.
 	slot  *fetchSlot
 	place func()
 	// mismatches counts how often in a row the window brought the rows with lastChecksum, which are not its total.
@@ -74,12 +61,13 @@ type windowPlanned struct {
 }
 
 // firstPageRead is what the reply to the first request shows: the total, the span that suits it, what a row of it takes in
-// memory, and whether it has all rows.
+// memory and the pages do, and whether it has all rows.
 type firstPageRead struct {
 	fetch    *windowFetch
 	total    int64
 	span     time.Duration
 	rowBytes int
+	pages    int64
 	single   bool
 }
 
@@ -133,6 +121,11 @@ var errOtherSpan = errors.New("the window gets another length")
 // run reads the window until it is whole. A window that must be read anew is read anew here, as often as it takes, with the
 // waits of the retry policy.
 func (f *windowFetch) run(ctx context.Context) {
+	defer func() {
+		if f.slot != nil {
+			f.slot.giveBack() // It may have ended before it used the one that it was given.
+		}
+	}()
 	again := f.retry
 	again.Notify = nil // Each restart is reported as such.
 	again.Max = min(cmp.Or(again.Max, defaultRetryMax), longestRestartPause)
@@ -203,134 +196,6 @@ func (f *windowFetch) readOnce(ctx context.Context) (*windowContent, error) {
 		}
 	}
 	return nil, err
-}
-
-// takeSlot waits for a slot.
-func (f *windowFetch) takeSlot(ctx context.Context) (err error) {
-	f.slot, err = f.res.slots.take(ctx, f.stream)
-	return err
-}
-
-// layOut plans the window, tells the reader, and waits for memory and a slot. The head moves on while a window waits for that, so
-// it is planned once more then.
-func (f *windowFetch) layOut(ctx context.Context) error {
-	plan, err := f.res.source.Plan(ctx, f.stream, f.from)
-	if err != nil {
-		return err
-	}
-	waited := f.res.now()
-	if f.alone && f.reserved == 0 {
-		if f.reserved, err = f.res.memory.await(ctx, f.needs); err != nil {
-			return err
-		}
-	}
-	if !plan.Head {
-		if err = f.tellPlan(ctx, plan); err != nil {
-			return err
-		}
-	}
-	if err = f.takeSlot(ctx); err != nil {
-		return err
-	}
-	if plan.Head {
-		if f.res.now().Sub(waited) >= time.Second { // The API's bounds have whole seconds.
-			plan, err = f.planAgain(ctx)
-		}
-		if err == nil {
-			err = f.tellPlan(ctx, plan)
-		}
-		if err != nil {
-			f.slot.giveBack()
-			return err
-		}
-	}
-	f.asked = plan
-	f.res.observer.Tell(WindowPlanned{f.stream, plan})
-	return nil
-}
-
-// tellPlan tells the reader what is about to be asked for. What follows may be under way from then on.
-func (f *windowFetch) tellPlan(ctx context.Context, plan Plan) error {
-	if !plan.Head {
-		f.from.Until, f.alone = plan.Window.End, false
-	}
-	return f.tell(ctx, &windowPlanned{f, plan})
-}
-
-// planAgain plans a window that has waited for its slot. That takes no time, unless the clocks have come to disagree; then others have
-// the slot meanwhile.
-func (f *windowFetch) planAgain(ctx context.Context) (Plan, error) {
-	if f.res.bounds == nil {
-		return f.res.source.Plan(ctx, f.stream, f.from)
-	}
-	soon, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	plan, err := f.res.source.Plan(soon, f.stream, f.from)
-	if err == nil || soon.Err() == nil || ctx.Err() != nil {
-		return plan, err
-	}
-	f.slot.pause()
-	if plan, err = f.res.source.Plan(ctx, f.stream, f.from); err != nil {
-		return plan, err
-	}
-	return plan, f.slot.resume(ctx)
-}
-
-// errNoRoom ends the reading of a window that would have to be streamed, and may not yet.
-var errNoRoom = errors.New("there is neither memory for the window nor a place to stream it")
-
-// mayStream takes a place to be streamed, if there is one. Where none are shared, each window has one.
-func (f *windowFetch) mayStream() bool {
-	if f.res.bounds == nil || f.place != nil {
-		return true
-	}
-	select {
-	case <-f.predecessors:
-	default:
-		return false
-	}
-	if !f.res.bounds.streamed.TryAcquire(1) {
-		return false
-	}
-	f.place = sync.OnceFunc(func() { f.res.bounds.streamed.Release(1) })
-	return true
-}
-
-// awaitPlace waits for a place to be streamed. It holds nothing meanwhile: neither the rows that came, for which there is no room, nor
-// memory that its predecessors may need.
-func (f *windowFetch) awaitPlace(ctx context.Context) error {
-	f.giveBack(f.reserved)
-	f.reserved = 0
-	select {
-	case <-f.predecessors:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := f.res.bounds.streamed.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	f.place = sync.OnceFunc(func() { f.res.bounds.streamed.Release(1) })
-	return nil
-}
-
-// leavePlace gives back the place to be streamed, if it has one.
-func (f *windowFetch) leavePlace() {
-	if f.place != nil {
-		f.place()
-		f.place = nil
-	}
-}
-
-// giveBack returns memory to the budget.
-func (f *windowFetch) giveBack(bytes int64) {
-	if bytes <= 0 {
-		return
-	}
-	f.res.memory.giveBack(bytes)
-	select {
-	case f.freed <- struct{}{}:
-	default: // It knows already.
-	}
 }
 
 // read fetches the window once, in the slot that was taken. With an error comes the content of a window that was being streamed, or none.
@@ -429,58 +294,15 @@ func (f *windowFetch) fetchAll(ctx context.Context, w Window, results chan<- pag
 func (f *windowFetch) addPage(ctx context.Context, c *windowContent, page Page) error {
 	c.span = page.Span
 	c.rows.addPage(page)
+	c.notePage(page.Bytes)
 	if c.rows.ledger.Pages == 1 {
 		first := &firstPageRead{
 			fetch: f, total: page.Total, span: page.Span, rowBytes: c.rows.batch.Bytes / max(1, len(page.Rows)),
-			single: page.Total <= int64(len(page.Rows)),
+			pages: c.pages, single: page.Total <= int64(len(page.Rows)),
 		}
 		if err := f.tell(ctx, first); err != nil {
 			return err
 		}
 	}
 	return c.account(ctx)
-}
-
-// checkTotal holds the window against the reply's total.
-func (f *windowFetch) checkTotal(c *windowContent) error {
-	ledger := &c.rows.ledger
-	rows := c.rows.different()
-	if ledger.Total < 0 { // Nothing is announced: the window has what came.
-		ledger.Total = rows
-	}
-	if rows == ledger.Total && !c.rows.unsteady {
-		f.mismatchedSeconds.Store(0)
-		return nil
-	}
-	// Only a difference that stays is the API's: rows that are missing by accident are others each time.
-	if c.rows.checksum != f.lastChecksum {
-		f.mismatches = 0
-	}
-	f.mismatches++
-	f.lastChecksum, f.mismatched = c.rows.checksum, true
-	shorter := f.narrower(c.plan.Window)
-	switch {
-	case f.mismatches < mismatchAttempts && (!f.narrowed || shorter == 0):
-		shorter = 0 // The same once more.
-	case shorter == 0:
-		f.mismatchedSeconds.Add(1)
-		ledger.Mismatch = true
-		return nil
-	default:
-		f.mismatches, f.narrowed = 0, true
-	}
-	return &Fault{
-		Class: Restart, Op: fmt.Sprintf("read %s %s", f.stream, c.plan.Window), Span: shorter,
-		Err: mismatchError(rows, ledger.Total, c.rows.unsteady),
-	}
-}
-
-// narrower is the length of the window that is asked for next where one does not add up; zero where there is none.
-func (f *windowFetch) narrower(w Window) time.Duration {
-	length := w.End.Sub(later(f.from.End, w.Begin))         // It begins behind the position where that has left the history.
-	useless := uselessTotals + int32(f.overlap/time.Second) //nolint:gosec // Seconds.
-	if length <= time.Second || f.mismatchedSeconds.Load() >= useless {
-		return 0
-	}
-	return max(time.Second, (length / mismatchParts).Truncate(time.Second))
 }

@@ -126,7 +126,7 @@ func (t *Topics) CheckRetention(by RecordTime, oldest time.Time) error {
 	}
 	known := t.layout()
 	for _, name := range t.routing.Events() {
-		if err := checkRetention(name, known[name].retention, oldest); err != nil {
+		if err := checkRetention(name, known.of(name).retention, oldest); err != nil {
 			return err
 		}
 	}
@@ -178,7 +178,8 @@ func (t *Topics) Inspect(ctx context.Context, by RecordTime, oldest time.Time) (
 	}
 	all := make([]TopicState, 0, len(names))
 	for _, name := range names {
-		if known, there := found[name]; there {
+		if handle, there := found[name]; there {
+			known := handle.Value()
 			all = append(all, t.state(name, &known, by, oldest))
 			continue
 		}
@@ -189,7 +190,7 @@ func (t *Topics) Inspect(ctx context.Context, by RecordTime, oldest time.Time) (
 
 func (t *Topics) state(name string, known *topic, by RecordTime, oldest time.Time) TopicState {
 	s := TopicState{
-		Name: name, Partitions: len(known.partitions), Replication: known.replication, MinInsync: known.minInsync, Configured: known.configured,
+		Name: name, Partitions: known.partitions, Replication: known.replication, MinInsync: known.minInsync, Configured: known.configured,
 		MaxBytes: known.maxBytes, Retention: known.retention, Cleanup: known.cleanup, Problems: t.judge(name, known),
 	}
 	if by != TimeEvent || !slices.Contains(t.routing.Events(), name) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -93,7 +94,7 @@ func (t *Topics) readConfigs(ctx context.Context, names []string, found layout) 
 }
 
 func applyConfig(r kafkago.DescribeConfigResponseResource, found layout) {
-	known := found[r.ResourceName]
+	known := found.of(r.ResourceName)
 	known.configured, known.after = true, longest // A broker without the setting has no bound.
 	for _, entry := range r.ConfigEntries {
 		switch entry.ConfigName {
@@ -115,7 +116,7 @@ func applyConfig(r kafkago.DescribeConfigResponseResource, found layout) {
 			}
 		}
 	}
-	found[r.ResourceName] = known
+	found[r.ResourceName] = unique.Make(known)
 }
 
 // setTime takes in a setting that is a time.

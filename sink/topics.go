@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -58,13 +59,21 @@ type Topics struct {
 	told map[[2]string]bool
 }
 
-// layout is what is known of the topics, by name.
-type layout map[string]topic
+// layout is what is known of the topics, by name. Thousands of apps that have the same topics share what is known of each.
+type layout map[string]unique.Handle[topic]
+
+// of is what is known of a topic; nothing where it is none of these.
+func (l layout) of(name string) topic {
+	if known, there := l[name]; there {
+		return known.Value()
+	}
+	return topic{}
+}
 
 // topic is what must be known of a topic to write to it.
 type topic struct {
-	// partitions are 0 to n-1, as kafka-go's balancers want them.
-	partitions []int
+	// partitions is how many it has.
+	partitions int
 	// maxBytes is the topic's max.message.bytes, the bound of a record batch.
 	maxBytes int
 	// retention is the topic's retention.ms; negative keeps for ever.
@@ -133,7 +142,7 @@ func (t *Topics) isStatistics(name string) bool {
 
 // Partitions is the number of partitions of one of jmpub's own topics, known after Ensure.
 func (t *Topics) Partitions(own pipeline.Topic) int {
-	return len(t.layout()[t.routing.Own(own)].partitions)
+	return t.layout().of(t.routing.Own(own)).partitions
 }
 
 // layout is what the last Ensure has learned.
@@ -154,7 +163,7 @@ func (t *Topics) Ensure(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		known := found[name]
+		known := found.of(name)
 		for _, p := range t.judge(name, &known) {
 			if p.Refused != nil {
 				return p.Refused
@@ -234,21 +243,21 @@ func (t *Topics) lookUp(ctx context.Context, names []string, found layout) ([]st
 			}
 			one := topic{maxBytes: defaultMaxBytes, before: defaultBefore, after: defaultAfter}
 			for i := range answer.Partitions {
-				one.addPartition(i, &answer.Partitions[i])
+				one.addPartition(&answer.Partitions[i])
 			}
-			found[answer.Name] = one
+			found[answer.Name] = unique.Make(one)
 		}
 		return nil
 	})
 	return missing, err
 }
 
-// addPartition takes in what a broker says of the i-th partition.
-func (t *topic) addPartition(i int, p *kafkago.Partition) {
-	if len(t.partitions) == 0 {
+// addPartition takes in what a broker says of the next partition.
+func (t *topic) addPartition(p *kafkago.Partition) {
+	if t.partitions == 0 {
 		t.replication, t.insync = len(p.Replicas), len(p.Isr)
 	}
-	t.partitions = append(t.partitions, i)
+	t.partitions++
 	t.replication, t.insync = min(t.replication, len(p.Replicas)), min(t.insync, len(p.Isr))
 	if errors.Is(p.Error, kafkago.LeaderNotAvailable) {
 		t.leaderless++

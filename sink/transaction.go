@@ -23,9 +23,11 @@ const (
 
 // transaction is a writer's open transaction.
 type transaction struct {
-	began    time.Time
-	routing  *Routing
-	topics   layout
+	began   time.Time
+	routing *Routing
+	topics  layout
+	// numbers are 0 to n-1 for the partitions of any topic, as kafka-go's balancers want them.
+	numbers  []int
 	cfg      *WriterConfig
 	schemas  *schemaIDs
 	producer *producer
@@ -95,9 +97,9 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 		if t.cfg.PartitionBy == ByConversation && len(e.Conversation) > 0 {
 			from = e.Conversation
 		}
-		if size := eventSize(e, value); size > t.topics[name].maxBytes-batchMargin && !t.fits(e, value, headers, name) {
+		if size := eventSize(e, value); size > t.topics.of(name).maxBytes-batchMargin && !t.fits(e, value, headers, name) {
 			published.Rejected = append(published.Rejected, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
-				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics[name].maxBytes)))
+				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics.of(name).maxBytes)))
 			continue
 		}
 		p := t.partitionOf(name, from)
@@ -125,7 +127,7 @@ func (t *transaction) times(b *pipeline.Batch, now time.Time) func(i int) time.T
 	for i := range b.Events {
 		e := &b.Events[i]
 		name := t.routing.Event(e.Target)
-		limits := t.topics[name]
+		limits := t.topics.of(name)
 		if all[i] = t.cfg.timeOf(e, now); limits.takes(all[i], now) {
 			continue
 		}
@@ -137,7 +139,11 @@ func (t *transaction) times(b *pipeline.Batch, now time.Time) func(i int) time.T
 
 // partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.
 func (t *transaction) partitionOf(topic string, key []byte) topicPartition {
-	number := kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, t.topics[topic].partitions...)
+	n := t.topics.of(topic).partitions
+	for len(t.numbers) < n {
+		t.numbers = append(t.numbers, len(t.numbers))
+	}
+	number := kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, t.numbers[:n]...)
 	return topicPartition{topic, int32(number)} //nolint:gosec // A partition's number.
 }
 
@@ -147,7 +153,7 @@ func layOut[T any](
 ) map[topicPartition][]chunk {
 	work := make(map[topicPartition][]chunk, len(lists))
 	for p, list := range lists {
-		limit := t.topics[p.topic].maxBytes - batchMargin
+		limit := t.topics.of(p.topic).maxBytes - batchMargin
 		for len(list) > 0 {
 			n, size := 1, sizeOf(list[0])
 			for n < len(list) && size+sizeOf(list[n]) <= limit {
@@ -173,7 +179,7 @@ func (t *transaction) fits(e *event.Event, value []byte, headers eventHeaders, n
 	batch, err := encode(nil, chunk{1, func(_ int, r *record) {
 		r.key, r.value, r.headers = key, value, headers.append(r.headers, e, key)
 	}}, t.sender.compression, t.producer, 0)
-	return err == nil && len(batch)-sizePrefix <= t.topics[name].maxBytes
+	return err == nil && len(batch)-sizePrefix <= t.topics.of(name).maxBytes
 }
 
 // rejection turns an event that cannot be published back into its row.
@@ -196,7 +202,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 	for i := range rejected {
 		r := &rejected[i]
 		row, cutFrom := r.Row, 0
-		if limit := t.topics[name].maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
+		if limit := t.topics.of(name).maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
 		p := t.partitionOf(name, row)

@@ -99,6 +99,45 @@ func TestLargeRowsAreAskedForInFewerRows(t *testing.T) {
 	})
 }
 
+// TestPagesSuitTheirRows has pages that could be read, and are larger than they should be: the next window is asked for in smaller ones, of
+// one size each, and small rows in as many as there may be, however few came before.
+func TestPagesSuitTheirRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 30_000
+		h := &shelf{}
+		c := newTestClient(t, testConfig(h))
+		for _, test := range []struct {
+			rows   []string
+			counts []int
+			pages  int
+		}{
+			{rowsOf(1, 3), []int{1000}, 1},
+			{rowsOfSize(1, size), []int{1000}, 1},   // One row shows nothing.
+			{rowsOfSize(100, size), []int{1000}, 1}, // 3 MB.
+			{rowsOfSize(100, size), []int{68}, 2},
+			{append(rowsOfSize(60, 100), rowsOfSize(60, size)...), []int{68}, 2},
+			{rowsOfSize(10, size), []int{136}, 1},
+			{rowsOf(1, 1000), []int{272}, 4}, // A window keeps its size.
+			{rowsOf(1, 1000), []int{544}, 2},
+			{rowsOf(1, 1000), []int{1000}, 1},
+		} {
+			h.rows, h.counts = test.rows, nil
+			pages, err := readAll(t.Context(), c, messages(), settled(time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(h.counts, test.counts) || len(pages) != test.pages {
+				t.Errorf("asked for %d and got %d pages; want %d and %d", h.counts, len(pages), test.counts, test.pages)
+			}
+			for _, page := range pages {
+				if page.Bytes < len(page.Rows[0])*len(page.Rows)/2 {
+					t.Errorf("a page of %d rows of %d bytes has %d", len(page.Rows), len(page.Rows[0]), page.Bytes)
+				}
+			}
+		}
+	})
+}
+
 // TestDenseWindowOfLargeRowsGetsShorter has a window that would take thousands of pages of the few rows that fit.
 func TestDenseWindowOfLargeRowsGetsShorter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -92,7 +92,7 @@ func New(cfg Config) (*Client, error) {
 		mostRows: mostRows,
 		planner: planner{
 			overlap: cfg.Overlap, settle: cfg.Settle, retention: pipeline.History,
-			target: int64(targetPages * cfg.PageSize),
+			target: targetRows(cfg.PageSize),
 		},
 		probing: make(chan struct{}, 1), zone: newZoneProof(),
 		streams: make(map[pipeline.Stream]progress),
@@ -246,10 +246,11 @@ func (c *Client) Early(ctx context.Context, s pipeline.Stream, since time.Time) 
 	w := pipeline.Window{Begin: since, End: later(since, now.Truncate(time.Second).UTC())}
 	c.noteEarly(s, w)
 	r := c.windowRequest(s, w, c.pageSize(s), "look at "+s.String()+" "+w.String())
-	if _, err = c.ask(ctx, r); err != nil {
+	arrived, err := c.ask(ctx, r)
+	if err != nil {
 		return w, pipeline.Page{}, err
 	}
-	page := pipeline.Page{Rows: r.page.rows, Total: r.page.total}
+	page := pipeline.Page{Rows: r.page.rows, Total: r.page.total, Bytes: arrived.bytes}
 	if page.Total < 0 && r.page.cursor != "" {
 		page.Total = int64(len(page.Rows)) + 1 // There may be more.
 	}

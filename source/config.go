@@ -80,6 +80,9 @@ const (
 	// maxBody bounds a reply in bytes, decompressed: 4 KiB for each of the most rows that may be asked for. What takes more is asked
 	// for again, fewer rows at a time.
 	maxBody = maxPageSize * 4 << 10
+	// pageBytes is how large a page should be at most: fewer rows are asked for where they would take more. Two pages of each window that is
+	// fetched are in memory.
+	pageBytes = maxBody / 2
 )
 
 // Validate reports every mistake at once, by the names of the settings. The texts hold neither the secret nor credentials

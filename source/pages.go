@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/jmpub/jmpub/internal/compact"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -18,7 +20,7 @@ func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window)
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
 	if p.asked = r.asked; r.asked < c.cfg.PageSize {
-		p.planner.target = int64(targetPages * r.asked)
+		p.planner.target = targetRows(r.asked)
 		c.notePageSize(s, r.asked)
 	}
 	if err != nil {
@@ -57,13 +59,13 @@ type pages struct {
 	// valid while the next one is asked for, however many replies without rows come first.
 	bodies [2][]byte
 	// seen are hashes of the rows that came so far; idle counts the replies in a row that brought no other ones.
-	seen map[uint64]struct{}
+	seen compact.Table[struct{}]
 	hash maphash.Seed
 	idle int
 	// total is what the last page that stated it said, -1 if none did.
 	total int64
-	// bytes is the size of the last page.
-	bytes int
+	// bytes is the size of the last page; smallest is how many rows suit the largest that came, 0 where none was too large.
+	bytes, smallest int
 	// cursor leads to the next page until expires; empty after the last one.
 	cursor  string
 	expires time.Time
@@ -125,13 +127,11 @@ func (p *pages) accept(page reply, arrived arrival) error {
 	p.came++
 	p.bytes = arrived.bytes
 	p.cursor = page.cursor
-	if p.came == 1 && p.asked < p.client.cfg.PageSize && arrived.bytes < maxBody/4 {
-		p.client.notePageSize(p.stream, 2*p.asked) // There is room for more.
-	}
+	p.suitPageSize(len(page.rows), arrived.bytes)
 	p.expires = arrived.received.Add(cursorLife - cursorMargin)
 	before := p.rows()
 	if p.came == 1 {
-		p.seen = make(map[uint64]struct{}, min(max(page.total, 0), int64(usualPages*len(page.rows))))
+		p.seen.Expect(int(min(max(page.total, 0), int64(usualPages*len(page.rows)))))
 	}
 	p.note(page.rows)
 	if p.idle++; p.rows() > before {
@@ -143,7 +143,7 @@ func (p *pages) accept(page reply, arrived arrival) error {
 			p.total = page.total
 		}
 		p.ready = &pipeline.Page{
-			Rows: page.rows, Total: p.total, Span: p.suggest(p.estimate()),
+			Rows: page.rows, Total: p.total, Span: p.suggest(p.estimate()), Bytes: arrived.bytes,
 		}
 	}
 	complete := p.total >= 0 && p.rows() >= p.total
@@ -166,18 +166,29 @@ func (p *pages) accept(page reply, arrived arrival) error {
 	return nil
 }
 
+// suitPageSize has the stream's next window asked for in pages that suit the rows of this one. A window keeps its size: its cursors have it.
+func (p *pages) suitPageSize(rows, bytes int) {
+	switch {
+	case bytes > pageBytes && rows > 1:
+		p.smallest = min(cmp.Or(p.smallest, p.asked), max(1, int(int64(rows)*pageBytes/int64(bytes))))
+		p.client.notePageSize(p.stream, p.smallest)
+	case p.came == 1 && p.asked < p.client.cfg.PageSize && bytes < pageBytes/2:
+		p.client.notePageSize(p.stream, 2*p.asked) // There is room for more.
+	}
+}
+
 // suggest is the span that suits after this window, or in its place, by the rows that it has; see [planner].
 func (p *pages) suggest(rows int64) time.Duration {
 	return p.planner.suggest(p.window, rows, p.client.planned(p.stream))
 }
 
 // rows is how many different rows came.
-func (p *pages) rows() int64 { return int64(len(p.seen)) }
+func (p *pages) rows() int64 { return int64(p.seen.Len()) }
 
 // note takes in the rows of a page.
 func (p *pages) note(rows [][]byte) {
 	for _, row := range rows {
-		p.seen[maphash.Bytes(p.hash, row)] = struct{}{}
+		p.seen.Add(maphash.Bytes(p.hash, row), struct{}{})
 	}
 }
 

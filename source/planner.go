@@ -15,7 +15,7 @@ type planner struct {
 
 const (
 	// targetPages is the size of a window that is worth the request by which it is opened, and cheap to read again.
-	targetPages = 10
+	targetPages = 8
 	// firstSpan is the length of a stream's first window, before anything is known of its density.
 	firstSpan = 24 * time.Hour
 	minSpan   = time.Second
@@ -29,6 +29,10 @@ const (
 	// another minute. A position up to which a stream was read is exact: there every second counts.
 	slackAtStart = retentionMargin + time.Minute
 )
+
+// targetRows is the number of rows that a window should have whose pages have so many: full pages, less the part of one that keeps most windows
+// which have a few more by chance from needing another page, almost empty.
+func targetRows(pageSize int) int64 { return int64(max(1, targetPages*pageSize-pageSize/8)) }
 
 // plan lays out the window that follows pos at the server's time now. Time after pos that the API no longer holds is
 // skipped; it is a gap if it is more than slack. A wait above zero is how long it takes until the window is long enough

@@ -24,6 +24,7 @@ import (
 // TestAlertFiresAndResolves has the API of a run answer 500 to all, and a Prometheus with the rules, whose times are shortened, watch it: the
 // alert about the lag fires, and resolves when the API answers again. Another one, of which nothing has come true, does not.
 func TestAlertFiresAndResolves(t *testing.T) {
+	t.Parallel()
 	env := working(t)
 	var broken atomic.Bool
 	api, err := url.Parse(strings.TrimSuffix(env["JMPUB_API_URL"], "/v2"))
@@ -40,10 +41,9 @@ func TestAlertFiresAndResolves(t *testing.T) {
 	}))
 	t.Cleanup(front.Close)
 	env["JMPUB_API_URL"], env["JMPUB_LISTEN"], env["JMPUB_POLL"] = front.URL+"/v2", freeAddress(t), "1s"
-	setEnv(t, env)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- execute(ctx, []string{"run"}, io.Discard, io.Discard) }()
+	go func() { ended <- command(ctx, env, io.Discard, io.Discard, "run") }()
 	t.Cleanup(func() {
 		stop()
 		<-ended

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,21 +19,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/internal/web"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// caller calls the API of a live run, and holds every answer against its document.
+// caller calls the API of a run, and holds every answer against its document.
 type caller struct {
-	*liveRun
+	t    *testing.T
+	doc  *contract.API
+	root string
+}
 
-	doc *contract.API
-	url string
+// liveCaller calls that of a live run.
+type liveCaller struct {
+	*liveRun
+	*caller
 }
 
 // callLive starts a run that listens.
-func (s *station) callLive() *caller {
+func (s *station) callLive() *liveCaller {
 	s.t.Helper()
 	doc, err := contract.LoadAPI(web.Document())
 	if err != nil {
@@ -40,7 +48,7 @@ func (s *station) callLive() *caller {
 	}
 	s.env["JMPUB_LISTEN"] = "127.0.0.1:0"
 	run := s.startLive()
-	return &caller{run, doc, run.url + "/api/v1"}
+	return &liveCaller{run, &caller{s.t, doc, run.url + "/api/v1"}}
 }
 
 // get asks for a path, of a pattern of the document, and reads the answer.
@@ -53,7 +61,7 @@ func (c *caller) get(pattern, path string, answer any) {
 func (c *caller) call(pattern, path string, code int, prepare func(*http.Request), answer any) {
 	c.t.Helper()
 	method, within, _ := strings.Cut(pattern, " ")
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, http.NoBody)
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.root+path, http.NoBody)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -85,6 +93,7 @@ func (c *caller) call(pattern, path string, code int, prepare func(*http.Request
 // TestAPITellsWhatWasPublished asks a live run for everything that can be asked for: the hours, the ledger and the positions say the same, page
 // by page, and as the commands do.
 func TestAPITellsWhatWasPublished(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	c := s.callLive()
 	c.live()
@@ -193,6 +202,7 @@ func (c *caller) admins(key string) (all []string) {
 // TestResetThroughTheAPI has a range published once more while the run that serves the API publishes: just that comes again, the live position
 // stays, and who has asked for it is told to consumers in the same transaction.
 func TestResetThroughTheAPI(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_ADMIN_TOKEN"] = token
 	c := s.callLive()
@@ -233,37 +243,42 @@ func TestResetThroughTheAPI(t *testing.T) {
 // TestReplayThroughTheAPI begins a replay in the process that publishes, stops it in the middle, sees its position stay, and goes on with it by
 // the same call: each row of the range comes once more, and the live run is not disturbed.
 func TestReplayThroughTheAPI(t *testing.T) {
-	s := newStation(t)
-	s.env["JMPUB_ADMIN_TOKEN"] = token
+	t.Parallel()
+	s := newStation(t, longHistory)
+	s.env["JMPUB_ADMIN_TOKEN"], s.env["JMPUB_START"], s.env["JMPUB_API_PAGE_SIZE"] = token, "90m", "20"
 	c := s.callLive()
 	c.live()
 	sessions := c.sessionsNow()
 	key := s.env["JMPUB_APP_KEY"]
-	from, to := s.begin.Add(2*time.Minute), s.begin.Add(12*time.Minute)
+	from, to := s.begin.Add(2*time.Minute), s.end.Add(-10*time.Minute)
 	request := web.ReplayRequest{From: from.Format(time.RFC3339), To: to.Format(time.RFC3339), ID: "again", DryRun: true}
 	start := func(code int, found any) {
 		t.Helper()
 		c.change("POST /apps/{app_key}/replays", "/apps/"+key+"/replays", code, request, found)
 	}
-	state := func() web.Replay {
-		var list struct {
+	list := func() []web.Replay {
+		var found struct {
 			Replays []web.Replay `json:"replays"`
 		}
-		c.get("/apps/{app_key}/replays", "/apps/"+key+"/replays", &list)
-		if len(list.Replays) != 1 {
-			t.Fatalf("%+v", list.Replays)
+		c.get("/apps/{app_key}/replays", "/apps/"+key+"/replays", &found)
+		return found.Replays
+	}
+	state := func() web.Replay {
+		all := list()
+		if len(all) != 1 {
+			t.Fatalf("%+v", all)
 		}
-		return list.Replays[0]
+		return all[0]
 	}
 	var found web.ReplayAnswer
 	start(http.StatusAccepted, &found)
 	if found.Replay != nil || found.Cost.Rows == 0 {
 		t.Errorf("a dry run: %+v", found)
 	}
-	gate := &historyGate{zone: s.api.Zone, end: to.Add(time.Second)}
-	gate.allow(from.Add(4 * time.Minute))
-	hold := gate.hold
-	s.gate.Store(&hold)
+	gate := s.newHistoryGate(to.Add(time.Second), func() bool {
+		all := list()
+		return len(all) == 1 && all[0].Published > 0
+	})
 	request.DryRun = false
 	start(http.StatusAccepted, &found)
 	if found.Replay == nil || found.Replay.State != web.StateRunning || found.Replay.ID != "again" {
@@ -279,7 +294,7 @@ func TestReplayThroughTheAPI(t *testing.T) {
 		t.Errorf("stopped: %+v", stopped)
 	}
 	c.change("DELETE /apps/{app_key}/replays/{id}", "/apps/"+key+"/replays/again", http.StatusConflict, nil, nil)
-	gate.allow(to.Add(time.Hour))
+	gate.open(nil)
 	start(http.StatusAccepted, &found)
 	for state().State == web.StateRunning {
 		_ = pipeline.Sleep(t.Context(), 20*time.Millisecond)
@@ -310,6 +325,7 @@ func TestReplayThroughTheAPI(t *testing.T) {
 
 // TestAuditThroughTheAPI finds nothing missing, and says so, with what it took.
 func TestAuditThroughTheAPI(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_ADMIN_TOKEN"] = token
 	c := s.callLive()
@@ -340,19 +356,22 @@ func TestAuditThroughTheAPI(t *testing.T) {
 // TestPauseThroughTheAPI stops an app that is being published, in Kafka and with positions in files: nothing is committed any more, also by a
 // process that is started meanwhile, and the app is as it should be. Resumed by that one, it goes on from where it stood, and every row comes once.
 func TestPauseThroughTheAPI(t *testing.T) {
+	t.Parallel()
 	for name, store := range map[string]string{"kafka": "kafka", "files": "file:"} {
 		t.Run(name, func(t *testing.T) {
-			s := newStation(t)
-			s.env["JMPUB_ADMIN_TOKEN"] = token
+			t.Parallel()
+			s := newStation(t, longHistory)
+			s.env["JMPUB_ADMIN_TOKEN"], s.env["JMPUB_START"], s.env["JMPUB_API_PAGE_SIZE"] = token, "90m", "20"
 			if s.env["JMPUB_CHECKPOINT"] = store; name == "files" {
 				s.env["JMPUB_CHECKPOINT"] += t.TempDir()
 			}
-			gate := &historyGate{zone: s.api.Zone, end: s.end.Add(time.Hour)}
-			gate.allow(s.begin.Add(10 * time.Minute))
-			hold := gate.hold
-			s.gate.Store(&hold)
+			some := func() bool {
+				cp := s.reached.Load()
+				return cp != nil && cp.End.After(s.begin.Add(5*time.Minute))
+			}
+			gate := s.newHistoryGate(s.end.Add(time.Hour), some)
 			first := s.callLive()
-			first.until("half of the history is published", func() bool { return first.at.End.After(s.begin.Add(5 * time.Minute)) })
+			first.until("some of the history is published", some)
 			key := s.env["JMPUB_APP_KEY"]
 			var answer web.PauseAnswer
 			first.change("POST /apps/{app_key}/pause", "/apps/"+key+"/pause", http.StatusOK, web.PauseRequest{}, &answer)
@@ -360,7 +379,7 @@ func TestPauseThroughTheAPI(t *testing.T) {
 				t.Errorf("%+v", answer)
 			}
 			at, _ := s.position()
-			gate.allow(s.end.Add(time.Hour)) // From now on all could be read.
+			gate.open(nil) // From now on all could be read.
 			isPaused(t, first)
 			first.stop()
 			second := s.callLive()
@@ -374,6 +393,17 @@ func TestPauseThroughTheAPI(t *testing.T) {
 				t.Errorf("%+v", answer)
 			}
 			second.live()
+			now := pipeline.FormatTime(time.Now())
+			foreign := &kgo.Record{Topic: "jmessage.notices", Key: []byte("another/messages"), Value: fmt.Appendf(nil,
+				`{"version":1,"kind":"gap","app_key":"another","stream":"messages","begin_time":%q,"end_time":%q,"at":%q}`, now, now, now)}
+			if err := s.client().ProduceSync(t.Context(), foreign).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			var told web.Notices // Of the apps in the settings alone.
+			second.get("/notices", "/notices?limit=10", &told)
+			if n := len(told.Notices); n != 2 || told.Notices[0].Kind != pipeline.NoticeAdmin || told.Notices[0].AppKey != key || !told.Notices[0].At.After(told.Notices[1].At) {
+				t.Errorf("the notices of all apps: %+v", told.Notices)
+			}
 			if got := second.admins(key); !slices.Equal(got, []string{"pause by somebody from 127.0.0.1", "resume by somebody from 127.0.0.1"}) {
 				t.Errorf("notices of changes: %v", got)
 			}
@@ -392,33 +422,39 @@ func TestPauseThroughTheAPI(t *testing.T) {
 }
 
 // isPaused waits until a process says that its app is paused, and is ready nevertheless.
-func isPaused(t *testing.T, c *caller) {
+func isPaused(t *testing.T, c *liveCaller) {
 	t.Helper()
+	key := c.env["JMPUB_APP_KEY"]
 	for {
 		var app struct {
 			State string `json:"state"`
 			Ready bool   `json:"ready"`
 		}
 		var overview web.Overview
-		c.get("/overview", "/overview", &overview)
-		if overview.Apps.Owned == 1 {
-			c.get("/apps/{app_key}", "/apps/"+c.env["JMPUB_APP_KEY"], &app)
-			if app.State == "paused" {
-				c.get("/overview", "/overview", &overview)
-				if v := overview.Verdict; !app.Ready || v.Level != "warning" || v.Code != "paused" {
-					t.Errorf("%+v, %+v", app, v)
-				}
-				return
+		if c.get("/overview", "/overview", &overview); overview.Apps.Owned == 1 {
+			c.get("/apps/{app_key}", "/apps/"+key, &app)
+		}
+		if app.State == "paused" {
+			c.get("/overview", "/overview", &overview)
+			if v := overview.Verdict; !app.Ready || v.Level != "warning" || v.Code != "paused" {
+				t.Errorf("%+v, %+v", app, v)
 			}
+			break
 		}
 		if pipeline.Sleep(t.Context(), 20*time.Millisecond) != nil {
 			return
 		}
 	}
+	var positions struct{ Checkpoints []web.Position }
+	c.get("/apps/{app_key}/checkpoints", "/apps/"+key+"/checkpoints", &positions)
+	if len(positions.Checkpoints) != 1 || !positions.Checkpoints[0].Paused {
+		t.Errorf("%+v", positions)
+	}
 }
 
 // TestPausedStreamLeavesTheOthers: of two streams one is paused; the other one goes on, and the first one stands.
 func TestPausedStreamLeavesTheOthers(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_ADMIN_TOKEN"], s.env["JMPUB_STREAMS"] = token, "users/user_0001,users/user_0002"
 	c := s.callLive()
@@ -477,6 +513,7 @@ func (s *station) serveTLS() (cert string) {
 
 // TestAPIOverTLS is asked over TLS, with the certificate of the settings, and by nobody without.
 func TestAPIOverTLS(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	cert := s.serveTLS()
 	bundle, err := os.ReadFile(cert)
@@ -488,8 +525,8 @@ func TestAPIOverTLS(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	defer client.CloseIdleConnections()
 	c := s.callLive()
-	if !strings.HasPrefix(c.url, "https://") {
-		t.Errorf("it is shown as %s", c.url)
+	if !strings.HasPrefix(c.root, "https://") {
+		t.Errorf("it is shown as %s", c.root)
 	}
 	ask := func(url string) (*http.Response, error) {
 		req, wrong := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/overview", http.NoBody)
@@ -498,7 +535,7 @@ func TestAPIOverTLS(t *testing.T) {
 		}
 		return client.Do(req)
 	}
-	res, err := ask(c.url)
+	res, err := ask(c.root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -506,7 +543,7 @@ func TestAPIOverTLS(t *testing.T) {
 	if res.StatusCode != http.StatusOK || res.TLS == nil || res.TLS.Version < tls.VersionTLS12 || res.ProtoMajor != 1 {
 		t.Errorf("%d by %s, %+v", res.StatusCode, res.Proto, res.TLS)
 	}
-	if res, err = ask(strings.Replace(c.url, "https", "http", 1)); err == nil {
+	if res, err = ask(strings.Replace(c.root, "https", "http", 1)); err == nil {
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusBadRequest {
 			t.Errorf("without TLS it is answered %d", res.StatusCode)
@@ -517,9 +554,10 @@ func TestAPIOverTLS(t *testing.T) {
 
 // TestEventsAreTold listens to a live run until it was told twice.
 func TestEventsAreTold(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	c := s.callLive()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/events", http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.root+"/events", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -546,7 +584,7 @@ func TestEventsAreTold(t *testing.T) {
 }
 
 // stopReading holds up every further request to the API, and waits until nothing is committed any more.
-func (c *caller) stopReading() {
+func (c *liveCaller) stopReading() {
 	c.t.Helper()
 	hold := func(r *http.Request) { <-r.Context().Done() }
 	c.gate.Store(&hold)

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,7 +16,9 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
 	"github.com/jmpub/jmpub/internal/lab/verify"
+	"github.com/jmpub/jmpub/internal/tests/contract"
 	"github.com/jmpub/jmpub/internal/view"
+	"github.com/jmpub/jmpub/internal/web"
 )
 
 // house has an API of several apps, a broker, and a file of apps.
@@ -70,40 +73,10 @@ func (h *house) write(wrong map[int]string, numbers ...int) {
 	}
 }
 
-// start runs `jmpub run`. What it says can be read meanwhile; stop ends it and returns its exit code.
-func (h *house) start() (*journal, func() int) {
-	h.t.Helper()
-	setEnv(h.t, h.env)
-	said := &journal{}
-	ctx, cancel := context.WithCancel(h.t.Context())
-	code := make(chan int, 1)
-	go func() { code <- execute(ctx, []string{"run"}, &locked{}, said) }()
-	h.t.Cleanup(func() {
-		cancel()
-		if h.t.Failed() {
-			h.t.Logf("a run said:\n%s", said.String())
-		}
-	})
-	return said, func() int {
-		cancel()
-		return <-code
-	}
-}
-
-// journal is a log that can be read while it is written.
-type journal struct{ locked }
-
-// String is what was written by now.
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.Buffer.String()
-}
-
 // await waits until something holds.
 func (h *house) await(what string, holds func() bool) {
 	h.t.Helper()
-	for late := time.Now().Add(time.Minute); !holds(); time.Sleep(100 * time.Millisecond) {
+	for late := time.Now().Add(time.Minute); !holds(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(late) {
 			h.t.Fatalf("not yet: %s", what)
 		}
@@ -153,16 +126,17 @@ func (h *house) compare(from time.Time, numbers ...int) {
 // TestAppsOfAFile publishes the apps of a file, whatever is wrong with one of them, and follows the file: an app that comes, one whose secret is
 // mended, one that goes, and a mistake.
 func TestAppsOfAFile(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, 4, -time.Minute)
 	h.write(map[int]string{2: "not the secret"}, 0, 1, 2)
 	if out := try(t, h.env, "config"); out.code != exitUsage || !strings.Contains(out.stderr, "line 4: master_secret") {
 		t.Fatalf("a secret with spaces: %+v", out)
 	}
 	h.write(map[int]string{2: "wrong"}, 0, 1, 2)
-	said, stop := h.start()
+	run := h.spawn("off")
 	h.await("two apps are read", func() bool { return h.isRead(0, h.apps[0].End) && h.isRead(1, h.apps[1].End) })
 	failed := func() bool {
-		for line := range strings.Lines(said.String()) {
+		for line := range strings.Lines(run.said.String()) {
 			if strings.Contains(line, h.apps[2].AppKey) && strings.Contains(line, "the app is not published") && strings.Contains(line, "401") {
 				return true
 			}
@@ -173,7 +147,7 @@ func TestAppsOfAFile(t *testing.T) {
 
 	reload := func() {
 		t.Helper()
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		if err := run.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,13 +161,13 @@ func TestAppsOfAFile(t *testing.T) {
 	})
 	h.write(nil, 1, 1)
 	reload()
-	h.await("the log tells of the mistake", func() bool { return strings.Contains(said.String(), "is in line 2 already") })
+	h.await("the log tells of the mistake", func() bool { return strings.Contains(run.said.String(), "is in line 2 already") })
 	before := h.api.App(h.apps[2].AppKey).Stats().Requests
 	h.await("the apps go on", func() bool { return h.api.App(h.apps[2].AppKey).Stats().Requests > before })
-	if code := stop(); code != exitDone {
+	if code := run.end(syscall.SIGTERM); code != exitDone {
 		t.Errorf("exit code %d", code)
 	}
-	if strings.Contains(said.String(), h.apps[0].MasterSecret) {
+	if strings.Contains(run.said.String(), h.apps[0].MasterSecret) {
 		t.Error("the log has the secret")
 	}
 	h.compare(h.apps[0].End, 0, 1, 2, 3)
@@ -201,15 +175,16 @@ func TestAppsOfAFile(t *testing.T) {
 
 // TestAppsWithoutAGroup leaves the apps that another process takes with that one.
 func TestAppsWithoutAGroup(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, 2, time.Hour)
 	h.env["JMPUB_GROUP"] = "off"
 	h.write(nil, 0, 1)
-	first, stopFirst := h.start()
+	first := h.spawn("off")
 	began := time.Now().Add(-time.Minute)
 	h.await("they are read", func() bool { return h.isRead(0, began) && h.isRead(1, began) })
-	second, stopSecond := h.start()
+	second := h.spawn("off")
 	h.await("the first process has lost both", func() bool {
-		return strings.Count(first.String(), "another process has taken the app, and keeps it") == 2
+		return strings.Count(first.said.String(), "another process has taken the app, and keeps it") == 2
 	})
 	const retries = 8 * time.Second // An app that failed would be opened again after 5 s, and fence the second process at its next commit.
 	time.Sleep(retries)
@@ -217,17 +192,71 @@ func TestAppsWithoutAGroup(t *testing.T) {
 		out := try(t, h.env, "apps", "--json")
 		return strings.Count(out.stdout, `"state":"publishing"`) == 2
 	})
-	if strings.Contains(second.String(), "taken the app") {
+	if strings.Contains(second.said.String(), "taken the app") {
 		t.Error("the first process has taken an app back")
 	}
-	if first, second := stopFirst(), stopSecond(); first != exitDone || second != exitDone {
+	if first, second := first.end(syscall.SIGTERM), second.end(syscall.SIGTERM); first != exitDone || second != exitDone {
 		t.Errorf("exit codes %d and %d", first, second)
 	}
 	h.compare(began, 0, 1)
 }
 
+// TestNoticesOfAllApps reads the notices of apps whose topics have different prefixes, the newest first, and only as many as are asked for. Each
+// app has one, of who has paused it.
+func TestNoticesOfAllApps(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 3, time.Hour)
+	var file strings.Builder
+	file.WriteString("apps:\n")
+	for i, prefix := range []string{"jmessage", "other", "jmessage"} {
+		fmt.Fprintf(&file, "- {app_key: %q, master_secret: %q, topic_prefix: %s}\n", h.apps[i].AppKey, h.apps[i].MasterSecret, prefix)
+	}
+	if err := os.WriteFile(h.env["JMPUB_APPS_FILE"], []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.env["JMPUB_ADMIN_TOKEN"] = token
+	c := h.call()
+	var want []string
+	for _, app := range h.apps {
+		c.change("POST /apps/{app_key}/pause", "/apps/"+app.AppKey+"/pause", http.StatusOK, web.PauseRequest{}, nil)
+		want = append([]string{app.AppKey}, want...)
+	}
+	notices := func(query string) (apps []string) {
+		var answer web.Notices
+		c.get("/notices", "/notices"+query, &answer)
+		for _, n := range answer.Notices {
+			apps = append(apps, n.AppKey)
+		}
+		return apps
+	}
+	if got := notices(""); !slices.Equal(got, want) {
+		t.Errorf("notices of %v, want %v", got, want)
+	}
+	if got := notices("?limit=2"); !slices.Equal(got, want[:2]) {
+		t.Errorf("two notices of %v, want %v", got, want[:2])
+	}
+}
+
+// call starts a run that listens.
+func (h *house) call() *caller {
+	h.t.Helper()
+	doc, err := contract.LoadAPI(web.Document())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	run := h.spawn("127.0.0.1:0")
+	var address string
+	h.await("it listens", func() bool {
+		_, after, listens := strings.Cut(run.said.String(), `"status":"`)
+		address, _, _ = strings.Cut(after, `"`)
+		return listens
+	})
+	return &caller{h.t, doc, address + "/api/v1"}
+}
+
 // TestCommandsAreToldWhichApp refuses to guess.
 func TestCommandsAreToldWhichApp(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, 2, -time.Minute)
 	h.write(nil, 0, 1)
 	for _, args := range [][]string{

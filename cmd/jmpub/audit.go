@@ -64,7 +64,7 @@ func (a *auditFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	operate.LimitReading()
+	operate.LimitMemory()
 	report := &view.AuditReport{
 		Printer: &view.Printer{Out: cmd.OutOrStdout(), JSON: a.span.asJSON, Zone: cfg.Source.TimeZone},
 		Notes:   cmd.ErrOrStderr(),

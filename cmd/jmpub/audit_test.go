@@ -61,6 +61,7 @@ func sumOf(all []map[string]any, member, having string) (sum int64) {
 // TestAuditFindsAndRepairs hides rows, lets them appear after they were read, and expects each of them to be named with its
 // second, published once, and nothing to be missing then.
 func TestAuditFindsAndRepairs(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, func(o *sim.Options) { o.Late, o.LateFrom, o.LateBy = 0.01, time.Hour, 2*time.Hour })
 	s.env["JMPUB_RECHECK"] = "off"
 	s.publish()
@@ -159,6 +160,7 @@ func wantComplete(t *testing.T, told []map[string]any, by []string, read pipelin
 // TestAuditComparesStatistics publishes days and holds them against the API's statistics: they are the same, until rows that were
 // hidden count.
 func TestAuditComparesStatistics(t *testing.T) {
+	t.Parallel()
 	for _, has := range []bool{true, false} {
 		s := newStation(t, func(o *sim.Options) {
 			o.Begin, o.Rate = o.Begin.Add(-72*time.Hour), 0.004
@@ -208,6 +210,7 @@ func TestAuditComparesStatistics(t *testing.T) {
 
 // TestWindowsTellWhatIsThereAndWhatIsNot sums the ledger up, and finds the time that was skipped.
 func TestWindowsTellWhatIsThereAndWhatIsNot(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, func(o *sim.Options) { o.Begin = o.Begin.Add(-5 * time.Hour) }) // Windows end in several hours.
 	s.env["JMPUB_START"] = s.begin.Add(5 * time.Minute).Format(time.RFC3339)
 	s.publish()
@@ -248,6 +251,7 @@ func TestWindowsTellWhatIsThereAndWhatIsNot(t *testing.T) {
 
 // TestReplayRefusesWhatRetentionWouldDelete tells of the topics that the events would go to, wherever those are.
 func TestReplayRefusesWhatRetentionWouldDelete(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_RECORD_TIME"], s.env["JMPUB_TOPICS_RETENTION"] = "event", "1h"
 	args := []string{"replay", "--from", "3h", "--to", "2h"}

@@ -73,6 +73,7 @@ const liveID = "jmpub/jmessage/4f7aef34fb361292c566a1cd"
 
 // TestCheck finds nothing wrong before the first start, and makes nothing: not a topic, not a schema.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	schemas := srfake.New()
 	t.Cleanup(schemas.Close)
@@ -104,6 +105,7 @@ func TestCheck(t *testing.T) {
 
 // TestCheckBesideARun disturbs nobody, leaves no record that a reader of what is committed sees, and tells of a process of another release.
 func TestCheckBesideARun(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	run := s.startLive(func(o *operate.RunOptions) { o.Version = "v0.0.9" })
 	run.live()
@@ -186,6 +188,7 @@ func (s *station) committed(topics ...string) map[string]string {
 
 // TestCheckOfTheAPI provokes what can be wrong with the API, and with what the settings say of it.
 func TestCheckOfTheAPI(t *testing.T) {
+	t.Parallel()
 	ahead := func(d time.Duration) func(*sim.Options) {
 		return func(o *sim.Options) { o.Now = func() time.Time { return time.Now().Add(d) } }
 	}
@@ -238,6 +241,7 @@ func TestCheckOfTheAPI(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if tc.api == nil {
 				tc.api = func(*sim.Options) {}
 			}
@@ -256,6 +260,7 @@ func TestCheckOfTheAPI(t *testing.T) {
 
 // TestCheckSkips tells what was not looked at, and why, where something else has failed.
 func TestCheckSkips(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	r := checked(t, with(s.env, "JMPUB_MASTER_SECRET", "wrong"))
 	for _, subject := range []string{"quota", "time zone", "streams"} {
@@ -272,6 +277,7 @@ func TestCheckSkips(t *testing.T) {
 
 // TestCheckOfBrokers tells a broker of the list that is down from one that the cluster names and nobody can reach.
 func TestCheckOfBrokers(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	good := s.env["JMPUB_KAFKA_BROKERS"]
 	r := checked(t, with(s.env, "JMPUB_KAFKA_BROKERS", "127.0.0.1:1,"+good))
@@ -293,6 +299,7 @@ func TestCheckOfBrokers(t *testing.T) {
 
 // TestCheckOfTopics provokes what can be wrong with a topic.
 func TestCheckOfTopics(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		topic  string
 		config map[string]string
@@ -347,6 +354,7 @@ func TestCheckOfTopics(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newStation(t)
 			config := make(map[string]*string)
 			for key, value := range tc.config {
@@ -369,6 +377,7 @@ func TestCheckOfTopics(t *testing.T) {
 
 // TestCheckOfRights takes the right on the group away; those on topics need Apache Kafka.
 func TestCheckOfRights(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.cluster.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		s.cluster.KeepControl()
@@ -383,6 +392,7 @@ func TestCheckOfRights(t *testing.T) {
 
 // TestCheckOfTheRegistry tells a registry that is away from one that lacks a schema which is not to be registered.
 func TestCheckOfTheRegistry(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	avro := with(s.env, "JMPUB_EVENT_FORMAT", "avro", "JMPUB_SCHEMA_REGISTRY_URL", "http://127.0.0.1:1")
 	r := checked(t, avro)
@@ -396,6 +406,7 @@ func TestCheckOfTheRegistry(t *testing.T) {
 
 // TestCheckOfManyApps asks for what apps have in common once, and for each app once; one with a wrong secret is told of by its key.
 func TestCheckOfManyApps(t *testing.T) {
+	t.Parallel()
 	const apps = 12
 	h := newHouse(t, apps, time.Hour)
 	var requests atomic.Int64
@@ -443,6 +454,7 @@ func TestCheckOfManyApps(t *testing.T) {
 
 // TestCheckOfSettings ends with exit code 2 where they are wrong by themselves, and checks nothing.
 func TestCheckOfSettings(t *testing.T) {
+	t.Parallel()
 	if out := try(t, map[string]string{"JMPUB_KAFKA_BROKERS": "a:1"}, "check", "--json"); out.code != exitUsage || out.stdout != "" ||
 		!strings.Contains(out.stderr, "JMPUB_APP_KEY") {
 		t.Errorf("%+v", out)
@@ -456,6 +468,7 @@ func TestCheckOfSettings(t *testing.T) {
 
 // TestReplayCannotBeCalledCheck because the trial of `jmpub check` would fence it.
 func TestReplayCannotBeCalledCheck(t *testing.T) {
+	t.Parallel()
 	out := try(t, working(t), "replay", "--from", "2m", "--to", "90s", "--id", "check")
 	if out.code != exitUsage || !strings.Contains(out.stderr, "jmpub check") {
 		t.Errorf("%+v", out)

@@ -17,6 +17,7 @@ import (
 // TestCheckpointInTheFuture starts a run whose position a clock that was wrong has left in the future, by days or by centuries: it
 // leaves at once with the command that corrects it, and goes on after that command from the time that it names, without losing a row.
 func TestCheckpointInTheFuture(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	dir := filepath.Join(t.TempDir(), "positions")
 	s.env["JMPUB_CHECKPOINT"] = "file:" + dir

@@ -4,11 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net/http"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,37 +15,33 @@ import (
 
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/view"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // TestReplayThatIsDeletedWhileItRuns forgets the position of a replay that has committed something, in this process or in one before. It
 // ends, says so with the exit code of what must not be started again, and publishes nothing after that.
 func TestReplayThatIsDeletedWhileItRuns(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	args := []string{"replay", "--from", s.begin.Format(time.RFC3339), "--to", s.end.Add(-time.Second).Format(time.RFC3339), "--id", "deleted"}
 	s.env["JMPUB_API_PAGE_SIZE"], s.env["JMPUB_API_PARALLEL"] = "20", "1"
 	for _, resumed := range []bool{false, true} {
-		gate := &historyGate{zone: s.api.Zone, end: s.end}
-		gate.allow(s.begin.Add(4 * time.Minute))
-		var begun, through atomic.Int64 // Requests that wait for the gate.
-		hold := func(r *http.Request) {
-			begun.Add(1)
-			gate.hold(r)
-			through.Add(1)
-		}
-		s.gate.Store(&hold)
-		waits := func() bool { return s.replays()["deleted"] && begun.Load() > through.Load() }
+		gate := s.newHistoryGate(s.end, func() bool { return s.replays()["deleted"] })
 		if resumed { // The first one leaves a position behind.
 			first := s.start(args...)
-			first.until(waits)
+			first.until(gate.holds)
 			first.stop()
+			for gate.holds() {
+				_ = pipeline.Sleep(t.Context(), 10*time.Millisecond)
+			}
 		}
 		replay := s.start(args...)
-		replay.until(waits)
+		replay.until(gate.holds)
 		if out := try(t, s.env, "checkpoint", "delete", "messages", "--replay", "deleted", "--yes"); out.code != exitDone {
 			t.Errorf("delete: exit code %d: %s", out.code, out.stderr)
 		}
 		before := s.records()
-		gate.allow(s.end.Add(time.Hour))
+		gate.open(nil)
 		if code := replay.wait(); code != exitFenced || !strings.Contains(replay.said.String(), "it was deleted while the replay was running") {
 			t.Errorf("resumed %t: exit code %d: %s", resumed, code, replay.said.String())
 		}
@@ -73,8 +68,10 @@ func (s *station) records() (n int64) {
 // TestReplaysToOtherTopics are two of one name, to two prefixes: each is complete, is listed where it publishes to, and is deleted without
 // the other one and the run.
 func TestReplaysToOtherTopics(t *testing.T) {
+	t.Parallel()
 	for _, kept := range []string{"kafka", "file:"} {
 		t.Run(kept, func(t *testing.T) {
+			t.Parallel()
 			s := newStation(t)
 			if kept != "kafka" {
 				kept += filepath.Join(t.TempDir(), "positions")
@@ -130,6 +127,7 @@ func TestReplaysToOtherTopics(t *testing.T) {
 
 // TestReplayGoesByTheClockOfTheAPI has an operator's host whose clock is ahead: times that are relative to now are those of the API.
 func TestReplayGoesByTheClockOfTheAPI(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.skipped.Store(-int64(10 * time.Minute))
 	out := try(t, s.env, "replay", "--from", "5m", "--to", "2m", "--dry-run", "--json")
@@ -145,7 +143,7 @@ func TestReplayGoesByTheClockOfTheAPI(t *testing.T) {
 // background is a command that works while the test does something else.
 type background struct {
 	t    *testing.T
-	said locked
+	said journal
 	end  context.CancelFunc
 	code chan int
 }
@@ -153,11 +151,11 @@ type background struct {
 // start begins a command.
 func (s *station) start(args ...string) *background {
 	s.t.Helper()
-	setEnv(s.t, s.env)
 	b := &background{t: s.t, code: make(chan int, 1)}
 	var ctx context.Context
 	ctx, b.end = context.WithTimeout(s.t.Context(), time.Minute) // So that a mistake ends the test.
-	go func() { b.code <- execute(ctx, args, io.Discard, &b.said) }()
+	env := maps.Clone(s.env)
+	go func() { b.code <- command(ctx, env, io.Discard, &b.said, args...) }()
 	return b
 }
 

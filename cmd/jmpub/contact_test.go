@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 // TestWrongPort expects of each setting that leads to a port where something else is spoken exit code 2, within seconds, and a message
 // that names the setting and says what is spoken there.
 func TestWrongPort(t *testing.T) {
+	t.Parallel()
 	good := working(t)
 	encrypted := httptest.NewTLSServer(nil)
 	t.Cleanup(encrypted.Close)
@@ -105,6 +107,7 @@ func loginPort(t *testing.T, broker string) string {
 
 // TestProxyWantsLogin expects a proxy that lets nobody through to be named, for an API with TLS and for one without.
 func TestProxyWantsLogin(t *testing.T) {
+	t.Parallel()
 	scheme, isChild := os.LookupEnv("TEST_PROXY")
 	if !isChild { // net/http reads the proxy's settings once a process.
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
@@ -138,6 +141,7 @@ func inProcess(t *testing.T, test string, env ...string) string {
 
 // TestFolderThatCannotBeWritten expects the setting and the folder to be named.
 func TestFolderThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	good := working(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -155,14 +159,14 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 // TestFirstStartRaisesNoAlarm expects a first start on an empty Kafka to log no warning, and nothing about windows that are only being
 // planned; one that begins before what the API holds says so before the first window is read.
 func TestFirstStartRaisesNoAlarm(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	logged := func(start string) string {
-		setEnv(t, with(s.env, "JMPUB_START", start, "JMPUB_TOPIC_PREFIX", "from-"+start))
+		env := with(s.env, "JMPUB_START", start, "JMPUB_TOPIC_PREFIX", "from-"+start)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		var out bytes.Buffer
-		var said locked
-		if code := execute(ctx, []string{"run"}, &out, &said); code != exitDone {
+		var said bytes.Buffer
+		if code := command(ctx, env, io.Discard, &said, "run"); code != exitDone {
 			t.Errorf("from %s: exit code %d", start, code)
 		}
 		return said.String()
@@ -182,6 +186,7 @@ func TestFirstStartRaisesNoAlarm(t *testing.T) {
 
 // TestUnreachable expects a message that names each address, and exit code 1: it may only be too early.
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	got := try(t, with(working(t), "JMPUB_KAFKA_BROKERS", "127.0.0.1:1,nowhere.invalid:9092"), "run")
 	for _, want := range []string{"127.0.0.1:1", "nowhere.invalid:9092", "JMPUB_KAFKA_BROKERS"} {
 		if got.code != exitFailed || !strings.Contains(got.stderr, want) {

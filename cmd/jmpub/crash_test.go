@@ -12,6 +12,7 @@ import (
 // TestPanic lets a process panic, in a goroutine that nobody watches: a signal ends it, so that no supervisor takes it for wrong settings
 // (2), and it leaves no core, which would hold the secret.
 func TestPanic(t *testing.T) {
+	t.Parallel()
 	if _, child := os.LookupEnv("TEST_PANIC"); child {
 		crashBySignal()
 		go func() { panic("on purpose") }()

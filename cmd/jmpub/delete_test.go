@@ -14,6 +14,7 @@ import (
 // TestResetAndDeleteAtOnce forgets the position while a range is asked for again. Whichever comes first, everything is published once
 // more, as the deletion says, and the run goes on.
 func TestResetAndDeleteAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	run := s.startLive()
 	before := run.live()
@@ -53,6 +54,7 @@ func TestResetAndDeleteAtOnce(t *testing.T) {
 
 // TestDeleteOfAReplayLeavesTheRunAlone forgets a replay's position beside a run, which is not even interrupted.
 func TestDeleteOfAReplayLeavesTheRunAlone(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	run := s.startLive()
 	run.live()

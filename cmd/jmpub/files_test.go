@@ -11,6 +11,7 @@ import (
 
 // TestResetOfAFile works on positions in files during a run, which goes on from there, and without one. A second run is refused.
 func TestResetOfAFile(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	dir := t.TempDir()
 	s.env["JMPUB_CHECKPOINT"] = "file:" + dir
@@ -84,6 +85,7 @@ func TestResetOfAFile(t *testing.T) {
 // TestCommandsOnFilesBesideARun looks at positions in files, at the ledger and at what is missing while the run holds its lock, and
 // has a range published again.
 func TestCommandsOnFilesBesideARun(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_CHECKPOINT"] = "file:" + filepath.Join(t.TempDir(), "positions")
 	run := s.startLive()

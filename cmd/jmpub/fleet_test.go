@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -15,14 +15,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// asChild has this binary be a `jmpub run` with the settings of its environment, where that is asked for: kill -9 is a matter of a process.
-func asChild() {
-	if _, child := os.LookupEnv("TEST_RUN"); child {
-		os.Args = []string{"jmpub", "run"}
-		main()
-	}
-}
 
 // child is a `jmpub run` in a process of its own.
 type child struct {
@@ -35,11 +27,7 @@ type child struct {
 // spawn starts one that listens at an address.
 func (h *house) spawn(listen string) *child {
 	h.t.Helper()
-	c := &child{exec.CommandContext(h.t.Context(), os.Args[0], "-test.run=^"+h.t.Name()+"$"), h.t, &journal{}} //nolint:gosec // It is this test.
-	c.Env = append(os.Environ(), "TEST_RUN=1")
-	for name, value := range with(h.env, "JMPUB_LISTEN", listen) {
-		c.Env = append(c.Env, name+"="+value)
-	}
+	c := &child{process(h.t.Context(), with(h.env, "JMPUB_LISTEN", listen), "run"), h.t, &journal{}}
 	c.Stderr = c.said
 	if err := c.Start(); err != nil {
 		h.t.Fatal(err)
@@ -107,7 +95,7 @@ func owners(apps map[string]shownApp) map[string]int {
 
 // TestAppsOfTwoProcesses shows who publishes which app: of one process and of two, when one is killed, and when nobody is left.
 func TestAppsOfTwoProcesses(t *testing.T) {
-	asChild()
+	t.Parallel()
 	const apps = 6
 	h := newHouse(t, apps, time.Hour)
 	h.write(map[int]string{5: "wrong"}, 0, 1, 2, 3, 4, 5)
@@ -200,11 +188,13 @@ func (h *house) wantPage(c *child, apps int) {
 // TestAppsOfOtherKinds: a process with one app, with positions in files or without a group, tells its state too; what somebody else writes to
 // the topic ends nothing.
 func TestAppsOfOtherKinds(t *testing.T) {
+	t.Parallel()
 	for name, more := range map[string][]string{
 		"one app": nil, "no group": {"JMPUB_GROUP", "off"}, "files": {"JMPUB_CHECKPOINT", "file:" + t.TempDir()},
 		"a template": {"JMPUB_TOPIC_TEMPLATE", "{app_key}"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := with(with(working(t), more...), "JMPUB_LOG_FORMAT", "json")
 			client, err := kgo.NewClient(kgo.SeedBrokers(env["JMPUB_KAFKA_BROKERS"]))
 			if err != nil {
@@ -213,9 +203,8 @@ func TestAppsOfOtherKinds(t *testing.T) {
 			defer client.Close()
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
-			setEnv(t, env)
 			code := make(chan int, 1)
-			go func() { code <- execute(ctx, []string{"run"}, &locked{}, &locked{}) }()
+			go func() { code <- command(ctx, env, io.Discard, io.Discard, "run") }()
 			h := &house{t: t, env: env}
 			h.await("the app is shown", func() bool {
 				out := try(t, env, "apps", "--json")

@@ -20,6 +20,7 @@ import (
 // TestAvroInOneTopic runs, audits, repairs and replays where events are in Avro and all in one topic: what reads back what was
 // published finds it by the ledger, and reads no values.
 func TestAvroInOneTopic(t *testing.T) {
+	t.Parallel()
 	var ahead atomic.Int64 // Of the API's clock.
 	s := newStation(t, func(o *sim.Options) {
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }

@@ -62,6 +62,7 @@ func poison(t *testing.T, brokers *broker.Broker, app string) {
 
 // TestOutputIsPlain has every command meet what a terminal obeys, in Kafka, in the API's answers, in settings and on the command line.
 func TestOutputIsPlain(t *testing.T) {
+	t.Parallel()
 	brokers, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ func (s *station) startLive(prepare ...func(*operate.RunOptions)) *liveRun {
 	var ctx context.Context
 	ctx, c.end = context.WithCancel(s.t.Context())
 	s.t.Cleanup(c.end)
-	var said locked
+	var said journal
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.t.Logf("the run said:\n%s", said.String())
@@ -75,6 +76,8 @@ func (c *liveRun) observe(o pipeline.Observation) {
 	default:
 		return
 	}
+	at := c.at
+	c.reached.Store(&at)
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -138,10 +141,24 @@ func (c *liveRun) stop() pipeline.Checkpoint {
 	return c.at // Nobody writes it any more.
 }
 
+// environment is held by the test that has set this process's.
+var environment sync.Mutex
+
 // config is what the commands read from the environment.
 func (s *station) config() *settings.Config {
 	s.t.Helper()
-	setEnv(s.t, s.env)
+	environment.Lock()
+	defer environment.Unlock()
+	defer func() {
+		for name := range s.env {
+			_ = os.Unsetenv(name) // It was set.
+		}
+	}()
+	for name, value := range s.env {
+		if err := os.Setenv(name, value); err != nil { //nolint:forbidigo // Others run beside this test, so it cannot be t.Setenv.
+			s.t.Fatal(err)
+		}
+	}
 	read, err := settings.Read()
 	if err != nil {
 		s.t.Fatal(err)

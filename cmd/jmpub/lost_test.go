@@ -139,8 +139,10 @@ func (s *station) refused(says string) {
 // TestLostCheckpoints loses checkpoints, and brings back old ones, in Kafka and in files: nothing is published until an operator has
 // decided, and what each decision publishes again is what it says.
 func TestLostCheckpoints(t *testing.T) {
+	t.Parallel()
 	for name, kept := range map[string]keeping{"kafka": &keptInKafka{}, "files": &keptInFiles{}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newStation(t)
 			kept.keep(s)
 			s.env["JMPUB_SETTLE"] = "1s"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -24,40 +23,11 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/sim"
 )
 
-// outcome is what a command line did.
-type outcome struct {
-	code           int
-	stdout, stderr string
-}
-
-// try runs a command line with exactly these JMPUB_ variables.
-func try(t *testing.T, env map[string]string, args ...string) outcome {
-	t.Helper()
-	setEnv(t, env)
-	var stdout, stderr bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // So that a mistake ends the test.
-	defer cancel()
-	code := execute(ctx, args, &stdout, &stderr)
-	return outcome{code, stdout.String(), stderr.String()}
-}
-
-// setEnv makes these the only settings that there are. What stays is not touched, for a run may be reading it.
+// setEnv makes these the settings of this process, in which no other test runs then.
 func setEnv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if _, stays := env[name]; stays || !strings.HasPrefix(name, "JMPUB_") {
-			continue
-		}
-		t.Setenv(name, "")
-		if err := os.Unsetenv(name); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, value := range env {
-		if now, there := os.LookupEnv(name); !there || now != value {
-			t.Setenv(name, value)
-		}
+		t.Setenv(name, value)
 	}
 }
 
@@ -96,6 +66,7 @@ func working(t *testing.T, changes ...func(*sim.Options)) map[string]string {
 
 // TestBadInput expects of each mistake exit code 2 and a message that names the setting.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	good := working(t)
 	schemas := srfake.New(srfake.WithAuth("Basic " + base64.StdEncoding.EncodeToString([]byte("u:pass-phrase"))))
 	t.Cleanup(schemas.Close)
@@ -214,6 +185,7 @@ func TestBadInput(t *testing.T) {
 		{"address in use", with(good, "JMPUB_LISTEN", good["JMPUB_KAFKA_BROKERS"]), []string{"JMPUB_LISTEN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			got := try(t, c.env, "run")
 			if got.code != exitUsage {
 				t.Errorf("exit code %d, want %d; %s", got.code, exitUsage, got.stderr)
@@ -234,6 +206,7 @@ func TestBadInput(t *testing.T) {
 
 // TestKafkaComesLate starts a run before its Kafka is there: it says which address it waits for, and then publishes.
 func TestKafkaComesLate(t *testing.T) {
+	t.Parallel()
 	there, err := broker.Start(broker.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +215,7 @@ func TestKafkaComesLate(t *testing.T) {
 	if err = there.Close(); err != nil {
 		t.Fatal(err)
 	}
-	setEnv(t, with(working(t), "JMPUB_KAFKA_BROKERS", address, "JMPUB_LOG_FORMAT", "text"))
-	run := startRun(t)
+	run := startRun(t, with(working(t), "JMPUB_KAFKA_BROKERS", address, "JMPUB_LOG_FORMAT", "text"))
 	run.says(t, "level=WARN", "connect to Kafka at "+address)
 	if there, err = broker.Start(broker.Options{Listen: address}); err != nil {
 		t.Fatal(err)
@@ -257,10 +229,11 @@ func TestKafkaComesLate(t *testing.T) {
 
 // TestASecondRunStandsBy expects a second run to stand by while the first one publishes, and to go on when that leaves.
 func TestASecondRunStandsBy(t *testing.T) {
-	setEnv(t, with(working(t), "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
-	first := startRun(t)
+	t.Parallel()
+	env := with(working(t), "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug")
+	first := startRun(t, env)
 	first.says(t, "window committed")
-	second := startRun(t)
+	second := startRun(t, env)
 	second.says(t, "standing by")
 	first.says(t, "window committed")
 	if got := first.stop(); got != exitDone {
@@ -275,10 +248,11 @@ func TestASecondRunStandsBy(t *testing.T) {
 
 // TestWithoutAGroupTheSecondRunTakesOver expects the first run to leave with exit code 3 where processes do not know each other.
 func TestWithoutAGroupTheSecondRunTakesOver(t *testing.T) {
-	setEnv(t, with(working(t), "JMPUB_GROUP", "off", "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug"))
-	first := startRun(t)
+	t.Parallel()
+	env := with(working(t), "JMPUB_GROUP", "off", "JMPUB_LOG_FORMAT", "text", "JMPUB_LOG", "debug")
+	first := startRun(t, env)
 	first.says(t, "window committed")
-	second := startRun(t)
+	second := startRun(t, env)
 	second.says(t, "window committed")
 	for range first.log { // Until it ends.
 	}
@@ -297,7 +271,7 @@ type startedRun struct {
 	end  context.CancelFunc
 }
 
-func startRun(t *testing.T) *startedRun {
+func startRun(t *testing.T, env map[string]string) *startedRun {
 	t.Helper()
 	run := &startedRun{log: make(chan string), code: make(chan int, 1)}
 	ctx, end := context.WithTimeout(t.Context(), 2*time.Minute) // So that a mistake ends the test.
@@ -305,7 +279,7 @@ func startRun(t *testing.T) *startedRun {
 	run.end = end
 	said, stderr := io.Pipe()
 	go func() {
-		run.code <- execute(ctx, []string{"run"}, io.Discard, stderr)
+		run.code <- command(ctx, env, io.Discard, stderr, "run")
 		_ = stderr.Close() // It ends the lines below.
 	}()
 	go func() {
@@ -338,6 +312,7 @@ func (r *startedRun) stop() int {
 
 // TestGatewayAtTheStart expects exit code 1 of an answer that is not the API's own: the next start may find the API again.
 func TestGatewayAtTheStart(t *testing.T) {
+	t.Parallel()
 	good := working(t)
 	for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusUnauthorized, http.StatusFound} {
 		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
@@ -350,6 +325,7 @@ func TestGatewayAtTheStart(t *testing.T) {
 }
 
 func TestWrongUse(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"frob"}, {"demo", "--frob"}, {"run", "x"}, {"demo", "--for", "1s"}, {"sim", "--rate", "-1"}} {
 		if got := try(t, nil, args...); got.code != exitUsage || got.stderr == "" {
 			t.Errorf("jmpub %s: exit code %d, %q", strings.Join(args, " "), got.code, got.stderr)
@@ -363,6 +339,7 @@ func TestWrongUse(t *testing.T) {
 }
 
 func TestConfigMasksSecrets(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"config"}, {"config", "--json"}} {
 		got := try(t, map[string]string{
 			"JMPUB_MASTER_SECRET": "very-secret", "JMPUB_KAFKA_SASL_PASSWORD": "very-secret", "JMPUB_SCHEMA_REGISTRY_PASSWORD": "very-secret",
@@ -375,6 +352,7 @@ func TestConfigMasksSecrets(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	got := try(t, nil, "demo", "--for", "5s", "--history", "1h")
 	if got.code != exitDone || !strings.Contains(got.stdout, "every row is there exactly once") {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
@@ -386,6 +364,7 @@ func TestDemo(t *testing.T) {
 
 // TestSecretFileOfWindows expects the file of an editor that begins it with a byte order mark and ends its line with CR and LF to work.
 func TestSecretFileOfWindows(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte("\ufeffSimulatedMasterSecret001\r\n"), 0o600); err != nil {
 		t.Fatal(err)

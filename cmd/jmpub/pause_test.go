@@ -15,6 +15,7 @@ import (
 // TestPauseAndResume stops one of two streams of a live run by the command: it stands while the other one goes on, is shown as paused, and each row
 // comes once when it is resumed. What changes nothing is no change: it leaves no notice, and who has paused it and when stays.
 func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	one, other := "groups/"+sim.GroupID(0), "groups/"+sim.GroupID(1)
 	s.env["JMPUB_ADMIN_TOKEN"], s.env["JMPUB_STREAMS"] = token, one+","+other

@@ -44,6 +44,7 @@ func (e *echo) answer(request string) string {
 
 // TestNothingTells runs against others that show the credentials which they get, and looks for them in all that comes out.
 func TestNothingTells(t *testing.T) {
+	t.Parallel()
 	const appKey, secret, password, proxy = "4f7aef34fb361292c566a1cd", "Zq7kW2nX8Lm-master", "registry-Qy7rT2-pass", "proxy-Hs6vB1-pass"
 	forms := make(map[string]string)
 	var texts []string
@@ -59,7 +60,7 @@ func TestNothingTells(t *testing.T) {
 	for name, form := range hostile.Forms("admin", token) {
 		forms["admin "+name] = form
 	}
-	t.Setenv("HTTPS_PROXY", "http://proxy:"+proxy+"@127.0.0.1:1")
+	throughProxy := "http://proxy:" + proxy + "@127.0.0.1:1"
 	for _, format := range []string{"text", "json"} {
 		brokers, err := broker.Start(broker.Options{})
 		if err != nil {
@@ -75,32 +76,32 @@ func TestNothingTells(t *testing.T) {
 			return hostile.Answer(500, strings.Join(texts, " "))
 		})
 		address := "http://" + hostile.Serve(t, api.answer)
-		setEnv(t, map[string]string{
+		env := map[string]string{
 			"JMPUB_APP_KEY": appKey, "JMPUB_MASTER_SECRET": secret, "JMPUB_API_URL": address + "/v2", "JMPUB_IM_URL": address + "/v1",
 			"JMPUB_KAFKA_BROKERS": brokers.Addrs()[0], "JMPUB_LISTEN": "127.0.0.1:0", "JMPUB_START": "10m", "JMPUB_API_RATE": "100000/m",
 			"JMPUB_STREAMS": "groups/1,users/*,statistics/users", "JMPUB_POLL": "100ms", "JMPUB_LOG": "debug", "JMPUB_LOG_FORMAT": format,
 			"JMPUB_EVENT_FORMAT": "avro", "JMPUB_SCHEMA_REGISTRY_URL": "http://" + schemas, "JMPUB_SCHEMA_REGISTRY_USERNAME": "registry",
 			"JMPUB_SCHEMA_REGISTRY_PASSWORD": password, "JMPUB_SCHEMA_REGISTRY_REGISTER": "true", "JMPUB_RECHECK": "off",
-			"JMPUB_ADMIN_TOKEN": token,
-		})
+			"JMPUB_ADMIN_TOKEN": token, "HTTPS_PROXY": throughProxy,
+		}
 		ctx, end := context.WithCancel(t.Context())
-		var out, said locked
+		var said journal
 		left := make(chan int, 1)
-		go func() { left <- execute(ctx, []string{"run"}, &out, &said) }()
+		go func() { left <- command(ctx, env, io.Discard, &said, "run") }()
 		shown := map[string]string{}
 		rejected, status := regexp.MustCompile(`"rejected": [1-9]`), regexp.MustCompile(`status"?[=:]"?(http://127[^"\s]+)`)
 		for began := time.Now(); !rejected.MatchString(shown["/readyz"]) || api.asked.Load() < 9; {
 			for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/api/v1/apps"} {
-				if at := status.FindStringSubmatch(said.text()); at != nil {
+				if at := status.FindStringSubmatch(said.String()); at != nil {
 					shown[path] = get(t, at[1]+path)
 				}
 			}
 			if time.Since(began) > 30*time.Second {
-				t.Fatalf("it came to %v; it said:\n%s", shown, said.text())
+				t.Fatalf("it came to %v; it said:\n%s", shown, said.String())
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		address = status.FindStringSubmatch(said.text())[1]
+		address = status.FindStringSubmatch(said.String())[1]
 		for _, path := range []string{"overview", "history?minutes=1", "openapi.json"} {
 			shown[path] = get(t, address+"/api/v1/"+path)
 		}
@@ -119,7 +120,7 @@ func TestNothingTells(t *testing.T) {
 		}
 		shown["log"] = said.String()
 		maps.Copy(shown, records(t, brokers))
-		config := try(t, map[string]string{"JMPUB_APP_KEY": appKey, "JMPUB_MASTER_SECRET": secret}, "config")
+		config := try(t, map[string]string{"JMPUB_APP_KEY": appKey, "JMPUB_MASTER_SECRET": secret, "HTTPS_PROXY": throughProxy}, "config")
 		shown["config"] = config.stdout + config.stderr
 		for name, text := range shown {
 			if told := hostile.Shown(text, forms); told != "" {
@@ -130,13 +131,6 @@ func TestNothingTells(t *testing.T) {
 			}
 		}
 	}
-}
-
-// text is what was written so far.
-func (l *locked) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.String()
 }
 
 func get(t *testing.T, url string) string {

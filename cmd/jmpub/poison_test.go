@@ -44,6 +44,7 @@ func (s *station) poison(stream string) {
 // TestPoisonedPosition has somebody write garbage where a stream's position stands. The other stream goes on; the list shows what is
 // wrong and how it is put right; reset and delete put it right; ledger and audit work meanwhile.
 func TestPoisonedPosition(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	const poisoned = "users/user_0001"
 	s.env["JMPUB_STREAMS"] = "users/user_0002," + poisoned

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +23,7 @@ import (
 	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/operate"
 	"github.com/jmpub/jmpub/internal/view"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // station is an API and a broker, for commands that work on what a run has published. The first half of the history is
@@ -38,6 +39,8 @@ type station struct {
 	asked atomic.Pointer[func()]
 	// gate may hold a request up.
 	gate atomic.Pointer[func(*http.Request)]
+	// reached is where the live run's stream is.
+	reached atomic.Pointer[pipeline.Checkpoint]
 	// skipped is how much the API's clock is ahead, in nanoseconds.
 	skipped atomic.Int64
 }
@@ -81,6 +84,9 @@ func newStation(t *testing.T, change ...func(*sim.Options)) *station {
 	return s
 }
 
+// longHistory begins an hour earlier, so that windows that are under way at the same time do not cover all of it.
+func longHistory(o *sim.Options) { o.Begin = o.Begin.Add(-time.Hour) }
+
 // position is what `checkpoint list --json` tells of the app-wide stream's live position.
 func (s *station) position() (view.Position, bool) {
 	s.t.Helper()
@@ -104,11 +110,11 @@ func (s *station) position() (view.Position, bool) {
 // run starts `jmpub run` and returns a function that stops it and gives its exit code.
 func (s *station) run() (stop func() int) {
 	s.t.Helper()
-	setEnv(s.t, s.env)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	code := make(chan int, 1)
-	var out, said locked
-	go func() { code <- execute(ctx, []string{"run"}, &out, &said) }()
+	var said journal
+	env := maps.Clone(s.env)
+	go func() { code <- command(ctx, env, io.Discard, &said, "run") }()
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.t.Logf("the run said:\n%s", said.String())
@@ -118,19 +124,6 @@ func (s *station) run() (stop func() int) {
 		cancel()
 		return <-code
 	}
-}
-
-// locked is a buffer for several writers.
-type locked struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Buffer.Write(p)
 }
 
 // await waits until the live position has passed a time.
@@ -144,7 +137,7 @@ func (s *station) await(end time.Time) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the position did not come to %v", end)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // It is a process each time.
 	}
 }
 
@@ -204,6 +197,7 @@ func (s *station) compareIn(layout *verify.Layout, truth iter.Seq[verify.TruthRo
 
 // TestReplay publishes a range once more, elsewhere and at home, and leaves the live position where it is.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	stop := s.run()
 	s.await(s.end)
@@ -255,7 +249,7 @@ func TestInterruptedReplayGoesOn(t *testing.T) {
 	setEnv(t, s.env)
 	interrupted := 0
 	for {
-		var out, said locked
+		var out, said journal
 		ctx, cancel := context.WithCancel(t.Context())
 		left := atomic.Int64{}
 		left.Store(int64(12 + 4*interrupted)) // More each time, until a window is through and another one begun.
@@ -285,6 +279,7 @@ func TestInterruptedReplayGoesOn(t *testing.T) {
 
 // TestCheckpointReset sets the position back while a run is there, which goes on from it.
 func TestCheckpointReset(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	stop := s.run()
 	s.await(time.Now().Add(-10 * time.Second))
@@ -317,6 +312,7 @@ func TestCheckpointReset(t *testing.T) {
 
 // TestCheckpointRefuses changes nothing without a yes, and nothing that cannot be.
 func TestCheckpointRefuses(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	stop := s.run()
 	s.await(s.end)

@@ -25,6 +25,7 @@ func (meetingReport) Statistics([]operate.DayCounts) error { return nil }
 // TestThreeRepairsAtOnce has three audits find the same rows missing before any of them publishes one, beside a run: each row is
 // published once, and for all of them everything is published in the end.
 func TestThreeRepairsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, func(o *sim.Options) {
 		o.Late, o.LateFrom, o.LateBy, o.End = 0.01, time.Hour, 2*time.Hour, o.Begin.Add(20*time.Minute) // Nothing comes after the late rows.
 	})

@@ -100,7 +100,7 @@ func (o *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	operate.LimitPublishing(cfg.Parallel)
+	operate.LimitMemory()
 	ctx, screen := cmd.Context(), cmd.ErrOrStderr()
 	bar := view.NewProgress(screen, cfg.Source.TimeZone)
 	log := view.NewLogger(bar, cfg.LogLevel, cfg.LogFormat, cfg.Redactor)

@@ -19,7 +19,7 @@ func TestRelativeReplayIsFixedOnce(t *testing.T) {
 	setEnv(t, s.env)
 	resumed := 0
 	for allowed := int64(12); ; allowed += 4 { // More each time, until a window is through and another one begun.
-		var out, said locked
+		var out, said journal
 		ctx, cancel := context.WithCancel(t.Context())
 		var left atomic.Int64
 		left.Store(allowed)

@@ -9,66 +9,96 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// historyGate holds up requests for windows of history that end behind a time, so that a test decides how far it is read. Those for
-// a moment, and for all of it, pass.
+// historyGate holds up requests for windows of history from when a test has seen enough of it published. It asks for that, and not for how
+// late a window ends, since windows that are read ahead may have the slots that those before them wait for.
 type historyGate struct {
 	zone *time.Location
-	end  time.Time
+	// end is where that history ends. What is later passes, and requests for a moment, and for one row, which ask how many there are.
+	end time.Time
 
-	mu      sync.Mutex
-	limit   time.Time
-	changed chan struct{}
+	mu     sync.Mutex
+	enough func() bool
+	opened chan struct{}
+	held   int
 }
 
-func (g *historyGate) allow(limit time.Time) {
+// newHistoryGate closes the API's history for a station.
+func (s *station) newHistoryGate(end time.Time, enough func() bool) *historyGate {
+	g := &historyGate{zone: s.api.Zone, end: end, enough: enough, opened: make(chan struct{})}
+	hold := g.hold
+	s.gate.Store(&hold)
+	return g
+}
+
+// open lets everything pass until there is enough once more; nil is never.
+func (g *historyGate) open(enough func() bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.limit = limit
-	if g.changed != nil {
-		close(g.changed)
-	}
-	g.changed = make(chan struct{})
+	g.enough = enough
+	close(g.opened)
+	g.opened = make(chan struct{})
 }
 
 func (g *historyGate) hold(r *http.Request) {
-	begin, none := time.ParseInLocation(time.DateTime, r.URL.Query().Get("begin_time"), g.zone)
-	end, err := time.ParseInLocation(time.DateTime, r.URL.Query().Get("end_time"), g.zone)
-	if span := end.Sub(begin); none != nil || err != nil || span < 30*time.Second || span > 4*time.Minute || end.After(g.end) {
+	asked := r.URL.Query()
+	begin, none := time.ParseInLocation(time.DateTime, asked.Get("begin_time"), g.zone)
+	end, err := time.ParseInLocation(time.DateTime, asked.Get("end_time"), g.zone)
+	if none != nil || err != nil || end.After(g.end) || end.Sub(begin) < 30*time.Second || asked.Get("count") == "1" {
 		return
 	}
 	for {
 		g.mu.Lock()
-		limit, changed := g.limit, g.changed
+		enough, opened := g.enough, g.opened
 		g.mu.Unlock()
-		if !end.After(limit) {
+		if enough == nil || !enough() {
 			return
 		}
+		g.count(1)
 		select {
-		case <-changed:
+		case <-opened:
 		case <-r.Context().Done():
+		}
+		g.count(-1)
+		if r.Context().Err() != nil {
 			return
 		}
 	}
+}
+
+func (g *historyGate) count(more int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held += more
+}
+
+// holds tells whether a request waits.
+func (g *historyGate) holds() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held > 0
 }
 
 // TestResetThatIsAnsweredLate has a run publish more of the history behind the head while the question of a reset stands: what it
 // published meanwhile is not published again, since the reset is made of the position that is committed when it is written.
 func TestResetThatIsAnsweredLate(t *testing.T) {
-	s := newStation(t)
-	s.env["JMPUB_CATCHUP"], s.env["JMPUB_API_PAGE_SIZE"] = "live-first", "20"
-	gate := &historyGate{zone: s.api.Zone, end: s.end.Add(-time.Minute)}
-	gate.allow(s.begin.Add(4 * time.Minute))
-	hold := gate.hold
-	s.gate.Store(&hold)
+	t.Parallel()
+	s := newStation(t, longHistory)
+	s.env["JMPUB_CATCHUP"], s.env["JMPUB_API_PAGE_SIZE"], s.env["JMPUB_START"] = "live-first", "20", "90m"
+	backlogBehind := func(at time.Time) func() bool {
+		return func() bool {
+			cp := s.reached.Load()
+			return cp != nil && len(cp.Backlog) == 1 && cp.Backlog[0].End.After(at)
+		}
+	}
+	gate := s.newHistoryGate(s.end.Add(-time.Minute), backlogBehind(s.begin))
 	run := s.startLive()
-	asked := run.until("some of the history is published", func() bool {
-		return len(run.at.Backlog) == 1 && run.at.Backlog[0].End.After(s.begin)
-	})
-	to := s.begin.Add(15 * time.Minute)
+	asked := run.until("some of the history is published", backlogBehind(s.begin))
+	to := s.end.Add(-5 * time.Minute)
 	var answered pipeline.Checkpoint
 	next, err := s.reset(s.config(), time.Time{}, to, func() {
-		gate.allow(s.begin.Add(9 * time.Minute))
-		answered = run.until("more of it is published", func() bool { return run.at.Backlog[0].End.After(s.begin.Add(5 * time.Minute)) })
+		more := backlogBehind(asked.Backlog[0].End)
+		gate.open(more)
+		answered = run.until("more of it is published", more)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +106,7 @@ func TestResetThatIsAnsweredLate(t *testing.T) {
 	if len(next.Backlog) != 1 || !next.Backlog[0].Until.Equal(to) || next.Backlog[0].End.Before(answered.Backlog[0].End) {
 		t.Errorf("the position was %+v, and is %+v after the reset to %s", answered, next, to)
 	}
-	gate.allow(s.end)
+	gate.open(nil)
 	run.caughtUp(1)
 	last := run.stop()
 	split := asked.Backlog[0].Until
@@ -99,6 +129,7 @@ func TestResetThatIsAnsweredLate(t *testing.T) {
 // TestTwoResetsAtOnce has two ranges published again by commands that are answered at the same moment, beside a run: each of them comes
 // once more, everything else once, and the live position stays.
 func TestTwoResetsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	run := s.startLive()
 	before := run.live()

@@ -56,7 +56,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			operate.LimitPublishing(cfg.Parallel)
+			operate.LimitMemory()
 			stop := outliveTerminal(cmd.Context(), func() { log.WarnContext(cmd.Context(), "SIGHUP changes nothing; SIGTERM ends the run") })
 			defer stop()
 			return operate.Run(cmd.Context(), cfg, log, o)
@@ -74,7 +74,7 @@ func runApps(cmd *cobra.Command, s *settings.Settings, o operate.RunOptions) err
 		return err
 	}
 	logs := openLog(cmd, cfg)
-	operate.LimitApps(len(file.Keys()))
+	operate.LimitMemory()
 	changed := make(chan struct{}, 1)
 	stop := outliveTerminal(cmd.Context(), func() {
 		select {

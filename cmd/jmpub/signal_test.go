@@ -5,42 +5,20 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// binary builds jmpub: signals are a matter of the process.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "jmpub")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil { //nolint:gosec // Ours.
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return path
-}
-
-// ended is a process's exit code; -1 where a signal has ended it.
-func ended(t *testing.T, cmd *exec.Cmd) int {
-	t.Helper()
-	if err := cmd.Wait(); err != nil && !errors.As(err, new(*exec.ExitError)) {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode()
-}
-
 // TestLogIsGone takes away what reads a run's log, and hangs up. The run goes on, and ends when it is asked to.
 func TestLogIsGone(t *testing.T) {
-	run := exec.CommandContext(t.Context(), binary(t), "run") //nolint:gosec // Ours.
+	t.Parallel()
 	env := working(t)
 	asked := make(chan struct{})
 	api, err := url.Parse(env["JMPUB_API_URL"])
@@ -57,9 +35,7 @@ func TestLogIsGone(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	for name, value := range with(env, "JMPUB_API_URL", server.URL+"/v2", "JMPUB_LOG", "debug", "JMPUB_LOG_FORMAT", "text", "JMPUB_POLL", "100ms") {
-		run.Env = append(run.Env, name+"="+value)
-	}
+	run := process(t.Context(), with(env, "JMPUB_API_URL", server.URL+"/v2", "JMPUB_LOG", "debug", "JMPUB_LOG_FORMAT", "text", "JMPUB_POLL", "100ms"), "run")
 	log, err := run.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,13 +74,15 @@ func TestLogIsGone(t *testing.T) {
 	if err = run.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if code := ended(t, run); code != exitDone {
+	_ = run.Wait() // The code says how it ended.
+	if code := run.ProcessState.ExitCode(); code != exitDone {
 		t.Errorf("exit code %d, want %d: %s", code, exitDone, run.ProcessState)
 	}
 }
 
 // TestOutputIsGone expects of a short command whose reader has read enough that it ends, and says nothing.
 func TestOutputIsGone(t *testing.T) {
+	t.Parallel()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +91,10 @@ func TestOutputIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	config := exec.CommandContext(t.Context(), binary(t), "config") //nolint:gosec // Ours.
-	config.Env, config.Stdout, config.Stderr = []string{}, writer, &said
-	if err = config.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if code := ended(t, config); code != exitBrokenOutput || said.Len() > 0 {
+	config := process(t.Context(), nil, "config")
+	config.Stdout, config.Stderr = writer, &said
+	_ = config.Run() // As above.
+	if code := config.ProcessState.ExitCode(); code != exitBrokenOutput || said.Len() > 0 {
 		t.Errorf("exit code %d, want %d; it said %q", code, exitBrokenOutput, said.String())
 	}
 }

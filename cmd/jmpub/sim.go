@@ -29,6 +29,7 @@ func newSim() *cobra.Command {
 	o := sim.Defaults()
 	listen, clock := "127.0.0.1:8080", string(o.Clock)
 	apps := 1
+	var burstAgo time.Duration
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Serve a simulated Report API", Long: simHelp, Example: simExamples, Args: noArgs,
 	}
@@ -40,6 +41,9 @@ func newSim() *cobra.Command {
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "another seed is another history")
 	f.Float64Var(&o.Rate, "rate", o.Rate, "mean number of messages a second")
 	f.BoolVar(&o.Daily, "daily", o.Daily, "follow the day: quiet at night, busy in the evening")
+	f.IntVar(&o.TextBytes, "text-bytes", 0, "text messages have up to so many bytes of text; 0 is what people write")
+	f.IntVar(&o.Burst, "burst", 0, "messages besides, all in the second that lies --burst-ago back")
+	f.DurationVar(&burstAgo, "burst-ago", 10*time.Minute, "how long before the start of the simulator that second is")
 	f.IntVar(&o.Users, "users", o.Users, "users that exist at a time")
 	f.IntVar(&o.Groups, "groups", o.Groups, "groups that exist at a time")
 	f.IntVar(&o.Rooms, "rooms", o.Rooms, "chatrooms that exist at a time")
@@ -104,6 +108,7 @@ func newSim() *cobra.Command {
 	f.DurationVar(&o.WrongDateBy, "wrong-date-by", 70*24*time.Hour, "by how much it is ahead; behind where that is negative")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.Clock, o.ChurnSince = sim.Clock(clock), time.Now()
+		o.BurstAt = o.ChurnSince.Add(-burstAgo)
 		api, err := simulated(cmd, o, apps)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -11,18 +12,19 @@ import (
 
 // TestListeningToOthersIsTold starts the simulator and the broker on addresses that others can reach, and on others.
 func TestListeningToOthersIsTold(t *testing.T) {
-	for _, command := range []string{"sim", "broker"} {
+	t.Parallel()
+	for _, server := range []string{"sim", "broker"} {
 		for listen, others := range map[string]bool{
 			"127.0.0.1:0": false, "localhost:0": false, "[::1]:0": false, "0.0.0.0:0": true, ":0": true, "[::]:0": true,
 		} {
-			args := []string{command, "--listen", listen}
-			if others && command == "broker" {
+			args := []string{server, "--listen", listen}
+			if others && server == "broker" {
 				args = append(args, "--advertise", "localhost")
 			}
 			ctx, stop := context.WithCancel(t.Context())
 			stderr := &firstWrites{written: make(chan struct{}, 10)}
 			code := make(chan int, 1)
-			go func() { code <- execute(ctx, args, &bytes.Buffer{}, stderr) }()
+			go func() { code <- command(ctx, nil, io.Discard, stderr, args...) }()
 			select {
 			case <-stderr.written: // The warning stands before everything else.
 			case <-time.After(time.Minute):
@@ -32,7 +34,7 @@ func TestListeningToOthersIsTold(t *testing.T) {
 			if c := <-code; c != exitDone && !strings.Contains(stderr.text(), "cannot assign") { // Without IPv6.
 				t.Errorf("%v: exit code %d: %s", args, c, stderr.text())
 			}
-			if told := strings.HasPrefix(stderr.text(), "warning: jmpub "+command+" listens on "+listen); told != others {
+			if told := strings.HasPrefix(stderr.text(), "warning: jmpub "+server+" listens on "+listen); told != others {
 				t.Errorf("%v: told %t, want %t: %s", args, told, others, stderr.text())
 			}
 		}
@@ -65,6 +67,7 @@ func (w *firstWrites) text() string {
 
 // TestSimFlagsReachTheSimulator gives each option a value that the simulator refuses, by name.
 func TestSimFlagsReachTheSimulator(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ flags, name string }{
 		{"--null 2", "NullRows"},
 		{"--users 1", "Users"},

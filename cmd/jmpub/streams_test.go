@@ -39,6 +39,7 @@ func ready(t *testing.T, addr string) (snap status.Snapshot, ok bool) {
 // TestListsAndStatistics publishes every group and room of the lists and statistics, some of which the app has no right to:
 // each row once, and the status page shows a line for all streams of a list.
 func TestListsAndStatistics(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -85,6 +86,7 @@ func TestListsAndStatistics(t *testing.T) {
 
 // TestReplayOfLists publishes a range of every group once more.
 func TestReplayOfLists(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_STREAMS"] = "groups/*,statistics/groups"
 	s.env["JMPUB_IM_URL"] = strings.TrimSuffix(s.env["JMPUB_API_URL"], "/v2") + "/v1"

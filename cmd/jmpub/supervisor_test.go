@@ -14,9 +14,9 @@ import (
 
 // TestSupervisorIsTold runs as systemd runs a service of Type=notify with a watchdog.
 func TestSupervisorIsTold(t *testing.T) {
+	t.Parallel()
 	env := working(t)
 	env["JMPUB_POLL"] = "200ms"
-	setEnv(t, env)
 	dir, err := os.MkdirTemp("", "notify") //nolint:usetesting // The test's own folder may have a name too long for a socket.
 	if err != nil {
 		t.Fatal(err)
@@ -29,11 +29,10 @@ func TestSupervisorIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	t.Setenv("NOTIFY_SOCKET", socket)
-	t.Setenv("WATCHDOG_USEC", "300000")
+	env["NOTIFY_SOCKET"], env["WATCHDOG_USEC"] = socket, "300000"
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- execute(ctx, []string{"run"}, io.Discard, io.Discard) }()
+	go func() { ended <- command(ctx, env, io.Discard, io.Discard, "run") }()
 	var heard []string
 	await := func(want string) {
 		t.Helper()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -44,6 +43,7 @@ func field(r operate.TailRecord, name string) string {
 
 // TestTail shows every event that was committed once, in the order of their times, and only what is asked for.
 func TestTail(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, func(o *sim.Options) { o.IrregularRows = 0.05 })
 	s.publish()
 	wantOnly(t, checked(t, s.env)) // It leaves a record that was aborted.
@@ -104,21 +104,18 @@ func TestTail(t *testing.T) {
 
 // TestTailFollows goes on with what is published, and ends with exit code 0 when it is told to.
 func TestTailFollows(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.publish()
 	run := s.startLive()
 	run.live()
-	setEnv(t, s.env)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var out, said locked
+	var out, said journal
 	code := make(chan int, 1)
-	go func() { code <- execute(ctx, []string{"tail", "-f", "-n", "0", "--json"}, &out, &said) }()
+	go func() { code <- command(ctx, s.env, &out, &said, "tail", "-f", "-n", "0", "--json") }()
 	for late := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		out.mu.Lock()
-		n := bytes.Count(out.Bytes(), []byte("\n"))
-		out.mu.Unlock()
-		if n > 2 {
+		if strings.Count(out.String(), "\n") > 2 {
 			break
 		}
 		if time.Now().After(late) {
@@ -126,7 +123,7 @@ func TestTailFollows(t *testing.T) {
 		}
 	}
 	stop()
-	if got := <-code; got != exitDone || said.Len() > 0 {
+	if got := <-code; got != exitDone || said.String() != "" {
 		t.Errorf("exit code %d: %s", got, said.String())
 	}
 	run.stop()
@@ -134,6 +131,7 @@ func TestTailFollows(t *testing.T) {
 
 // TestTailOfAvro decodes events by the registry's schema, and without a registry by that of this release.
 func TestTailOfAvro(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	schemas := srfake.New()
 	t.Cleanup(schemas.Close)
@@ -164,6 +162,7 @@ func TestTailOfAvro(t *testing.T) {
 
 // TestTailRefuses what it cannot show.
 func TestTailRefuses(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	for _, tc := range []struct {
 		args []string

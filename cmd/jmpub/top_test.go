@@ -15,10 +15,11 @@ import (
 
 // TestTopShowsARun looks at a live run, as lines and as JSON, with nothing set but where it listens.
 func TestTopShowsARun(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	c := s.callLive()
 	c.live()
-	env := map[string]string{"JMPUB_LISTEN": strings.TrimPrefix(c.liveRun.url, "http://")}
+	env := map[string]string{"JMPUB_LISTEN": strings.TrimPrefix(c.url, "http://")}
 	out := try(t, env, "top", "--once")
 	for _, want := range []string{"✓ ", "is in Kafka", "rate ", "\n  single ", "lag ", "quota ", "retention ", "transactions", "rejected ", "members "} {
 		if out.code != exitDone || !strings.Contains(out.stdout, want) {
@@ -45,11 +46,12 @@ func TestTopShowsARun(t *testing.T) {
 
 // TestTopWithToken: a token of the run is taken, another one is refused, and named by its setting alone.
 func TestTopWithToken(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	s.env["JMPUB_ADMIN_TOKEN"] = token
 	c := s.callLive()
 	c.live()
-	env := map[string]string{"JMPUB_LISTEN": strings.TrimPrefix(c.liveRun.url, "http://"), "JMPUB_ADMIN_TOKEN": token}
+	env := map[string]string{"JMPUB_LISTEN": strings.TrimPrefix(c.url, "http://"), "JMPUB_ADMIN_TOKEN": token}
 	if out := try(t, env, "top", "--once"); out.code != exitDone {
 		t.Errorf("%+v", out)
 	}
@@ -65,6 +67,7 @@ func TestTopWithToken(t *testing.T) {
 
 // TestTopKeepsTheToken: it goes to this machine, over TLS, and to another one over http only if it is told to; nothing that comes back shows it.
 func TestTopKeepsTheToken(t *testing.T) {
+	t.Parallel()
 	_, secret, _ := strings.Cut(token, ":")
 	var shown []string
 	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -100,11 +103,12 @@ func TestTopKeepsTheToken(t *testing.T) {
 
 // TestTopOverTLS trusts the certificate of JMPUB_LISTEN_TLS_CERT_FILE, which is for another name than that of JMPUB_LISTEN, or the authority that it is told to, and nobody else.
 func TestTopOverTLS(t *testing.T) {
+	t.Parallel()
 	s := newStation(t)
 	cert := s.serveTLS()
 	c := s.callLive()
 	c.live()
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(c.liveRun.url, "https://"))
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(c.url, "https://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,10 +118,10 @@ func TestTopOverTLS(t *testing.T) {
 	if out := try(t, env, "top", "--once"); out.code != exitDone || !strings.Contains(out.stdout, "https://localhost:"+port) {
 		t.Errorf("%+v", out)
 	}
-	if out := try(t, nil, "top", "--once", "--url", c.liveRun.url, "--ca-file", cert); out.code != exitDone {
+	if out := try(t, nil, "top", "--once", "--url", c.url, "--ca-file", cert); out.code != exitDone {
 		t.Errorf("%+v", out)
 	}
-	if out := try(t, nil, "top", "--once", "--url", c.liveRun.url); out.code != exitFailed || !strings.Contains(out.stderr, "certificate") {
+	if out := try(t, nil, "top", "--once", "--url", c.url); out.code != exitFailed || !strings.Contains(out.stderr, "certificate") {
 		t.Errorf("%+v", out)
 	}
 	empty := filepath.Join(t.TempDir(), "empty")

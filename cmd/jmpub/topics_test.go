@@ -15,6 +15,7 @@ import (
 // TestTopicGoesAway takes topics away under a run. It learns the topics anew and goes on, or says what is missing: for what it must not
 // make it names the command, and positions that are gone are lost.
 func TestTopicGoesAway(t *testing.T) {
+	t.Parallel()
 	const topic = "jmessage.single"
 	var wants []func()
 	for _, tc := range []struct {

@@ -15,9 +15,9 @@ import (
 // TestTracesOfARun has a run send spans of all kinds to a collector, none of which has a secret or the text of a message, and stop while the
 // collector is there. What each span is belongs to internal/trace.
 func TestTracesOfARun(t *testing.T) {
+	t.Parallel()
 	env := working(t)
 	env["JMPUB_POLL"] = "200ms"
-	setEnv(t, env)
 	var mu sync.Mutex
 	var all bytes.Buffer
 	whole := make(chan struct{})
@@ -36,11 +36,10 @@ func TestTracesOfARun(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
-	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+	env["OTEL_EXPORTER_OTLP_ENDPOINT"], env["OTEL_BSP_SCHEDULE_DELAY"] = server.URL, "100"
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- execute(ctx, []string{"run"}, io.Discard, io.Discard) }()
+	go func() { ended <- command(ctx, env, io.Discard, io.Discard, "run") }()
 	select {
 	case <-whole:
 	case <-time.After(time.Minute):
@@ -61,12 +60,16 @@ func TestTracesOfARun(t *testing.T) {
 
 // TestTracesThatCannotBe are refused as wrong settings are.
 func TestTracesThatCannotBe(t *testing.T) {
+	t.Parallel()
 	good := working(t)
-	for name, value := range map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_EXPORTER": "zipkin"} {
+	for name, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+		"OTEL_EXPORTER_OTLP_CERTIFICATE": "/etc/collector.pem", "OTEL_EXPORTER_OTLP_CLIENT_KEY": "a key that stands here itself",
+	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-			t.Setenv(name, value)
-			if got := try(t, good, "run"); got.code != exitUsage || !strings.Contains(got.stderr, name) {
+			t.Parallel()
+			if got := try(t, with(good, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", name, value), "run"); got.code != exitUsage || !strings.Contains(got.stderr, name) ||
+				strings.Contains(got.stderr, "stands here itself") {
 				t.Errorf("exit code %d: %s", got.code, got.stderr)
 			}
 		})

@@ -18,6 +18,7 @@ import (
 // TestFailedWriteLeavesNoTransaction fails the last write of a command, for good or so that it is tried anew. No transaction is open
 // when the command has ended: no read_committed reader waits for its timeout.
 func TestFailedWriteLeavesNoTransaction(t *testing.T) {
+	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.OutOfOrderSequenceNumber} {
 		s := newStation(t, func(o *sim.Options) { o.Late, o.LateFrom, o.LateBy = 0.01, time.Hour, 2*time.Hour })
 		s.env["JMPUB_RECHECK"] = "off"

@@ -11,6 +11,7 @@ import (
 
 // TestUnsafeSettingsAreTold has a command and `jmpub config` say what is unsafe about settings that work, and nothing about others.
 func TestUnsafeSettingsAreTold(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	secret, folder := filepath.Join(dir, "secret"), filepath.Join(dir, "folder")
 	if err := os.WriteFile(secret, []byte("sim-master-secret\n"), 0o600); err != nil {

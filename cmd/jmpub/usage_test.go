@@ -17,6 +17,7 @@ import (
 // TestMisspelt expects whatever is unknown, wherever it stands, to be refused with the exit code of wrong use, to be named, and the
 // one that was meant with it.
 func TestMisspelt(t *testing.T) {
+	t.Parallel()
 	for line, want := range map[string]string{
 		"replya":                             `"replya" is no command of jmpub; did you mean replay?`,
 		"replya --from 1h --to 0s":           "did you mean replay?",
@@ -46,6 +47,7 @@ func TestMisspelt(t *testing.T) {
 
 // TestHelpFitsTheTerminal expects the help of every command to be no wider than 80 columns, but for examples, which are to be copied.
 func TestHelpFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	var look func(path []string, cmd *cobra.Command)
 	look = func(path []string, cmd *cobra.Command) {
 		before, rest, _ := strings.Cut(try(t, nil, append(path, "--help")...).stdout, "Examples:")
@@ -66,6 +68,7 @@ func TestHelpFitsTheTerminal(t *testing.T) {
 
 // TestVersion expects the same build in each form.
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	text := try(t, nil, "version")
 	for _, flag := range []string{"--version", "-v"} {
 		if got := try(t, nil, flag); got != text || !strings.HasPrefix(got.stdout, "jmpub ") {
@@ -80,6 +83,7 @@ func TestVersion(t *testing.T) {
 
 // TestCompletionIsOffered expects the command in the help, a script for each shell, and names of streams, replays and values.
 func TestCompletionIsOffered(t *testing.T) {
+	t.Parallel()
 	if help := try(t, nil, "--help"); !strings.Contains(help.stdout, "  completion") {
 		t.Errorf("the help does not name completion:\n%s", help.stdout)
 	}
@@ -121,6 +125,7 @@ func TestCompletionIsOffered(t *testing.T) {
 // TestCompletionIsQuickAndSilent expects completion to keep nobody waiting, and to say nothing, where settings are wrong or Kafka
 // does not answer; the streams that the settings name are offered all the same.
 func TestCompletionIsQuickAndSilent(t *testing.T) {
+	t.Parallel()
 	mute, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // It never answers.
 	if err != nil {
 		t.Fatal(err)

@@ -50,12 +50,12 @@ func scrape(t *testing.T, addr string) string {
 // TestWhatIsWatchedIsThere runs against an API that fails now and then, and expects every metric that the dashboard and the alert rules name in
 // what the run tells.
 func TestWhatIsWatchedIsThere(t *testing.T) {
+	t.Parallel()
 	env := working(t, func(o *sim.Options) { o.ServerError, o.PerMinute = 0.3, 100_000 })
 	env["JMPUB_LISTEN"], env["JMPUB_POLL"] = freeAddress(t), "200ms"
-	setEnv(t, env)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- execute(ctx, []string{"run"}, io.Discard, io.Discard) }()
+	go func() { ended <- command(ctx, env, io.Discard, io.Discard, "run") }()
 	defer func() {
 		stop()
 		if code := <-ended; code != exitDone {

@@ -39,7 +39,7 @@ func newWindows() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			operate.LimitReading()
+			operate.LimitMemory()
 			show := &view.Printer{Out: cmd.OutOrStdout(), JSON: r.asJSON, Zone: cfg.Source.TimeZone}
 			var holes []audit.Hole
 			if every > 0 {

@@ -60,7 +60,7 @@ func TestExampleLakeOnApacheKafka(t *testing.T) {
 	kills := 0
 	for s := w.state(t); !s.Complete.cover(window{w.begin, w.end}); s = w.state(t) {
 		p := w.start(t, "-every", "50ms")
-		soak.Wait(t, dice.Between(100*time.Millisecond, time.Duration(700+100*kills)*time.Millisecond)) // Ever longer, so that it ends.
+		soak.Wait(t, dice.Between(100*time.Millisecond, time.Duration(700+300*kills)*time.Millisecond)) // Ever longer, so that it ends.
 		p.signal(t, syscall.SIGKILL)
 		if kills++; kills < least {
 			trial.Gate.Allow(few)

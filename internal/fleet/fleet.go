@@ -36,6 +36,8 @@ type Fleet struct {
 	FilesDiffer bool `json:"apps_files_differ"`
 	// PassedOver is how many records of the topic could not be read.
 	PassedOver int `json:"records_passed_over"`
+	// Incomplete says why only the apps of the process that was asked are told; empty where all are.
+	Incomplete string `json:"incomplete,omitempty"`
 }
 
 // App is an app, and the process that has it.
@@ -66,6 +68,17 @@ type Member struct {
 	// offset is that of the newest word of it, parts how many records that word has.
 	offset int64
 	parts  int
+}
+
+// Own is what one process knows by itself while what others have said cannot be read, and why that is so.
+func Own(p *Process, now time.Time, why error) *Fleet {
+	own := part{
+		Process: p.Name, Instance: p.Instance, Release: p.Release, Started: p.Started, At: now, Shards: p.Shards, ShardsTotal: p.ShardsTotal,
+		AppsFile: p.AppsFile, Parts: 1, Apps: p.Apps,
+	}
+	f := (&Told{parts: []*part{&own}}).Merge(nil, now)
+	f.Incomplete = why.Error()
+	return f
 }
 
 // Merge makes one picture of what the processes have said, and of the apps that the settings name. Of two who say that they have an app, the

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -151,5 +152,20 @@ func TestStateOfFewerPartsReplacesOneOfMore(t *testing.T) {
 	told := toldOf(t, append(written, records(t, p)...)...)
 	if f := told.Merge(nil, p.At); len(f.Apps) != 5 || len(told.parts) != 2 {
 		t.Errorf("%d apps of %d parts", len(f.Apps), len(told.parts))
+	}
+}
+
+// TestOwn is what a process says while what others have said cannot be read: its own apps, and why there are no others.
+func TestOwn(t *testing.T) {
+	now := time.Now()
+	lag := 3.0
+	p := &Process{
+		Group: "g", Name: "one", Instance: "a", Release: "v1", Started: now, Shards: 2, ShardsTotal: 4,
+		Apps: []status.AppState{{AppName: status.AppName{AppKey: "app", TopicPrefix: "p"}, State: status.StatePublishing, LagSeconds: &lag}},
+	}
+	f := Own(p, now, errors.New("Kafka is away"))
+	if f.Incomplete != "Kafka is away" || len(f.Apps) != 1 || f.Apps[0].Owner != "one" || f.Apps[0].State != status.StatePublishing ||
+		len(f.Processes) != 1 || f.Processes[0].Silent || f.Processes[0].Apps != 1 || f.Processes[0].Shards != 2 {
+		t.Errorf("%+v", f)
 	}
 }

@@ -35,6 +35,9 @@ func NewPublisher(state func() *Process, write func(context.Context, []Record) e
 	return &Publisher{state: state, write: write, trouble: trouble, changed: make(chan struct{}, 1)}
 }
 
+// State is what the process says of itself now.
+func (p *Publisher) State() *Process { return p.state() }
+
 // Changed has the state told soon. It waits for nobody, and may be called at any time.
 func (p *Publisher) Changed() {
 	select {

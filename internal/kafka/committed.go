@@ -11,35 +11,51 @@ import (
 	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
+// ending is how a transaction ended.
+type ending int8
+
+const (
+	notEnded ending = iota
+	aborted
+	committed
+)
+
 // eachCommitted calls fn with every record of a read_committed fetch reply, from offset on, that belongs to a committed
-// transaction or to none, and returns the offset behind the last one that it saw. What fn is given is valid during the
-// call.
+// transaction or to none, and with the markers of transactions that end there, and returns the offset behind the last one that it saw. What fn
+// is given is valid during the call.
 //
 // A reply holds the batches of aborted transactions too, and a list of these transactions: a producer, and the first offset
 // of its transaction. What that producer wrote from there up to the next marker of an abort is to be left out. The list is
 // in the order in which the transactions ended, so it has to be sorted by where they began.
-func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*protocol.Record) error) (next int64, err error) {
+func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*batch, *protocol.Record, ending) error) (next int64, err error) {
 	next = offset
-	// pending are aborted transactions that begin further on; aborted are the producers of those that have begun.
+	// pending are aborted transactions that begin further on; dropped are the producers of those that have begun.
 	pending := slices.SortedFunc(slices.Values(page.AbortedTransactions), func(a, b fetch.ResponseTransaction) int {
 		return cmp.Compare(a.FirstOffset, b.FirstOffset)
 	})
-	aborted := make(map[int64]bool)
+	dropped := make(map[int64]bool)
 	err = eachBatch(page.RecordSet.Records, func(b *batch) error {
 		for len(pending) > 0 && pending[0].FirstOffset <= b.first {
-			aborted[pending[0].ProducerID] = true
+			dropped[pending[0].ProducerID] = true
 			pending = pending[1:]
 		}
-		drop := b.transactional && aborted[b.producer]
+		drop := b.transactional && dropped[b.producer]
 		failed := eachRecord(b.records, func(r *protocol.Record) error {
 			next = max(next, r.Offset+1)
 			switch {
 			case b.control:
-				return takeMarker(r, b.producer, aborted)
+				end, wrong := endOf(r)
+				if end == aborted {
+					delete(dropped, b.producer)
+				}
+				if wrong != nil || end == notEnded || r.Offset < offset {
+					return wrong
+				}
+				return fn(b, r, end)
 			case drop, r.Offset < offset: // A reply begins with the whole batch that holds the offset.
 				return nil
 			default:
-				return fn(r)
+				return fn(b, r, notEnded)
 			}
 		})
 		if whole, ok := b.records.(*batchReader); ok { // Its last records may be gone, or nobody's.
@@ -50,36 +66,25 @@ func eachCommitted(page *fetch.ResponsePartition, offset int64, fn func(*protoco
 	return next, err
 }
 
-// takeMarker takes in the end of a transaction: a record whose key is a version and a type, 0 for abort and 1 for commit (Kafka
-// documentation, control batches).
-func takeMarker(r *protocol.Record, producer int64, aborted map[int64]bool) error {
+// endOf is the end of a transaction that a control record marks: its key is a version and a type, 0 for abort and 1 for commit (Kafka
+// documentation, control batches). Others are no ends.
+func endOf(r *protocol.Record) (ending, error) {
 	marker, err := protocol.ReadControlRecord(r)
-	if err == nil && marker.Type == 0 {
-		delete(aborted, producer)
+	switch {
+	case err != nil:
+		return notEnded, err
+	case marker.Type == 0:
+		return aborted, nil
+	case marker.Type == 1:
+		return committed, nil
+	default:
+		return notEnded, nil
 	}
-	return err
-}
-
-// ownerOf describes whose transaction the first record at or behind offset belongs to; empty if to none.
-func ownerOf(page *fetch.ResponsePartition, offset int64) (who string) {
-	// What cannot be read here is read again where it matters.
-	_ = eachBatch(page.RecordSet.Records, func(b *batch) error {
-		return eachRecord(b.records, func(r *protocol.Record) error {
-			if r.Offset < offset || !b.transactional || b.control || who != "" {
-				return nil
-			}
-			key, err := protocol.ReadAll(r.Key)
-			who = fmt.Sprintf("producer %d in epoch %d, which wrote the key %q", b.producer, b.epoch, key)
-			return err
-		})
-	})
-	return who
 }
 
 // batch is one record batch.
 type batch struct {
 	producer               int64
-	epoch                  int16
 	transactional, control bool
 	// first is the offset of its first record, also when compaction has removed that.
 	first   int64
@@ -97,9 +102,9 @@ func eachBatch(reader protocol.RecordReader, fn func(*batch) error) error {
 		}
 		return nil
 	case *protocol.RecordBatch:
-		return fn(&batch{r.ProducerID, r.ProducerEpoch, r.Attributes.Transactional(), false, r.BaseOffset, r.Records})
+		return fn(&batch{r.ProducerID, r.Attributes.Transactional(), false, r.BaseOffset, r.Records})
 	case *protocol.ControlBatch:
-		return fn(&batch{r.ProducerID, r.ProducerEpoch, true, true, r.BaseOffset, r.Records})
+		return fn(&batch{r.ProducerID, true, true, r.BaseOffset, r.Records})
 	default:
 		return fmt.Errorf("(bug) the records are %T", reader)
 	}

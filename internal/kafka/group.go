@@ -59,6 +59,8 @@ const (
 	joinPause = 500 * time.Millisecond
 	// leaveTime is how long a process that ends tries to say so. Where nobody answers, its session ends by itself.
 	leaveTime = 2 * time.Second
+	// leavePause is the wait until it tries again.
+	leavePause = 100 * time.Millisecond
 )
 
 // NewGroup makes a member that has not joined. take begins what is new among the shards that the process has from now on, and returns once what

@@ -16,6 +16,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/consumer"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // party is a group of members in one process, and what each has.
@@ -223,6 +224,40 @@ func (b *breaking) Read(p []byte) (int, error) {
 		return 0, errors.Join(io.ErrUnexpectedEOF, b.Close())
 	}
 	return n, err
+}
+
+// TestLeavingWhileTheCoordinatorMoves has the coordinator refuse to take that a member leaves, as one does that is no coordinator any more, or
+// not yet: it is told again, so that the others have all at once, and not when the member's session has ended.
+func TestLeavingWhileTheCoordinatorMoves(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	p := newParty(cluster.ListenAddrs(), 4)
+	leave := p.join(t, 1, 0)
+	p.join(t, 2, 0)
+	p.await(t, map[int]int{1: 2, 2: 2})
+	refusals := []int16{int16(kafkago.NotCoordinatorForGroup), int16(kafkago.GroupLoadInProgress), int16(kafkago.GroupCoordinatorNotAvailable)}
+	var left atomic.Int32
+	cluster.ControlKey(int16(protocol.LeaveGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		n := int(left.Add(1)) - 1
+		if n >= len(refusals) {
+			return nil, nil, false
+		}
+		refused, ok := r.ResponseKind().(*kmsg.LeaveGroupResponse)
+		if ok {
+			refused.ErrorCode = refusals[n]
+		}
+		return refused, nil, true
+	})
+	leave()
+	began := time.Now()
+	p.await(t, map[int]int{2: 4})
+	if n := int(left.Load()); n != len(refusals)+1 {
+		t.Errorf("it left %d times; the other one had all after %s", n, time.Since(began))
+	}
 }
 
 func subset(some, all []int) bool {

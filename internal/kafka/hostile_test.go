@@ -298,7 +298,10 @@ func read(reply []byte, offset int64) (keys []string, next int64, err error) {
 	if page.RecordSet.Records == nil {
 		return nil, offset, nil
 	}
-	next, err = eachCommitted(page, offset, func(r *protocol.Record) error {
+	next, err = eachCommitted(page, offset, func(_ *batch, r *protocol.Record, end ending) error {
+		if end != notEnded {
+			return nil
+		}
 		key, unread := readInto(nil, r.Key)
 		if unread != nil {
 			return unread

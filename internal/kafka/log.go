@@ -45,6 +45,12 @@ type LogRecord struct {
 	Headers []Header
 	// Unread is why the value could not be read whole: none of jmpub's is so large, or so damaged. Value is not nil then.
 	Unread error
+
+	// producer has written it, in a transaction where transactional is set. One with an end is the marker of that, without a key and a value;
+	// see [Log.outcomes].
+	producer      int64
+	transactional bool
+	end           ending
 }
 
 // Header is one of a record.
@@ -80,50 +86,40 @@ func (l *Log) Decided(ctx context.Context, partition int) (Bounds, error) {
 	return l.bounds(ctx, partition, kafkago.ReadCommitted)
 }
 
-// Complete returns the bounds of all that is there now, and waits until it is decided. A read_committed reader stops before the
-// oldest open transaction, whoever's that is: to take what it finds for all there is would overlook what was committed behind.
-func (l *Log) Complete(ctx context.Context, partition int) (Bounds, error) {
-	all, err := l.All(ctx, partition)
-	if err != nil {
-		return Bounds{}, err
-	}
-	op := fmt.Sprintf("read %s/%d", l.Topic, partition)
-	return all, l.Retry.Do(ctx, op, func(ctx context.Context) error {
-		decided, cause := l.end(ctx, partition, kafkago.ReadCommitted, all.First)
-		if cause == nil && decided < all.End {
-			return l.undecided(ctx, op, partition, decided, all.End)
-		}
-		return Needs(Fault(op, cause), Describe.On(l.Topic)...)
-	})
-}
-
 // Committed calls fn with each record within bounds that was committed, in order. The bounds are decided.
 func (l *Log) Committed(ctx context.Context, partition int, b Bounds, fn func(*LogRecord) error) error {
-	return l.each(ctx, partition, b, kafkago.ReadCommitted, fn)
+	return l.each(ctx, l.at(partition, kafkago.ReadCommitted), b, fn)
 }
 
 // Known calls fn with each record within bounds of which the caller knows that it was committed, in order. Transactions that
 // are open there or before do not matter.
 func (l *Log) Known(ctx context.Context, partition int, b Bounds, fn func(*LogRecord) error) error {
-	return l.each(ctx, partition, b, kafkago.ReadUncommitted, fn)
+	return l.each(ctx, l.at(partition, kafkago.ReadUncommitted), b, fn)
+}
+
+// at is a partition as a reader sees it, without the ends of transactions.
+func (l *Log) at(partition int, level kafkago.IsolationLevel) place {
+	return place{topic: l.Topic, partition: partition, level: level}
 }
 
 // alone is how many records are not worth to be read together with others: they come in one reply.
 const alone = fetchBytes / usualRecord
 
-func (l *Log) each(ctx context.Context, partition int, b Bounds, level kafkago.IsolationLevel, fn func(*LogRecord) error) error {
+func (l *Log) each(ctx context.Context, at place, b Bounds, fn func(*LogRecord) error) error {
 	if l.Together != nil && b.End-b.First > alone {
-		return l.Together.read(ctx, l, place{l.Topic, partition, level}, b, fn)
+		return l.Together.read(ctx, l, at, b, fn)
 	}
-	wanted := func(offset int64, key []byte) bool { return offset < b.End && strings.HasPrefix(string(key), l.Prefix) }
+	wanted := func(r *LogRecord) bool {
+		return r.Offset < b.End && (r.end != notEnded || strings.HasPrefix(string(r.Key), l.Prefix))
+	}
 	for offset := b.First; offset < b.End; {
-		reply, err := l.fetch(ctx, partition, Bounds{offset, b.End}, level)
+		reply, err := l.fetch(ctx, at.partition, Bounds{offset, b.End}, at.level)
 		if err != nil {
 			return err
 		}
-		next, err := l.eachOf(reply, partition, offset, wanted, fn)
+		next, err := l.eachOf(reply, at, offset, wanted, fn)
 		if err != nil {
-			return fmt.Errorf("read %s/%d from %d: %w", l.Topic, partition, offset, err)
+			return fmt.Errorf("read %s/%d from %d: %w", l.Topic, at.partition, offset, err)
 		}
 		offset = next
 	}
@@ -133,13 +129,20 @@ func (l *Log) each(ctx context.Context, partition int, b Bounds, level kafkago.I
 // eachOf calls fn with the records of a reply, from an offset on, that are wanted, and returns the offset to read on from. Where that fails,
 // it is the one behind the record at which it did.
 func (l *Log) eachOf(
-	reply *fetch.ResponsePartition, partition int, from int64, wanted func(offset int64, key []byte) bool, fn func(*LogRecord) error,
+	reply *fetch.ResponsePartition, at place, from int64, wanted func(*LogRecord) bool, fn func(*LogRecord) error,
 ) (next int64, err error) {
-	next, err = eachCommitted(reply, from, func(r *protocol.Record) error {
+	next, err = eachCommitted(reply, from, func(b *batch, r *protocol.Record, end ending) error {
 		var failed error
 		out := &l.record
-		out.Topic, out.Partition, out.Offset, out.Time = l.Topic, partition, r.Offset, r.Time.UTC()
-		if out.Key, failed = readInto(out.Key, r.Key); failed != nil || !wanted(r.Offset, out.Key) {
+		out.Topic, out.Partition, out.Offset, out.Time = l.Topic, at.partition, r.Offset, r.Time.UTC()
+		out.producer, out.transactional, out.end = b.producer, b.transactional, end
+		if end != notEnded {
+			if out.Key, out.Value, out.Headers, out.Unread = nil, nil, nil, nil; at.markers && wanted(out) {
+				return fn(out)
+			}
+			return nil
+		}
+		if out.Key, failed = readInto(out.Key, r.Key); failed != nil || !wanted(out) {
 			return failed
 		}
 		out.Value, out.Unread = readInto(out.Value, r.Value)
@@ -222,7 +225,7 @@ var errNoAnswer = errors.New("the broker did not answer for the partition")
 func (l *Log) offset(ctx context.Context, partition int, level kafkago.IsolationLevel, timestamp int64) (int64, error) {
 	send := func(ctx context.Context) (int64, error) { return l.listOffset(ctx, partition, level, timestamp) }
 	if l.Together != nil {
-		return l.Together.asked.ask(ctx, question{place{l.Topic, partition, level}, timestamp}, send)
+		return l.Together.asked.ask(ctx, question{l.at(partition, level), timestamp}, send)
 	}
 	return send(ctx)
 }
@@ -248,24 +251,6 @@ func (l *Log) listOffset(ctx context.Context, partition int, level kafkago.Isola
 		return 0, kafkago.Error(found.ErrorCode)
 	}
 	return found.Offset, nil
-}
-
-// undecided says whose transaction is waited for: the first record behind the last stable offset is one of it.
-func (l *Log) undecided(ctx context.Context, op string, partition int, decided, end int64) error {
-	fault := &pipeline.Fault{
-		Class: pipeline.Transient, Op: op,
-		Err: fmt.Errorf("a transaction is open there: of %d offsets, %d are decided", end, decided),
-		Hint: "it ends when its writer ends it or at its transaction.timeout.ms; " +
-			"kafka-transactions.sh find-hanging shows one that does not",
-	}
-	reply, err := l.fetch(ctx, partition, Bounds{decided, decided + 1}, kafkago.ReadUncommitted)
-	if err != nil {
-		return fault // What matters is known.
-	}
-	if who := ownerOf(reply, decided); who != "" {
-		fault.Err = fmt.Errorf("%w; it is that of %s", fault.Err, who)
-	}
-	return fault
 }
 
 // fetch reads records from the first of the bounds on; what lies behind them is of no use. It goes below kafka-go's Client.Fetch, which

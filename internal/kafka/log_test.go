@@ -102,11 +102,11 @@ func (b *fakeBroker) readAll(ctx context.Context, notify func(string, error, tim
 		Retry: pipeline.Retry{Initial: time.Nanosecond, Max: time.Nanosecond, Notify: notify},
 	}
 	found := make(map[string]bool)
-	bounds, err := l.Complete(ctx, 0)
+	bounds, err := l.All(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	return found, l.Committed(ctx, 0, bounds, func(r *LogRecord) error {
+	return found, l.Own(ctx, 0, bounds, func(r *LogRecord) error {
 		if string(r.Key) != string(r.Value) || string(r.Key) != strconv.FormatInt(r.Offset, 10) {
 			return fmt.Errorf("%s has the key %q and the value %q", r.Where(), r.Key, r.Value)
 		}

@@ -240,7 +240,8 @@ func (m *member) stay(ctx context.Context) error {
 	}
 }
 
-// leave tells the others that they can have everything.
+// leave tells the others that they can have everything. A coordinator that is on its way from one broker to another is asked again; what cannot
+// be said in time, the end of the session says.
 func (m *member) leave(ctx context.Context) {
 	m.hangUp() // A reply may still be on its way.
 	if m.id == "" {
@@ -248,8 +249,19 @@ func (m *member) leave(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
-	_, _ = ask[*leavegroup.Response](ctx, m, leaveTime, &leavegroup.Request{GroupID: m.group.ID, MemberID: m.id}) // Its session ends anyway.
-	m.hangUp()
+	for {
+		reply, err := ask[*leavegroup.Response](ctx, m, leaveTime, &leavegroup.Request{GroupID: m.group.ID, MemberID: m.id})
+		if err == nil {
+			err = codeOf(reply.ErrorCode)
+		}
+		m.hangUp()
+		if err == nil || errors.Is(err, kafkago.UnknownMemberId) || pipeline.ClassOf(Fault("leave the group", err)) != pipeline.Transient {
+			return
+		}
+		if pipeline.Sleep(ctx, leavePause) != nil {
+			return
+		}
+	}
 }
 
 // ask sends the coordinator a request.

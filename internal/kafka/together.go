@@ -47,6 +47,8 @@ type place struct {
 	topic     string
 	partition int
 	level     kafkago.IsolationLevel
+	// markers tells that the ends of transactions are seen too, by all readers.
+	markers bool
 }
 
 // sweep reads a partition, again and again for as long as there is somebody to read for.
@@ -200,11 +202,15 @@ func (s *sweep) serve(reply *fetch.ResponsePartition, from int64) (next int64, e
 			known.add(r)
 		}
 	}
-	wanted := func(offset int64, key []byte) bool {
-		s.wanting = known.find(s.wanting[:0], offset, key)
+	wanted := func(r *LogRecord) bool {
+		if r.end == notEnded {
+			s.wanting = known.find(s.wanting[:0], r.Offset, r.Key)
+		} else {
+			s.wanting = known.all(s.wanting[:0], r.Offset)
+		}
 		return len(s.wanting) > 0
 	}
-	return s.log.eachOf(reply, s.partition, from, wanted, func(record *LogRecord) error {
+	return s.log.eachOf(reply, s.place, from, wanted, func(record *LogRecord) error {
 		for _, r := range s.wanting {
 			r.next = record.Offset + 1
 			if err := r.give(record); err != nil {
@@ -236,6 +242,18 @@ func (p *byPrefix) find(found []*reader, offset int64, key []byte) []*reader {
 			continue
 		}
 		for _, r := range p.readers[string(key[:size])] {
+			if r.next <= offset && offset < r.end {
+				found = append(found, r)
+			}
+		}
+	}
+	return found
+}
+
+// all appends the readers who want what is at an offset, whatever it is.
+func (p *byPrefix) all(found []*reader, offset int64) []*reader {
+	for _, readers := range p.readers {
+		for _, r := range readers {
 			if r.next <= offset && offset < r.end {
 				found = append(found, r)
 			}

@@ -22,7 +22,7 @@ import (
 	"github.com/jmpub/jmpub/pipeline"
 )
 
-// txLog is a partition with transactions, all of them ended, that may grow. The value of a record is the number of the fetch that brings
+// txLog is a partition with transactions that may grow. The value of a record is the number of the fetch that brings
 // it, counted from 1. Safe for concurrent use.
 type txLog struct {
 	mu      sync.Mutex
@@ -101,6 +101,9 @@ func (l *txLog) size() int64 {
 }
 
 func (l *txLog) RoundTrip(ctx context.Context, _ net.Addr, request kafkago.Request) (kafkago.Response, error) {
+	if question, ok := request.(*listoffsets.Request); ok {
+		return l.offset(question), nil
+	}
 	asked, ok := request.(*fetch.Request)
 	if !ok {
 		return nil, fmt.Errorf("unexpected %T", request)
@@ -123,6 +126,41 @@ func (l *txLog) RoundTrip(ctx context.Context, _ net.Addr, request kafkago.Reque
 		}
 	}
 	return reply, nil
+}
+
+// offset answers where it ends, or where the oldest transaction begins that is open.
+func (l *txLog) offset(asked *listoffsets.Request) *listoffsets.Response {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := int64(len(l.entries))
+	switch p := asked.Topics[0].Partitions[0]; {
+	case p.Timestamp == kafkago.FirstOffset:
+		at = 0
+	case asked.IsolationLevel == int8(kafkago.ReadCommitted):
+		for i := range l.entries {
+			if e := &l.entries[i]; e.marker == 0 && l.endOf(int64(i)) == notEnded {
+				at = int64(i)
+				break
+			}
+		}
+	}
+	return &listoffsets.Response{Topics: []listoffsets.ResponseTopic{{
+		Topic: "t", Partitions: []listoffsets.ResponsePartition{{Offset: at}},
+	}}}
+}
+
+// endOf is how the transaction has ended that the record at an offset is of.
+func (l *txLog) endOf(offset int64) ending {
+	for _, e := range l.entries[offset:] {
+		switch {
+		case e.producer != l.entries[offset].producer || e.marker == 0:
+		case e.kind == 1:
+			return committed
+		default:
+			return aborted
+		}
+	}
+	return notEnded
 }
 
 // fetch answers as a broker does: with whole batches, each of one producer, and the transactions among them that were aborted.

@@ -136,11 +136,15 @@ func (p *Process) take(shards []int) {
 	p.presence.has(len(shards))
 }
 
-// fleet is what the processes of this one's group say.
+// fleet is what the processes of this one's group say; what this one knows where that cannot be read.
 func (p *Process) fleet(ctx context.Context) (*fleet.Fleet, error) {
+	now := time.Now()
+	if err := p.status.KafkaSilent(); err != nil {
+		return fleet.Own(p.presence.State(), now, err), nil
+	}
 	told, err := p.presence.topic.Read(ctx, quickRetry(), p.cfg.Group)
 	if err != nil {
-		return nil, err
+		return fleet.Own(p.presence.State(), now, err), nil
 	}
-	return told.Merge(p.status.Names(), time.Now()), nil
+	return told.Merge(p.status.Names(), now), nil
 }

@@ -1,35 +1,113 @@
 package operate
 
 import (
+	"io/fs"
 	"math"
+	"os"
+	"path"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"slices"
+	"strconv"
+	"strings"
 )
 
-// softMemory is where the garbage collector begins to work harder. What jmpub holds is bounded well below it; without the
-// limit, a catch-up at full speed leaves garbage beyond 128 MiB, and so does the reading of a long ledger.
+// How much garbage there may be before it is collected: a quarter of what is live, so that collecting costs the same however much that
+// is, and at least leastGarbage, which a small heap would otherwise be collected for many times a second.
 const (
-	softMemory     = 64 << 20
-	parallelMemory = 12 << 20 // For each window that may be fetched at the same time.
-	ledgerMemory   = 80 << 20 // For a command that reads the ledger.
-	// appMemory is for each app of a file, besides sharedWindows windows at a time of all of them.
-	appMemory     = 128 << 10
-	sharedWindows = 16
+	leastGarbage = 16 << 20
+	garbageShare = 4
+	// containerShare is what Go may take, in percent, of the memory that a container has: the rest is for the program itself and for the kernel.
+	containerShare = 85
+	unlimited      = 1 << 50
 )
 
-// LimitPublishing sets the limit for a command that publishes.
-func LimitPublishing(parallel int) { limitMemory(softMemory + int64(parallel)*parallelMemory) }
-
-// LimitApps sets the limit for a process that publishes so many apps of a file.
-func LimitApps(apps int) {
-	limitMemory(softMemory + sharedWindows*parallelMemory + int64(apps)*appMemory)
+// LimitMemory has the garbage collector's target follow what is live, for as long as the process runs: without it there may be as much
+// garbage as there is live, and a fixed limit would be too much for some and would have it work all the time for others. Where a
+// container has less memory than the machine, it also sets a soft limit below that. An operator's GOMEMLIMIT or GOGC takes the place of
+// both. It is called once.
+func LimitMemory() {
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 || readMemory().percent != 100 {
+		return
+	}
+	if most := containerMemory(os.DirFS("/")); most > 0 {
+		debug.SetMemoryLimit(most / 100 * containerShare)
+	}
+	followLive()
 }
 
-// LimitReading sets the limit for a command that reads the ledger.
-func LimitReading() { limitMemory(ledgerMemory) }
+// heap is what the last collection found, in bytes, and the percentage by which garbage may grow until the next.
+type heap struct{ live, roots, percent uint64 }
 
-// limitMemory sets the limit, unless the operator has set one by GOMEMLIMIT.
-func limitMemory(bytes int64) {
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(bytes)
+func readMemory() heap {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}, {Name: "/gc/gogc:percent"},
 	}
+	metrics.Read(samples)
+	return heap{samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64(), samples[3].Value.Uint64()}
+}
+
+// suits is the percentage that suits the heap: Go counts it of what is live and of the roots. Of 4 MiB it lets it have that much in any case.
+func (h heap) suits() uint64 {
+	const most = 100 * leastGarbage / (4 << 20)
+	return min(most, max(1, 100*max(leastGarbage, h.live/garbageShare)/max(1, h.live+h.roots)))
+}
+
+// sentinel is found to be garbage by each collection, and a new one is made then.
+type sentinel struct{ _ *sentinel }
+
+// followLive sets the percentage after each collection. A change stops the world for a moment, so small ones are left.
+func followLive() {
+	h := readMemory()
+	if suits := h.suits(); suits < h.percent-h.percent/8 || suits > h.percent+h.percent/8 {
+		debug.SetGCPercent(int(suits)) //nolint:gosec // It is small.
+	}
+	runtime.SetFinalizer(&sentinel{}, func(*sentinel) { followLive() })
+}
+
+// containerMemory is the least memory, in bytes, that a control group allows this process; 0 is no limit. root is the root of the file system.
+func containerMemory(root fs.FS) int64 {
+	groups, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return 0
+	}
+	least := int64(math.MaxInt64)
+	for line := range strings.Lines(string(groups)) {
+		mount, file := "sys/fs/cgroup", "memory.max" // Version 2, which has no controllers here.
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		if controllers != "" {
+			mount, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+			if !slices.Contains(strings.Split(controllers, ","), "memory") {
+				continue
+			}
+		}
+		// A container may see its own group as the root, under the path that the group has outside.
+		for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
+			if n := number(root, path.Join(mount, dir, file)); n > 0 {
+				least = min(least, n)
+			}
+			if dir == "/" {
+				break
+			}
+		}
+	}
+	if least > unlimited { // Version 1 says so by a number that no machine has.
+		return 0
+	}
+	return least
+}
+
+// number is what a file says; 0 where it says none.
+func number(root fs.FS, name string) int64 {
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

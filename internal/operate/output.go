@@ -117,9 +117,8 @@ func (w *wiring) openOutput(ctx context.Context) (*output, error) {
 		func() int { return topics.Partitions(pipeline.TopicWindows) }, w.retry)
 	out.coverage = checkpoint.NewCoverage(conn.Client, routing.Own(pipeline.TopicCoverage), app,
 		func() int { return topics.Partitions(pipeline.TopicCoverage) }, w.retry)
-	out.notices = checkpoint.NewNotices(conn.Client, routing.Own(pipeline.TopicNotices), app,
-		func() int { return topics.Partitions(pipeline.TopicNotices) }, w.retry)
-	out.archive.Skipped, out.coverage.Skipped, out.notices.Skipped = w.skipped(), w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
+	out.notices = w.notices(out, app)                                    //nolint:contextcheck // It outlives the call.
+	out.archive.Skipped, out.coverage.Skipped = w.skipped(), w.skipped() //nolint:contextcheck // They outlive the call.
 	out.evidence = &checkpoint.Evidence{
 		Archive: out.archive, Coverage: out.coverage, Named: w.cfg.Streams, Discovered: w.cfg.Discover, AtLeastOnce: !w.cfg.ExactlyOnce(),
 	}
@@ -235,4 +234,12 @@ func (w *wiring) checkWrite(ctx context.Context, out *output) error {
 		return nil
 	}
 	return startError(out.conn.CheckWrite(ctx, w.retry, out.transactionalID, out.topics.Names()))
+}
+
+// notices are those of an app; of all apps of the topic, where it is empty.
+func (w *wiring) notices(out *output, app string) *checkpoint.Notices {
+	all := checkpoint.NewNotices(out.conn.Client, out.topics.Routing().Own(pipeline.TopicNotices), app,
+		func() int { return out.topics.Partitions(pipeline.TopicNotices) }, w.retry)
+	all.Skipped = w.skipped()
+	return all
 }

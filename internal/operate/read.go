@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmpub/jmpub/checkpoint"
 	"github.com/jmpub/jmpub/internal/settings"
 	"github.com/jmpub/jmpub/internal/status"
 	"github.com/jmpub/jmpub/internal/usage"
@@ -55,12 +56,12 @@ func (r *reader) open(ctx context.Context, name status.AppName) (*wiring, *outpu
 }
 
 // Positions implements [web.Reader].
-func (r *reader) Positions(ctx context.Context, name status.AppName) ([]pipeline.Checkpoint, error) {
+func (r *reader) Positions(ctx context.Context, name status.AppName) ([]pipeline.Checkpoint, pipeline.Pause, error) {
 	cfg, log, err := r.process.find(name)
 	if err != nil {
-		return nil, err
+		return nil, pipeline.Pause{}, err
 	}
-	return Positions(ctx, cfg, log)
+	return PositionsAndPause(ctx, cfg, log)
 }
 
 // span is the range of a question; without a begin it begins so long ago.
@@ -122,6 +123,8 @@ const (
 	windowsBack  = 24 * time.Hour
 	coverageBack = 7 * 24 * time.Hour
 	noticesBack  = 60 * 24 * time.Hour
+	// noticesOfAllBack is that for the notices of all apps.
+	noticesOfAllBack = 7 * 24 * time.Hour
 	// longestCoverage is the longest range of which coverage is answered, maxCovered of how many streams at once.
 	longestCoverage = 61 * 24 * time.Hour
 	maxCovered      = 20
@@ -232,25 +235,65 @@ func (n *newest) answer() *web.Windows {
 
 // Notices implements [web.Reader].
 func (r *reader) Notices(ctx context.Context, name status.AppName, q web.Question) (*web.Notices, error) {
-	a, err := r.ask(ctx, name, &q, noticesBack)
+	found := &web.Notices{Notices: []pipeline.Notice{}}
+	if name.AppKey != "" {
+		a, err := r.ask(ctx, name, &q, noticesBack)
+		if err != nil {
+			return nil, err
+		}
+		defer a.wiring.Close()
+		return found, a.addNotices(ctx, found, q.Limit, a.out.notices, nil)
+	}
+	for prefix, apps := range r.process.byPrefix() {
+		if name.TopicPrefix != "" && name.TopicPrefix != prefix {
+			continue
+		}
+		if err := r.noticesOf(ctx, found, &q, prefix, apps); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// noticesOf adds those of apps that have the same topics.
+func (r *reader) noticesOf(ctx context.Context, found *web.Notices, q *web.Question, prefix string, apps map[string]bool) error {
+	first := slices.Min(slices.Collect(maps.Keys(apps))) // Any of them can read the topic.
+	a, err := r.ask(ctx, status.AppName{AppKey: first, TopicPrefix: prefix}, q, noticesOfAllBack)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer a.wiring.Close()
-	found := &web.Notices{Notices: []pipeline.Notice{}}
-	err = a.out.notices.Each(ctx, a.within.Begin, func(n *pipeline.Notice) error {
-		if n.At.After(a.within.End.Add(time.Second)) || a.streams != nil && n.Stream != a.streams[0] {
+	all := a.wiring.notices(a.out, "") //nolint:contextcheck // It logs, whoever reads.
+	return a.addNotices(ctx, found, q.Limit, all, apps)
+}
+
+// byPrefix are the keys of the apps in the settings, by the prefixes of their topics.
+func (p *Process) byPrefix() map[string]map[string]bool {
+	all := make(map[string]map[string]bool)
+	for _, one := range p.seats.all() {
+		prefix := one.cfg.Topics.Prefix
+		if all[prefix] == nil {
+			all[prefix] = make(map[string]bool)
+		}
+		all[prefix][one.cfg.Source.AppKey] = true
+	}
+	return all
+}
+
+// addNotices keeps the newest ones of those that were found, of these apps, if any are named.
+func (a *question) addNotices(ctx context.Context, found *web.Notices, limit int, all *checkpoint.Notices, apps map[string]bool) error {
+	return all.Each(ctx, a.within.Begin, func(n *pipeline.Notice) error {
+		if n.At.After(a.within.End.Add(time.Second)) || a.streams != nil && n.Stream != a.streams[0] || apps != nil && !apps[n.AppKey] {
 			return nil
 		}
 		i, _ := slices.BinarySearchFunc(found.Notices, n.At, func(m pipeline.Notice, at time.Time) int { return at.Compare(m.At) })
-		if i == q.Limit {
+		if i == limit {
 			return nil
 		}
 		found.Notices = slices.Insert(found.Notices, i, *n)
-		found.Notices = found.Notices[:min(len(found.Notices), q.Limit)]
+		found.Notices = found.Notices[:min(len(found.Notices), limit)]
 		return nil
 	})
-	return found, err
 }
 
 // Coverage implements [web.Reader].

@@ -178,7 +178,7 @@ func (r *reset) question(ctx context.Context, positions []pipeline.Checkpoint) (
 		does = "are published again where they were published before; the position stays"
 	case r.to.After(before.End):
 		w = pipeline.Window{Begin: before.End, End: r.to}
-		does = "are SKIPPED and never published"
+		does = "are SKIPPED, and what is not published of them yet never is"
 	case len(before.Backlog) > 0 && r.to.Before(before.Backlog[len(before.Backlog)-1].Until):
 		does = "are read, and published again where they were published before"
 	}

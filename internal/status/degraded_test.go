@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func TestDegraded(t *testing.T) {
 			expect()
 			time.Sleep(time.Second)
 			expect("the API gives no answer of use: network", stamp(began))
-			ask("rate_limited", 0)
+			ask("not_found", 0)
 			expect()
 			ask("network", 30*time.Second) // It was waited for.
 			expect("the API gives no answer of use: network", stamp(time.Now().Add(-30*time.Second)))
@@ -55,8 +56,129 @@ func TestDegraded(t *testing.T) {
 			expect("Kafka does not answer", stamp(silent))
 			silent = time.Now().Add(-20 * time.Second)
 			expect()
+			if err := p.KafkaSilent(); err == nil {
+				t.Error("somebody would wait for an answer that did not come in 20 s")
+			}
+			silent = time.Now().Add(-9 * time.Second)
+			if err := p.KafkaSilent(); err != nil {
+				t.Errorf("after 9 s: %v", err)
+			}
 		})
 	}
+}
+
+// TestLateMessagesAreExplained has messages come late, for each reason that the process can know: what is said of it is the same for people,
+// on the page and by commands, and for programs. Nothing is said while they come in time, or when it is over.
+func TestLateMessagesAreExplained(t *testing.T) {
+	const long = time.Minute
+	for name, tc := range map[string]struct {
+		code, text string
+		// begin makes it so, again and again for a while.
+		begin func(s *status.Status)
+		// end is the first thing that works again.
+		end func(s *status.Status)
+	}{
+		"somebody else has used the quota up": {
+			status.WarningQuota, "this process has made 4 in the last minute of 100, since ",
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.QuotaTold{Limit: 100})
+				s.Observer().Tell(pipeline.RequestAnswered{Stream: messages(), Class: "rate_limited"})
+			},
+			func(*status.Status) { time.Sleep(long) }, // Quotas are for a minute.
+		},
+		"the API is slow": {
+			status.WarningAPISlow, "the API takes 20s for an answer, since ",
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.RequestAnswered{Stream: messages(), Class: "ok", Took: 20 * time.Second})
+			},
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.RequestAnswered{Stream: messages(), Class: "ok", Took: time.Second})
+			},
+		},
+		"Kafka is slow": {
+			status.WarningKafkaSlow, "Kafka takes 8s for a transaction, since ",
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.TransactionEnded{Result: pipeline.Committed, Took: 8 * time.Second})
+			},
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.TransactionEnded{Result: pipeline.Committed, Took: time.Second})
+			},
+		},
+		"Kafka takes nothing": {
+			status.WarningRetries, "what fails is tried again and again: not enough replicas, since ",
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.RetryScheduled{Op: "produce", Err: errors.New("not enough replicas")})
+			},
+			func(s *status.Status) {
+				s.Observer().Tell(pipeline.TransactionEnded{Result: pipeline.Committed, Took: time.Second})
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := status.NewProcess(status.ProcessOptions{Many: true})
+				s := p.Add(app("a", ""))
+				s.StandBy(false)
+				publishSome(s)
+				says := func() (code, text string) {
+					detail, _ := p.App(status.AppName{AppKey: "a"})
+					overview := p.Overview()
+					if len(detail.Warnings) != len(overview.Warnings) {
+						t.Errorf("of the app %v, of all %v", detail.Warnings, overview.Warnings)
+					}
+					_, ready := get(t, p, "/readyz")
+					for _, w := range detail.Warnings {
+						code, text = w.Code, w.Text
+						if !strings.Contains(ready, strings.Split(w.Text, ", since")[0]) || overview.Verdict.Level != status.LevelWarning {
+							t.Errorf("%+v; ready: %s", overview.Verdict, ready)
+						}
+					}
+					return code, text
+				}
+				for range 2 {
+					tc.begin(s)
+					s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: time.Now()}) // In time all the same.
+					s.Observer().Tell(window(messages(), time.Now(), 1))
+					time.Sleep(10 * time.Second)
+				}
+				if code, text := says(); code != "" {
+					t.Errorf("in time: %s, %s", code, text)
+				}
+				for range 5 {
+					tc.begin(s)
+					time.Sleep(14 * time.Second)
+				}
+				if code, text := says(); code != tc.code || !strings.Contains(text, tc.text) {
+					t.Errorf("late: %s, %q; want %s, %q", code, text, tc.code, tc.text)
+				}
+				time.Sleep(long)
+				tc.end(s)
+				if code, text := says(); code != "" {
+					t.Errorf("once it is over: %s, %s", code, text)
+				}
+			})
+		})
+	}
+}
+
+// TestHiccupsOfASilentStreamAreNoTrouble: its position stands still for minutes, and a request that fails now and then is answered at the next try.
+func TestHiccupsOfASilentStreamAreNoTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := status.NewProcess(status.ProcessOptions{})
+		s := p.Add(app("a", ""))
+		s.StandBy(false)
+		publishSome(s)
+		for range 5 {
+			s.Observer().Tell(pipeline.RetryScheduled{Op: "get", Err: errors.New("HTTP 502")})
+			time.Sleep(time.Second)
+			s.Observer().Tell(pipeline.RequestAnswered{Stream: messages(), Class: "ok"})
+			s.Observer().Tell(pipeline.HeadRead{Stream: messages(), End: time.Now()})
+			time.Sleep(39 * time.Second)
+			if w := p.Overview().Warnings; len(w) > 0 {
+				t.Fatalf("%+v", w)
+			}
+		}
+	})
 }
 
 // TestSummary says what the process does, and whether it does it.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,5 +145,40 @@ func TestEachAlertHasARunbook(t *testing.T) {
 	}
 	if len(names) == 0 || !slices.Equal(names, headings) {
 		t.Errorf("the rules are\n%q\nand the runbook has\n%q", names, headings)
+	}
+}
+
+// TestManyStreamsAreOneInMetrics has thousands of groups beside messages, and as many users as are shown by name.
+func TestManyStreamsAreOneInMetrics(t *testing.T) {
+	const groups, users = 8000, 100
+	p := status.NewProcess(status.ProcessOptions{})
+	streams := []pipeline.Stream{messages()}
+	for i := range groups {
+		streams = append(streams, pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(10_000_000 + i)})
+	}
+	for i := range users {
+		streams = append(streams, pipeline.Stream{Kind: pipeline.StreamUsers, Name: fmt.Sprintf("user-%d", i)})
+	}
+	s := p.Add(status.Options{AppKey: "app", Streams: streams})
+	begin := time.Now().Add(-time.Hour)
+	for i, stream := range streams {
+		s.Observer().Tell(window(stream, begin.Add(time.Duration(i)*time.Millisecond), 10))
+	}
+	text := metrics(t, p)
+	if len(text) > 500_000 {
+		t.Errorf("a scrape has %d bytes", len(text))
+	}
+	for _, line := range []string{
+		`jmpub_rows_total{app="app",stream="groups/*"} 80000`,
+		`jmpub_rows_total{app="app",stream="messages"} 10`,
+		`jmpub_rows_total{app="app",stream="users/user-99"} 10`,
+		`jmpub_notices_total{app="app",kind="gap",stream="groups/*"} 0`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("there is no %s", line)
+		}
+	}
+	if strings.Contains(text, `stream="groups/1`) {
+		t.Error("a group is shown by its name")
 	}
 }

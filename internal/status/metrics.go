@@ -166,6 +166,24 @@ func (s *Status) collect(f *families, all *collected) (state string) {
 	return s.state()
 }
 
+// mostLabels is how many streams of a kind are each shown by name.
+const mostLabels = 100
+
+// labels are what streams are called in metrics: by their names or, where there are many of a kind, all of it as users/*, so that what a
+// scrape takes is bounded. The caller holds the lock.
+func (s *Status) labels() func(pipeline.Stream) string {
+	kinds := make(map[pipeline.StreamKind]int)
+	for stream := range s.streams {
+		kinds[stream.Kind]++
+	}
+	return func(stream pipeline.Stream) string {
+		if kinds[stream.Kind] > mostLabels {
+			stream = every(stream.Kind)
+		}
+		return stream.String()
+	}
+}
+
 // collectTotals takes the counters that are of the app. The caller holds the lock.
 func (s *Status) collectTotals(f *families, all *collected) {
 	for _, reason := range event.Reasons() { // Also those that have not been: from nothing to one would be no rise.
@@ -174,8 +192,9 @@ func (s *Status) collectTotals(f *families, all *collected) {
 	all.count(&f.early, s.totals.early)
 	all.count(&f.late, s.totals.late)
 	all.count(&f.sessions, s.totals.sessions)
+	label := s.labels()
 	for stream, state := range s.streams {
-		name, t := stream.String(), &state.totals
+		name, t := label(stream), &state.totals
 		all.count(&f.rows, t.rows, name)
 		if stream.Kind == pipeline.StreamStatistics { // They have no target.
 			all.count(&f.events, t.published, name, string(stream.Kind))
@@ -187,6 +206,10 @@ func (s *Status) collectTotals(f *families, all *collected) {
 		all.count(&f.skipped, t.skipped, name)
 		all.count(&f.repeated, t.repeated, name)
 		all.count(&f.windows, t.windows, name)
+		// What raises an alarm when it moves begins at zero: from nothing to one would be no rise.
+		all.count(&f.restarts, 0, name, pipeline.Restart.String())
+		all.count(&f.notices, 0, name, string(pipeline.NoticeGap))
+		all.count(&f.notices, 0, name, string(pipeline.NoticeMismatch))
 		for class, n := range t.restarts {
 			all.count(&f.restarts, n, name, class.String())
 		}
@@ -199,13 +222,13 @@ func (s *Status) collectTotals(f *families, all *collected) {
 
 // collectStreams takes the positions. Where there are many apps, those of statistics, which are read seldom, are no part of an app's.
 func (s *Status) collectStreams(f *families, all *collected) {
-	now := s.process.opts.Now()
+	now, label := s.process.opts.Now(), s.labels()
 	for stream, state := range s.streams {
 		if s.process.opts.Many && (stream.Kind == pipeline.StreamStatistics || state.dropped) {
 			continue
 		}
 		snap := s.stream(stream, state, now)
-		name := snap.Stream
+		name := label(stream)
 		if !snap.Read.IsZero() {
 			all.add(&f.readLag, snap.LagSeconds, name)
 		}

@@ -38,8 +38,8 @@ type Overview struct {
 	// RequestsPerMinute are those of the last minute.
 	RequestsPerMinute int64 `json:"requests_per_minute"`
 	// Warnings say what will go wrong if nobody acts, and of which app; at most 20.
-	Warnings        []string `json:"warnings"`
-	WarningsLeftOut int      `json:"warnings_left_out"`
+	Warnings        []Warning `json:"warnings"`
+	WarningsLeftOut int       `json:"warnings_left_out"`
 }
 
 // AppCounts are apps by their states. Ready are those that are as they should be, whatever their state.
@@ -204,7 +204,7 @@ func (p *Process) Overview() *Overview {
 	now := p.opts.Now()
 	o := &Overview{
 		Version: p.opts.Version, Now: now.UTC(), Started: p.started.UTC(), Rejected: make(map[string]int64), Requests: make(map[string]int64),
-		Warnings: []string{},
+		Warnings: p.warnings(now),
 	}
 	p.flow.tell(now, o)
 	var worst judged
@@ -226,9 +226,25 @@ type judged struct {
 	catchingUp       bool
 	// paused is of the first app of which something is.
 	paused string
+	// clocks tells that an app has warned of clocks that disagree.
+	clocks bool
 	// backlog is up to where the oldest history behind a position is published; zero where there is none.
 	backlog time.Time
 	zone    *time.Location
+}
+
+// warn adds an app's warnings to an overview. The caller holds the lock.
+func (s *Status) warn(o *Overview, worst *judged, now time.Time) {
+	for _, w := range s.toldOf(now) {
+		switch {
+		case w.Code == WarningClocks && worst.clocks: // One app's word is enough: they have the same local clock.
+		case len(o.Warnings) == maxWarnings:
+			o.WarningsLeftOut++
+		default:
+			o.Warnings = append(o.Warnings, w.of(s))
+		}
+		worst.clocks = worst.clocks || w.Code == WarningClocks
+	}
 }
 
 // sumUp adds an app to an overview.
@@ -263,15 +279,9 @@ func (s *Status) sumUp(o *Overview, worst *judged, now time.Time) {
 		}
 	}
 	if worst.paused == "" && s.paused.Any() {
-		worst.paused = s.says(s.pauses()[0])
+		worst.paused = s.says(s.pauses()[0].Text)
 	}
-	for _, text := range slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)) {
-		if len(o.Warnings) == maxWarnings {
-			o.WarningsLeftOut++
-			continue
-		}
-		o.Warnings = append(o.Warnings, s.says(text))
-	}
+	s.warn(o, worst, now)
 	for reason, n := range s.totals.rejected {
 		o.Rejected[string(reason)] += n
 	}
@@ -362,7 +372,7 @@ func verdict(o *Overview, worst *judged) Verdict {
 	case upTo == "":
 		return say(LevelWarning, VerdictStarting, "nothing was read yet", "it begins within a minute, if the API answers")
 	case len(o.Warnings) > 0:
-		return say(LevelWarning, VerdictWarning, strings.Join([]string{upTo, o.Warnings[0]}, "; "), "see the warnings")
+		return say(LevelWarning, VerdictWarning, strings.Join([]string{upTo, o.Warnings[0].Text}, "; "), "see the warnings")
 	case worst.catchingUp:
 		return say(LevelOK, VerdictCatchingUp, "catching up: "+upTo, "")
 	default:
@@ -380,8 +390,8 @@ type AppDetail struct {
 	State    string `json:"state"`
 	Ready    bool   `json:"ready"`
 	// Why says what is missing.
-	Why      string   `json:"why,omitempty"`
-	Warnings []string `json:"warnings"`
+	Why      string    `json:"why,omitempty"`
+	Warnings []Warning `json:"warnings"`
 	// RejectedBy are rejected rows by reason.
 	RejectedBy map[string]int64 `json:"rejected_by_reason"`
 	// RequestsPerMinute are those of the last minute; the quota is what the API said last, absent before it did.
@@ -408,7 +418,7 @@ func (s *Status) detail() *AppDetail {
 	now := s.process.opts.Now()
 	d := &AppDetail{
 		Snapshot: s.snapshot(now), TopicPrefix: s.opts.TopicPrefix, TimeZone: s.opts.Zone.String(), State: s.state(), RequestsPerMinute: s.requests.sum(now, requestSlot),
-		RejectedBy: make(map[string]int64), Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)),
+		RejectedBy: make(map[string]int64), Warnings: append(s.process.warnings(now), s.toldOf(now)...),
 	}
 	if s.paused.App && !s.failed {
 		d.State = StatePaused
@@ -420,9 +430,6 @@ func (s *Status) detail() *AppDetail {
 	}
 	if s.quota != nil {
 		d.QuotaRemaining, d.QuotaLimit = new(s.quota.Remaining), new(s.quota.Limit)
-	}
-	if d.Warnings == nil {
-		d.Warnings = []string{}
 	}
 	if d.Streams == nil {
 		d.Streams = []StreamSnapshot{}

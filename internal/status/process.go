@@ -150,15 +150,12 @@ func (p *Process) only() *Status {
 	return p.apps[""]
 }
 
-// Warning is what will go wrong with an app if nobody acts, in a sentence that does not name the app.
-type Warning struct{ AppKey, TopicPrefix, Text string }
-
-// Leaving says, for each stream of each app with unread time that soon leaves the API's history, how soon that is.
+// Leaving says, for each stream of each app with unread time that soon leaves the API's history, how soon that is. The texts do not name the app.
 func (p *Process) Leaving() []Warning {
 	var all []Warning
 	for _, s := range p.shown() {
 		for _, text := range s.Leaving() {
-			all = append(all, Warning{s.opts.AppKey, s.opts.TopicPrefix, text})
+			all = append(all, Warning{AppKey: s.opts.AppKey, TopicPrefix: s.opts.TopicPrefix, Text: text})
 		}
 	}
 	return all

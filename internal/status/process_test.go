@@ -303,6 +303,14 @@ func TestWarningsOfManyAppsAreFew(t *testing.T) {
 	if !strings.HasPrefix(r.Warnings[19], fmt.Sprintf("%024x (jmessage): messages is published up to", 19)) {
 		t.Error(r.Warnings[19])
 	}
+	o := p.Overview()
+	if len(o.Warnings) != 20 || o.WarningsLeftOut != 11 || o.Warnings[0].Code != status.WarningClocks || o.Warnings[0].Facts["difference"] != "3600" {
+		t.Errorf("%d warnings, and %d are left out: %+v", len(o.Warnings), o.WarningsLeftOut, o.Warnings)
+	}
+	w := o.Warnings[19]
+	if w.Code != status.WarningRetention || w.AppKey != fmt.Sprintf("%024x", 19) || w.TopicPrefix != "jmessage" || w.Facts["stream"] != "messages" || w.Facts["left"] != "432000" {
+		t.Errorf("%+v", w)
+	}
 	for _, s := range all {
 		s.StandBy(true)
 	}

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/words"
@@ -89,7 +88,7 @@ func (s *Status) judge() readiness {
 	defer s.mu.Unlock()
 	now := s.process.opts.Now()
 	body := readiness{
-		Degraded: append(s.process.degraded(now), s.degraded(now)...), Warnings: slices.Concat(s.pauses(), s.disagreement(), s.leaving(now)),
+		Degraded: append(s.process.degraded(now), s.degraded(now)...), Warnings: textsOf(s.warnings(now)),
 		Snapshot: s.snapshot(now),
 	}
 	body.Why = s.missing(body.Streams)
@@ -136,28 +135,6 @@ func (s *StreamSnapshot) missing() string {
 	}
 }
 
-// pauses says what is paused. The caller holds the lock.
-func (s *Status) pauses() []string {
-	p := &s.paused
-	if !p.Any() {
-		return nil
-	}
-	what := "the app is"
-	if !p.App {
-		what = words.Count(len(p.Streams), "stream is", "streams are")
-	}
-	return []string{fmt.Sprintf("%s paused since %s, by %s: nothing of it is published", what, p.At.In(s.opts.Zone).Format(time.RFC3339), p.By)}
-}
-
-// disagreement says what the clocks say while they disagree. The caller holds the lock.
-func (s *Status) disagreement() []string {
-	if !s.clocks.Disagree {
-		return nil
-	}
-	return []string{fmt.Sprintf("the API's clock and the local one disagree: %s and %s, a difference of %s", s.clocks.Server.Format(time.RFC3339),
-		s.clocks.Local.Format(time.RFC3339), s.difference().Round(time.Second))}
-}
-
 // judgeAll looks at one app after the other.
 func (p *Process) judgeAll() processReadiness {
 	shown := p.shown()
@@ -183,12 +160,12 @@ func (p *Process) judgeAll() processReadiness {
 				body.Degraded = append(body.Degraded, degradation{s.says(d.Why), d.Since})
 			}
 		}
-		for _, text := range b.warnings {
+		for _, w := range b.warnings {
 			if len(body.Warnings) == maxWarnings {
 				body.WarningsLeftOut++
 				continue
 			}
-			body.Warnings = append(body.Warnings, s.says(text))
+			body.Warnings = append(body.Warnings, s.says(w.Text))
 		}
 		body.Apps = append(body.Apps, b.app)
 	}
@@ -211,7 +188,7 @@ type brief struct {
 	// why is the whole reason why it is not ready.
 	why                    string
 	owned                  bool
-	disagreement, warnings []string
+	disagreement, warnings []Warning
 	degraded               []degradation
 }
 

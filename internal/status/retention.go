@@ -1,8 +1,8 @@
 package status
 
 import (
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jmpub/jmpub/pipeline"
@@ -69,19 +69,18 @@ func (p *position) left(now time.Time) time.Duration {
 func (s *Status) Leaving() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.leaving(s.process.opts.Now())
+	return textsOf(s.leaving(s.process.opts.Now()))
 }
 
 // leaving is Leaving for whoever holds the lock.
-func (s *Status) leaving(now time.Time) []string {
-	var all []string
+func (s *Status) leaving(now time.Time) []Warning {
+	var all []Warning
 	for stream, state := range s.streams {
 		p := state.where()
 		if left := p.left(now); !state.dropped && left < s.opts.Warn {
-			all = append(all, fmt.Sprintf("%s is published up to %s; what follows begins to leave the API's history in %s", stream,
-				p.unread().In(s.opts.Zone).Format(time.RFC3339), left.Round(time.Minute)))
+			all = append(all, s.retentionWarning(stream.String(), p.unread(), left))
 		}
 	}
-	slices.Sort(all)
+	slices.SortFunc(all, func(a, b Warning) int { return strings.Compare(a.Text, b.Text) })
 	return all
 }

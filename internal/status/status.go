@@ -61,9 +61,8 @@ type Status struct {
 	sweep      time.Duration
 	// paused is what is paused of the app.
 	paused pipeline.Pause
-	// apiFailing is since when the API gives no answer of use; zero where it does. apiClass is the class of its last answer.
-	apiFailing time.Time
-	apiClass   string
+	// troubles is what may make its messages late.
+	troubles troubles
 	// memory is how many bytes its windows have reserved.
 	memory int64
 	// clocks is how the API's clock and the local one compared at the last reply.
@@ -118,17 +117,10 @@ type streamState struct {
 type streamTotals struct {
 	rows, published, skipped, repeated, rejected, windows, gapSeconds int64
 
-	events   [event.TargetCount]int64
+	events [event.TargetCount]int64
+	// restarts and notices are nil before there is one.
 	restarts map[pipeline.Class]int64
 	notices  map[pipeline.NoticeKind]int64
-}
-
-// newStream begins with what raises an alarm when it moves: from nothing to one would be no rise.
-func newStream() *streamState {
-	return &streamState{totals: streamTotals{
-		restarts: map[pipeline.Class]int64{pipeline.Restart: 0},
-		notices:  map[pipeline.NoticeKind]int64{pipeline.NoticeGap: 0, pipeline.NoticeMismatch: 0},
-	}}
 }
 
 // totals are an app's. Their maps are nil before they have something.
@@ -149,10 +141,10 @@ func newStatus(p *Process, o Options) *Status {
 		process: p, opts: o, started: p.opts.Now(), streams: make(map[pipeline.Stream]*streamState), instruments: p.instrumentsOf(o.AppKey),
 	}
 	for _, stream := range o.Streams {
-		s.streams[stream] = newStream()
+		s.streams[stream] = &streamState{}
 	}
 	for _, kind := range o.Discover {
-		state := newStream()
+		state := &streamState{}
 		state.members = make(map[pipeline.Stream]*position)
 		s.streams[every(kind)] = state
 	}
@@ -176,7 +168,7 @@ func (s *Status) StandBy(is bool) {
 	if !is {
 		return
 	}
-	s.role, s.clocks, s.quota, s.paused, s.memory, s.apiFailing = standby, pipeline.ClocksCompared{}, nil, pipeline.Pause{}, 0, time.Time{}
+	s.role, s.clocks, s.quota, s.paused, s.memory, s.troubles = standby, pipeline.ClocksCompared{}, nil, pipeline.Pause{}, 0, troubles{}
 	for _, state := range s.streams {
 		state.position = position{}
 		clear(state.members)
@@ -200,7 +192,7 @@ func (s *Status) observe(o pipeline.Observation) {
 		count(&s.totals.requests, o.Class)
 		s.requests.add(s.process.opts.Now(), requestSlot, 1)
 		s.instruments.requests.WithLabelValues(o.Class).Observe(o.Took.Seconds())
-		s.answered(&o)
+		s.troubles.answered(&o, s.process.opts.Now())
 	case pipeline.QuotaTold:
 		s.quota = &o
 	case pipeline.ClocksCompared:
@@ -210,6 +202,7 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.instruments.sent.Add(float64(o.Bytes))
 		if o.Result == pipeline.Committed {
 			s.process.flow.transaction(s.process.opts.Now(), o.Took)
+			s.troubles.committed(o.Took, s.process.opts.Now())
 		}
 	case pipeline.MemoryHeld:
 		s.memory = o.Bytes
@@ -217,8 +210,9 @@ func (s *Status) observe(o pipeline.Observation) {
 		s.totals.retries++
 		s.instruments.retries.WithLabelValues(operation(o.Op), pipeline.KindOf(o.Err)).Inc()
 		s.trouble(o.Err)
+		s.troubles.tried.again(s.process.opts.Now(), s.process.opts.Now())
 	case pipeline.WindowRestarted:
-		s.at(o.Stream).totals.restarts[cause(o.Err)]++
+		count(&s.at(o.Stream).totals.restarts, cause(o.Err))
 	case pipeline.PauseRead:
 		s.paused = o.Pause
 	case pipeline.StreamStarted:
@@ -227,6 +221,7 @@ func (s *Status) observe(o pipeline.Observation) {
 	case pipeline.HeadRead:
 		p := s.place(o.Stream)
 		p.read, p.headAt, s.failed = o.End, s.process.opts.Now(), false
+		s.troubles.tried = period{} // What was tried again has succeeded; a publisher that cannot commit soon holds up who reads.
 	case pipeline.WindowCommitted:
 		s.committed(&o)
 	case pipeline.RowRejected:
@@ -263,7 +258,7 @@ func count[K comparable](m *map[K]int64, key K) {
 
 func (s *Status) notice(n *pipeline.Notice) {
 	state := s.at(n.Stream)
-	state.totals.notices[n.Kind]++
+	count(&state.totals.notices, n.Kind)
 	switch n.Kind {
 	case pipeline.NoticeGap:
 		state.totals.gapSeconds += int64(n.End.Sub(n.Begin) / time.Second)
@@ -296,7 +291,7 @@ func (s *Status) at(stream pipeline.Stream) *streamState {
 	if state, ok := s.streams[every(stream.Kind)]; ok {
 		return state
 	}
-	state := newStream()
+	state := &streamState{}
 	s.streams[stream] = state
 	return state
 }

@@ -218,8 +218,8 @@ func (f *topFrame) verdict() []block {
 		lines = append(lines, f.said(accent("→"), v.Hint, plain)...)
 	}
 	blocks := []block{{0, lines}}
-	for _, text := range f.Overview.Warnings {
-		if !strings.Contains(v.Text, text) {
+	for i := range f.Overview.Warnings {
+		if text := f.Overview.Warnings[i].Text; !strings.Contains(v.Text, text) {
 			blocks = append(blocks, block{rankMembers, f.said(warning("!"), text, plain)})
 		}
 	}

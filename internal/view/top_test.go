@@ -83,7 +83,7 @@ func failing(apps int) *operate.Look {
 		Level: status.LevelError, Code: status.VerdictFailed, Text: fmt.Sprintf("1 of %d apps is not published: app 4f7aef34fb361292c5000001: %s", apps, why),
 		Hint: "it is tried again by itself; put right what the error names",
 	}
-	o.Warnings = []string{"app 4f7aef34fb361292c5000004: messages has 2d03h left until its oldest unread second leaves the API's history"}
+	o.Warnings = []status.Warning{{Text: "app 4f7aef34fb361292c5000004: messages has 2d03h left until its oldest unread second leaves the API's history"}}
 	o.Apps.Owned, o.Apps.Failed = apps-1, 1
 	l.Apps.Apps[0].State, l.Apps.Apps[0].Error, l.Apps.Apps[0].ErrorAt = status.StateFailed, why, l.Now.Add(-45*time.Second)
 	l.Apps.Apps[1].State, l.Apps.Apps[1].Heard = fleet.StateSilent, l.Now.Add(-time.Hour)
@@ -104,7 +104,7 @@ func poisoned() *operate.Look {
 	o := l.Overview
 	o.Version, o.Process, o.Verdict.Level = poison, poison, poison
 	o.Verdict.Text, o.Verdict.Hint = strings.Repeat(poison, 30), poison+strings.Repeat("x", 500)
-	o.Warnings = []string{poison}
+	o.Warnings = []status.Warning{{Text: poison}}
 	o.Targets = append(o.Targets, status.TargetFlow{Target: poison, RowsPerSecond: 1e300}, status.TargetFlow{Target: "放假放假放假", RowsPerSecond: -1e300})
 	o.Lag.Stream, o.Lag.LagSeconds, o.Retention.Stream, o.Retention.LeftSeconds = poison, -1e300, poison, -5
 	o.Quota.Lowest.AppKey, o.Rejected = poison, map[string]int64{poison: 9, strings.Repeat("reason", 100): 8}

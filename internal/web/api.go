@@ -34,9 +34,9 @@ type Reader interface {
 	Coverage(ctx context.Context, app status.AppName, q Question) (*Coverage, error)
 	// Windows are ledger records, the newest ones first.
 	Windows(ctx context.Context, app status.AppName, q Question) (*Windows, error)
-	// Positions are those of the app's streams, and of its replays.
-	Positions(ctx context.Context, app status.AppName) ([]pipeline.Checkpoint, error)
-	// Notices are the newest ones, those first.
+	// Positions are those of the app's streams, and of its replays, and what is paused.
+	Positions(ctx context.Context, app status.AppName) ([]pipeline.Checkpoint, pipeline.Pause, error)
+	// Notices are the newest ones, those first; those of all apps in the settings, where none is named.
 	Notices(ctx context.Context, app status.AppName, q Question) (*Notices, error)
 }
 
@@ -138,6 +138,8 @@ type Position struct {
 	pipeline.Counts
 
 	Saved time.Time `json:"saved_at,omitzero"`
+	// Paused tells that an operator has stopped the stream, by itself or with the app.
+	Paused bool `json:"paused,omitempty"`
 	// Unreadable is why the position cannot be read; nothing else is known then.
 	Unreadable string `json:"unreadable,omitempty"`
 }
@@ -249,6 +251,9 @@ func (s *Server) reading() []route {
 				return s.opts.Reader.Windows(ctx, name, q)
 			}),
 			s.long("GET /apps/{app_key}/checkpoints", s.checkpoints),
+			s.long("GET /notices", func(ctx context.Context, name status.AppName, q Question) (any, error) {
+				return s.opts.Reader.Notices(ctx, name, q)
+			}),
 			s.long("GET /apps/{app_key}/notices", func(ctx context.Context, name status.AppName, q Question) (any, error) {
 				return s.opts.Reader.Notices(ctx, name, q)
 			}),
@@ -324,14 +329,16 @@ func (s *Server) serveApp(w http.ResponseWriter, r *http.Request) {
 
 // checkpoints are the positions of the app's streams.
 func (s *Server) checkpoints(ctx context.Context, name status.AppName, _ Question) (any, error) {
-	all, err := s.opts.Reader.Positions(ctx, name)
+	all, paused, err := s.opts.Reader.Positions(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	list := []Position{}
 	for i := range all {
 		if all[i].Replay == "" {
-			list = append(list, NewPosition(&all[i]))
+			p := NewPosition(&all[i])
+			p.Paused = paused.Has(all[i].Stream)
+			list = append(list, p)
 		}
 	}
 	return map[string]any{"checkpoints": list}, nil
@@ -346,7 +353,7 @@ func (s *Server) serveReplays(w http.ResponseWriter, r *http.Request) {
 	}
 	var list []Replay
 	text, err := s.reads.get(r.Context(), r.URL.RequestURI(), func(ctx context.Context) ([]byte, error) {
-		all, failed := s.opts.Reader.Positions(ctx, name)
+		all, _, failed := s.opts.Reader.Positions(ctx, name)
 		if failed != nil {
 			return nil, failed
 		}

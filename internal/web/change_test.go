@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -332,7 +333,8 @@ func TestListenersAreFew(t *testing.T) {
 // TestReadsAreMadeOneAtATime, kept for some seconds, and given up in time.
 func TestReadsAreMadeOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReads()
+		var silent error
+		r := newReads(func() error { return silent })
 		made := 0
 		quick := func(context.Context) ([]byte, error) { made++; return bytes.Repeat([]byte("x"), 1<<20), nil }
 		for range 3 {
@@ -353,6 +355,16 @@ func TestReadsAreMadeOneAtATime(t *testing.T) {
 		_, err := r.get(t.Context(), "slow", func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() })
 		if took := time.Since(began); took != readTime || err == nil || !strings.Contains(err.Error(), "shorter range") {
 			t.Errorf("%v after %s", err, took)
+		}
+		away := errors.New("Kafka has not answered")
+		began = time.Now()
+		_, err = r.get(t.Context(), "silenced", func(ctx context.Context) ([]byte, error) { silent = away; <-ctx.Done(); return nil, ctx.Err() })
+		if took := time.Since(began); took != readTime || !errors.Is(err, away) {
+			t.Errorf("while Kafka falls silent: %v after %s", err, took)
+		}
+		began = time.Now()
+		if _, err = r.get(t.Context(), "silent", quick); !errors.Is(err, away) || time.Since(began) != 0 {
+			t.Errorf("while Kafka is silent: %v after %s", err, time.Since(began))
 		}
 	})
 }

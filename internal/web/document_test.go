@@ -28,15 +28,15 @@ func (emptyReader) Windows(context.Context, status.AppName, Question) (*Windows,
 	return &Windows{Windows: []LedgerRecord{}}, nil
 }
 
-func (emptyReader) Positions(_ context.Context, name status.AppName) ([]pipeline.Checkpoint, error) {
+func (emptyReader) Positions(_ context.Context, name status.AppName) ([]pipeline.Checkpoint, pipeline.Pause, error) {
 	if name.AppKey != "app" {
-		return nil, ErrNoApp
+		return nil, pipeline.Pause{}, ErrNoApp
 	}
 	stream := pipeline.Stream{Kind: pipeline.StreamMessages}
 	return []pipeline.Checkpoint{
 		{Stream: stream, End: time.Now(), SavedAt: time.Now(), Backlog: []pipeline.Backlog{{End: time.Now(), Until: time.Now()}}},
 		{Stream: stream, End: time.Now(), SavedAt: time.Now(), Replay: "again"},
-	}, nil
+	}, pipeline.Pause{Streams: []pipeline.Stream{stream}}, nil
 }
 
 func (emptyReader) Notices(context.Context, status.AppName, Question) (*Notices, error) {
@@ -163,6 +163,7 @@ func TestAnswersAreAsTheDocumentHasThem(t *testing.T) {
 		{"/apps/app/checkpoints", "/apps/{app_key}/checkpoints", 200},
 		{"/apps/none/checkpoints", "/apps/{app_key}/checkpoints", 404},
 		{"/apps/app/notices", "/apps/{app_key}/notices", 200},
+		{"/notices?limit=20", "/notices", 200},
 		{"/apps/app/replays", "/apps/{app_key}/replays", 200},
 	} {
 		w := httptest.NewRecorder()

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ var errBusy = errors.New("it took too long to read that: ask for a shorter range
 // Safe for concurrent use.
 type reads struct {
 	turn chan struct{}
+	// silent is an error where Kafka would not answer.
+	silent func() error
 
 	mu    sync.Mutex // Guards what follows.
 	kept  map[string]keptRead
@@ -39,12 +42,17 @@ type keptRead struct {
 	body []byte
 }
 
-func newReads() *reads { return &reads{turn: make(chan struct{}, 1), kept: make(map[string]keptRead)} }
+func newReads(silent func() error) *reads {
+	return &reads{turn: make(chan struct{}, 1), silent: silent, kept: make(map[string]keptRead)}
+}
 
 // get is the answer to a question. What goes wrong is not kept.
 func (r *reads) get(ctx context.Context, question string, read func(context.Context) ([]byte, error)) ([]byte, error) {
 	if body, ok := r.recent(question); ok {
 		return body, nil
+	}
+	if err := r.silent(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, errBusy)
 	defer cancel()
@@ -52,7 +60,7 @@ func (r *reads) get(ctx context.Context, question string, read func(context.Cont
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, cmp.Or(r.silent(), context.Cause(ctx))
 	}
 	if body, ok := r.recent(question); ok { // Somebody else asked the same meanwhile.
 		return body, nil
@@ -60,7 +68,7 @@ func (r *reads) get(ctx context.Context, question string, read func(context.Cont
 	body, err := read(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+			err = cmp.Or(r.silent(), context.Cause(ctx))
 		}
 		return nil, err
 	}

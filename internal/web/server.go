@@ -68,7 +68,7 @@ func New(o Options) *Server {
 	}
 	return &Server{
 		gate: newGate(o.Tokens, o.Log), origin: http.NewCrossOriginProtection(), change: make(chan struct{}, 1),
-		opts: o, fleet: fleets{ask: o.Fleet, wanted: make(chan struct{}, 1)}, reads: newReads(), listeners: newListeners(), closing: make(chan struct{}),
+		opts: o, fleet: fleets{ask: o.Fleet, wanted: make(chan struct{}, 1)}, reads: newReads(o.Status.KafkaSilent), listeners: newListeners(), closing: make(chan struct{}),
 	}
 }
 

@@ -15,7 +15,7 @@ type Archive interface {
 	// stream that stand in one partition come in the order in which they were committed. It returns up to where it read.
 	Ledger(ctx context.Context, q Query, fn func(*pipeline.Ledger, Place) error) (Frontier, error)
 	// Newer calls fn with the ledger records of a stream that stand behind a frontier: all that are committed at the time of
-	// the call. It waits while a transaction is open there that began before the call.
+	// the call. It waits while a transaction of the app is open there that began before the call.
 	Newer(ctx context.Context, s pipeline.Stream, behind Frontier, fn func(*pipeline.Ledger, Place) error) error
 	// At reads the ledger record at a place again; nil if it is not there any more.
 	At(ctx context.Context, p Place) (*pipeline.Ledger, error)

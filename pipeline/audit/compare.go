@@ -221,10 +221,14 @@ func (a *Audit) overlapping(ctx context.Context, part *Chain) ([]Place, error) {
 	if a.Since.IsZero() || from.After(a.Since) {
 		return places, nil
 	}
+	known := make(map[Place]bool, len(places))
+	for _, at := range places {
+		known[at] = true
+	}
 	older := Query{Streams: []pipeline.Stream{part.Stream}, Since: from}
 	_, err := a.Archive.Ledger(ctx, older, func(l *pipeline.Ledger, at Place) error {
 		published := l.Replay == "" && l.Published+l.Rejected > 0
-		if published && !l.Begin.After(w.End) && !l.End.Before(w.Begin) && !slices.Contains(places, at) {
+		if published && !l.Begin.After(w.End) && !l.End.Before(w.Begin) && !known[at] {
 			places = append(places, at)
 		}
 		return nil

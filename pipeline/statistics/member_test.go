@@ -17,7 +17,7 @@ import (
 
 // TestStatisticsWithMessages publishes both in one run whose sessions fail, and what the app has no right to is reported once.
 func TestStatisticsWithMessages(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range fakes.Seeds(4) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now().UTC().Add(-time.Hour)
 			rows := fakes.RowsFrom(begin, 6000)

@@ -65,6 +65,12 @@ func (h *history) appendBody(dst []byte, r *draft) []byte {
 // appendText writes what people say, and sometimes what breaks careless readers.
 func (h *history) appendText(dst []byte, d *dice) []byte {
 	dst = append(dst, `"text":"`...)
+	if h.TextBytes > 0 {
+		for end := len(dst) + int(d.below(uint64(h.TextBytes))); len(dst) < end; {
+			dst = append(dst, choose(d, h.phrases.words)...)
+		}
+		return append(dst, '"')
+	}
 	if d.oneIn(6) {
 		return append(append(dst, choose(d, h.phrases.texts)...), '"')
 	}

@@ -23,6 +23,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"Rate", func(o *sim.Options) { o.Rate = 1e6 }},
 		{"Burst", func(o *sim.Options) { o.Burst, o.BurstAt = 1<<20, now }},
 		{"BurstAt", func(o *sim.Options) { o.Burst = 1 }},
+		{"TextBytes", func(o *sim.Options) { o.TextBytes = -1 }},
 		{"Begin", func(o *sim.Options) { o.Begin = time.Unix(-1, 0) }},
 		{"End", func(o *sim.Options) { o.Begin, o.End = now, now }},
 		{"History", func(o *sim.Options) { o.History = 0 }},

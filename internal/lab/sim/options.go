@@ -26,6 +26,8 @@ type Options struct {
 	// Burst, at BurstAt, is one very dense second with that many rows more.
 	Burst   int
 	BurstAt time.Time
+	// TextBytes, where it is above zero, makes text messages longer: each has up to so many bytes of text, half of that in the mean.
+	TextBytes int
 	// Begin and End, where set, bound the history; nothing happened before Begin, and from End on.
 	Begin, End time.Time
 	// History is how far back the API answers; 60 days.

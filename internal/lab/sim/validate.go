@@ -13,7 +13,7 @@ const (
 	maxRate   = 50_000
 	indexBits = 20
 	maxSecond = 1 << indexBits
-	maxBurst  = maxSecond - maxRate*4 // count makes less than four times the rate
+	maxText   = 16 << 20
 	// The ids of groups and rooms are in ranges of their own.
 	maxPopulation = firstRoom - firstGroup
 )
@@ -33,8 +33,10 @@ func (o *Options) validate() error {
 	m.check(o.AppKey != "" && !strings.Contains(o.AppKey, ":"), "AppKey %q is empty or has a colon, which Basic authentication forbids", o.AppKey)
 	m.check(o.MasterSecret != "", "MasterSecret is empty")
 	m.check(o.Rate >= 0 && o.Rate <= maxRate, "Rate %g is not between 0 and %d rows a second", o.Rate, maxRate)
+	maxBurst := maxSecond - 4*int(min(max(0, o.Rate), maxRate)) - 4 // count makes less than four times the rate
 	m.check(o.Burst >= 0 && o.Burst <= maxBurst, "Burst %d is not between 0 and %d rows", o.Burst, maxBurst)
 	m.check(o.Burst == 0 || !o.BurstAt.IsZero(), "Burst needs BurstAt, the second in which it happens")
+	m.check(o.TextBytes >= 0 && o.TextBytes <= maxText, "TextBytes %d is not between 0 and %d", o.TextBytes, maxText)
 	m.check(o.Begin.IsZero() || o.Begin.Unix() >= 0, "Begin %v is before 1970", o.Begin)
 	m.check(o.End.IsZero() || o.Begin.Before(o.End), "End %v is not after Begin %v", o.End, o.Begin)
 	m.check(o.History > 0, "History %v is not positive", o.History)

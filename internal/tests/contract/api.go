@@ -8,15 +8,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // API is what answers are held against: an OpenAPI 3.1 document. Safe for concurrent use.
 type API struct {
+	paths   map[string]map[string]operation
+	answers map[string]response
+
+	mu       sync.Mutex // Compiling changes the compiler.
 	compiler *jsonschema.Compiler
-	paths    map[string]map[string]operation
-	answers  map[string]response
 }
 
 // operation is what the document says of a method of a path.
@@ -87,7 +90,9 @@ func (a *API) Answer(pattern string, code int, contentType string, body []byte) 
 	if content.Schema.Ref == "" { // It is of no form.
 		return nil
 	}
+	a.mu.Lock()
 	schema, err := a.compiler.Compile(documentURL + content.Schema.Ref)
+	a.mu.Unlock()
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ var (
 	heading = regexp.MustCompile(`^(#+) (.+)$`)
 	marked  = regexp.MustCompile(`^<!-- en: ([0-9a-f]{8}) -->$`)
 	span    = regexp.MustCompile("`[^`]+`")
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	link    = regexp.MustCompile(`(?:\]\(|<(?:img|source|a) [^>]*\b(?:src|srcset|href)=")([^)"\s]+)[)"]`)
 )
 
 func (s *section) sum() string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s.text)))[:8] }
@@ -227,7 +227,7 @@ func stem(a, b string) string {
 	return a[:strings.LastIndexByte(a[:n], '_')+1]
 }
 
-// Links between the documents lead to a file, and to a heading of it.
+// Links between the documents lead to a file, and to a heading of it; pictures are there.
 func TestLinks(t *testing.T) {
 	var pages []string
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

@@ -152,6 +152,7 @@ func byTheRate(rows float64, page int) *catchUp {
 func TestEfficiency(t *testing.T) {
 	for name, c := range map[string]*catchUp{
 		"four at a time": fourAtATime(5e4, 50),
+		"in full pages":  fourAtATime(5e5, 1000), // Four windows need most of the memory that they may take.
 		"by the rate":    byTheRate(5e4, 50),
 		"a row a day":    {60, 1000, 4, 0, func(int) int { return 15 }},
 	} {

@@ -16,6 +16,15 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
+// Seeds are how many seeds a test tries of so many: a third of them, two at least, with -short, as the race detector runs it, which takes ten
+// times as long and finds in each of them what it finds in any.
+func Seeds(all uint64) uint64 {
+	if testing.Short() {
+		return max(2, all/3)
+	}
+	return all
+}
+
 // AppKey is that of the tests' app.
 const AppKey = "4f7aef34fb361292c566a1cd"
 

@@ -71,6 +71,9 @@ type Source struct {
 	// polled is when a stream was asked for last, or planned at the head in vain. Not under mu, which is held while an answer is made.
 	polled map[pipeline.Stream]time.Time
 
+	// turn is taken by who answers.
+	turn chan struct{}
+
 	mu     sync.Mutex
 	opens  int
 	looks  int
@@ -84,7 +87,7 @@ func NewSource(rows ...Row) *Source {
 	slices.SortStableFunc(rows, func(a, b Row) int { return a.At.Compare(b.At) })
 	return &Source{
 		PageSize: 3, Overlap: 2 * time.Second, Settle: 5 * time.Second, Span: time.Minute, Rows: rows,
-		polled: make(map[pipeline.Stream]time.Time),
+		polled: make(map[pipeline.Stream]time.Time), turn: make(chan struct{}, 1),
 	}
 }
 
@@ -149,12 +152,12 @@ func (f *Source) Due(s pipeline.Stream, p pipeline.Position) pipeline.Due {
 func (f *Source) Early(ctx context.Context, s pipeline.Stream, since time.Time) (pipeline.Window, pipeline.Page, error) {
 	w := pipeline.Window{Begin: since, End: time.Now().UTC().Truncate(time.Second)}
 	f.notePoll(s)
+	if err := f.answer(ctx); err != nil {
+		return w, pipeline.Page{}, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.looks++
-	if err := pipeline.Sleep(ctx, f.Latency); err != nil {
-		return w, pipeline.Page{}, err
-	}
 	if f.EarlyHook != nil {
 		if err := f.EarlyHook(f.looks); err != nil {
 			return w, pipeline.Page{}, err
@@ -194,15 +197,26 @@ func (f *Source) Plan(ctx context.Context, s pipeline.Stream, p pipeline.Positio
 	}
 }
 
+// answer takes as long as an answer does, once those before it are given.
+func (f *Source) answer(ctx context.Context) error {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+		return pipeline.Sleep(ctx, f.Latency)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Open answers with the rows of a window, or what the hook says.
 func (f *Source) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
 	f.notePoll(s)
+	if err := f.answer(ctx); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.opens++
-	if err := pipeline.Sleep(ctx, f.Latency); err != nil {
-		return nil, err
-	}
 	if f.OpenHook != nil {
 		if pages, err := f.OpenHook(f.opens, s, w); pages != nil || err != nil {
 			return pages, err

@@ -54,9 +54,9 @@ func newModelLab(brokers int, late time.Duration) *lab {
 	return &lab{client: client, compact: compact, restart: restart, stale: kafkago.InvalidProducerEpoch, release: modelled, read: func(t *testing.T, topic, _ string) (got []string) {
 		t.Helper()
 		log := &kafka.Log{Client: client, Topic: topic}
-		all, err := log.Complete(t.Context(), partition)
+		all, err := log.All(t.Context(), partition)
 		ok(t, err)
-		ok(t, log.Committed(t.Context(), partition, all, func(r *kafka.LogRecord) error {
+		ok(t, log.Own(t.Context(), partition, all, func(r *kafka.LogRecord) error {
 			got = append(got, string(r.Value))
 			return nil
 		}))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/tests/kafkatest"
+	"github.com/jmpub/jmpub/pipeline"
 )
 
 // writer is a transactional producer made of single requests, so that each can be tried by itself.
@@ -185,25 +186,34 @@ func (l *lab) writer(t *testing.T, timeout time.Duration) *writer {
 }
 
 // create makes a topic. While the brokers of a cluster come together, the client may know a controller that it cannot reach yet.
-func (l *lab) create(t *testing.T, topic string) {
+func (l *lab) create(t *testing.T, topic string, settings ...kafkago.ConfigEntry) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for {
-		res, err := l.client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{
-			Topics: []kafkago.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: -1}},
-		})
-		switch {
-		case err == nil && res.Errors[topic] == nil:
-			return
-		case !errors.Is(err, kafkago.BrokerNotAvailable):
-			t.Fatal(err, res)
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
+	again := func(err error) {
+		t.Helper()
+		if pipeline.Sleep(ctx, 200*time.Millisecond) != nil {
 			t.Fatal(err)
 		}
+	}
+	for {
+		res, err := l.client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{
+			Topics: []kafkago.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: -1, ConfigEntries: settings}},
+		})
+		if err == nil && res.Errors[topic] == nil {
+			break
+		}
+		if !errors.Is(err, kafkago.BrokerNotAvailable) {
+			t.Fatal(err, res)
+		}
+		again(err)
+	}
+	for { // A broker learns of a topic a moment after the controller, and the client by the brokers.
+		res, err := l.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+		if err == nil && len(res.Topics) == 1 && res.Topics[0].Error == nil && len(res.Topics[0].Partitions) == 1 {
+			return
+		}
+		again(err)
 	}
 }
 

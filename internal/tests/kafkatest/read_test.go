@@ -106,16 +106,9 @@ func (l *lab) times(t *testing.T) {
 func (l *lab) compaction(t *testing.T) {
 	w := l.writer(t, time.Minute)
 	w.topic += "-compacted"
-	res, err := l.client.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
-		Topic: w.topic, NumPartitions: 1, ReplicationFactor: -1,
-		ConfigEntries: []kafkago.ConfigEntry{
-			{ConfigName: "cleanup.policy", ConfigValue: "compact"},
-			{ConfigName: "segment.ms", ConfigValue: "600000"},
-			{ConfigName: "min.cleanable.dirty.ratio", ConfigValue: "0.001"},
-		},
-	}}})
-	ok(t, err)
-	ok(t, res.Errors[w.topic])
+	l.create(t, w.topic, kafkago.ConfigEntry{ConfigName: "cleanup.policy", ConfigValue: "compact"},
+		kafkago.ConfigEntry{ConfigName: "segment.ms", ConfigValue: "600000"},
+		kafkago.ConfigEntry{ConfigName: "min.cleanable.dirty.ratio", ConfigValue: "0.001"})
 	at := time.Now() // Segments end by the time of their records, not by when they were written.
 	put := func(commit bool, pairs ...string) {
 		t.Helper()

@@ -24,6 +24,7 @@ import (
 	"github.com/jmpub/jmpub/internal/fleet"
 	"github.com/jmpub/jmpub/internal/lab/broker"
 	"github.com/jmpub/jmpub/internal/lab/sim"
+	"github.com/jmpub/jmpub/internal/lab/verify"
 	"github.com/jmpub/jmpub/internal/status"
 )
 
@@ -34,6 +35,7 @@ type lab struct {
 	t      *testing.T
 	binary string
 	api    *httptest.Server
+	many   *sim.Many
 	apps   []sim.Options
 	broker *broker.Broker
 	client *kgo.Client
@@ -50,11 +52,11 @@ func newLab(t *testing.T) *lab {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build jmpub: %v\n%s", err, out)
 	}
-	many, err := sim.NewMany(l.apps)
-	if err != nil {
+	var err error
+	if l.many, err = sim.NewMany(l.apps); err != nil {
 		t.Fatal(err)
 	}
-	l.api = httptest.NewServer(held(many, time.Now().Add(-30*day), time.Now().Add(-time.Hour)))
+	l.api = httptest.NewServer(held(l.many, time.Now().Add(-30*day), time.Now().Add(-time.Hour)))
 	t.Cleanup(func() {
 		l.api.CloseClientConnections()
 		l.api.Close()
@@ -173,7 +175,7 @@ func (l *lab) publish(topic, key string, value any) {
 
 // others says of so many apps that other processes have them, once and then again and again: who is silent has lost them. The first one
 // has the key that first holds.
-func (l *lab) others(topic, group string, n int, first *atomic.Pointer[string]) {
+func (l *lab) others(topic, group string, n int, first *atomic.Pointer[string]) (silence func()) {
 	l.t.Helper()
 	ctx, stop := context.WithCancel(l.t.Context())
 	say := func() {
@@ -221,10 +223,12 @@ func (l *lab) others(topic, group string, n int, first *atomic.Pointer[string]) 
 			}
 		}
 	}()
-	l.t.Cleanup(func() {
+	silence = func() {
 		stop()
 		<-ended
-	})
+	}
+	l.t.Cleanup(silence)
+	return silence
 }
 
 // hostile is an app's key that would run a script if it were taken for HTML.
@@ -312,4 +316,39 @@ func (l *lab) replay(app []string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		l.t.Fatalf("replay: %v\n%s", err, out)
 	}
+}
+
+// compare has an independent reader look for each row of the first app, once, and once more for those of the replay and of a range that was
+// published again. It says what differs. Where the history begins and ends that is published at least, and the replay, is known to the hour.
+func (l *lab) compare(again [2]time.Time) string {
+	l.t.Helper()
+	found, err := verify.Read(l.t.Context(), l.broker.Addrs(), "jmessage")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	now := time.Now()
+	within := func(at time.Time, from, to, margin time.Duration) bool {
+		return !at.Before(now.Add(from-margin)) && at.Before(now.Add(to+margin))
+	}
+	report := verify.Compare(func(yield func(verify.TruthRow) bool) {
+		for r := range l.many.App(l.apps[0].AppKey).Truth(sim.Range{Begin: now.Add(-60 * day), End: now}) {
+			row := verify.TruthRow{MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw}
+			row.Optional = !within(r.Time, -58*day, -30*day, -time.Hour)
+			if !yield(row) {
+				return
+			}
+			row.Optional = !within(r.Time, -51*day, -50*day, -time.Hour)
+			if within(r.Time, -51*day, -50*day, time.Hour) && !yield(row) {
+				return
+			}
+			row.Optional = false
+			if !r.Time.Before(again[0]) && !r.Time.After(again[1]) && !yield(row) {
+				return
+			}
+		}
+	}, found)
+	if report.OK() && report.Rows > 0 {
+		return ""
+	}
+	return report.String()
 }

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/jmpub/jmpub/internal/lab/sim"
@@ -55,7 +57,7 @@ func TestPage(t *testing.T) {
 	})
 	var first atomic.Pointer[string]
 	first.Store(new("7c19e02d5ab40000aa11bb22"))
-	l.others("many.processes", "jmpub", 997, &first)
+	silence := l.others("many.processes", "jmpub", 997, &first)
 
 	t.Run("one app", func(t *testing.T) { testOneApp(t, running, gap) })
 	t.Run("keys alone", func(t *testing.T) { testKeys(t, running) })
@@ -63,7 +65,10 @@ func TestPage(t *testing.T) {
 	t.Run("languages", func(t *testing.T) { testLanguages(t, running) })
 	t.Run("accessible", func(t *testing.T) { testAccessible(t, running, all) })
 	t.Run("operate", func(t *testing.T) { testOperate(t, running) })
+	t.Run("reset", func(t *testing.T) { testReset(t, l, running) })
+	t.Run("drag", func(t *testing.T) { testDrag(t, running) })
 	t.Run("connection", func(t *testing.T) { testConnection(t, l, running, one, app) })
+	t.Run("Kafka away", func(t *testing.T) { testKafkaAway(t, l, all, silence) })
 }
 
 // ask is an answer of the API.
@@ -360,6 +365,115 @@ func testOperate(t *testing.T, p *process) {
 	if kept := evaluate[string](b, `JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])`); strings.Contains(kept, "token") {
 		t.Errorf("the token is kept in %s", kept)
 	}
+}
+
+// An hour is published again from the page while the run goes on: an independent reader finds each of its rows once more, and every other row
+// as before. The page tells that it was done.
+func testReset(t *testing.T, l *lab, p *process) {
+	b := newTab(t, "en-US")
+	b.open(p.url + "/")
+	until[bool](b, `document.querySelectorAll(".map .cell.read").length > 200 && !document.querySelector("form.operate").hidden`)
+	hour := evaluate[string](b, `(() => {
+		document.querySelector("details").open = true;
+		const [from, to] = document.querySelectorAll("form.operate [inputmode]");
+		const cell = [...document.querySelectorAll(".map .cell.read")].sort((a, b) => (a.getAttribute("aria-label") < b.getAttribute("aria-label") ? -1 : 1))[300];
+		from.value = cell.getAttribute("aria-label").slice(0, 16) + ":00"; to.value = from.value.slice(0, 14) + "59:59";
+		return from.value; })()`)
+	begin, err := time.ParseInLocation(time.DateTime, hour, time.FixedZone("", 8*3600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fill("[type=password]", token)
+	press := func(name string) {
+		evaluate[bool](b, fmt.Sprintf(`[...document.querySelectorAll("form.operate button, dialog button")].find((e) => e.innerText === %q).click() ?? true`, name))
+	}
+	press("Publish again …")
+	until[bool](b, `document.querySelector("dialog").open`)
+	press("Yes, do it")
+	until[bool](b, `!document.querySelector("dialog").open && !["", "Working …"].includes(document.querySelector(".said").textContent)`)
+	again := [2]time.Time{begin, begin.Add(time.Hour - time.Nanosecond)}
+	differs := ""
+	defer func() {
+		if t.Failed() {
+			t.Log(differs)
+		}
+	}()
+	await(t, "the hour "+hour+" is there once more", func() bool {
+		differs = l.compare(again)
+		return differs == ""
+	})
+	until[bool](b, `[...document.querySelectorAll("table")].some((e) => e.innerText.includes("this time is published once more"))`)
+	b.picture("reset", true)
+}
+
+// Three hours are chosen with the mouse, audited, and replayed into other topics: each is asked first, done once it is confirmed, and told among
+// the tasks.
+func testDrag(t *testing.T, p *process) {
+	b := newTab(t, "en-US")
+	b.open(p.url + "/")
+	until[bool](b, `document.querySelectorAll(".map .cell.read").length > 200 && !document.querySelector("form.operate").hidden`)
+	const hours = 3
+	// The hours of a day stand below each other; one of the oldest that were read.
+	places := evaluate[[][2]float64](b, fmt.Sprintf(`(() => {
+		document.querySelector(".map").scrollIntoView({ block: "center" });
+		const named = (e) => e.getAttribute("aria-label").slice(0, 16);
+		const all = [...document.querySelectorAll(".map .cell.read")].sort((a, b) => (named(a) < named(b) ? -1 : 1));
+		const first = all.findIndex((e, i) => i > 100 && named(e).endsWith("04:00"));
+		return all.slice(first, first + %d).map((e) => { const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }); })()`, hours))
+	mouse := func(kind input.DispatchMouseEventType, at [2]float64) {
+		t.Helper()
+		event := input.DispatchMouseEventParams{Type: kind, X: at[0], Y: at[1], Button: input.MouseButtonLeft, Buttons: 1, ClickCount: 1}
+		if _, err := chromedp.Call(b.ctx, input.DispatchMouseEvent, event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mouse(input.DispatchMouseEventTypeMousePressed, places[0])
+	for _, at := range places[1:] {
+		mouse(input.DispatchMouseEventTypeMouseMoved, at)
+	}
+	mouse(input.DispatchMouseEventTypeMouseReleased, places[hours-1])
+	chosen := until[string](b, `document.querySelector("details").open && [...document.querySelectorAll("form.operate [inputmode]")].map((e) => e.value.slice(11)).join()`)
+	if chosen != "04:00:00,06:59:59" {
+		t.Errorf("chosen is %s", chosen)
+	}
+	b.fill("[type=password]", token)
+	do := func(name, asks, done string) {
+		t.Helper()
+		press := func(name string) {
+			evaluate[bool](b, fmt.Sprintf(`[...document.querySelectorAll("form.operate button, dialog button")].find((e) => e.innerText === %q).click() ?? true`, name))
+		}
+		press(name)
+		question := until[string](b, `document.querySelector("dialog").open && document.querySelector("dialog .question").innerText`)
+		if !strings.Contains(question, asks) {
+			t.Errorf("%s asks %q", name, question)
+		}
+		press("Yes, do it")
+		until[bool](b, fmt.Sprintf(`[...document.querySelectorAll(".tasks li")].some((e) => e.innerText.includes("complete") && e.innerText.includes(%q))`, done))
+	}
+	do("Audit …", "It takes ", "0 missing, 0 too many")
+	b.fill(`[placeholder="the same topics"]`, "elsewhere")
+	do("Replay, marked …", " rows, and takes ", "06:59:59")
+	b.picture("tasks", true)
+}
+
+// testKafkaAway opens the page while Kafka does not answer, which is when people look at it: it shows what the process knows by itself.
+func testKafkaAway(t *testing.T, l *lab, p *process, silence func()) {
+	silence() // Others could not speak either.
+	if err := l.broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "Kafka is known to be silent", func() bool {
+		return ask[struct {
+			Incomplete string `json:"incomplete"`
+		}](t, p, "apps").Incomplete != ""
+	})
+	b := newTab(t, "zh-CN")
+	b.open(p.url + "/#/apps/" + l.apps[0].AppKey)
+	until[bool](b, `document.querySelector("#verdict")?.innerText.includes("已在 Kafka 中")`)
+	until[bool](b, `document.querySelector("#main").innerText.includes("no answer from Kafka since")`)
+	b.picture("kafka-away", false)
+	b.open(p.url + "/#/")
+	until[bool](b, `document.querySelector(".problems")?.innerText.includes("其他进程的情况未知")`)
 }
 
 // A connection that is lost is told, with the time, until it is back.

@@ -153,7 +153,8 @@ func rolling(t *testing.T, fault string, end func(*kafkatest.Cluster, testing.TB
 	o := sim.Defaults()
 	o.Begin, o.Rate = time.Now().Add(-5*time.Minute).Truncate(time.Second), rows/float64(*many)
 	o.End = time.Now().Add(8 * time.Minute).Truncate(time.Second)
-	f := newFleet(t, cluster, sim.Alike(o, *many), "JMPUB_START=10m", "JMPUB_RECHECK=off")
+	// An app that is silent is asked as often as the others, or what is measured would be how seldom that is.
+	f := newFleet(t, cluster, sim.Alike(o, *many), "JMPUB_START=10m", "JMPUB_RECHECK=off", "JMPUB_POLL_IDLE=2s")
 	processes := []*process{f.start()}
 	f.awaitAll(processes...)
 	soak.Wait(t, 10*time.Second)

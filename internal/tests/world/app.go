@@ -150,6 +150,12 @@ func (a *app) comesLate() bool {
 	return a.plan.API.Late > 0 || a.slack() > 0 || a.plan.StaleBy > 0 && a.has(BadAPI)
 }
 
+// unexplained tells that neither the time at which the processes stopped nor a reset, which has set a position ahead, explains what was not read.
+func (a *app) unexplained(h audit.Hole, stopped time.Time) bool {
+	stream, err := pipeline.ParseStream(h.Stream)
+	return err != nil || h.Begin.Before(stopped.Add(-open)) && !a.setTo(stream, h.End)
+}
+
 // audit has an operator look for what is missing and publish it, when everything has healed and the processes have stopped. A second look finds
 // nothing.
 func (a *app) audit(ctx context.Context, stopped time.Time) {
@@ -176,7 +182,7 @@ func (a *app) audit(ctx context.Context, stopped time.Time) {
 		case err != nil:
 			a.found("an audit fails when everything is healed: %v", err)
 			return
-		case slices.ContainsFunc(c.holes, func(h audit.Hole) bool { return h.Begin.Before(stopped.Add(-open)) }):
+		case slices.ContainsFunc(c.holes, func(h audit.Hole) bool { return a.unexplained(h, stopped) }):
 			a.found("an audit finds holes in what was read: %v", c.holes)
 		case !repair && result.Missing > 0:
 			a.found("after a repair, an audit finds %d rows missing", result.Missing)

@@ -113,12 +113,13 @@ func (f *fleet) name(of string) string {
 }
 
 // start starts a process. Its end is looked at by whoever started it.
-func (f *fleet) start(ctx context.Context) (*process, error) {
+func (f *fleet) start(ctx context.Context, stopped *Event) (*process, error) {
 	f.mu.Lock()
 	f.started++
 	name := f.name("process " + itoa(f.started))
 	f.mu.Unlock()
 	p := &process{link: f.connect(name, f), name: name, done: make(chan struct{})}
+	p.stopped = stopped
 	cfg, apps, err := f.configure(p)
 	if err != nil {
 		return nil, err
@@ -182,6 +183,8 @@ type slot struct {
 	pause time.Duration
 	// err is what the last process left with.
 	err error
+	// stopped, where it is not nil, says when the next process is stopped.
+	stopped *Event
 }
 
 // usually is how long a supervisor waits before it starts a process again.
@@ -199,7 +202,11 @@ func (f *fleet) newSlot(ctx context.Context) {
 func (s *slot) supervise(ctx context.Context) {
 	defer close(s.done)
 	for ctx.Err() == nil {
-		p, err := s.fleet.start(ctx)
+		s.mu.Lock()
+		stopped := s.stopped
+		s.stopped = nil
+		s.mu.Unlock()
+		p, err := s.fleet.start(ctx, stopped)
 		if err != nil {
 			s.fleet.found("the settings are refused: %v", err)
 			return
@@ -249,6 +256,13 @@ func (s *slot) restart(pause time.Duration, end func(*process)) {
 	if p != nil {
 		end(p)
 	}
+}
+
+// slowStart has the next process stopped while it begins.
+func (s *slot) slowStart(e *Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = e
 }
 
 // slotAt is one of those that have not ended, by its place among them.

@@ -2,7 +2,10 @@ package world
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jmpub/jmpub/internal/operate"
@@ -21,10 +24,12 @@ type licence struct {
 	stream pipeline.Stream
 	// from and to are the times of the rows, both included; head is that of the newest one that was published when it began.
 	from, to, head time.Time
+	// sets tells that it sets the position to from.
+	sets bool
 	// replay is the id of the replay that brings them, and prefix where; empty for what the run publishes again.
 	replay, prefix string
-	// sure tells that it was done, all of it.
-	sure bool
+	// sure tells that it was done, all of it, and healed that it was done when everything had healed.
+	sure, healed bool
 }
 
 // operator does what an event says, and notes what readers may see for it.
@@ -54,6 +59,23 @@ func (a *app) operator(ctx context.Context, number int, e *Event) {
 	a.trace.add("%s: ended with %v", name, err)
 }
 
+// bothAtOnce has two operators publish ranges of a stream again in the same moment, when everything has healed: both get what they want.
+func (a *app) bothAtOnce(ctx context.Context) {
+	var both sync.WaitGroup
+	for i, back := range []time.Duration{10 * time.Minute, 15 * time.Minute} {
+		e := &Event{Kind: ResetRange, App: a.number, From: back + 2*time.Minute, To: back, For: 5 * time.Second}
+		both.Go(func() {
+			name := a.name("last operator " + itoa(i))
+			c := &command{app: a, link: a.connect(name, a.api), name: name, event: e, begun: time.Now(), healed: true}
+			a.trace.add("%s: %s", name, e)
+			if err := c.do(ctx); err != nil {
+				a.found("two at once, when everything is healed: %s fails: %v", e, err)
+			}
+		})
+	}
+	both.Wait()
+}
+
 // command is one at work.
 type command struct {
 	*app
@@ -62,6 +84,8 @@ type command struct {
 	name  string
 	event *Event
 	begun time.Time
+	// healed tells that nothing disturbs it.
+	healed bool
 	// holes are those that an audit has found.
 	holes []audit.Hole
 }
@@ -112,11 +136,11 @@ func (c *command) do(ctx context.Context) error {
 		if to.After(head) {
 			return nil // It would skip what was not published yet.
 		}
-		granted := c.grant(licence{what: c.event.String(), stream: stream, from: to, head: head})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: to, head: head, sets: true})
 		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, To: span.To, Confirm: c.confirm(ctx)})
 		return c.done(granted, err)
 	case ResetRange:
-		granted := c.grant(licence{what: c.event.String(), stream: stream, from: from, to: to, head: head})
+		granted := c.grant(licence{what: c.event.String(), stream: stream, from: from, to: to, head: head, healed: c.healed})
 		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, From: &span.From, To: span.To, Confirm: c.confirm(ctx)})
 		return c.done(granted, err)
 	case Delete:
@@ -144,7 +168,8 @@ func (a *app) grant(l licence) *licence {
 	return &l
 }
 
-// done closes a licence that has no end: what came to be read after the command was not read before it.
+// done closes a licence that has no end: what came to be read after the command was not read before it. A command that has failed, and says so,
+// has left nothing behind, unless it says that it does not know.
 func (c *command) done(l *licence, err error) error {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -152,6 +177,9 @@ func (c *command) done(l *licence, err error) error {
 		l.to = time.Now()
 	}
 	l.sure = err == nil
+	if err != nil && !c.killed.Load() && !errors.Is(err, pipeline.ErrInDoubt) {
+		c.licences = slices.DeleteFunc(c.licences, func(other *licence) bool { return other == l })
+	}
 	return err
 }
 

@@ -49,6 +49,10 @@ func (c *command) pause(ctx context.Context) error {
 	return err
 }
 
+// resumeTries is how often an operator tries again what took too long: a process that was killed may have left a transaction open, which ends three
+// minutes later, and until then commands that want to read behind it give up after 45 s.
+const resumeTries = 6
+
 // resume has an operator resume everything, where something can be paused.
 func (a *app) resume(ctx context.Context) {
 	if !a.has(PauseStream) {
@@ -56,7 +60,11 @@ func (a *app) resume(ctx context.Context) {
 	}
 	name := a.name("the last operator")
 	c := &command{app: a, link: a.connect(name, a.api), name: name, event: &Event{Kind: ResumeStream, Whole: true}}
-	if err := c.pause(ctx); err != nil {
+	err := c.pause(ctx)
+	for try := 1; err != nil && try < resumeTries; try++ {
+		err = c.pause(ctx)
+	}
+	if err != nil {
 		a.found("nothing can be resumed when everything is healed: %v", err)
 	}
 }

@@ -27,6 +27,8 @@ const (
 	Terminate Kind = "SIGTERM"
 	// Pause holds all that the process sends and receives.
 	Pause Kind = "process paused"
+	// SlowStart does so with the next process when it sends a message while it begins, and not before.
+	SlowStart Kind = "next process paused while it begins"
 	// Replace starts a second process beside the first, which is ended later on.
 	Replace Kind = "replaced by another process"
 	// CutKafka and CutAPI keep the process from either; Lossy loses requests and replies of Kafka now and then.
@@ -95,6 +97,8 @@ type Event struct {
 	Stream int
 	// Whole has a command be about all streams.
 	Whole bool
+	// Message is the one at which a process is stopped that begins, counted from its first one.
+	Message int
 	// Network is what is wrong with a command's way to Kafka while it begins; nothing where empty.
 	Network Kind
 	// Elsewhere has a replay publish to topics of its own.
@@ -110,6 +114,9 @@ func (e *Event) String() string {
 		s += fmt.Sprintf(" %s to %s ago, answered after %s", e.From, e.To, e.For)
 	case e.For > 0:
 		s += fmt.Sprintf(" for %s", e.For)
+	}
+	if e.Message > 0 {
+		s += fmt.Sprintf(" at its message %d", e.Message)
 	}
 	switch {
 	case e.Kind != PauseStream && e.Kind != ResumeStream:
@@ -170,6 +177,8 @@ type Plan struct {
 	Early bool
 	// Formats has processes publish events in JSON or in Avro, each as it begins.
 	Formats bool
+	// BothAtOnce has two operators change the same stream in the end, when everything has healed.
+	BothAtOnce bool
 	// Memory is what a window may take of a process's memory, and all that wait; zero is the default.
 	Memory int
 	// MarkerDelay is how late markers of transactions are, at most.
@@ -238,7 +247,10 @@ func Draw(seed uint64, most time.Duration) *Plan {
 		p.Events = append(p.Events, all...)
 	}
 	p.Formats = d.chance(0.2)
+	p.BothAtOnce = newDice(p.Seed, "both at once").chance(0.3) // What else happens stays as it was drawn.
 	p.Events = append(p.Events, p.pauses(hours)...)
+	p.Events = append(p.Events, p.slowStarts()...)
+	p.Events = append(p.Events, p.audits(hours)...)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
 	return p
 }
@@ -331,6 +343,41 @@ func (p *Plan) fault(d *dice) Event {
 	}
 	e.For, e.App, e.Process = min(e.For, p.For-e.At), d.IntN(p.Apps), d.IntN(p.Standbys+1)
 	return e
+}
+
+// audits draws operators who repair what another one is about to repair: what has just come late, where the API has late rows, before the
+// run looks for it.
+func (p *Plan) audits(hours float64) (all []Event) {
+	d := newDice(p.Seed, "audits") // What else happens stays as it was drawn.
+	if p.API.Late == 0 {
+		return nil
+	}
+	for range d.count(hours) {
+		first := Event{At: d.upTo(p.For).Round(time.Millisecond), Kind: Audit, App: d.IntN(p.Apps)}
+		first.To = d.logBetween(10*time.Second, 5*time.Minute).Round(time.Second)
+		first.From = (first.To + d.logBetween(time.Minute, time.Hour)).Round(time.Second)
+		first.For = d.logBetween(100*time.Millisecond, 10*time.Second).Round(time.Millisecond)
+		second := first
+		second.At = min(p.For, first.At+d.upTo(3*time.Second)).Round(time.Millisecond)
+		second.For = d.logBetween(100*time.Millisecond, 10*time.Second).Round(time.Millisecond)
+		all = append(all, first, second)
+	}
+	return all
+}
+
+// slowStarts draws processes that are stopped while they begin, for long enough, for the most part, that another one takes their place.
+func (p *Plan) slowStarts() (all []Event) {
+	const messages = 150                // About as many as the start of a few apps takes.
+	d := newDice(p.Seed, "slow starts") // What else happens stays as it was drawn.
+	for i := range p.Events {
+		if e := &p.Events[i]; (e.Kind == Kill || e.Kind == Terminate) && d.chance(0.3) {
+			all = append(all, Event{
+				At: e.At, Kind: SlowStart, App: e.App, Process: e.Process, Message: 1 + d.IntN(messages),
+				For: d.logBetween(time.Second, 5*time.Minute).Round(time.Millisecond),
+			})
+		}
+	}
+	return all
 }
 
 // command draws what an operator does, after those who were drawn before.

@@ -32,6 +32,9 @@ type link struct {
 	dice *dice
 	// until when which fault holds.
 	until map[Kind]time.Time
+	// stopped, where it is not nil, has the process stopped at one of its messages; messages counts them.
+	stopped  *Event
+	messages int
 }
 
 // connect makes the link of a process, or of a command, to an API; name is unlike any other.
@@ -69,6 +72,13 @@ func (l *link) fate(*kafkamodel.Message) kafkamodel.Fate {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	const usual, slow, fifth = 3 * time.Millisecond, 2 * time.Second, 0.2
+	if l.messages++; l.stopped != nil && l.messages == l.stopped.Message {
+		until := time.Now().Add(l.stopped.For)
+		if heals := l.world.began.Add(l.world.plan.For); until.After(heals) {
+			until = heals
+		}
+		l.until[Pause] = until
+	}
 	f := kafkamodel.Fate{Delay: l.dice.upTo(usual), ReplyDelay: l.dice.upTo(usual)}
 	if l.left(Slow) > 0 {
 		f.Delay, f.ReplyDelay = l.dice.upTo(slow), l.dice.upTo(slow)
@@ -127,6 +137,9 @@ func (l *link) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	return reply.Result(), r.Context().Err()
 }
 
+// longestOverlap is the longest that is drawn.
+const longestOverlap = 30 * time.Second
+
 // settings are those of a process or a command, without an app; what may change between restarts is drawn for it.
 func (w *World) settings(name string) *settings.Settings {
 	d := newDice(w.plan.Seed, "settings of "+name)
@@ -143,7 +156,7 @@ func (w *World) settings(name string) *settings.Settings {
 		s.Statistics.Units = "hour"
 	}
 	s.API.Rate, s.API.PageSize, s.API.Parallel = w.plan.Quota, itoa(w.plan.page(d)), pick("1", "2", "4")
-	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", "30s")
+	s.Poll, s.Overlap = pick("2s", "10s", "30s"), pick("1s", "2s", "5s", longestOverlap.String())
 	s.PollIdle = "30s"
 	if w.plan.LiveFirst {
 		s.Catchup = pick("ordered", "live-first")
@@ -193,10 +206,10 @@ func (w *World) plug(cfg *settings.Config, l *link) {
 }
 
 // allowed is how many bytes of rows a process may hold: those that wait, one part of a window that is streamed, and two pages of each window
-// that is fetched.
+// that is fetched or streamed.
 func allowed(cfg *settings.Config) int {
-	const row = 700
-	return 2*cfg.MemoryBytes + cfg.Parallel*2*cfg.Source.PageSize*row
+	const row, streamed = 700, 1
+	return 2*cfg.MemoryBytes + (cfg.Parallel+streamed)*2*cfg.Source.PageSize*row
 }
 
 // process is one `jmpub run`.

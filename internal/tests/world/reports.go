@@ -141,8 +141,10 @@ func (r *reports) checkNumbers() {
 		if l.Replay != "" || l.ofStatistics() {
 			continue
 		}
-		if r.plan.Files && l.Sequence <= last[l.Stream] { // What was committed last and not saved is committed again.
-			last[l.Stream] = l.Sequence
+		if l.Late && l.Sequence == 0 && r.has(Delete) { // They may have been published while the stream had no position.
+			continue
+		}
+		if r.plan.Files && l.Sequence <= last[l.Stream] { // What was committed last and not saved is committed again, or has been by somebody else.
 			continue
 		}
 		if last[l.Stream]++; l.Sequence != last[l.Stream] {
@@ -291,7 +293,7 @@ func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
 			r.found("the coverage of %s %s has gaps, which the API has not: %s", s, name, gaps)
 		}
 		for _, w := range days[name].Read {
-			if (ahead || !w.Begin.After(read) || r.setTo(w.Begin)) && w.End.After(read) {
+			if (ahead || !w.Begin.After(read) || r.setTo(s, w.Begin)) && w.End.After(read) {
 				read = w.End
 			}
 		}
@@ -299,10 +301,12 @@ func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
 	return read
 }
 
-// setTo tells whether a reset has set a position to a time, in whole seconds.
-func (r *reports) setTo(at time.Time) bool {
-	return slices.ContainsFunc(r.licences, func(l *licence) bool {
-		return l.replay == "" && l.to.IsZero() && l.from.Sub(at).Abs() <= time.Second
+// setTo tells whether a reset has set a stream's position to a time, in whole seconds: a window that begins there may reach back by its overlap.
+// Where rows are published before they have settled, it may set it ahead, although younger rows were published: an operator is told that, and says
+// yes.
+func (a *app) setTo(stream pipeline.Stream, at time.Time) bool {
+	return slices.ContainsFunc(a.licences, func(l *licence) bool {
+		return l.sets && l.stream == stream && at.Sub(l.from) <= time.Second && l.from.Sub(at) <= longestOverlap+time.Second
 	})
 }
 

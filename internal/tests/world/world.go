@@ -54,6 +54,8 @@ type World struct {
 const (
 	// healing is how long the world goes on after the last fault: until late rows were looked for, and everything was caught up with.
 	healing = 30 * time.Minute
+	// after is how long it goes on after the last commands.
+	after = 4 * time.Minute
 	// fresh is how young a row may be that is not published yet when everything has healed.
 	fresh = 2 * time.Minute
 	// open is how old a position may be then: where nothing comes, a window stays open.
@@ -174,6 +176,13 @@ func (w *World) live(ctx context.Context) {
 		a.resume(ctx)
 	}
 	_ = pipeline.Sleep(ctx, healing)
+	if w.plan.BothAtOnce {
+		for _, a := range w.apps {
+			w.others.Go(func() { a.bothAtOnce(ctx) })
+		}
+		w.others.Wait()
+		_ = pipeline.Sleep(ctx, after)
+	}
 	w.trace.add("the end of the processes")
 	for _, f := range w.fleets {
 		f.end()
@@ -194,6 +203,8 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		s.restart(e.For, (*process).kill)
 	case Terminate:
 		s.restart(e.For, func(p *process) { _ = p.terminate() })
+	case SlowStart:
+		s.slowStart(e)
 	case Replace:
 		a.fleet.newSlot(ctx)
 		w.others.Go(func() {

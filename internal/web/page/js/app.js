@@ -52,7 +52,7 @@ export class AppView {
     this.audits = new Map();
     this.operate = new Operate({ app, prefix, stream: () => this.stream, audited: (id, stream) => { this.audits.set(id, { id, stream }); this.showTasks(); } });
     this.streamTable = new Table(t("streams.title"), [
-      { name: "streams.stream", head: true, class: "clip", text: (s) => (s.members ? t("streams.many", { stream: s.stream, n: count(s.members) }) : s.stream) },
+      { name: "streams.stream", head: true, class: "clip", text: (s) => (s.members ? t("streams.many", { stream: s.stream, n: count(s.members) }) : s.paused ? `${s.stream} (${t("appstate.paused")})` : s.stream), look: (s) => (s.paused ? "warning" : null) },
       { name: "apps.up_to", text: (s) => (s.upTo ? moment(s.upTo) : "–") },
       { name: "apps.lag", class: "number", text: (s) => duration(s.lag) },
       { name: "streams.backlog", class: "wide", text: (s) => (s.backlogUntil ? t("tasks.range", { from: stamp(s.backlogFrom).slice(0, 16), to: stamp(s.backlogUntil).slice(0, 16) }) : "–") },
@@ -127,7 +127,7 @@ export class AppView {
 
   showDetail(body) {
     this.detail = toApp(body);
-    this.streamTable.set(this.detail.streams);
+    this.showTable();
     this.rejected.set(this.detail.rejected);
     this.show();
   }
@@ -140,8 +140,14 @@ export class AppView {
     this.chosen.hidden = names.length < 2;
     if (!this.stream) this.follow(names[0] ?? "messages");
     this.chosen.value = this.stream;
-    if (!this.detail) this.streamTable.set(streams);
+    this.showTable();
     this.show();
+  }
+
+  // showTable shows the streams as the process knows them, or by their positions alone, which say what is paused.
+  showTable() {
+    const paused = new Set(this.streams.filter((s) => s.paused).map((s) => s.stream));
+    this.streamTable.set((this.detail?.streams ?? this.streams).map((s) => ({ ...s, paused: paused.has(s.stream) })));
   }
 
   // showTasks shows replays, and the audits that were begun from here: nobody is told of them without a token.
@@ -159,11 +165,12 @@ export class AppView {
 
   // failed tells what cannot be read. A process that does not have the app has no details of it.
   failed(path, error) {
+    if (error) ({ "/windows": this.windows, "/notices": this.notices, "/replays": this.tasks })[path]?.failed(error);
     if (path === "/checkpoints") this.map.root.hidden = error !== null;
     if (path === "/checkpoints" && error) setText(this.mapNote, `${t("map.failed")} ${error.message}`);
     if (error?.status !== 404 || path !== "") return;
     this.detail = null;
-    this.streamTable.set(this.streams);
+    this.showTable();
     this.show();
   }
 
@@ -183,7 +190,7 @@ export class AppView {
     this.verdict.set(verdict.state, verdict.sentence, t("verdict.detail.app", { zone: zoneName(), state: t(`appstate.${a.state}`), process: a.process, time: moment(o.now) }), verdict.problems);
     tiles.lag.set(duration(a.lag), a.backlog ? t("tile.lag.backlog", { time: stamp(a.backlog).slice(0, 16) }) : t("tile.lag.none"));
     tiles.rate.set(rate(a.rate), t("tile.rate.detail"));
-    tiles.quota.set(count(a.quota?.left), t("tile.quota.detail", { n: count(a.requests) }), { part: a.quota ? 1 - a.quota.left / a.quota.limit : null });
+    tiles.quota.set(count(a.quota?.left), t("tile.quota.detail", { n: count(a.requests) }), { part: a.quota ? a.quota.left / a.quota.limit : null });
     tiles.retention.set(duration(a.retention), t("tile.retention.detail"), { state: a.retention !== null && a.retention < retentionWarn ? "failing" : "ok", part: a.retention === null ? null : a.retention / retentionTotal });
     tiles.transactions.set(duration(o.transactions.mean), t("tile.transactions.detail", { n: count(o.transactions.count) }));
     tiles.published.set(count(a.published ?? null), t("tile.published.detail", { n: count(a.rejectedRows ?? null) }));
@@ -208,15 +215,13 @@ export class AppView {
     this.shownHour = begin;
     this.hour.hidden = false;
     setText(this.hourTitle, t("hour.title", { from: stamp(new Date(begin)).slice(0, 16), to: stamp(new Date(begin + hourLong)).slice(11, 16) }));
-    setText(this.hourTable.empty, t("loading"));
-    this.hourTable.set([]);
+    this.hourTable.says(t("loading"));
     try {
       const body = await get(`${this.path()}/windows`, { ...this.where(), stream: this.stream, from: new Date(begin).toISOString(), to: new Date(begin + hourLong).toISOString(), limit: 500 });
       if (this.shownHour !== begin) return;
-      setText(this.hourTable.empty, t("hour.no_windows"));
       this.hourTable.set(toWindows(body));
     } catch (error) {
-      if (this.shownHour === begin) setText(this.hourTable.empty, error.message);
+      if (this.shownHour === begin) this.hourTable.says(error.message);
     }
     this.hourTitle.focus({ preventScroll: true });
     this.hour.scrollIntoView({ block: "nearest" });

@@ -121,11 +121,11 @@ function login(why) {
 const fleetPoll = new Poll(5_000, async (signal) => {
   const body = await get("apps", {}, signal);
   const now = overview?.now ?? new Date();
-  fleet = { apps: toApps(body, now), processes: toProcesses(body, now) };
+  fleet = { apps: toApps(body, now), processes: toProcesses(body, now), incomplete: body.incomplete ?? "" };
   show();
 }, (error) => {
   if (!error || fleet?.processes.length > 0 || !overview) return;
-  fleet = { apps: onlyApp(overview), processes: [] }; // A process alone has no list of the apps of all.
+  fleet = { apps: onlyApp(overview), processes: [], incomplete: "" }; // A process alone has no list of the apps of all.
   show();
 });
 

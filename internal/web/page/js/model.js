@@ -89,7 +89,7 @@ export function toApp(a) {
 export function toStreams(body, now) {
   return body.checkpoints.map((p) => ({
     stream: p.stream, members: 0, upTo: p.end_time ?? null, lag: p.end_time ? seconds(p.end_time, now) : null, backlogFrom: p.backlog[0]?.end_time ?? null,
-    backlogUntil: p.backlog.at(-1)?.until ?? null, dropped: false, published: p.published,
+    backlogUntil: p.backlog.at(-1)?.until ?? null, dropped: false, published: p.published, paused: p.paused === true,
     retention: p.end_time ? Math.max(0, retentionTotal - seconds(p.backlog[0]?.end_time ?? p.end_time, now)) : null,
   }));
 }

@@ -79,8 +79,9 @@ export class Operate {
       setText(this.said, t("operate.computing"));
       const plan = dry ? await post(path, { ...body, dry_run: true }) : {};
       setText(this.said, "");
-      const takes = kind === "audit" ? { n: count(plan.requests), time: duration(plan.seconds) } : {};
-      if (!await this.confirmed(plan.question ?? t(`operate.${kind}.question`, { app: this.app, ...takes }))) return;
+      const cost = plan.cost ?? plan;
+      const takes = { rows: count(cost.rows), n: count(cost.requests), time: duration(cost.seconds) };
+      if (!await this.confirmed(plan.question || t(`operate.${kind}.question`, { app: this.app, ...takes }))) return;
       setText(this.said, t("operate.working"));
       const done = await post(path, body);
       setText(this.said, done.text ?? t("operate.done"));

@@ -3,8 +3,8 @@ import { get } from "./api.js";
 import { Chart, counts, durations, rates } from "./charts.js";
 import { el, setText } from "./dom.js";
 import { count, duration, moment, rate, zoneName } from "./format.js";
-import { linkToApp, retentionWarn, toHistory } from "./model.js";
-import { Processes, rejectedTable } from "./panels.js";
+import { linkToApp, retentionWarn, toHistory, toNotices } from "./model.js";
+import { noticesTable, Processes, rejectedTable } from "./panels.js";
 import { card, showBadge, Table, Tile, Verdict } from "./parts.js";
 import { Poll } from "./poll.js";
 import { ofAll } from "./sentence.js";
@@ -28,6 +28,8 @@ export class OverviewView {
     this.quota = new Chart("chart.quota", counts);
     this.transaction = new Chart("chart.transaction", durations);
     this.rejected = rejectedTable();
+    this.notices = noticesTable({ apps: true });
+    this.noticesNote = el("p", { class: "muted small", hidden: true });
     this.processes = new Processes();
     this.by = "state";
     this.descending = false;
@@ -53,7 +55,12 @@ export class OverviewView {
     this.root = el("div", { class: "view" }, this.verdict.root,
       el("dl", { class: "tiles" }, Object.values(this.tiles).map((tile) => tile.root)),
       card(t("apps.title"), [this.table.root, el("div", { class: "spread pager" }, this.which, el("span", { class: "tools" }, this.back, this.forth))], { tools: [el("span", { class: "tools" }, this.search, this.state)] }),
-      el("div", { class: "halves" }, this.rates.root, this.lag.root, this.quota.root, this.transaction.root, card(t("rejected.title"), this.rejected.root), this.processes.root));
+      el("div", { class: "halves" }, this.rates.root, this.lag.root, this.quota.root, this.transaction.root, card(t("rejected.title"), this.rejected.root), this.processes.root),
+      card(t("notices.title"), [this.notices.root, this.noticesNote]));
+    this.told = new Poll(30_000, async (signal) => this.notices.set(toNotices(await get("notices", { limit: 20 }, signal))), (error) => {
+      this.noticesNote.hidden = error === null;
+      setText(this.noticesNote, error ? `${t("notices.failed")} ${error.message}` : "");
+    });
     this.history = new Poll(10_000, async (signal) => {
       const past = toHistory(await get("history", {}, signal));
       this.rates.set(past.times, past.rates);
@@ -101,8 +108,8 @@ export class OverviewView {
     this.forth.disabled = this.offset + page.length >= found.length;
   }
 
-  tell(o, { apps, processes }) {
-    const verdict = ofAll(o, apps);
+  tell(o, { apps, processes, incomplete }) {
+    const verdict = ofAll(o, apps, incomplete);
     this.verdict.set(verdict.state, verdict.sentence, t("verdict.detail", { zone: zoneName(), apps: count(apps.length), time: moment(o.now) }), verdict.problems, verdict.leftOut);
     if (apps !== this.apps) {
       this.apps = apps;
@@ -114,7 +121,7 @@ export class OverviewView {
     tiles.apps.set(`${count(published)} / ${count(apps.length)}`, t("tile.apps.detail", { here: count(o.apps.owned) }), { state: published < apps.length ? "warning" : "ok" });
     tiles.rate.set(rate(o.rate), t("tile.rate.detail"));
     tiles.lag.set(duration(o.lag?.seconds), o.lag?.app ?? "");
-    tiles.quota.set(count(o.quota?.left), t("tile.quota.detail", { n: count(o.requests) }), { part: o.quota ? 1 - o.quota.left / o.quota.limit : null });
+    tiles.quota.set(count(o.quota?.left), t("tile.quota.detail", { n: count(o.requests) }), { part: o.quota ? o.quota.left / o.quota.limit : null });
     tiles.retention.set(duration(retention?.retention), retention?.app ?? "", { state: retention && retention.retention < retentionWarn ? "failing" : "ok" });
     tiles.transactions.set(duration(o.transactions.mean), t("tile.transactions.detail", { n: count(o.transactions.count) }));
     this.rejected.set(o.rejected);
@@ -124,6 +131,7 @@ export class OverviewView {
 
   destroy() {
     this.history.stop();
+    this.told.stop();
     for (const chart of [this.rates, this.lag, this.quota, this.transaction]) chart.destroy();
   }
 }

@@ -1,6 +1,7 @@
 // Parts that several views have: rejected rows, processes, replays and audits, notices.
 import { el, keyed, setAttribute, setText, setWidth } from "./dom.js";
 import { count, duration, moment, stamp } from "./format.js";
+import { linkToApp } from "./model.js";
 import { card, showBadge, Table } from "./parts.js";
 import { has, t } from "./words.js";
 
@@ -11,9 +12,10 @@ export function rejectedTable() {
   ], { key: (r) => r.reason, empty: "rejected.none" });
 }
 
-export function noticesTable() {
+export function noticesTable({ apps = false } = {}) {
   return new Table(t("notices.title"), [
     { name: "notices.at", text: (n) => moment(n.at) },
+    ...apps ? [{ name: "apps.key", class: "key clip", text: (n) => n.app, link: (n) => linkToApp(n) }] : [],
     { name: "notices.kind", head: true, show: (cell, n) => showBadge(cell, n.look, has(`notice.${n.kind}`) ? t(`notice.${n.kind}`) : n.kind) },
     { name: "streams.stream", class: "clip wide", text: (n) => n.stream },
     { name: "notices.detail", class: "detail", text: (n) => n.detail },
@@ -45,11 +47,18 @@ export class Processes {
 export class Tasks {
   constructor() {
     this.list = el("ul", { class: "tasks" });
-    this.none = el("p", { class: "muted", text: t("tasks.none") });
+    this.none = el("p", { class: "muted", text: t("loading") });
     this.root = card(t("tasks.title"), [this.list, this.none]);
   }
 
+  // failed shows why nothing is known. What was known before stays.
+  failed(error) {
+    if (!this.asked) setText(this.none, error.message);
+  }
+
   set(all) {
+    this.asked = true;
+    setText(this.none, t("tasks.none"));
     this.none.hidden = all.length > 0;
     keyed(this.list, all, (r) => r.key, () => el("li", {}, el("div", { class: "spread" }, el("b", { class: "clip" }), el("span", {})),
       el("div", { class: "bar", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" }, el("span")), el("span", { class: "muted small" })), (node, r) => {

@@ -37,12 +37,13 @@ export class Table {
     this.sorted = sorted;
     this.body = el("tbody");
     this.head = el("tr", {}, columns.map((c) => this.heading(c)));
-    this.empty = el("p", { class: "muted", text: t(empty) });
+    this.none = t(empty);
+    this.empty = el("p", { class: "muted" });
     this.frame = el("div", { class: "scroll", role: "region", "aria-label": name, tabindex: "0" },
       el("table", {}, el("caption", { class: "unseen", text: name }), el("thead", {}, this.head), this.body));
     this.root = el("div", {}, this.frame, this.empty);
     this.open = open;
-    this.set([]);
+    this.says(t("loading"));
   }
 
   heading(column) {
@@ -58,7 +59,24 @@ export class Table {
     return cell;
   }
 
+  // says shows a text in place of rows, such as why there are none.
+  says(text) {
+    this.show([]);
+    setText(this.empty, text);
+  }
+
   set(items) {
+    this.asked = true;
+    this.show(items);
+    setText(this.empty, this.none);
+  }
+
+  // failed shows why nothing is known. What was known before stays.
+  failed(error) {
+    if (!this.asked) this.says(error.message);
+  }
+
+  show(items) {
     this.frame.hidden = items.length === 0;
     this.empty.hidden = items.length > 0;
     for (const cell of this.head.children) {

@@ -1,10 +1,12 @@
 // The one sentence that matters, and what is to be done. What the API says in English is shown as it is where there is no other word for it.
-import { count, moment } from "./format.js";
+import { count, duration, moment, stamp } from "./format.js";
 import { linkToApp } from "./model.js";
-import { t } from "./words.js";
+import { has, t } from "./words.js";
 
 const states = { ok: "ok", warning: "warning", error: "failing" };
 const mostProblems = 5;
+const times = ["since", "until", "api", "local"];
+const lengths = ["left", "difference", "took"];
 const broken = ["failed", "silent", "nobody"];
 
 // notPublished are the apps that are not published, those together that have the same state and error.
@@ -20,16 +22,22 @@ function notPublished(bad) {
   }));
 }
 
-const warning = (text) => ({ key: `warning ${text}`, title: text, hint: t("hint.warning") });
+// warning is what will go wrong: in the reader's language, if there are words for it.
+function warning({ code, app_key: app, topic_prefix: prefix, text, facts }) {
+  const shown = Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, times.includes(name) ? stamp(value) : lengths.includes(name) ? duration(Number(value)) : value]));
+  const title = has(`warning.${code}`) ? [app, t(`warning.${code}`, shown)].filter(Boolean).join(" · ") : text;
+  return { key: `warning ${code} ${app ?? ""} ${facts.stream ?? ""}`, title, link: app ? linkToApp({ app, prefix }) : undefined, hint: t(has(`hint.${code}`) ? `hint.${code}` : "hint.warning") };
+}
 
 function earliest(...times) {
   return times.filter(Boolean).reduce((a, b) => (a === null || Date.parse(b) < Date.parse(a) ? b : a), null);
 }
 
-// ofAll is the sentence about all apps: what this process says, and of the others what the list of apps has.
-export function ofAll(o, apps) {
+// ofAll is the sentence about all apps: what this process says, and of the others what the list of apps has, unless that is incomplete.
+export function ofAll(o, apps, incomplete) {
   const bad = apps.filter((a) => broken.includes(a.state));
   const warnings = o.warnings.map(warning);
+  if (incomplete && o.apps.total > 1) warnings.push({ key: "incomplete", title: t("problems.incomplete"), detail: incomplete });
   const elsewhere = o.apps.owned < apps.length;
   const upTo = earliest(o.verdict.at, ...(elsewhere ? apps.map((a) => (broken.includes(a.state) ? null : a.upTo)) : []));
   const all = (state, sentence, problems = warnings, leftOut = o.warningsLeftOut) => ({ state, sentence, upTo, problems, leftOut });
