@@ -36,14 +36,14 @@ race_within := 15m
 
 # The race detector makes what computes ten times slower, and finds something only where goroutines meet. So it leaves out the packages
 # and the tests in which none do, and what only tests use (race_alone, race_skip). Of the end-to-end tests, which take ten minutes under it,
-# a few have every goroutine that there is; of the simulator's, those whose requests come at the same time or are cut off; and of the
-# commands', those in which several work at once (race_few).
+# a few have every goroutine that there is; of the simulator's, those whose requests come at the same time or are cut off; of the commands',
+# those in which several work at once; and of the checkpoints', those that read together (race_few). Tests that try many seeds try few of them (-short).
 endtoend := ./internal/tests/endtoend
-race_alone := internal/tests/.*|pipeline/event
-race_skip := TestAllocations|TestIdleAppsEndTheHourOneAfterAnother|TestSilentStreamCommitsMoreSeldom|TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
+race_alone := internal/tests/.*|pipeline/event|checkpoint
+race_skip := TestAllocations|TestSearchCostsLittleWithoutTotals|TestSearchCostsLittleWhereNothingIsLate|TestBatchesAreReadAsTheyWereWritten|TestCoverageOfARun|TestIdleAppsEndTheHourOneAfterAnother|TestSilentStreamCommitsMoreSeldom|TestCoverageModel|TestOverlapChanges|TestRowsThatShareAMsgID|TestClocksThatLieLoseNothing|TestLargeReplyIsNoEnd|TestResetOfAPositionWithABacklog|TestForeignBatches|TestHostileMetadata|TestLargeGarbage|TestMemoryOfTheWorstReplies|TestMemoryOfTheWorstRepliesAtOnce|TestUncoveredRangeIsPublishedOnceMore|TestRowThatIsTooLargeIsCut
 race_commands := TestTwoResetsAtOnce|TestThreeRepairsAtOnce|TestResetAndDeleteAtOnce|TestResetThatIsAnsweredLate|TestASecondRunStandsBy|TestInterrupted|TestReplayThatIsDeletedWhileItRuns|TestDeleteOfAReplayLeavesTheRunAlone|TestListsAndStatistics|TestNothingTells|TestCommandsOnFilesBesideARun|TestReplayThroughTheAPI|TestPausedStreamLeavesTheOthers
-race_few := $(race_commands)|TestWholeHistory|TestStreams|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn
-race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub
+race_few := $(race_commands)|TestWholeHistory|TestStreams|TestConcurrency|TestDroppedConnections|TestSlowReplies|TestClientGoesAway|TestQuota|TestChurn|TestPartitionIsReadForAllApps|TestTogetherFromEverywhere
+race_few_packages := $(endtoend) ./internal/lab/sim ./cmd/jmpub ./checkpoint
 
 soak := ./internal/tests/soak
 protocol := TestProtocol|TestOnApacheKafka|TestGroupOnApacheKafka
@@ -56,7 +56,7 @@ scripts := .ci/run examples/test.sh $(wildcard scripts/*.sh deploy/kafka-image/*
 
 waiting := TestWrongPort|TestProxyWantsLogin|TestFolderThatCannotBeWritten|TestFirstStartRaisesNoAlarm|TestTopicGoesAway|TestLostCheckpoints|TestUnreachable|TestPoisonedPosition|TestLogIsGone|TestOutputIsGone|TestRelativeReplayIsFixedOnce
 
-.PHONY: help tools lint documents page alerts supply sbom helm test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak bench allocations
+.PHONY: help tools lint documents page alerts supply sbom helm test race fuzz world mutants examples container waiting security kafka scale oldest faults reliability soak bench allocations collector platforms
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
@@ -93,16 +93,16 @@ supply: sbom ## the scripts, the systemd unit, a reproducible binary, and its bi
 sbom: ## what is linked into the binary, as CycloneDX, in dist/jmpub.cdx.json
 	scripts/sbom.sh
 
-helm: ## the Helm chart: lint, bad values, and what it renders, read as Kubernetes' own types
+helm: ## the Helm chart: lint, bad values, and what it renders, read as Kubernetes' own types and by its schemas
 	cd deploy/helm/tests && go mod tidy -diff && go vet ./... && go test -timeout $(within) ./...
 
 test: ## all tests that need nothing but Go
 	go test -timeout $(within) ./...
 
 race: ## the tests with the race detector, in any order
-	CGO_ENABLED=1 go test -race -vet=off -shuffle=on -timeout $(race_within) -skip '^($(race_skip))$$' \
+	CGO_ENABLED=1 go test -race -short -vet=off -shuffle=on -timeout $(race_within) -skip '^($(race_skip))$$' \
 		$$(go list ./... | grep -vE '/($(race_alone)|internal/lab/sim|cmd/jmpub)$$')
-	CGO_ENABLED=1 go test -race -vet=off -shuffle=on -timeout $(race_within) -run '^($(race_few))$$' $(race_few_packages)
+	CGO_ENABLED=1 go test -race -short -vet=off -shuffle=on -timeout $(race_within) -run '^($(race_few))$$' $(race_few_packages)
 
 fuzz: ## every fuzz target, FUZZ=50000x inputs or FUZZ=1m long
 	GUIDED=$(GUIDED) scripts/fuzz.sh $(FUZZ)
@@ -117,6 +117,9 @@ bench: ## jmpub beside the least that its work takes: ROWS=1000000 of ROWSIZE=44
 	go run ./bench -rows $(ROWS) -rowsize $(ROWSIZE) -rounds $(ROUNDS) -compression $(COMPRESSION) -broker "$(BROKER)" \
 		-image "$${JMPUB_TEST_KAFKA_IMAGE:-apache/kafka:4.1.0}"
 
+collector: ## traces, sent to the receiver of the OpenTelemetry Collector; by hand and not in .ci/run, because compiling the collector takes minutes
+	cd internal/tests/collector && go mod tidy -diff && go vet ./... && go test -count=1 -timeout $(within) ./...
+
 allocations: ## write down what the hot path allocates now, with which the tests compare it
 	go test -count=1 -run '^TestAllocations$$' $$(grep -rl --include='*_test.go' 'allocations\.Check(' . | xargs -n1 dirname | sort -u) -allocations.renew
 	git diff --stat -- internal/tests/allocations/baseline.txt
@@ -126,6 +129,9 @@ examples: ## the examples, each by itself and on Apache Kafka
 
 container: ## the container image, and the compose file with it
 	scripts/container.sh
+
+platforms: ## the container image for amd64 and arm64, in dist/jmpub-image.tar, and jmpub at work in each
+	scripts/platforms.sh
 
 waiting: ## the tests of commands that wait, or begin the binary again and again; they need nothing but Go
 	scripts/kafka.sh '$(waiting)' ./cmd/jmpub -- -timeout 10m
