@@ -89,9 +89,11 @@ func (w *writer) send(t *testing.T, batch []byte) (int64, error) {
 			Topic: w.topic, Partition: partition, RequiredAcks: kafkago.RequireAll, TransactionalID: w.id,
 			RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(batch)},
 		})
-		if err != nil {
-			t.Fatal(err)
+		if moving(err) {
+			pause()
+			continue
 		}
+		ok(t, err)
 		// NOT_ENOUGH_REPLICAS is also the word for a coordinator that is busy with the end of the last transaction.
 		if !moving(res.Error) && !errors.Is(res.Error, kafkago.NotEnoughReplicas) {
 			return res.BaseOffset, res.Error
@@ -100,9 +102,10 @@ func (w *writer) send(t *testing.T, batch []byte) (int64, error) {
 	}
 }
 
-// moving tells that the topic is so new that not every broker knows it, or its leader, yet.
+// moving tells that the topic is so new that not every broker knows it, or its leader, yet. A client that asks one of those for what there is
+// forgets that it knew the topic.
 func moving(err error) bool {
-	return errors.Is(err, kafkago.NotLeaderForPartition) || errors.Is(err, kafkago.LeaderNotAvailable) ||
+	return errors.Is(err, protocol.ErrNoTopic) || errors.Is(err, kafkago.NotLeaderForPartition) || errors.Is(err, kafkago.LeaderNotAvailable) ||
 		errors.Is(err, kafkago.UnknownTopicOrPartition)
 }
 

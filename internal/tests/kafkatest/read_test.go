@@ -158,12 +158,21 @@ func (l *lab) wantOffset(t *testing.T, topic string, level kafkago.IsolationLeve
 
 func (l *lab) offset(t *testing.T, topic string, level kafkago.IsolationLevel, at int64) int64 {
 	t.Helper()
-	res, err := l.client.ListOffsets(t.Context(), &kafkago.ListOffsetsRequest{
-		Topics: map[string][]kafkago.OffsetRequest{topic: {{Partition: partition, Timestamp: at}}}, IsolationLevel: level,
-	})
-	ok(t, err)
-	found := res.Topics[topic][0]
-	ok(t, found.Error)
+	var found kafkago.PartitionOffsets
+	for {
+		res, err := l.client.ListOffsets(t.Context(), &kafkago.ListOffsetsRequest{
+			Topics: map[string][]kafkago.OffsetRequest{topic: {{Partition: partition, Timestamp: at}}}, IsolationLevel: level,
+		})
+		if err == nil {
+			found = res.Topics[topic][0]
+			err = found.Error
+		}
+		if !moving(err) {
+			ok(t, err)
+			break
+		}
+		pause()
+	}
 	got := int64(-1)
 	switch at {
 	case kafkago.FirstOffset:
@@ -200,6 +209,10 @@ func (l *lab) fetchFrom(t *testing.T, topic string, offset int64, level kafkago.
 func (l *lab) page(t *testing.T, topic string, offset int64, level kafkago.IsolationLevel) *fetch.ResponsePartition {
 	t.Helper()
 	found, err := l.fetchFrom(t, topic, offset, level)
+	for moving(err) {
+		pause()
+		found, err = l.fetchFrom(t, topic, offset, level)
+	}
 	ok(t, err)
 	return found
 }

@@ -24,24 +24,26 @@ func (l *lab) deleted(t *testing.T) {
 	ok(t, err)
 	ok(t, res.Errors[w.topic])
 	wantCode(t, "delete what is not there", res.Errors["never-there"], kafkago.UnknownTopicOrPartition)
-	for deadline := time.Now().Add(time.Minute); ; pause() { // Until the client knows.
-		_, err = l.fetchFrom(t, w.topic, 0, kafkago.ReadUncommitted)
-		if errors.Is(err, protocol.ErrNoTopic) || time.Now().After(deadline) {
-			break
-		}
-	}
-	wantErrorIs(t, "fetch", err, protocol.ErrNoTopic)
-	_, err = l.client.RawProduce(t.Context(), &kafkago.RawProduceRequest{
-		Topic: w.topic, RequiredAcks: kafkago.RequireAll, TransactionalID: w.id,
-		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(w.batch(t, "never", 1))},
+	// Each broker learns of it when it does, and the client asks one or another.
+	eventually(t, "fetch", protocol.ErrNoTopic, func() error {
+		_, err := l.fetchFrom(t, w.topic, 0, kafkago.ReadUncommitted)
+		return err
 	})
-	wantErrorIs(t, "produce", err, protocol.ErrNoTopic)
-	added, err := l.client.AddPartitionsToTxn(t.Context(), &kafkago.AddPartitionsToTxnRequest{
-		TransactionalID: w.id, ProducerID: w.pid.ProducerID, ProducerEpoch: w.pid.ProducerEpoch,
-		Topics: map[string][]kafkago.AddPartitionToTxn{w.topic: {{Partition: 0}}},
+	eventually(t, "produce", protocol.ErrNoTopic, func() error {
+		_, err := l.client.RawProduce(t.Context(), &kafkago.RawProduceRequest{
+			Topic: w.topic, RequiredAcks: kafkago.RequireAll, TransactionalID: w.id,
+			RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(w.batch(t, "never", 1))},
+		})
+		return err
 	})
-	ok(t, err)
-	wantCode(t, "add", added.Topics[w.topic][0].Error, kafkago.UnknownTopicOrPartition)
+	eventually(t, "add", kafkago.UnknownTopicOrPartition, func() error {
+		added, err := l.client.AddPartitionsToTxn(t.Context(), &kafkago.AddPartitionsToTxnRequest{
+			TransactionalID: w.id, ProducerID: w.pid.ProducerID, ProducerEpoch: w.pid.ProducerEpoch,
+			Topics: map[string][]kafkago.AddPartitionToTxn{w.topic: {{Partition: 0}}},
+		})
+		ok(t, err)
+		return added.Topics[w.topic][0].Error
+	})
 	ok(t, w.end(t, true)) // Nothing keeps the rest of the transaction from being committed.
 	l.create(t, w.topic)
 	w.sequence = 0
@@ -50,8 +52,13 @@ func (l *lab) deleted(t *testing.T) {
 	l.wantValues(t, w.topic, "new")
 }
 
-func wantErrorIs(t *testing.T, what string, err, want error) {
+// eventually tries something until it fails as it should.
+func eventually(t *testing.T, what string, want error, try func() error) {
 	t.Helper()
+	err := try()
+	for deadline := time.Now().Add(time.Minute); !errors.Is(err, want) && time.Now().Before(deadline); err = try() {
+		pause()
+	}
 	if !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", what, err, want)
 	}
