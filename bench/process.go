@@ -66,8 +66,8 @@ func (p *process) fault(err error) error {
 	return fmt.Errorf("%s: %w\n%s", filepath.Base(p.cmd.Path), err, text[max(0, len(text)-most):])
 }
 
-// until waits until something is true, while the process runs.
-func (p *process) until(ctx context.Context, is func() bool) error {
+// until waits until something is true, and looks every so often, while the process runs.
+func (p *process) until(ctx context.Context, every time.Duration, is func() bool) error {
 	for !is() {
 		select {
 		case <-p.ended:
@@ -75,7 +75,7 @@ func (p *process) until(ctx context.Context, is func() bool) error {
 		default:
 		}
 		p.look()
-		if err := pipeline.Sleep(ctx, interval); err != nil {
+		if err := pipeline.Sleep(ctx, every); err != nil {
 			return p.fault(err)
 		}
 	}
@@ -84,7 +84,7 @@ func (p *process) until(ctx context.Context, is func() bool) error {
 
 // printed is what follows a word on a line of the log, up to the next space or comma, once the process has printed it.
 func (p *process) printed(ctx context.Context, word string) (found string, err error) {
-	err = p.until(ctx, func() bool {
+	err = p.until(ctx, interval, func() bool {
 		text, _ := os.ReadFile(p.log)
 		_, rest, ok := strings.Cut(string(text), word)
 		if end := strings.IndexAny(rest, " ,\n"); ok && end > 0 {

@@ -28,10 +28,22 @@ type chunk struct {
 // record is a record in plain types; a nil key or value is null, and so is that of a header.
 type record struct {
 	key, value []byte
-	headers    []protocol.Header
-	time       time.Time
+	// shared headers stand before the others.
+	shared  sharedHeaders
+	headers []protocol.Header
+	time    time.Time
 	// digits is room for a key that is made for the record.
 	digits [20]byte
+}
+
+// sharedHeaders are headers that many records have, in the form in which they stand in each.
+type sharedHeaders struct {
+	n       int
+	encoded []byte
+}
+
+func shareHeaders(headers []protocol.Header) sharedHeaders {
+	return sharedHeaders{len(headers), appendHeaders(nil, headers)}
 }
 
 // next is the sequence after n more records; it wraps at 2^31 (KIP-98, producer sequence numbers).
@@ -140,7 +152,7 @@ func (e *encoder) encode(dst []byte, c chunk, compression kafkago.Compression, p
 func (e *encoder) collect(c chunk) (first, latest int64) {
 	r := &e.record
 	for i := range c.n {
-		r.key, r.value, r.headers, r.time = nil, nil, r.headers[:0], time.Time{}
+		r.key, r.value, r.shared, r.headers, r.time = nil, nil, sharedHeaders{}, r.headers[:0], time.Time{}
 		c.fill(i, r)
 		at := r.time.UnixMilli()
 		if i == 0 {
@@ -163,23 +175,33 @@ func (e *encoder) forget() {
 
 // append writes the record, whose time and offset are counted from the first one's (Kafka documentation, message format, record).
 func (r *record) append(b []byte, at, offset int64) []byte {
+	const usual = 2 // Bytes are what most sizes take.
 	var size [binary.MaxVarintLen64]byte
-	begin := len(b) + len(size)
-	b = append(b, size[:]...) // Room for the size, which is known at the end.
-	b = append(b, 0)          // Attributes, of which there are none.
+	begin := len(b) + usual
+	b = append(b, size[:usual]...) // Room for the size, which is known at the end.
+	b = append(b, 0)               // Attributes, of which there are none.
 	b = binary.AppendVarint(b, at)
 	b = binary.AppendVarint(b, offset)
 	b = appendBytes(b, r.key)
 	b = appendBytes(b, r.value)
-	b = binary.AppendVarint(b, int64(len(r.headers)))
-	for i := range r.headers {
-		h := &r.headers[i]
+	b = binary.AppendVarint(b, int64(r.shared.n+len(r.headers)))
+	b = append(b, r.shared.encoded...)
+	b = appendHeaders(b, r.headers)
+	n := binary.PutVarint(size[:], int64(len(b)-begin))
+	if n == usual {
+		copy(b[begin-usual:], size[:n])
+		return b
+	}
+	return slices.Replace(b, begin-usual, begin, size[:n]...)
+}
+
+func appendHeaders(b []byte, headers []protocol.Header) []byte {
+	for i := range headers {
+		h := &headers[i]
 		b = append(binary.AppendVarint(b, int64(len(h.Key))), h.Key...)
 		b = appendBytes(b, h.Value)
 	}
-	n := binary.PutVarint(b[begin-len(size):], int64(len(b)-begin))
-	end := begin - len(size) + n
-	return b[:end+copy(b[end:], b[begin:])]
+	return b
 }
 
 // appendBytes writes bytes behind their number, which is -1 for nil.

@@ -29,12 +29,12 @@ func BenchmarkEncode(b *testing.B) {
 		events = append(events, e)
 	}
 	cfg := &WriterConfig{}
-	headers, now := cfg.headersOf(&pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}), time.Now()
+	shared, now := cfg.headersOf(&pipeline.Batch{AppKey: appKey, Stream: pipeline.Stream{Kind: pipeline.StreamMessages}}), time.Now()
 	p := &producer{id: 1, epoch: 1}
 	c := chunk{n, func(i int, r *record) {
 		r.value, r.time = events[i].Value, now
 		r.key = strconv.AppendInt(r.digits[:0], events[i].MsgID, 10)
-		r.headers = headers.append(r.headers, &events[i], r.key)
+		r.shared, r.headers = shared, appendHeadersOf(r.headers, &events[i], r.key)
 	}}
 	for _, compression := range []kafkago.Compression{0, kafkago.Snappy, kafkago.Lz4, kafkago.Zstd, kafkago.Gzip} {
 		b.Run(compression.String(), func(b *testing.B) {

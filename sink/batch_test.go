@@ -30,6 +30,7 @@ func TestBatchesAreReadAsTheyWereWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := rapid.SliceOfN(recordsOfAnyKind(), 1, 50).Draw(t, "records")
 		compression := rapid.SampledFrom(compressions()).Draw(t, "compression")
+		shares := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 5).Draw(t, "how many headers are shared")
 		p := &producer{id: -1, epoch: -1}
 		sequence, signed := int32(-1), rapid.Bool().Draw(t, "signed")
 		if signed {
@@ -38,7 +39,8 @@ func TestBatchesAreReadAsTheyWereWritten(t *testing.T) {
 		}
 		written, err := encode(memory, chunk{len(records), func(i int, r *record) {
 			r.key, r.value, r.time = records[i].key, records[i].value, records[i].time
-			r.headers = append(r.headers, records[i].headers...)
+			shared := shares[i%len(shares)] % (len(records[i].headers) + 1)
+			r.shared, r.headers = shareHeaders(records[i].headers[:shared]), append(r.headers, records[i].headers[shared:]...)
 		}}, compression, p, max(sequence, 0))
 		if err != nil {
 			t.Fatal(err)

@@ -10,18 +10,15 @@ import (
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
-// eventHeaders writes the headers of events: CloudEvents 1.0, Kafka protocol binding, binary content mode.
-// They begin with those that all events of a batch share.
-type eventHeaders []protocol.Header
-
-func (c *WriterConfig) headersOf(b *pipeline.Batch) eventHeaders {
-	return append(eventHeaders{
+// The headers of events are CloudEvents 1.0, Kafka protocol binding, binary content mode. headersOf are those that all events of a batch share.
+func (c *WriterConfig) headersOf(b *pipeline.Batch) sharedHeaders {
+	return shareHeaders(append([]protocol.Header{
 		{Key: "ce_specversion", Value: []byte("1.0")},
 		{Key: "ce_source", Value: []byte("urn:jmessage:app:" + b.AppKey)},
 		{Key: "ce_type", Value: []byte("jmpub.message.v1")},
 		{Key: "content-type", Value: []byte(c.Format.contentType())},
 		{Key: "jmpub_stream", Value: []byte(b.Stream.String())},
-	}, c.replayHeader()...)
+	}, c.replayHeader()...))
 }
 
 func (c *WriterConfig) replayHeader() []protocol.Header {
@@ -31,9 +28,9 @@ func (c *WriterConfig) replayHeader() []protocol.Header {
 	return []protocol.Header{{Key: "jmpub_replay", Value: []byte(c.ReplayID)}}
 }
 
-// append adds an event's headers to dst; key is its msgid in decimal.
-func (h eventHeaders) append(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
-	dst = append(append(dst, h...), protocol.Header{Key: "ce_id", Value: key})
+// appendHeadersOf adds the headers of an event alone to dst; key is its msgid in decimal.
+func appendHeadersOf(dst []protocol.Header, e *event.Event, key []byte) []protocol.Header {
+	dst = append(dst, protocol.Header{Key: "ce_id", Value: key})
 	if len(e.Time) > 0 {
 		dst = append(dst, protocol.Header{Key: "ce_time", Value: e.Time})
 	}

@@ -83,28 +83,36 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 // split lays the events out by partition and batch, in their order, and counts them as published; those without a value are left
 // out. What fits into no batch, which for a large event is known only once it is compressed, is rejected.
 func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipeline.Published) map[topicPartition][]chunk {
-	headers := t.cfg.headersOf(b)
+	shared := t.cfg.headersOf(b)
 	now := time.Now()
-	lists := make(map[topicPartition][]int)
+	places := t.places()
 	var key [20]byte
 	for i := range b.Events {
 		e, value := &b.Events[i], values[i]
 		if value == nil {
 			continue
 		}
-		name := t.routing.Event(e.Target)
 		from := strconv.AppendInt(key[:0], e.MsgID, 10)
 		if t.cfg.PartitionBy == ByConversation && len(e.Conversation) > 0 {
 			from = e.Conversation
 		}
-		if size := eventSize(e, value); size > t.topics.of(name).maxBytes-batchMargin && !t.fits(e, value, headers, name) {
+		at := places[e.Target]
+		if size := eventSize(e, value); size > at.maxBytes-batchMargin && !t.fits(e, value, shared, at.maxBytes) {
 			published.Rejected = append(published.Rejected, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
-				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), t.topics.of(name).maxBytes)))
+				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), at.maxBytes)))
 			continue
 		}
-		p := t.partitionOf(name, from)
-		lists[p] = append(lists[p], i)
+		n := t.partitionNumber(at.partitions, from)
+		at.events[n] = append(at.events[n], i)
 		published.Events[e.Target]++
+	}
+	lists := make(map[topicPartition][]int)
+	for _, at := range places {
+		for n, list := range at.events {
+			if len(list) > 0 {
+				lists[topicPartition{at.name, int32(n)}] = list
+			}
+		}
 	}
 	times := t.times(b, now)
 	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
@@ -112,9 +120,32 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 		e := &b.Events[i]
 		r.key = strconv.AppendInt(r.digits[:0], e.MsgID, 10)
 		r.value = values[i]
-		r.headers = headers.append(r.headers, e, r.key)
+		r.shared, r.headers = shared, appendHeadersOf(r.headers, e, r.key)
 		r.time = times(i)
 	})
+}
+
+// place is a topic that events go to, and which of a batch's events go to each of its partitions, in their order.
+type place struct {
+	topic
+
+	name   string
+	events [][]int
+}
+
+// places are those of each target; targets that go to the same topic have the same one.
+func (t *transaction) places() [event.TargetCount]*place {
+	var places [event.TargetCount]*place
+	for target := range event.TargetCount {
+		name := t.routing.Event(target)
+		if i := slices.IndexFunc(places[:target], func(p *place) bool { return p.name == name }); i >= 0 {
+			places[target] = places[i]
+			continue
+		}
+		of := t.topics.of(name)
+		places[target] = &place{of, name, make([][]int, of.partitions)}
+	}
+	return places
 }
 
 // times are the timestamps of a batch's records. An event whose own time its topic does not take, for which the broker would refuse the
@@ -137,14 +168,17 @@ func (t *transaction) times(b *pipeline.Batch, now time.Time) func(i int) time.T
 	return func(i int) time.Time { return all[i] }
 }
 
-// partitionOf is where a topic has what is placed by a key: murmur2 of it, as the Java client has it.
+// partitionOf is where a topic has what is placed by a key.
 func (t *transaction) partitionOf(topic string, key []byte) topicPartition {
-	n := t.topics.of(topic).partitions
+	return topicPartition{topic, int32(t.partitionNumber(t.topics.of(topic).partitions, key))} //nolint:gosec // A partition's number.
+}
+
+// partitionNumber is which of n partitions has what is placed by a key: murmur2 of it, as the Java client has it.
+func (t *transaction) partitionNumber(n int, key []byte) int {
 	for len(t.numbers) < n {
 		t.numbers = append(t.numbers, len(t.numbers))
 	}
-	number := kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, t.numbers[:n]...)
-	return topicPartition{topic, int32(number)} //nolint:gosec // A partition's number.
+	return kafkago.Murmur2Balancer{Consistent: true}.Balance(kafkago.Message{Key: key}, t.numbers[:n]...)
 }
 
 // layOut divides what goes to each partition into batches that fit into its topic, each of at least one record, which fill makes.
@@ -174,12 +208,12 @@ func eventSize(e *event.Event, value []byte) int {
 }
 
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
-func (t *transaction) fits(e *event.Event, value []byte, headers eventHeaders, name string) bool {
+func (t *transaction) fits(e *event.Event, value []byte, shared sharedHeaders, maxBytes int) bool {
 	key := strconv.AppendInt(nil, e.MsgID, 10)
 	batch, err := encode(nil, chunk{1, func(_ int, r *record) {
-		r.key, r.value, r.headers = key, value, headers.append(r.headers, e, key)
+		r.key, r.value, r.shared, r.headers = key, value, shared, appendHeadersOf(r.headers, e, key)
 	}}, t.sender.compression, t.producer, 0)
-	return err == nil && len(batch)-sizePrefix <= t.topics.of(name).maxBytes
+	return err == nil && len(batch)-sizePrefix <= maxBytes
 }
 
 // rejection turns an event that cannot be published back into its row.

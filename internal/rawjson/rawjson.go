@@ -41,9 +41,9 @@ type Reader struct {
 	// buffer lets the decoder read the input where it is.
 	buffer  bytes.Buffer
 	decoder jsontext.Decoder
-	// name is that of the last member, in its quotes.
-	name []byte
-	err  error
+	// The name of the last member begins and ends here, in its quotes; it ends at 0 where there is none.
+	nameBegin, nameEnd int
+	err                error
 }
 
 // Strict makes a reader that takes what RFC 8259 recommends: valid UTF-8, and each name once in an object.
@@ -72,7 +72,7 @@ func (r *Reader) Open(input []byte) {
 	if r.decoding { // It holds the input before.
 		r.openDecoder(nil)
 	}
-	r.input, r.name, r.err = input, nil, nil
+	r.input, r.nameBegin, r.nameEnd, r.err = input, 0, 0, nil
 	r.walk, r.decoding = walk{input: input}, false
 	if r.decodes {
 		r.decode()
@@ -164,9 +164,33 @@ func (r *Reader) Member() bool {
 	if !r.Element() {
 		return false
 	}
-	r.name = r.Value()
+	name := r.Value()
+	r.nameBegin, r.nameEnd = r.Offset()-len(name), r.Offset()
+	if r.err != nil {
+		r.nameBegin, r.nameEnd = 0, 0
+	}
 	return r.err == nil
 }
+
+// MemberValue moves to the next member of an object and reads its value, or moves out of the object. It is [Reader.Member] and [Reader.Value] in
+// one, and faster.
+func (r *Reader) MemberValue() (value []byte, ok bool) {
+	if r.err == nil && !r.decoding {
+		if name, nameEnd, begin, ok := r.walk.member(); ok {
+			r.nameBegin, r.nameEnd = name, nameEnd
+			return r.input[begin:r.walk.end:r.walk.end], true
+		}
+	}
+	if !r.Member() {
+		return nil, false
+	}
+	value = r.Value()
+	return value, r.err == nil
+}
+
+// IsCompact tells that the value that was read last has no white space in it that means nothing. It may have none either where this is
+// false.
+func (r *Reader) IsCompact() bool { return !r.decoding && !r.walk.spaced }
 
 // Element tells whether an array has one more element, which has to be read then, and otherwise moves out of it. Where the JSON
 // is broken it says yes, and reading the element fails.
@@ -189,10 +213,18 @@ func (r *Reader) Element() bool {
 }
 
 // Name is the decoded name of the member that Member moved to; nil where it is no text (see [Unquote]).
-func (r *Reader) Name() []byte { return Unquote(r.name) }
+func (r *Reader) Name() []byte { return Unquote(r.QuotedName()) }
 
 // QuotedName is the name as it stands in the input.
-func (r *Reader) QuotedName() []byte { return r.name }
+func (r *Reader) QuotedName() []byte {
+	if r.nameEnd == 0 {
+		return nil
+	}
+	return r.input[r.nameBegin:r.nameEnd:r.nameEnd]
+}
+
+// NameOffset is where in the input the last name ends.
+func (r *Reader) NameOffset() int { return r.nameEnd }
 
 // Value reads the next value, whatever it is.
 func (r *Reader) Value() []byte {

@@ -16,6 +16,8 @@ type walk struct {
 	// depth is how many brackets are open. Of each of them objects has a bit, which is set for '{'; the innermost is the lowest.
 	depth   int
 	objects uint64
+	// spaced is set once white space was passed that means nothing.
+	spaced bool
 }
 
 // place is where a walk stands, by what it has just passed.
@@ -40,17 +42,17 @@ func (w *walk) awaitsName() bool { return w.inObject() && w.last != afterName }
 // next is where the next value, name or bracket begins, behind white space and the colon or comma that has to stand before it; the end of
 // the input where there is none.
 func (w *walk) next() int {
-	i := skipSpace(w.input, w.end)
+	i := w.skipSpace(w.end)
 	if i == len(w.input) || w.depth == 0 || w.last == atBegin {
 		return i
 	}
 	c := w.input[i]
 	switch {
 	case w.last == afterName && c == ':':
-		return skipSpace(w.input, i+1)
+		return w.skipSpace(i + 1)
 	case w.last == afterName:
 	case c == ',':
-		if i = skipSpace(w.input, i+1); i < len(w.input) && !isClosing(w.input[i]) {
+		if i = w.skipSpace(i + 1); i < len(w.input) && !isClosing(w.input[i]) {
 			return i
 		}
 	case isClosing(c):
@@ -101,7 +103,8 @@ func (w *walk) value() (begin int, ok bool) {
 		}
 		last = afterName
 	}
-	end := valueEnd(w.input, begin, deepest)
+	w.spaced = false
+	end := w.valueEnd(begin, deepest)
 	if end < 0 {
 		return 0, false
 	}
@@ -109,8 +112,38 @@ func (w *walk) value() (begin int, ok bool) {
 	return begin, true
 }
 
+// member passes over the member that comes next, name and value, where no white space stands around them, and returns where both begin and where
+// the name ends. Most senders write so, and then it does what [walk.leave] and two [walk.value] do in half of the time.
+func (w *walk) member() (name, nameEnd, value int, ok bool) {
+	b, i := w.input, w.end
+	if !w.inObject() || w.last == afterName {
+		return 0, 0, 0, false
+	}
+	if w.last == afterValue {
+		if i == len(b) || b[i] != ',' {
+			return 0, 0, 0, false
+		}
+		i++
+	}
+	if i == len(b) || b[i] != '"' {
+		return 0, 0, 0, false
+	}
+	nameEnd = stringEnd(b, i)
+	if nameEnd < 0 || nameEnd == len(b) || b[nameEnd] != ':' {
+		return 0, 0, 0, false
+	}
+	w.spaced = false
+	end := w.valueEnd(nameEnd+1, deepest)
+	if end < 0 {
+		return 0, 0, 0, false
+	}
+	w.end, w.last = end, afterValue
+	return i, nameEnd, nameEnd + 1, true
+}
+
 // valueEnd is where the value at i ends, in which so many brackets may stand around a value; negative where it is broken or nests deeper.
-func valueEnd(b []byte, i, depth int) int {
+func (w *walk) valueEnd(i, depth int) int {
+	b := w.input
 	if i == len(b) || depth < 0 {
 		return -1
 	}
@@ -118,9 +151,9 @@ func valueEnd(b []byte, i, depth int) int {
 	case '"':
 		return stringEnd(b, i)
 	case '{':
-		return objectEnd(b, i, depth-1)
+		return w.objectEnd(i, depth-1)
 	case '[':
-		return arrayEnd(b, i, depth-1)
+		return w.arrayEnd(i, depth-1)
 	case 't':
 		return literalEnd(b, i, "true")
 	case 'f':
@@ -133,41 +166,43 @@ func valueEnd(b []byte, i, depth int) int {
 }
 
 // objectEnd is where the object at i ends.
-func objectEnd(b []byte, i, depth int) int {
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
+func (w *walk) objectEnd(i, depth int) int {
+	b := w.input
+	if i = w.skipSpace(i + 1); i < len(b) && b[i] == '}' {
 		return i + 1
 	}
 	for i < len(b) && b[i] == '"' {
 		if i = stringEnd(b, i); i < 0 {
 			return -1
 		}
-		if i = skipSpace(b, i); i == len(b) || b[i] != ':' {
+		if i = w.skipSpace(i); i == len(b) || b[i] != ':' {
 			return -1
 		}
-		if i = valueEnd(b, skipSpace(b, i+1), depth); i < 0 {
+		if i = w.valueEnd(w.skipSpace(i+1), depth); i < 0 {
 			return -1
 		}
-		if i = skipSpace(b, i); i == len(b) || b[i] != ',' {
+		if i = w.skipSpace(i); i == len(b) || b[i] != ',' {
 			return closingEnd(b, i, '}')
 		}
-		i = skipSpace(b, i+1)
+		i = w.skipSpace(i + 1)
 	}
 	return -1
 }
 
 // arrayEnd is where the array at i ends.
-func arrayEnd(b []byte, i, depth int) int {
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
+func (w *walk) arrayEnd(i, depth int) int {
+	b := w.input
+	if i = w.skipSpace(i + 1); i < len(b) && b[i] == ']' {
 		return i + 1
 	}
 	for {
-		if i = valueEnd(b, i, depth); i < 0 {
+		if i = w.valueEnd(i, depth); i < 0 {
 			return -1
 		}
-		if i = skipSpace(b, i); i == len(b) || b[i] != ',' {
+		if i = w.skipSpace(i); i == len(b) || b[i] != ',' {
 			return closingEnd(b, i, ']')
 		}
-		i = skipSpace(b, i+1)
+		i = w.skipSpace(i + 1)
 	}
 }
 
@@ -185,7 +220,21 @@ func isClosing(c byte) bool { return c == '}' || c == ']' }
 func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t') }
 
 // skipSpace is where the white space that may stand at i ends.
-func skipSpace(b []byte, i int) int {
+func (w *walk) skipSpace(i int) int {
+	if i < len(w.input) && w.input[i] <= ' ' {
+		return w.passSpace(i)
+	}
+	return i
+}
+
+func (w *walk) passSpace(i int) int {
+	end := spaceEnd(w.input, i)
+	w.spaced = w.spaced || end > i
+	return end
+}
+
+// spaceEnd is where the white space at i ends.
+func spaceEnd(b []byte, i int) int {
 	for i < len(b) && isSpace(b[i]) {
 		i++
 	}
@@ -194,8 +243,9 @@ func skipSpace(b []byte, i int) int {
 
 // isValue tells whether b is one value, which white space may surround.
 func isValue(b []byte) bool {
-	end := valueEnd(b, skipSpace(b, 0), deepest)
-	return end >= 0 && skipSpace(b, end) == len(b)
+	w := walk{input: b}
+	_, ok := w.value()
+	return ok && spaceEnd(b, w.end) == len(b)
 }
 
 // appendCompact appends a value without its white space.
@@ -207,7 +257,7 @@ func appendCompact(dst, value []byte) []byte {
 			i = stringEnd(value, i)
 		case isSpace(c):
 			dst = append(dst, value[copied:i]...)
-			i = skipSpace(value, i)
+			i = spaceEnd(value, i)
 			copied = i
 		default:
 			i++
@@ -263,38 +313,31 @@ func digitsEnd(b []byte, i int) int {
 // stringEnd is where the string at i ends; negative where it is broken. Bytes from 0x80 on pass, whatever they are.
 func stringEnd(b []byte, i int) int {
 	for i++; ; {
-		if i = plainEnd(b, i); i == len(b) {
-			return -1
-		}
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			if i = escapeEnd(b, i); i < 0 {
-				return -1
+		// What stands for itself is passed eight bytes at a time. Of the marks of the others the lowest is right, and none is missing.
+		const ones, highs = 0x0101010101010101, 0x8080808080808080
+		for i+8 <= len(b) {
+			eight := binary.LittleEndian.Uint64(b[i:])
+			quote, backslash := eight^'"'*ones, eight^'\\'*ones
+			marks := ((quote-ones)&^quote | (backslash-ones)&^backslash | (eight-' '*ones)&^eight) & highs
+			if marks != 0 {
+				i += bits.TrailingZeros64(marks) / 8
+				break
 			}
-		default: // A control character.
+			i += 8
+		}
+		for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
+			i++
+		}
+		switch {
+		case i == len(b) || b[i] < ' ': // A control character.
+			return -1
+		case b[i] == '"':
+			return i + 1
+		}
+		if i = escapeEnd(b, i); i < 0 {
 			return -1
 		}
 	}
-}
-
-// plainEnd is where the bytes at i end that stand for themselves in a string: at a quote, a backslash or a control character, or at the
-// end. It takes eight bytes at a time. Of the marks that it makes of them the lowest is right, and none is missing.
-func plainEnd(b []byte, i int) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; i+8 <= len(b); i += 8 {
-		eight := binary.LittleEndian.Uint64(b[i:])
-		quote, backslash := eight^'"'*ones, eight^'\\'*ones
-		marks := ((quote-ones)&^quote | (backslash-ones)&^backslash | (eight-' '*ones)&^eight) & highs
-		if marks != 0 {
-			return i + bits.TrailingZeros64(marks)/8
-		}
-	}
-	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
-		i++
-	}
-	return i
 }
 
 // escapeEnd is where the escape at i ends; negative where it is none. A lone surrogate is one too.

@@ -24,7 +24,7 @@ func inputs() []string {
 		"\"a\x1fb\"", "\"1234567\x00\"", "\"\x7f\x80\xff\"", "\"\xe4\xbb\"", "\"\xe4\xbb", `"今天晚上 ok"`, "\"\xed\xa0\x80\"", "\ufeff{}",
 		"{}", "{ }", "[]", "[ ]", `{"a":1}`, `{"a":1,"a":2,"\u0061":3}`, `{"\ud83d":1}`, "{\"\xff\":\"\xfe\"}",
 		` { "a" : [ 1 , 2.5 ,"x"	] , "b" : { "c" : null , "d":[{}, []] } } `,
-		`{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1,,"b":2}`, `{"a":1 "b":2}`, `{"a"::1}`, `{"a",1}`, `{:1}`, `{,}`, `{1:2}`, `{null:1}`, `{{}:1}`, `{"a":1]`, `{"a":1`,
+		`{"a"}`, `{"a":}`, `{"a":1,}`, `{"a":1,,"b":2}`, `{"a":1 "b":2}`, `{"a":1"b":2}`, `[1"a"]`, `{"a"::1}`, `{"a",1}`, `{:1}`, `{,}`, `{1:2}`, `{null:1}`, `{{}:1}`, `{"a":1]`, `{"a":1`,
 		`{"a":`, `{"a`, `{`, `}`, `[1,]`, `[,1]`, `[1 2]`, `[1:2]`, `[1}`, `[1,2`, `[`, `]`, `{}}`, `{} {}`, `{},{}`, `{}x`, `[{"a":1},{"b":[2]},3]`,
 		deep(63, "[", "1", "]"), deep(64, "[", "", "]"), deep(65, "[", "{}", "]"), deep(64, `{"a":`, "1", "}"), deep(65, `{"a":`, `"b"`, "}"),
 		deep(70, "[", "x", "]"), deep(200, `[{"a":`, "0", "}]"),
@@ -36,7 +36,7 @@ func inputs() []string {
 func FuzzWalk(f *testing.F) {
 	for _, input := range inputs() {
 		// Values alone; into all that there is; members by name; and what nobody should call so.
-		for _, calls := range []string{"VVO", "EMVMVMVMOZ", "EEEMEMEMVVVLLLZ", "KEKLVKLVKLVKLKZ", "MLVEZKMOVVEL", strings.Repeat("E", 70) + "V" + strings.Repeat("L", 70) + "Z"} {
+		for _, calls := range []string{"VVO", "EMVMVMVMOZ", "EEEMEMEMVVVLLLZ", "KEKLVKLVKLVKLKZ", "MLVEZKMOVVEL", "ENNNNOZ", "ENNENNMNNLZ", "NEENMVVNLNKNZ", strings.Repeat("E", 70) + "V" + strings.Repeat("L", 70) + "Z"} {
 			f.Add([]byte(input), calls)
 		}
 	}
@@ -83,6 +83,9 @@ func say(r *rawjson.Reader, call rune) string {
 		r.Enter('{')
 	case 'M':
 		answer = fmt.Sprintf("%t %q %q", r.Member(), r.QuotedName(), r.Name())
+	case 'N':
+		value, ok := r.MemberValue()
+		answer = fmt.Sprintf("%t %q %q %q %d", ok, r.QuotedName(), r.Name(), value, cap(value)) + fmt.Sprint(" ", r.NameOffset())
 	case 'L':
 		answer = strconv.FormatBool(r.Element())
 	case 'K':
@@ -92,6 +95,29 @@ func say(r *rawjson.Reader, call rune) string {
 	default:
 	}
 	return fmt.Sprint(answer, " at ", r.Offset(), ": ", r.Err())
+}
+
+// TestIsCompact tells white space that means nothing from that of texts.
+func TestIsCompact(t *testing.T) {
+	for value, want := range map[string]bool{
+		"1": true, `" a b "`: true, `{"a b":" "}`: true, `[[],{}]`: true, "{ }": false, "[1 ]": false, "[1,\n2]": false, `{"a" :1}`: false, `{"a":[1,	2]}`: false,
+	} {
+		r := rawjson.Lenient()
+		r.Open([]byte(`{"before": {"a": 1}, "it" : ` + value + ` ,"behind" : 2}`))
+		r.Enter('{')
+		_, _ = r.MemberValue()
+		if found, _ := r.MemberValue(); string(found) != value || r.IsCompact() != want {
+			t.Errorf("%s: %q is compact: %t", value, found, r.IsCompact())
+		}
+		r.Open([]byte(`{"it":` + value + `}`))
+		r.Enter('{')
+		if found, _ := r.MemberValue(); string(found) != value || r.IsCompact() != want {
+			t.Errorf("%s without any around it: %q is compact: %t", value, found, r.IsCompact())
+		}
+	}
+	if r := rawjson.LenientDecoder(); r.Value() != nil || r.IsCompact() {
+		t.Error("jsontext does not tell, and is taken to")
+	}
 }
 
 // FuzzCompact holds compact JSON to what jsontext makes of it.
@@ -142,8 +168,9 @@ func BenchmarkReader(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				r.Open(row)
-				for r.Enter('{'); r.Member(); {
-					r.Skip()
+				r.Enter('{')
+				for more := true; more; {
+					_, more = r.MemberValue()
 				}
 				if r.End(); r.Err() != nil {
 					b.Fatal(r.Err())

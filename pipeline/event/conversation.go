@@ -23,13 +23,13 @@ import (
 func (n *Normalizer) appendConversation(b []byte, target Target) ([]byte, span) {
 	r := &n.row
 	n.conversation = n.conversation[:0]
-	targetType, to := r.targetType.text(), r.targetID.id()
+	targetType, to := r.text(fieldTargetType), r.id(fieldTargetID)
 	if !isPart(to) || !isPart(targetType) {
 		return b, span{}
 	}
 	if target == TargetSingle {
-		from := r.fromID.id()
-		fromApp, toApp := r.fromAppKey.text(), r.targetAppKey.text()
+		from := r.id(fieldFromID)
+		fromApp, toApp := r.text(fieldFromAppKey), r.text(fieldTargetAppKey)
 		if !isPart(from) || len(fromApp) > longestPart || len(toApp) > longestPart {
 			return b, span{}
 		}

@@ -8,34 +8,34 @@ import (
 
 // event writes the row that was read as an event. Each part that is written ends in a comma; the one that closes an
 // object writes over the last.
-func (n *Normalizer) event(msgID int64, size int) Event {
+func (n *Normalizer) event(id int64, size int) Event {
 	r := &n.row
-	e := Event{MsgID: msgID, Target: TargetNamed(string(r.targetType.text()))}
+	e := Event{MsgID: id, Target: TargetNamed(string(r.text(fieldTargetType)))}
 	b := n.chunk.open(size)
 
-	r.msgID.placed = true
-	b = appendMember(b, `{"msgid":`, r.msgID.value)
+	r.placed[fieldMsgID] = true
+	b = appendMember(b, `{"msgid":`, r.value(fieldMsgID))
 	b = append(b, n.appKey...)
-	b = r.targetType.appendString(b, `"target_type":`)
-	b = r.msgType.appendString(b, `"msg_type":`)
+	b = r.appendString(b, fieldTargetType, `"target_type":`)
+	b = r.appendString(b, fieldMsgType, `"msg_type":`)
 
 	b, conversation := n.appendConversation(b, e.Target)
 	b, clock := n.appendTimes(b, &e)
 
 	from := len(b)
 	b = append(b, `"from":{`...)
-	b = r.fromID.appendID(b)
-	b = r.fromName.appendString(b, `"name":`)
-	b = r.fromType.appendString(b, `"type":`)
-	b = r.fromPlatform.appendString(b, `"platform":`)
-	b = r.fromAppKey.appendString(b, `"app_key":`)
+	b = r.appendID(b, fieldFromID)
+	b = r.appendString(b, fieldFromName, `"name":`)
+	b = r.appendString(b, fieldFromType, `"type":`)
+	b = r.appendString(b, fieldFromPlatform, `"platform":`)
+	b = r.appendString(b, fieldFromAppKey, `"app_key":`)
 	b = closeList(b, from, `"from":{`, '}')
 
 	target := len(b)
 	b = append(b, `"target":{`...)
-	b = r.targetID.appendID(b)
-	b = r.targetName.appendString(b, `"name":`)
-	b = r.targetAppKey.appendString(b, `"app_key":`)
+	b = r.appendID(b, fieldTargetID)
+	b = r.appendString(b, fieldTargetName, `"name":`)
+	b = r.appendString(b, fieldTargetAppKey, `"app_key":`)
 	b = closeList(b, target, `"target":{`, '}')
 
 	b = r.appendCrossApp(b)
@@ -76,28 +76,33 @@ func closeList(b []byte, start int, open string, bracket byte) []byte {
 }
 
 // appendString writes a field that is a string under the name it has in the event.
-func (f *field) appendString(b []byte, name string) []byte {
-	f.placed = f.placed || isString(f.value)
-	return appendString(b, name, f.value)
+func (r *row) appendString(b []byte, f field, name string) []byte {
+	value := r.value(f)
+	if !isString(value) {
+		return b
+	}
+	r.placed[f] = true
+	return appendMember(b, name, value)
 }
 
 // appendID writes an id. A number cannot be distinguished from a string in the event, so it stays in attributes too.
-func (f *field) appendID(b []byte) []byte {
-	if !isDigits(f.value) {
-		return f.appendString(b, `"id":`)
+func (r *row) appendID(b []byte, f field) []byte {
+	value := r.value(f)
+	if !isDigits(value) {
+		return r.appendString(b, f, `"id":`)
 	}
 	b = append(b, `"id":"`...)
-	b = append(b, f.value...)
+	b = append(b, value...)
 	return append(b, `",`...)
 }
 
 // appendCrossApp writes msg_level, whose two known values tell whether the message crosses apps.
 func (r *row) appendCrossApp(b []byte) []byte {
-	level := string(r.msgLevel.value)
+	level := string(r.value(fieldMsgLevel))
 	if level != "0" && level != "1" {
 		return b
 	}
-	r.msgLevel.placed = true
+	r.placed[fieldMsgLevel] = true
 	b = append(b, `"cross_app":`...)
 	b = strconv.AppendBool(b, level == "1")
 	return append(b, ',')
@@ -105,12 +110,12 @@ func (r *row) appendCrossApp(b []byte) []byte {
 
 // appendBody writes what is taken out of the body, and the body itself.
 func (r *row) appendBody(b []byte) []byte {
-	body := r.msgBody.value
+	body := r.value(fieldMsgBody)
 	if body == nil {
 		return b
 	}
-	b = appendDerived(r.reader, b, r.msgType.text(), body)
-	r.msgBody.placed = true
+	b = appendDerived(r.reader, b, r.text(fieldMsgType), body)
+	r.placed[fieldMsgBody] = true
 	return appendMember(b, `"msg_body":`, body)
 }
 
@@ -120,12 +125,12 @@ func (r *row) appendAttributes(b []byte) []byte {
 	b = append(b, `"attributes":{`...)
 	for i := range r.members {
 		m := &r.members[i]
-		if m.field != nil && m.field.placed {
+		if r.placed[m.field] {
 			continue
 		}
-		b = append(b, m.quoted...)
+		b = append(b, r.at(m.name)...)
 		b = append(b, ':')
-		b = append(b, m.value...)
+		b = append(b, r.at(m.value)...)
 		b = append(b, ',')
 	}
 	return closeList(b, start, `"attributes":{`, '}')

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"errors"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
@@ -12,20 +11,15 @@ var (
 	errObject = errors.New("not an object")
 )
 
-// member is a member of an object, as written.
-type member struct {
-	// quoted is the name in its quotes.
-	quoted, value []byte
-	// field is set by what reads a row; nil where the member has no place of its own in the event.
-	field *field
-}
+// member is a member of an object, as written: its name in its quotes, and its value.
+type member struct{ quoted, value []byte }
 
-// name is the decoded name. One that is no text is equal only to the same name.
-func (m *member) name() []byte {
-	if name := rawjson.Unquote(m.quoted); name != nil {
+// decodedName is what a name in its quotes says. One that is no text is equal only to the same name.
+func decodedName(quoted []byte) []byte {
+	if name := rawjson.Unquote(quoted); name != nil {
 		return name
 	}
-	return append([]byte(noText), m.quoted...)
+	return append([]byte(noText), quoted...)
 }
 
 // noText begins a name that is no text, and stands in no text.
@@ -43,22 +37,23 @@ func openObject(r *rawjson.Reader, json []byte) {
 	r.Fail(errObject)
 }
 
-// nextMember reads a member. It returns false at the object's end, behind which nothing may stand, and at an error.
-func nextMember(r *rawjson.Reader, m *member) bool {
-	if !r.Member() {
+// nextValue reads the value of the next member. It returns false at the object's end, behind which nothing may stand, and at an error.
+func nextValue(r *rawjson.Reader) (value []byte, ok bool) {
+	if value, ok = r.MemberValue(); !ok {
 		r.End()
-		return false
 	}
-	m.quoted, m.value = r.QuotedName(), r.Value()
-	return r.Err() == nil
+	return value, ok
 }
 
-// hasSpace tells whether a value may hold insignificant whitespace. A blank may also stand in one of its strings.
-func hasSpace(value []byte) bool {
-	return (isObject(value) || isArray(value)) &&
-		(bytes.IndexByte(value, ' ') >= 0 || bytes.IndexByte(value, '\n') >= 0 ||
-			bytes.IndexByte(value, '\r') >= 0 || bytes.IndexByte(value, '\t') >= 0)
+// nextMember reads a member, as [nextValue] does.
+func nextMember(r *rawjson.Reader, m *member) bool {
+	value, ok := nextValue(r)
+	m.quoted, m.value = r.QuotedName(), value
+	return ok
 }
+
+// isNested tells whether white space can stand in a value that means nothing.
+func isNested(value []byte) bool { return isObject(value) || isArray(value) }
 
 func isString(v []byte) bool { return len(v) > 0 && v[0] == '"' }
 func isObject(v []byte) bool { return len(v) > 0 && v[0] == '{' }

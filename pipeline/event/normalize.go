@@ -41,7 +41,7 @@ func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	if reason != "" {
 		return Event{}, rejected(row, reason, detail)
 	}
-	msgid := n.row.msgID.value
+	msgid := n.row.value(fieldMsgID)
 	if msgid == nil {
 		return Event{}, rejected(row, ReasonMsgIDAbsent, "the row has no msgid")
 	}

@@ -66,7 +66,7 @@ func objectOf(value []byte) map[string][]byte {
 		reader := rawjson.Lenient()
 		openObject(reader, value)
 		for m := (member{}); nextMember(reader, &m); {
-			found[string(m.name())] = m.value
+			found[string(decodedName(m.quoted))] = m.value
 		}
 	}
 	return found

@@ -60,9 +60,6 @@ func describeSyntax(err error) string {
 	return err.Error()
 }
 
-// describeDuplicate says which field stands twice.
-func describeDuplicate(m *member) string { return "the field " + quote(m.name()) + " stands twice" }
-
 // quote quotes a bit of the row so that it is printable. A long one is left out: cut, it could be half of a secret that is masked
 // as a whole.
 func quote(text []byte) string {

@@ -11,68 +11,111 @@ import (
 )
 
 // field is a top-level field of a row that has a place of its own in the event.
-type field struct {
-	// value is JSON; nil where absent.
-	value []byte
-	// placed is set when the field can be rebuilt from its place in the event. One that cannot goes to attributes.
-	placed bool
+type field uint8
+
+// The fields. Any other name is fieldOther.
+const (
+	fieldOther field = iota
+	fieldMsgID
+	fieldTargetType
+	fieldMsgType
+	fieldMsgCtime
+	fieldCreateTime
+	fieldFromID
+	fieldFromName
+	fieldFromType
+	fieldFromPlatform
+	fieldFromAppKey
+	fieldTargetID
+	fieldTargetName
+	fieldTargetAppKey
+	fieldMsgLevel
+	fieldMsgBody
+	fieldCount
+)
+
+// fieldNamed finds a field by its name in its quotes, of which none has an escape as most senders write it.
+func fieldNamed(quoted []byte) field {
+	f := fieldWritten(quoted[1 : len(quoted)-1])
+	if f == fieldOther && bytes.IndexByte(quoted, '\\') >= 0 {
+		f = fieldWritten(rawjson.Unquote(quoted))
+	}
+	return f
 }
 
-// fields are all that have a place.
-type fields struct {
-	msgID, targetType, msgType, msgCtime, createTime      field
-	fromID, fromName, fromType, fromPlatform, fromAppKey  field
-	targetID, targetName, targetAppKey, msgLevel, msgBody field
-}
-
-// named finds the field by its name; nil where it has no place.
-func (f *fields) named(name []byte) *field {
+func fieldWritten(name []byte) field {
 	switch string(name) {
 	case "msgid":
-		return &f.msgID
+		return fieldMsgID
 	case "target_type":
-		return &f.targetType
+		return fieldTargetType
 	case "msg_type":
-		return &f.msgType
+		return fieldMsgType
 	case "msg_ctime":
-		return &f.msgCtime
+		return fieldMsgCtime
 	case "create_time":
-		return &f.createTime
+		return fieldCreateTime
 	case "from_id":
-		return &f.fromID
+		return fieldFromID
 	case "from_name":
-		return &f.fromName
+		return fieldFromName
 	case "from_type":
-		return &f.fromType
+		return fieldFromType
 	case "from_platform":
-		return &f.fromPlatform
+		return fieldFromPlatform
 	case "from_appkey":
-		return &f.fromAppKey
+		return fieldFromAppKey
 	case "target_id":
-		return &f.targetID
+		return fieldTargetID
 	case "target_name":
-		return &f.targetName
+		return fieldTargetName
 	case "target_appkey":
-		return &f.targetAppKey
+		return fieldTargetAppKey
 	case "msg_level":
-		return &f.msgLevel
+		return fieldMsgLevel
 	case "msg_body":
-		return &f.msgBody
+		return fieldMsgBody
 	default:
-		return nil
+		return fieldOther
 	}
 }
 
-// row is a row split into its fields. Everything points into the row itself, or into compact.
+// row is a row split into its fields. It knows where they stand by numbers and not by slices, of which the garbage collector would have to
+// be told each.
 type row struct {
-	fields
-
 	reader *rawjson.Reader
+	// json is the row, and behind it the values that had white space in them, without it.
+	json []byte
 	// members are all fields, in the row's order.
-	members []member
-	// compact holds the values that had whitespace in them.
-	compact []byte
+	members []rowMember
+	// fields are where the values of those with a place stand; nowhere for those that are absent.
+	fields [fieldCount]part
+	// placed tells which of them can be rebuilt from their places in the event. Others go to attributes.
+	placed [fieldCount]bool
 }
+
+// part is where something stands in a row's json. Nothing that stands there is empty.
+type part struct{ from, to uint32 }
+
+// rowMember is a member of a row: where its name stands, in its quotes, and its value.
+type rowMember struct {
+	name, value part
+	field       field
+}
+
+// at is what stands in a part; nil where that is nowhere.
+func (r *row) at(p part) []byte {
+	if p.to == 0 {
+		return nil
+	}
+	return r.json[p.from:p.to:p.to]
+}
+
+// value is the JSON of a field; nil where it is absent.
+func (r *row) value(f field) []byte { return r.at(r.fields[f]) }
+
+// name is the decoded name of a member. One that is no text is equal only to the same name.
+func (r *row) name(m *rowMember) []byte { return decodedName(r.at(m.name)) }
 
 // mostFields bounds a row: each of its fields takes many times the memory that it takes in JSON.
 const mostFields = 100_000
@@ -82,26 +125,32 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 	if !utf8.Valid(json) {
 		return ReasonInvalidJSON, errUTF8.Error()
 	}
+	r.json = json
 	others := 0
 	openObject(r.reader, json)
-	for m := (member{}); nextMember(r.reader, &m); {
+	for {
+		value, ok := nextValue(r.reader)
+		if !ok {
+			break
+		}
 		if len(r.members) == mostFields {
 			return ReasonTooLarge, "the row has more than " + strconv.Itoa(mostFields) + " fields"
 		}
-		m.field = r.named(rawjson.Unquote(m.quoted))
-		if hasSpace(m.value) {
-			m.value = r.compacted(m.value)
+		quoted := r.reader.QuotedName()
+		m := rowMember{field: fieldNamed(quoted), value: endingAt(r.reader.Offset(), value), name: endingAt(r.reader.NameOffset(), quoted)}
+		if isNested(value) && !r.reader.IsCompact() {
+			m.value = r.compacted(value)
 		}
 		switch {
-		case m.field == nil:
+		case m.field == fieldOther:
 			others++
-		case m.field.value == nil:
-			m.field.value = m.value
+		case r.fields[m.field] == part{}:
+			r.fields[m.field] = m.value
 		case reason == "":
-			reason, detail = ReasonDuplicateField, describeDuplicate(&m)
+			reason, detail = ReasonDuplicateField, r.describeDuplicate(&m)
 		}
-		if reason == "" && m.field != &r.msgBody && nestsTooDeep(m.value) {
-			reason, detail = ReasonInvalidJSON, "the field "+quote(m.name())+" nests too deep"
+		if reason == "" && m.field != fieldMsgBody && nestsTooDeep(value) {
+			reason, detail = ReasonInvalidJSON, "the field "+quote(r.name(&m))+" nests too deep"
 		}
 		r.members = append(r.members, m)
 	}
@@ -115,40 +164,37 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 	}
 	if others > 1 {
 		if m := r.duplicate(); m != nil {
-			return ReasonDuplicateField, describeDuplicate(m)
+			return ReasonDuplicateField, r.describeDuplicate(m)
 		}
 	}
 	return "", ""
 }
 
-// compacted removes the whitespace from a value. What was compacted before stays where it is.
-func (r *row) compacted(value []byte) []byte {
-	start := len(r.compact)
-	compact, err := r.reader.AppendCompact(r.compact, value)
+// endingAt is where something stands that was read and ends there.
+func endingAt(end int, read []byte) part {
+	return part{uint32(end - len(read)), uint32(end)} //nolint:gosec // Rows are far smaller than 4 GiB.
+}
+
+// compacted puts a value without its white space behind the row.
+func (r *row) compacted(value []byte) part {
+	from := len(r.json)
+	json, err := r.reader.AppendCompact(slices.Clip(r.json), value)
 	if err != nil {
-		return value // Cannot be: the value was read.
+		json = append(slices.Clip(r.json), value...) // Cannot be: the value was read.
 	}
-	r.compact = compact
-	return slices.Clip(compact[start:])
+	r.json = json
+	return endingAt(len(json), json[from:])
 }
 
 // release forgets the row, so that its page is not kept alive. Memory for more than the usual row is not kept either:
 // every stream has a normalizer.
 func (r *row) release() {
-	const (
-		usualMembers = 64
-		usualCompact = 16 << 10
-	)
+	const usualMembers = 64
 	r.reader.Release()
-	clear(r.members)
-	r.members = r.members[:0]
-	r.fields = fields{}
-	r.compact = r.compact[:0]
+	r.json, r.members = nil, r.members[:0]
+	r.fields, r.placed = [fieldCount]part{}, [fieldCount]bool{}
 	if cap(r.members) > usualMembers {
 		r.members = nil
-	}
-	if cap(r.compact) > usualCompact {
-		r.compact = nil
 	}
 }
 
@@ -161,19 +207,19 @@ func nestsTooDeep(value []byte) bool {
 
 // duplicate returns a member without a place whose name stands twice, or nil. Rows have a handful of such names, for which
 // comparing each with each is fastest; a row made of very many must not cost their square.
-func (r *row) duplicate() *member {
+func (r *row) duplicate() *rowMember {
 	const few = 32
 	if len(r.members) > few {
-		return duplicateOfMany(r.members)
+		return r.duplicateOfMany()
 	}
 	for i := range r.members {
 		m := &r.members[i]
-		if m.field != nil {
+		if m.field != fieldOther {
 			continue
 		}
-		name := m.name()
+		name := r.name(m)
 		for j := range i {
-			if bytes.Equal(name, r.members[j].name()) {
+			if bytes.Equal(name, r.name(&r.members[j])) {
 				return m
 			}
 		}
@@ -181,28 +227,33 @@ func (r *row) duplicate() *member {
 	return nil
 }
 
-func duplicateOfMany(members []member) *member {
-	seen := make(map[string]struct{}, len(members))
-	for i := range members {
-		name := members[i].name()
+func (r *row) duplicateOfMany() *rowMember {
+	seen := make(map[string]struct{}, len(r.members))
+	for i := range r.members {
+		name := r.name(&r.members[i])
 		if _, twice := seen[string(name)]; twice {
-			return &members[i]
+			return &r.members[i]
 		}
 		seen[string(name)] = struct{}{}
 	}
 	return nil
 }
 
+// describeDuplicate says which field stands twice.
+func (r *row) describeDuplicate(m *rowMember) string {
+	return "the field " + quote(r.name(m)) + " stands twice"
+}
+
 // text is the decoded value of a field that is a string; nil where it is absent, of another type, or no text.
-func (f *field) text() []byte { return rawjson.Unquote(f.value) }
+func (r *row) text(f field) []byte { return rawjson.Unquote(r.value(f)) }
 
 // id is the decoded value of a field that identifies somebody: a string, or a number of digits alone, which some
 // senders put for a group. It is nil where the field is absent or of another form.
-func (f *field) id() []byte {
-	if isDigits(f.value) {
-		return f.value
+func (r *row) id(f field) []byte {
+	if value := r.value(f); isDigits(value) {
+		return value
 	}
-	return f.text()
+	return r.text(f)
 }
 
 // integer is the value of a JSON number that is written as an integer of 64 bits: no fraction, no exponent, no -0. Such

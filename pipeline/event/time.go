@@ -16,8 +16,8 @@ const (
 // sender's unit: no decimals for seconds, three for milliseconds.
 func (n *Normalizer) appendTimes(b []byte, e *Event) ([]byte, span) {
 	r := &n.row
-	server, hasServer := clock(r.msgCtime.value)
-	client, hasClient := clock(r.createTime.value)
+	server, hasServer := clock(r.value(fieldMsgCtime))
+	client, hasClient := clock(r.value(fieldCreateTime))
 	inSeconds := client < firstClientMilli
 	if inSeconds {
 		client *= 1000
@@ -27,14 +27,14 @@ func (n *Normalizer) appendTimes(b []byte, e *Event) ([]byte, span) {
 	var where span
 	switch {
 	case hasServer:
-		r.msgCtime.placed = true
+		r.placed[fieldMsgCtime] = true
 		b, where = n.calendar.appendMember(b, `"time":"`, server, false)
 	case hasClient:
 		b, where = n.calendar.appendMember(b, `"time":"`, client, false)
 		b = append(b, `"time_source":"client_time",`...)
 	}
 	if hasClient {
-		r.createTime.placed = true
+		r.placed[fieldCreateTime] = true
 		b, _ = n.calendar.appendMember(b, `"client_time":"`, client, inSeconds)
 	}
 	return b, where
