@@ -70,6 +70,7 @@ func (c *rowCollector) take() *Batch {
 		c.leaveOut(c.overlap)
 	}
 	b := c.batch
+	b.memory = c.norm.TakeMemory()
 	c.batch = c.emptyBatch()
 	return b
 }

@@ -189,6 +189,7 @@ func (p *earlyProposal) fill(ctx context.Context, d *Draft) error {
 	if err := d.Publish(ctx, p.batch); err != nil {
 		return err
 	}
+	p.batch.free()
 	next, _ := d.Position(p.stream)
 	next.AppKey, next.Stream, next.SavedAt, next.Removed = p.ledger.AppKey, p.stream, p.savedAt, false
 	next.EarlyIDs, next.EarlyHashes = p.ids, p.hashes

@@ -16,6 +16,14 @@ type Batch struct {
 	Rejected []event.Rejection
 	// Bytes is about how much memory the batch holds.
 	Bytes int
+
+	memory event.Memory
+}
+
+// free gives the memory in which the events stand to other batches. Nobody uses them any more.
+func (b *Batch) free() {
+	b.Events = nil
+	b.memory.Free()
 }
 
 // Topic names one of jmpub's own topics, without the prefix.

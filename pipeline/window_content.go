@@ -288,6 +288,7 @@ func (p *windowProposal) fill(ctx context.Context, d *Draft) error {
 	if err := d.Publish(ctx, p.batch); err != nil {
 		return err
 	}
+	p.batch.free()
 	p.batch = nil
 	p.release()
 	return p.closing.fill(ctx, d)
@@ -335,12 +336,14 @@ func (p *streamedProposal) fill(ctx context.Context, d *Draft) error {
 	if err := d.Publish(ctx, p.first); err != nil {
 		return err
 	}
+	p.first.free()
 	p.first = nil
 	p.release()
 	for part := range p.rest {
 		if err := d.Publish(ctx, part); err != nil {
 			return err
 		}
+		part.free()
 	}
 	if p.err != nil {
 		return errIncomplete

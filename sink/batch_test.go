@@ -10,7 +10,6 @@ import (
 	"math"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -192,34 +191,4 @@ func TestEncodersHoldNothingOfTheirBatches(t *testing.T) {
 			t.Errorf("%s: it holds %+v, and %d bytes of records", compression.String(), e.record, cap(e.records))
 		}
 	}
-}
-
-// TestSpares follows what is kept: the newest is taken first, no more than there is room for, and nothing that nobody takes.
-func TestSpares(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := spares[int]{most: 10, size: func(n int) int { return n }}
-		for _, n := range []int{3, 4, 9, 2} { // There is no room for 9.
-			s.give(n)
-		}
-		take := func(want int) {
-			t.Helper()
-			if got, ok := s.take(); got != want || ok != (want > 0) {
-				t.Errorf("%d is taken, want %d", got, want)
-			}
-		}
-		time.Sleep(sparesTime + time.Second) // From here on it is noticed what nobody takes.
-		take(2)
-		take(4)
-		s.give(4)
-		s.give(1)
-		time.Sleep(sparesTime)
-		take(1)
-		take(4)
-		take(0) // Nobody took 3.
-		s.give(10)
-		time.Sleep(2*sparesTime + time.Second)
-		take(0)
-		s.give(10) // It is kept again.
-		take(10)
-	})
 }

@@ -87,7 +87,7 @@ func (s *sender) write(ctx context.Context, work map[topicPartition][]chunk) ([]
 // stands in the memory by that time: that memory is left to the garbage collector.
 func (l *lane) releaseBuffer() {
 	if l.batch != nil && !l.unanswered {
-		buffers.give(l.batch)
+		buffers.Give(l.batch)
 	}
 	l.batch = nil
 }
@@ -103,7 +103,7 @@ func (s *sender) round(ctx context.Context, lanes []*lane) error {
 	for _, l := range lanes {
 		l.sent, l.unanswered = false, false
 		encoded.Go(func() error {
-			memory, _ := buffers.take()
+			memory, _ := buffers.Take()
 			var err error
 			l.batch, err = encode(memory, l.chunks[0], s.compression, s.producer, l.sequence)
 			return err

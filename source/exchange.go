@@ -279,17 +279,36 @@ func (c *call) readBody(res *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	b := bytes.NewBuffer(c.body[:0])
-	b.Grow(int(size + size/16 + bytes.MinRead))
-	n, err := b.ReadFrom(io.LimitReader(plain, most+1))
-	c.body = b.Bytes()
-	if err != nil {
+	if size += size/16 + bytes.MinRead; int64(cap(c.body)) < size {
+		c.body = make([]byte, 0, size)
+	}
+	if c.body, err = appendAll(c.body[:0], io.LimitReader(plain, most+1)); err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	if n > most {
-		return b.Bytes()[:most], errTooLarge
+	if int64(len(c.body)) > most {
+		return c.body[:most], errTooLarge
 	}
-	return b.Bytes(), nil
+	return c.body, nil
+}
+
+// appendAll appends all that a reader gives. Where there is no room, there is a quarter more then, and not twice as much: the memory is kept for
+// the next replies.
+func appendAll(b []byte, from io.Reader) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			more := make([]byte, len(b), cap(b)+cap(b)/4+bytes.MinRead)
+			copy(more, b)
+			b = more
+		}
+		n, err := from.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return b, err
+		}
+	}
 }
 
 // decompressed reads a reply's body as it was before it was compressed for the way. What its header says of that may be wrong.

@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/jmpub/jmpub/internal/rawjson"
+	"github.com/jmpub/jmpub/internal/spares"
 )
 
 // Normalizer turns the rows of one app into events. It owns the memory that it works in, so a row costs next to no
@@ -28,7 +29,7 @@ func NewNormalizer(appKey string) *Normalizer {
 
 // Normalize turns a row, as the API returned it, into an event or a rejection, never both and never neither. It accepts
 // any bytes, gives the same result for the same bytes, and never changes them. The event shares no memory with the row
-// and is the caller's to keep; the rejection's Row is the row itself.
+// and is the caller's to keep, until it frees it (see [Normalizer.TakeMemory]); the rejection's Row is the row itself.
 //
 // An event is made of every JSON object (RFC 8259, valid UTF-8, no deeper than jsontext reads) whose top-level names are
 // unique and whose msgid is an integer of 64 bits. Anything else about a row may be missing or of another form: a field goes to its
@@ -49,8 +50,12 @@ func (n *Normalizer) Normalize(row []byte) (Event, *Rejection) {
 	if !ok {
 		return Event{}, rejected(row, ReasonMsgIDNotInteger, "msgid is "+quote(msgid)+", not an integer of 64 bits")
 	}
-	// What an event has more than its row: names, an app key, times, a conversation id, and some of its body twice.
-	return n.event(id, len(row)+len(n.appKey)+768), nil
+	// What an event has more than its row: names, an app key, times, a conversation id, and some of its body twice, of which a text may be large.
+	size := len(row) + len(n.appKey) + 768
+	if string(n.row.text(fieldMsgType)) == "text" {
+		size += len(n.row.value(fieldMsgBody))
+	}
+	return n.event(id, size), nil
 }
 
 func (n *Normalizer) release() {
@@ -61,10 +66,37 @@ func (n *Normalizer) release() {
 	}
 }
 
-// chunk is memory for events. Each part of it is handed out once and never reused, because events are kept.
+// Memory is what events stand in. It is used by one goroutine at a time.
+type Memory struct{ chunks [][]byte }
+
+// TakeMemory hands over the memory of the events that were made since it was handed over last, so that it can be freed once they are not needed any
+// more. Who does not care leaves it to the garbage collector.
+func (n *Normalizer) TakeMemory() Memory {
+	taken := Memory{n.chunk.used}
+	n.chunk.free, n.chunk.used = nil, nil
+	return taken
+}
+
+// Free gives the memory to other events. Nobody uses those any more that stand in it: nothing is left of them.
+func (m *Memory) Free() {
+	for _, c := range m.chunks {
+		clear(c)
+		chunks.Give(c)
+	}
+	m.chunks = nil
+}
+
+// chunks are kept for the next windows, which a catch-up reads as fast as the ones before them are published.
+var chunks = spares.New(keptChunks, func([]byte) int { return maxChunk }) //nolint:gochecknoglobals // All normalizers share them.
+
+const keptChunks = 4 << 20
+
+// chunk is memory for events. Each part of it is handed out once, because events are kept.
 type chunk struct {
 	free []byte
 	size int
+	// used are the largest ones that were begun, whole.
+	used [][]byte
 }
 
 // The sizes of a chunk: small for a stream that has few rows, doubling up to Go's largest size class (larger ones
@@ -80,10 +112,21 @@ func (c *chunk) open(size int) []byte {
 		return make([]byte, 0, size)
 	}
 	if len(c.free) < size {
-		c.size = min(max(2*c.size, minChunk), maxChunk)
-		c.free = make([]byte, max(c.size, size))
+		c.next(size)
 	}
 	return c.free[:0]
+}
+
+func (c *chunk) next(size int) {
+	if c.size = min(max(2*c.size, minChunk), maxChunk); c.size < maxChunk {
+		c.free = make([]byte, max(c.size, size))
+		return
+	}
+	kept, ok := chunks.Take()
+	if !ok {
+		kept = make([]byte, maxChunk)
+	}
+	c.free, c.used = kept, append(c.used, kept)
 }
 
 // close takes what was appended to the slice that open returned out of the chunk. If it outgrew the chunk, append has moved

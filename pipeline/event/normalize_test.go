@@ -240,3 +240,66 @@ func TestNormalizeAllocations(t *testing.T) {
 }
 
 const appKey = "4f7aef34fb361292c566a1cd"
+
+// TestMemoryIsFreed makes windows of events one after the other, whose memory is handed over and freed: what is made next does not touch what
+// is not freed yet, and nothing is left of what is. So it is wherever in its memory a window ends.
+func TestMemoryIsFreed(t *testing.T) {
+	for rows := 1000; rows < 1030; rows++ {
+		n := event.NewNormalizer(appKey)
+		first := eventsOf(t, n, rows, "1")
+		memory := n.TakeMemory()
+		second := eventsOf(t, n, rows, "2")
+		wantEvents(t, first, "1")
+		memory.Free()
+		gone := 0
+		for _, e := range first {
+			if bytes.Count(e.Value, []byte{0}) == len(e.Value) {
+				gone++
+			}
+		}
+		if gone < 900 { // The first of a stream stand in smaller chunks, which are not kept.
+			t.Errorf("%d of %d events are gone", gone, len(first))
+		}
+		memory.Free() // Nothing is freed twice.
+		third := eventsOf(t, n, rows, "3")
+		wantEvents(t, second, "2")
+		wantEvents(t, third, "3")
+	}
+}
+
+// TestMemoryIsUsedAgain makes windows of events whose memory is freed.
+func TestMemoryIsUsedAgain(t *testing.T) {
+	n := event.NewNormalizer(appKey)
+	allocated := testing.AllocsPerRun(10, func() {
+		eventsOf(t, n, 1000, "x")
+		used := n.TakeMemory()
+		used.Free()
+	})
+	if allocated > 25 { // There are some 40 chunks in a window. The list of events grows, too.
+		t.Errorf("%v allocations for 1000 events", allocated)
+	}
+}
+
+// eventsOf makes some events of the same text, which is some hundred times a letter.
+func eventsOf(t *testing.T, n *event.Normalizer, rows int, letter string) (events []event.Event) {
+	t.Helper()
+	row := []byte(`{"msgid":1,"msg_type":"text","msg_body":{"text":"` + strings.Repeat(letter, 500) + `"},"target_type":"single"}`)
+	for range rows {
+		e, rejection := n.Normalize(row)
+		if rejection != nil {
+			t.Fatal(rejection.Detail)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+func wantEvents(t *testing.T, events []event.Event, letter string) {
+	t.Helper()
+	text := []byte(`"text":"` + strings.Repeat(letter, 500) + `"`)
+	for _, e := range events {
+		if bytes.Count(e.Value, text) != 2 {
+			t.Fatalf("an event became %q", e.Value)
+		}
+	}
+}

@@ -219,7 +219,7 @@ func (r *row) duplicate() *rowMember {
 		}
 		name := r.name(m)
 		for j := range i {
-			if bytes.Equal(name, r.name(&r.members[j])) {
+			if other := &r.members[j]; other.field == fieldOther && bytes.Equal(name, r.name(other)) {
 				return m
 			}
 		}

@@ -3,6 +3,7 @@
 package fakes
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -205,7 +206,10 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 	}
 	t.Peak = max(t.Peak, b.Bytes)
 	first, rejected := int64(len(t.Committed)+len(t.tx.events)), int64(len(t.Rejected)+len(t.tx.rejected))
-	t.tx.events = append(t.tx.events, b.Events...)
+	for _, e := range b.Events { // The batch's memory is used again.
+		e.Value, e.Conversation, e.Time = bytes.Clone(e.Value), bytes.Clone(e.Conversation), bytes.Clone(e.Time)
+		t.tx.events = append(t.tx.events, e)
+	}
 	t.tx.rejected = append(t.tx.rejected, b.Rejected...)
 	published := pipeline.Published{}
 	published.Events[event.TargetGroup] = len(b.Events)
