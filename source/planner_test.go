@@ -194,6 +194,27 @@ func TestSpanConverges(t *testing.T) {
 	})
 }
 
+// TestSpanGrowsBack has windows that were shortened, because cursors had expired, of a time as dense as ever: they grow until each row is read
+// about once, and by little at a time, because cursors may expire again.
+func TestSpanGrowsBack(t *testing.T) {
+	p := testPlanner()
+	for _, overlap := range []time.Duration{time.Second, 2 * time.Second, 30 * time.Second} {
+		p.overlap = overlap
+		span, end := minSpan, time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+		for range 40 {
+			w := pipeline.Window{Begin: end.Add(-span - overlap), End: end}
+			next := p.suggest(w, 100*p.target, 0)
+			if next < span || next > span+max(minSpan, span/4) {
+				t.Fatalf("%s of overlap: after %s come %s", overlap, span, next)
+			}
+			span = next
+		}
+		if want := thinnest * overlap; span != want {
+			t.Errorf("%s of overlap: windows are %s long in the end, want %s", overlap, span, want)
+		}
+	}
+}
+
 func TestHalf(t *testing.T) {
 	end := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	window := func(covers time.Duration) pipeline.Window {
