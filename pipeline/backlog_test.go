@@ -192,3 +192,31 @@ func TestHeadGoesOnWhereHistoryIsNotAnswered(t *testing.T) {
 		}
 	}
 }
+
+// TestTheNextRangeKnowsTheEndOfTheOneBeforeIt ends a range of the backlog: the one behind it leaves out what that has published at its end, if it
+// begins so near that its first window can bring that.
+func TestTheNextRangeKnowsTheEndOfTheOneBeforeIt(t *testing.T) {
+	const overlap = 2 * time.Second
+	begin := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	read := pipeline.Backlog{End: begin.Add(time.Minute), Until: begin.Add(time.Minute), OverlapIDs: []int64{1, 2}, OverlapHashes: []int64{7}}
+	for _, test := range []struct {
+		gap         time.Duration
+		ids, hashes []int64
+	}{
+		{0, []int64{1, 2, 5}, []int64{7, 8}},
+		{overlap, []int64{1, 2, 5}, []int64{7, 8}},
+		{time.Hour, []int64{5}, []int64{8}},
+	} {
+		next := read.Until.Add(test.gap)
+		cp := pipeline.Checkpoint{End: begin.Add(24 * time.Hour), Backlog: []pipeline.Backlog{
+			{End: begin, Until: read.Until}, {End: next, Until: next.Add(time.Hour), OverlapIDs: []int64{5}, OverlapHashes: []int64{8}},
+		}}
+		after := cp.AfterBacklog(read, overlap)
+		if len(after.Backlog) != 1 || !slices.Equal(after.Backlog[0].OverlapIDs, test.ids) || !slices.Equal(after.Backlog[0].OverlapHashes, test.hashes) {
+			t.Errorf("%s behind it: the backlog is %+v", test.gap, after.Backlog)
+		}
+		if of := cp.Backlog[1]; len(of.OverlapIDs) != 1 || len(of.OverlapHashes) != 1 {
+			t.Errorf("%s behind it: the position before has become %+v", test.gap, of)
+		}
+	}
+}

@@ -66,6 +66,33 @@ func TestEventsArriveWithKeysHeadersAndOffsets(t *testing.T) {
 	}
 }
 
+// TestRejectedRowsStandWhereTheLedgerSays expects each rejected row in one range of the offsets that were reported, besides the events.
+func TestRejectedRowsStandWhereTheLedgerSays(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	batch := events(0, 4)
+	for i := range 20 {
+		batch.Rejected = append(batch.Rejected, event.Rejection{Row: strconv.AppendInt(nil, int64(i), 10), Reason: event.ReasonNotObject})
+	}
+	where := make(map[string]int)
+	for _, p := range commit(t, b.open(t), batch) {
+		for _, r := range p.Offsets {
+			for at := r.First; at <= r.Last; at++ {
+				where[fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, at)]++
+			}
+		}
+	}
+	records := b.read(t, append(eventTopics(), "t.rejected")...)
+	for _, r := range records {
+		if at := fmt.Sprintf("%s/%d@%d", r.Topic, r.Partition, r.Offset); where[at] != 1 {
+			t.Errorf("%s is in %d ranges of offsets that were reported", at, where[at])
+		}
+	}
+	if len(records) != 24 || len(where) != 24 {
+		t.Errorf("%d records, and %d offsets that were reported; want 24", len(records), len(where))
+	}
+}
+
 // TestReplaysMarkAllThatTheyPublish expects the replay's id in the headers of events and of rejected rows, and of no other.
 func TestReplaysMarkAllThatTheyPublish(t *testing.T) {
 	for _, id := range []string{"", "again"} {
