@@ -3,6 +3,8 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -244,4 +246,41 @@ func TestCoverageCannotBeRead(t *testing.T) {
 			t.Errorf("after %d failures %d are counted, %d were published", failures, published, n)
 		}
 	})
+}
+
+// TestReplaysLeaveTheCoverageAlone replays an hour that is published: the coverage says of it what it said before.
+func TestReplaysLeaveTheCoverageAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Truncate(time.Hour)
+		rows := fakes.RowsFrom(begin, 600)
+		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
+		if err := fakes.RunFor(t, fakes.ConfigFor(source, kafka, begin), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		before := fmt.Sprintf("%+v", coverageOf(kafka))
+		if len(kafka.Days) == 0 || len(kafka.IDs()) != len(rows) {
+			t.Fatalf("%d rows are published, and %d days known", len(kafka.IDs()), len(kafka.Days))
+		}
+		again := fakes.ConfigFor(source, kafka, begin)
+		again.Replay, again.Until = "again", begin.Add(10*time.Minute)
+		clear(kafka.Checkpoints) // A replay has positions of its own.
+		if err := fakes.RunFor(t, again, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(kafka.IDs()); n < len(rows)+500 {
+			t.Errorf("%d rows are published after the replay", n)
+		}
+		if after := fmt.Sprintf("%+v", coverageOf(kafka)); after != before {
+			t.Errorf("the coverage was\n%s, and is\n%s", before, after)
+		}
+	})
+}
+
+// coverageOf is what stands there of each day.
+func coverageOf(kafka *fakes.Kafka) []pipeline.Coverage {
+	var all []pipeline.Coverage
+	for _, key := range slices.SortedFunc(maps.Keys(kafka.Days), func(a, b fakes.DayKey) int { return a.Day.Compare(b.Day) }) {
+		all = append(all, kafka.Days[key])
+	}
+	return all
 }
