@@ -89,6 +89,7 @@ func (m *Memory) Free() {
 // chunks are kept for the next windows, which a catch-up reads as fast as the ones before them are published.
 var chunks = spares.New(keptChunks, func([]byte) int { return maxChunk }) //nolint:gochecknoglobals // All normalizers share them.
 
+// keptChunks is how many bytes of them are kept: about a window.
 const keptChunks = 4 << 20
 
 // chunk is memory for events. Each part of it is handed out once, because events are kept.
