@@ -43,11 +43,18 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 }
 
-// BenchmarkLatency follows a live API with 100 rows a second at the default settings, and measures the time from a row's
-// appearance to the moment at which a read_committed consumer has it. It takes as long as -benchtime says, as in
+// BenchmarkLatency follows live APIs with so many rows a second at the default settings, and measures the time from a row's
+// appearance to the moment at which a read_committed consumer has it, and how many requests it takes. It takes as long as -benchtime says, as in
 // -benchtime 60x: an operation is a second.
 func BenchmarkLatency(b *testing.B) {
-	w := newWorld(b, 1, func(o *sim.Options) { o.Rate, o.End = 100, o.End.Add(time.Hour) })
+	for _, rate := range []float64{1, 100, 2000} {
+		b.Run(fmt.Sprintf("%v rows a second", rate), func(b *testing.B) { measureLatency(b, rate) })
+	}
+}
+
+func measureLatency(b *testing.B, rate float64) {
+	b.Helper()
+	w := newWorld(b, 1, func(o *sim.Options) { o.Rate, o.End = rate, o.End.Add(time.Hour) })
 	j := w.job("latency")
 	j.until = w.end.Add(time.Hour)
 	j.pageSize = 1000
@@ -69,6 +76,7 @@ func BenchmarkLatency(b *testing.B) {
 	reading, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	var took []time.Duration
+	requests := w.api.Stats().Requests
 	for reading.Err() == nil {
 		fetches := reader.PollFetches(reading)
 		now := time.Now()
@@ -81,6 +89,7 @@ func BenchmarkLatency(b *testing.B) {
 			}
 		})
 	}
+	requests = w.api.Stats().Requests - requests
 	stop()
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		b.Fatal(err)
@@ -92,4 +101,5 @@ func BenchmarkLatency(b *testing.B) {
 	b.ReportMetric(took[len(took)/2].Seconds(), "p50-s")
 	b.ReportMetric(took[len(took)*99/100].Seconds(), "p99-s")
 	b.ReportMetric(float64(len(took)), "rows")
+	b.ReportMetric(float64(requests)/(warmUp+time.Duration(b.N)*time.Second).Minutes(), "requests/min")
 }

@@ -154,7 +154,7 @@ func lateRows(t *testing.T, desk newDeskFunc) {
 		t.Errorf("run: exit code %d", code)
 	}
 	end := d.live()
-	d.compare("late", []span{{d.begin, whole}}, span{whole.Add(time.Second), end.End.Add(time.Second)})
+	d.compare("late", []span{{d.begin, whole}}, span{whole.Add(time.Second), end.End.Add(early)})
 	late := int64(0)
 	for _, one := range d.all(d.do(exitDone, "windows", "--from", at(d.begin.Add(-time.Hour)), "--json")) {
 		if one["late"] == true {
