@@ -33,14 +33,16 @@ type app struct {
 	mu   sync.Mutex
 	dice *dice
 	// bad is until when the API misbehaves.
-	bad      time.Time
+	bad time.Time
+	// wrong are the ranges for which a reply was wrong.
+	wrong    map[string]bool
 	licences []*licence
 	// pauses are the commands that have paused or resumed something.
 	pauses []*pauseCommand
 }
 
 func (w *World) newApp(number int) (a *app, err error) {
-	a = &app{World: w, number: number, dice: newDice(w.plan.Seed, "world"+itoa(number))}
+	a = &app{World: w, number: number, dice: newDice(w.plan.Seed, "world"+itoa(number)), wrong: make(map[string]bool)}
 	opts := w.plan.api(number)
 	opts.Begin, opts.BurstAt = w.first, w.began.Add(w.plan.BurstAt)
 	opts.Intercept, opts.SlowBy, opts.StaleBy = a.intercept, 5*time.Second, w.plan.StaleBy
@@ -128,18 +130,27 @@ func (a *app) truth(end time.Time) iter.Seq2[pipeline.Stream, sim.Row] {
 }
 
 // intercept implements [sim.Faults.Intercept].
-func (a *app) intercept(int64, *http.Request) sim.Fault {
+func (a *app) intercept(_ int64, r *http.Request) sim.Fault {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	const part = 0.3
 	if !time.Now().Before(a.bad) || !a.dice.chance(part) {
 		return ""
 	}
+	if asked := r.URL.Query(); a.plan.Once {
+		span := asked.Get("begin_time") + asked.Get("end_time")
+		if span == "" || a.wrong[span] {
+			return ""
+		}
+		a.wrong[span] = true
+	}
 	all := []sim.Fault{
 		sim.RateLimited, sim.RateLimitedBare, sim.ServerError, sim.HTMLError, sim.HTMLPage, sim.Truncated, sim.Malformed, sim.Dropped,
 		sim.DroppedHeaders, sim.DroppedMidway, sim.Repeated, sim.Displaced, sim.Shuffled, sim.WrongTotal, sim.Slow, sim.ExpiredEarly,
 	}
-	if a.plan.StaleBy > 0 {
+	if len(a.plan.APIFaults) > 0 {
+		all = a.plan.APIFaults
+	} else if a.plan.StaleBy > 0 {
 		all = append(all, sim.Stale, sim.Stale, sim.Stale)
 	}
 	return all[a.dice.IntN(len(all))]
@@ -156,10 +167,16 @@ func (a *app) unexplained(h audit.Hole, stopped time.Time) bool {
 	return err != nil || h.Begin.Before(stopped.Add(-open)) && !a.setTo(stream, h.End)
 }
 
+// searched is how old a row is at least that a run has looked for, once everything has healed.
+const searched = 20 * time.Minute
+
 // audit has an operator look for what is missing and publish it, when everything has healed and the processes have stopped. A second look finds
 // nothing.
 func (a *app) audit(ctx context.Context, stopped time.Time) {
-	to := stopped.Add(-fresh).Truncate(time.Second)
+	from, to := a.first, stopped.Add(-fresh).Truncate(time.Second)
+	if oldest := stopped.Add(time.Hour - a.api.History); from.Before(oldest) {
+		from = oldest
+	}
 	for i, repair := range []bool{true, false} {
 		if !repair {
 			to = to.Add(-a.plan.API.LateBy) // Behind that, rows appear meanwhile.
@@ -173,9 +190,9 @@ func (a *app) audit(ctx context.Context, stopped time.Time) {
 			a.found("the settings are refused: %v", err)
 			return
 		}
-		c := &command{app: a, link: l, name: name}
+		c := &command{app: a, link: l, name: name, missing: stopped}
 		result, err := operate.Audit(ctx, cfg, c.log(), operate.AuditOptions{
-			Range: operate.Range{Span: operate.Span{From: settings.Moment{At: a.first}, To: settings.Moment{At: to}}},
+			Range: operate.Range{Span: operate.Span{From: settings.Moment{At: from}, To: settings.Moment{At: to}}},
 			Step:  time.Hour, Repair: repair, Report: c, Confirm: func(operate.AuditCost) bool { return true },
 		})
 		switch {
@@ -188,6 +205,8 @@ func (a *app) audit(ctx context.Context, stopped time.Time) {
 			a.found("after a repair, an audit finds %d rows missing", result.Missing)
 		case repair && result.Missing > 0 && !a.comesLate():
 			a.found("%d rows are missing that were never late", result.Missing)
+		case repair && a.plan.Fixed.Recheck == searches && c.missing.Before(stopped.Add(-searched)):
+			a.found("a row of %s is missing, which the run has not found although it has searched", c.missing)
 		}
 		a.trace.add("audit: %+v", *result)
 	}

@@ -130,7 +130,7 @@ func (a *app) rows(stopped time.Time) iter.Seq[verify.TruthRow] {
 		for _, r := range a.truth(stopped.Add(time.Minute)) {
 			row := verify.TruthRow{
 				MsgID: r.MsgID, HasMsgID: r.HasMsgID, Target: r.Target, Row: r.Raw,
-				Optional: r.Time.Before(begin) || r.Time.After(due) || r.Appears.After(due),
+				Optional: a.mayBeForgotten(r.Time, r.Time) || r.Time.Before(begin) || r.Time.After(due) || r.Appears.After(due),
 			}
 			if !yield(row) {
 				return

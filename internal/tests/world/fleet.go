@@ -119,7 +119,7 @@ func (f *fleet) start(ctx context.Context, stopped *Event) (*process, error) {
 	name := f.name("process " + itoa(f.started))
 	f.mu.Unlock()
 	p := &process{link: f.connect(name, f), name: name, done: make(chan struct{})}
-	p.stopped = stopped
+	p.stopped, p.fleet = stopped, f
 	cfg, apps, err := f.configure(p)
 	if err != nil {
 		return nil, err
@@ -174,8 +174,8 @@ type slot struct {
 	fleet *fleet
 	stop  context.CancelFunc
 	done  chan struct{}
-	// ended is set once its processes are ended for good; the fleet's lock guards it.
-	ended bool
+	// ended is set once its processes are ended for good, leaving once they are to be; the fleet's lock guards both.
+	ended, leaving bool
 
 	mu      sync.Mutex
 	current *process
@@ -202,6 +202,9 @@ func (f *fleet) newSlot(ctx context.Context) {
 func (s *slot) supervise(ctx context.Context) {
 	defer close(s.done)
 	for ctx.Err() == nil {
+		if _, back := s.fleet.absence(); pipeline.Sleep(ctx, time.Until(back)) != nil {
+			return
+		}
 		s.mu.Lock()
 		stopped := s.stopped
 		s.stopped = nil
@@ -276,6 +279,21 @@ func (f *fleet) slotAt(place int) *slot {
 		}
 	}
 	return alive[place%len(alive)]
+}
+
+// leaving is one whose processes are to be ended for good, by its place among those that are not.
+func (f *fleet) leaving(place int) *slot {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var staying []*slot
+	for _, s := range f.slots {
+		if !s.leaving {
+			staying = append(staying, s)
+		}
+	}
+	s := staying[place%len(staying)]
+	s.leaving = true
+	return s
 }
 
 // slot is where the newest processes run.

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
@@ -39,6 +40,10 @@ func (a *app) operator(ctx context.Context, number int, e *Event) {
 	if e.Network != "" {
 		const beginning = 2 * time.Minute
 		l.fault(e.Network, beginning)
+	}
+	if e.AtCommit {
+		const long = 2 * time.Minute
+		l.failAtCommit(func() { l.fault(CutKafka, long) })
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -88,6 +93,8 @@ type command struct {
 	healed bool
 	// holes are those that an audit has found.
 	holes []audit.Hole
+	// missing is where the oldest range ends in which an audit misses rows.
+	missing time.Time
 }
 
 func (c *command) log() *slog.Logger {
@@ -137,7 +144,10 @@ func (c *command) do(ctx context.Context) error {
 			return nil // It would skip what was not published yet.
 		}
 		granted := c.grant(licence{what: c.event.String(), stream: stream, from: to, head: head, sets: true})
-		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, To: span.To, Confirm: c.confirm(ctx)})
+		_, err = operate.Reset(ctx, cfg, c.log(), operate.ResetOptions{Stream: stream, To: span.To, Confirm: func(question string) bool {
+			// It would skip what another reset has just asked for.
+			return c.confirm(ctx)(question) && !to.After(c.position(stream, to))
+		}})
 		return c.done(granted, err)
 	case ResetRange:
 		granted := c.grant(licence{what: c.event.String(), stream: stream, from: from, to: to, head: head, healed: c.healed})
@@ -158,6 +168,22 @@ func (c *command) do(ctx context.Context) error {
 		_, _, err = operate.SumWindows(ctx, cfg, c.log(), operate.Range{Span: span}, time.Hour)
 		return err
 	}
+}
+
+// position is where a stream stands by its newest checkpoint; fallback where there is none.
+func (a *app) position(stream pipeline.Stream, fallback time.Time) time.Time {
+	end := fallback
+	for record := range a.records(prefix + ".checkpoints") {
+		var p struct {
+			Stream string    `json:"stream"`
+			Replay string    `json:"replay"`
+			End    time.Time `json:"end_time"`
+		}
+		if json.Unmarshal(record.Value, &p) == nil && p.Stream == stream.String() && p.Replay == "" {
+			end = p.End
+		}
+	}
+	return end
 }
 
 // grant allows rows to be seen once more, from now on: a command that dies may have done everything.
@@ -219,6 +245,9 @@ func (c *command) Note(text string) { c.trace.add("%s: %s", c.name, text) }
 
 // Difference implements [operate.AuditReport].
 func (c *command) Difference(d *audit.Difference) error {
+	if len(d.Missing) > 0 && d.End.Before(c.missing) {
+		c.missing = d.End
+	}
 	c.trace.add("%s: %s known %d of %d, missing %+v, gone %v, extra %d", c.name, d.Window, d.Known, d.Total, d.Missing, d.Gone, d.Extra)
 	return nil
 }

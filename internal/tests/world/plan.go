@@ -43,6 +43,10 @@ const (
 	BadAPI Kind = "API misbehaves"
 	// LeaveOut has an app of a file stand there no more.
 	LeaveOut Kind = "left out of the file"
+	// CutGroup keeps the process from its group alone.
+	CutGroup Kind = "cut off from the group"
+	// Away has no process of any app run.
+	Away Kind = "nobody there"
 	// Reset and those behind it are what operators do.
 	Reset      Kind = "checkpoint reset --to"
 	ResetRange Kind = "checkpoint reset --from --to"
@@ -103,6 +107,8 @@ type Event struct {
 	Network Kind
 	// Elsewhere has a replay publish to topics of its own.
 	Elsewhere bool
+	// AtCommit has it begin when the process commits next, and lose that request or its reply. A command is cut off from Kafka then.
+	AtCommit bool
 }
 
 func (e *Event) String() string {
@@ -114,6 +120,9 @@ func (e *Event) String() string {
 		s += fmt.Sprintf(" %s to %s ago, answered after %s", e.From, e.To, e.For)
 	case e.For > 0:
 		s += fmt.Sprintf(" for %s", e.For)
+	}
+	if e.AtCommit {
+		s += " at its commit"
 	}
 	if e.Message > 0 {
 		s += fmt.Sprintf(" at its message %d", e.Message)
@@ -187,6 +196,16 @@ type Plan struct {
 	Compact time.Duration
 	// Forget is how long brokers and coordinators remember a producer that writes nothing; zero is the default.
 	Forget time.Duration
+	// APIFaults are the ways in which the API misbehaves, all where there are none. Once has it do so once for each range that is asked for.
+	APIFaults []sim.Fault
+	Once      bool
+	// Fixed are settings of all processes and commands, where they are set.
+	Fixed struct {
+		Overlap, Recheck, Catchup string
+		PageSize                  int
+	}
+	// Story is which one it tells; most tell none.
+	Story  string
 	Events []Event
 }
 
@@ -228,8 +247,7 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	if p.Lists {
 		p.API.Groups, p.API.Rooms = 2, 1
 	}
-	const rows = 5000 // On average, bursts left out.
-	p.API.Rate = min(p.API.Rate, rows/(p.Past+p.For+healing).Seconds()/float64(p.Apps))
+	p.API.Rate = min(p.API.Rate, p.densest())
 	p.Quota = "6000/m"
 	if p.API.Burst == 0 && !p.Lists && d.chance(0.3) {
 		p.Quota = []string{"600/m", "150/m"}[d.IntN(2)]
@@ -251,8 +269,15 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	p.Events = append(p.Events, p.pauses(hours)...)
 	p.Events = append(p.Events, p.slowStarts()...)
 	p.Events = append(p.Events, p.audits(hours)...)
+	p.tellStory()
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return int(a.At - b.At) })
 	return p
+}
+
+// densest is how many rows a second an app may have on average, bursts left out.
+func (p *Plan) densest() float64 {
+	const rows = 5000
+	return rows / (p.Past + p.For + healing).Seconds() / float64(p.Apps)
 }
 
 // kafka draws what else shares the topics, and how small everything is.
@@ -479,6 +504,7 @@ func (p *Plan) String() string {
 		is   bool
 		name string
 	}{
+		{p.Story != "", "the story of " + p.Story},
 		{p.Together, fmt.Sprintf("%d apps of a file", p.Apps)},
 		{p.Apps > 1 && !p.Together, "two apps"},
 		{p.Quota != "6000/m", p.Quota},

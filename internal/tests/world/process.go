@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/segmentio/kafka-go/protocol/endtxn"
 
 	"github.com/jmpub/jmpub/internal/secret"
 	"github.com/jmpub/jmpub/internal/settings"
@@ -24,6 +27,9 @@ type link struct {
 	client *kafkamodel.Client
 	killed atomic.Bool
 
+	// fleet is the one of the process; nil of a command.
+	fleet *fleet
+
 	// process is whose rows are counted, allowed how many bytes of them it may hold; none where empty.
 	process string
 	allowed int
@@ -35,12 +41,14 @@ type link struct {
 	// stopped, where it is not nil, has the process stopped at one of its messages; messages counts them.
 	stopped  *Event
 	messages int
+	// atCommit, where it is not nil, is what begins when the process commits next.
+	atCommit func()
 }
 
 // connect makes the link of a process, or of a command, to an API; name is unlike any other.
 func (w *World) connect(name string, api http.Handler) *link {
 	l := &link{world: w, api: api, dice: newDice(w.plan.Seed, name), until: make(map[Kind]time.Time)}
-	l.client = w.kafka.Client(kafkamodel.ClientOptions{User: name, Fate: l.fate})
+	l.client = w.kafka.Client(kafkamodel.ClientOptions{User: name, Fate: l.fate, Answered: l.answered})
 	return l
 }
 
@@ -57,18 +65,25 @@ func (l *link) fault(kind Kind, long time.Duration) {
 	l.until[kind] = time.Now().Add(long)
 }
 
-// isOut tells whether nothing goes between the process and the brokers.
+// failAtCommit has something begin when the process commits next.
+func (l *link) failAtCommit(begin func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.atCommit = begin
+}
+
+// isOut tells whether nothing goes between the process and its group.
 func (l *link) isOut() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.left(Pause) > 0 || l.left(CutKafka) > 0
+	return l.left(Pause) > 0 || l.left(CutKafka) > 0 || l.left(CutGroup) > 0
 }
 
 // left is how long a fault still holds; zero where it does not.
 func (l *link) left(kind Kind) time.Duration { return max(0, time.Until(l.until[kind])) }
 
 // fate implements [kafkamodel.ClientOptions.Fate].
-func (l *link) fate(*kafkamodel.Message) kafkamodel.Fate {
+func (l *link) fate(m *kafkamodel.Message) kafkamodel.Fate {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	const usual, slow, fifth = 3 * time.Millisecond, 2 * time.Second, 0.2
@@ -91,6 +106,12 @@ func (l *link) fate(*kafkamodel.Message) kafkamodel.Fate {
 		}
 	}
 	losses := []kafkamodel.Loss{kafkamodel.LoseRequest, kafkamodel.LoseReply}
+	if req, ends := m.Request.(*endtxn.Request); ends && req.Committed && l.atCommit != nil {
+		f.Loss = losses[l.dice.IntN(len(losses))]
+		go l.atCommit()
+		l.atCommit = nil
+		return f
+	}
 	if l.left(CutKafka) > 0 || l.left(Lossy) > 0 && l.dice.chance(fifth) {
 		f.Loss = losses[l.dice.IntN(len(losses))]
 		if l.left(CutKafka) > 0 {
@@ -171,6 +192,11 @@ func (w *World) settings(name string) *settings.Settings {
 	s.Kafka.TransactionTimeout = pick("3m", "30s")
 	if w.plan.Memory > 0 { // A window that is streamed has to be read within that.
 		s.Kafka.TransactionTimeout = "3m"
+	}
+	fixed := &w.plan.Fixed
+	s.Overlap, s.Recheck, s.Catchup = cmp.Or(fixed.Overlap, s.Overlap), cmp.Or(fixed.Recheck, s.Recheck), cmp.Or(fixed.Catchup, s.Catchup)
+	if fixed.PageSize > 0 {
+		s.API.PageSize = itoa(fixed.PageSize)
 	}
 	if w.plan.Formats {
 		s.EventFormat, s.SchemaRegistry.URL = pick("json", "avro"), "http://127.0.0.1:1"

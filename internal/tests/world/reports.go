@@ -166,6 +166,7 @@ type about struct {
 func (r *reports) checkNotices() {
 	// told and want are the rows that notices name, or else how many notices there are.
 	told, want := make(map[about]int64), make(map[about]int64)
+	gaps := 0
 	r.decode("notices", func(record *kafkamodel.Record) error {
 		var n struct {
 			Kind   pipeline.NoticeKind `json:"kind"`
@@ -181,6 +182,11 @@ func (r *reports) checkNotices() {
 		case pipeline.NoticeLateRows:
 			told[which] += n.Rows
 		case pipeline.NoticeAdmin: // They are those of pauses.
+		case pipeline.NoticeGap:
+			gaps++
+			if !r.mayBeForgotten(n.Begin, n.End) {
+				r.found("the notice of a gap from %s to %s is of time that the API had", n.Begin, n.End)
+			}
 		default:
 			told[which]++
 		}
@@ -202,11 +208,17 @@ func (r *reports) checkNotices() {
 		if which.kind = pipeline.NoticeMismatch; l.Mismatch {
 			want[which]++
 		}
+		if l.Mismatch && r.plan.Once {
+			r.found("the window %s to %s of %s does not add up, although it would have at the next try", l.Begin, l.End, l.Stream)
+		}
 	}
 	if !maps.Equal(told, want) {
 		r.found("the notices of %s tell %v, the ledger %v", r.prefix, told, want)
 	}
 	r.checkReplayNotices(replays)
+	if _, forgotten := r.forgotten(-margin); forgotten && gaps == 0 && r.prefix != elsewhere {
+		r.found("no notice tells of what the API had forgotten")
+	}
 }
 
 // checkReplayNotices expects the begin and the end of each replay to be told once, and both of those that are complete.
@@ -235,14 +247,17 @@ func (a *app) has(kinds ...Kind) bool {
 	return slices.ContainsFunc(a.plan.Events, func(e Event) bool { return slices.Contains(kinds, e.Kind) })
 }
 
+// span is a range of time.
+type span struct {
+	Begin time.Time `json:"begin_time"`
+	End   time.Time `json:"end_time"`
+}
+
 // day is what a record of the coverage says.
 type day struct {
-	Day  string `json:"day"`
-	Read []struct {
-		Begin time.Time `json:"begin_time"`
-		End   time.Time `json:"end_time"`
-	} `json:"read"`
-	Gaps  []json.RawMessage `json:"gaps"`
+	Day   string `json:"day"`
+	Read  []span `json:"read"`
+	Gaps  []span `json:"gaps"`
 	Hours []struct {
 		Hour      int   `json:"hour"`
 		Rows      int64 `json:"rows"`
@@ -284,17 +299,43 @@ func (r *reports) checkCoverage(stopped time.Time) {
 	}
 }
 
+// margin is how much sooner or later than by the world's clock the API may seem to forget, and the last position before that may stand.
+const margin = 5 * time.Minute
+
+// forgotten is what the API had forgotten before anybody could read it, where there is such time, longer by slack at both ends.
+func (a *app) forgotten(slack time.Duration) (w pipeline.Window, is bool) {
+	left, back := a.absence()
+	w = pipeline.Window{Begin: left.Add(-slack), End: back.Add(slack - a.api.History)}
+	return w, !left.IsZero() && w.Begin.Before(w.End)
+}
+
+// mayBeForgotten tells whether all of a range may be time that the API had forgotten.
+func (a *app) mayBeForgotten(begin, end time.Time) bool {
+	const slow = 30 * time.Minute // So much later it may be asked.
+	w, is := a.forgotten(slow)
+	return is && !begin.Before(w.Begin) && !end.After(w.End)
+}
+
 // readTo is up to where a stream was read without a gap, from the first row on. Of a position that was set ahead after the one before it was
 // forgotten, nothing before that is known, and where a reset has set one ahead, which is a little behind the head, nobody has asked for what lies between.
 func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
 	read, ahead := r.first, r.has(Delete) && r.has(Reset)
 	for _, name := range slices.Sorted(maps.Keys(days)) {
-		if gaps := days[name].Gaps; len(gaps) > 0 {
-			r.found("the coverage of %s %s has gaps, which the API has not: %s", s, name, gaps)
+		for _, w := range days[name].Gaps {
+			if !r.mayBeForgotten(w.Begin, w.End) {
+				r.found("the coverage of %s %s has a gap from %s to %s, which the API has not", s, name, w.Begin, w.End)
+			}
 		}
-		for _, w := range days[name].Read {
+		known := append(slices.Clone(days[name].Read), days[name].Gaps...)
+		slices.SortFunc(known, func(a, b span) int { return a.Begin.Compare(b.Begin) })
+		for _, w := range known {
 			if (ahead || !w.Begin.After(read) || r.setTo(s, w.Begin)) && w.End.After(read) {
 				read = w.End
+			}
+		}
+		for _, w := range days[name].Read {
+			if lost, is := r.forgotten(-margin); is && w.Begin.Before(lost.End) && w.End.After(lost.Begin) {
+				r.found("by the coverage of %s, %s to %s was read, which the API had forgotten", s, w.Begin, w.End)
 			}
 		}
 	}
@@ -419,7 +460,7 @@ func (r *reports) checkStatistics(stopped time.Time) {
 		Group  int64 `json:"group_send_msg"`
 		Single int64 `json:"single_send_msg"`
 	}
-	told := make(map[string]sent)
+	told, last := make(map[string]sent), make(map[string]string)
 	for record := range r.records(r.prefix + ".statistics.messages") {
 		var event struct {
 			Data sent `json:"data"`
@@ -429,6 +470,11 @@ func (r *reports) checkStatistics(stopped time.Time) {
 			return
 		}
 		told[string(record.Key)] = event.Data
+		if last[string(record.Key)] == string(record.Value) && !r.plan.Files {
+			r.found("the statistics %s are published again, although they have not changed", record.Value)
+			return
+		}
+		last[string(record.Key)] = string(record.Value)
 	}
 	for p := pipeline.PeriodOf(pipeline.Hour, r.began.In(r.api.Zone)); p.End().Before(stopped.Add(-time.Hour)); p = p.Add(1) {
 		var want sent

@@ -47,6 +47,10 @@ type World struct {
 	// down counts, for each broker, the faults that keep it down.
 	down     map[int]int
 	findings []string
+	// left and back are from when to when no process runs, once one of those has begun.
+	left, back time.Time
+	// takings are those of each transactional id.
+	takings map[string]*takings
 	// others are operators, and what lasts for a while.
 	others sync.WaitGroup
 }
@@ -66,7 +70,7 @@ const (
 
 // Run lets the plan happen, and checks what is left. It must run in a bubble of testing/synctest.
 func (p *Plan) Run() *Outcome {
-	w := &World{plan: p, custody: newCustody(), down: make(map[int]int)}
+	w := &World{plan: p, custody: newCustody(), down: make(map[int]int), takings: make(map[string]*takings)}
 	w.began = time.Now().Truncate(time.Second).Add(time.Second)
 	_ = pipeline.Sleep(context.Background(), time.Until(w.began))
 	w.first = w.began.Add(-p.Past)
@@ -106,6 +110,7 @@ func (p *Plan) Run() *Outcome {
 			out.Rows++
 		}
 	}
+	w.checkTaken()
 	for _, f := range w.fleets {
 		out.Starts += f.started
 	}
@@ -198,6 +203,12 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 	}
 	w.trace.add("%s", e)
 	s := a.fleet.slotAt(e.Process)
+	if e.AtCommit {
+		if p := s.process(); p != nil {
+			p.failAtCommit(func() { w.fail(p, s, e) })
+		}
+		return
+	}
 	switch e.Kind {
 	case Kill:
 		s.restart(e.For, (*process).kill)
@@ -205,7 +216,10 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		s.restart(e.For, func(p *process) { _ = p.terminate() })
 	case SlowStart:
 		s.slowStart(e)
+	case Away:
+		w.leave(e.For)
 	case Replace:
+		s = a.fleet.leaving(e.Process)
 		a.fleet.newSlot(ctx)
 		w.others.Go(func() {
 			_ = pipeline.Sleep(ctx, e.For)
@@ -227,6 +241,35 @@ func (w *World) happen(ctx context.Context, number int, e *Event) {
 		if p := s.process(); p != nil {
 			p.fault(e.Kind, e.For)
 		}
+	}
+}
+
+// leave has all processes be killed, and none run for a while.
+func (w *World) leave(long time.Duration) {
+	w.mu.Lock()
+	w.left, w.back = time.Now(), time.Now().Add(long)
+	w.mu.Unlock()
+	for _, f := range w.fleets {
+		for _, s := range f.slots {
+			s.restart(0, (*process).kill)
+		}
+	}
+}
+
+// absence is from when to when no process ran; both are zero where there always was one.
+func (w *World) absence() (left, back time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.left, w.back
+}
+
+// fail has a process fail that commits.
+func (*World) fail(p *process, s *slot, e *Event) {
+	switch {
+	case e.Kind == Kill && s.process() == p:
+		s.restart(e.For, (*process).kill)
+	case e.Kind != Kill:
+		p.fault(e.Kind, e.For)
 	}
 }
 

@@ -58,6 +58,8 @@ type ClientOptions struct {
 	User string
 	// Fate decides over each exchange; nil lets all of them happen at once. It may be called by several goroutines.
 	Fate func(*Message) Fate
+	// Answered is told of each reply that its sender has waited for; nil tells nobody. It may be called by several goroutines.
+	Answered func(m *Message, res protocol.Message)
 	// MetadataTTL is for how long a client goes by what it knows of the cluster; 2 s where zero.
 	MetadataTTL time.Duration
 	// MetadataTopics are the topics that are asked for; all where empty.
@@ -84,6 +86,9 @@ var _ kafkago.RoundTripper = (*Client)(nil)
 func (c *Cluster) Client(o ClientOptions) *Client {
 	if o.Fate == nil {
 		o.Fate = func(*Message) Fate { return Fate{} }
+	}
+	if o.Answered == nil {
+		o.Answered = func(*Message, protocol.Message) {}
 	}
 	if o.MetadataTTL == 0 {
 		o.MetadataTTL = 2 * time.Second
@@ -187,6 +192,9 @@ func (c *Client) exchange(ctx context.Context, broker int32, req protocol.Messag
 	case fate.Loss == LoseReply:
 		return nil, errLost
 	default:
+		if err == nil {
+			c.opts.Answered(m, res)
+		}
 		return res, err
 	}
 }
