@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -295,6 +296,48 @@ func TestBoundsHoldAndAreGivenBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStreamedWindowThatIsNotBegun has a window be streamed next when the transaction before it fails: its place is free again.
+func TestStreamedWindowThatIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const fetches, streamed = 3, 1
+		begin := time.Now().UTC().Truncate(time.Second)
+		dense, thin := rowsEach(begin, 100*time.Millisecond, 6000), rowsEach(begin, 2*time.Second, 300)
+		time.Sleep(time.Hour)
+		bounds := newBounds(fetches, 200<<10, streamed)
+		source, kafka := fakes.NewSource(), fakes.NewKafka()
+		source.Of = map[pipeline.Stream][]fakes.Row{fakes.Messages(): dense}
+		source.PageSize, source.Span = 50, time.Minute
+		const groups = 4
+		cfg := fakes.ConfigFor(source, kafka, begin)
+		for i := range groups {
+			group := pipeline.Stream{Kind: pipeline.StreamGroups, Name: strconv.Itoa(i)}
+			source.Of[group], cfg.Streams = thin, append(cfg.Streams, group)
+		}
+		commits := 0
+		kafka.Fail = func(ctx context.Context, op string) error {
+			switch op {
+			case "begin": // Meanwhile, windows of both streams are ready.
+				_ = pipeline.Sleep(ctx, 30*time.Second)
+			case "commit":
+				if commits++; commits%2 == 0 && commits < 16 { // The first one of a session is not.
+					return &pipeline.Fault{Class: pipeline.Abort, Op: op, Err: errors.New("injected")}
+				}
+			}
+			return nil
+		}
+		cfg.Until, cfg.Bounds, cfg.WindowBytes = begin.Add(10*time.Minute), bounds, 100<<10
+		if err := fakes.RunFor(t, cfg, 24*time.Hour); err != nil {
+			t.Error(err)
+		}
+		if ids, want := len(kafka.IDs()), len(dense)+groups*len(thin); ids != want {
+			t.Errorf("it has published %d rows, want %d", ids, want)
+		}
+		if !bounds.AllFree(fetches, streamed) {
+			t.Error("not everything was given back")
+		}
+	})
 }
 
 // TestWindowDoesNotWaitForMemoryOfThoseBehindIt has a window shortened when the one behind it has most of the memory. What stands between them

@@ -55,6 +55,9 @@ func TestRowsArePublishedWhenTheyAreSeen(t *testing.T) {
 			if settled := time.Now().Add(-source.Settle); c.Checkpoint.End.After(settled) {
 				t.Errorf("the position is at %s, where only what is before %s has settled", c.Checkpoint.End, settled)
 			}
+			if lag := time.Since(c.Checkpoint.End); lag > source.Settle+10*time.Second && c.Ledger.Early && c.Checkpoint.End.After(rows[5].At) {
+				t.Errorf("the position is %s behind what is published early", lag)
+			}
 			ids := kafka.IDs()
 			for _, id := range ids[seen:] {
 				r := at[id]
