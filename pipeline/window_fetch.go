@@ -13,7 +13,7 @@ import (
 type windowFetch struct {
 	reading
 
-	res resources
+	res *resources
 	// messages are for its reader; freed tells it that there is memory again.
 	messages chan<- fetchMessage
 	freed    chan<- struct{}
