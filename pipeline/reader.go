@@ -128,7 +128,8 @@ type reader struct {
 	slot                        *fetchSlot
 	// ready is the first one's proposal, while the publisher is busy.
 	ready *windowProposal
-	// messages are what the fetches tell; freed tells that memory was given back. Like the looks, they are there while it is not idle.
+	// messages are what the fetches tell, there like those of the looks while the reader is not idle. freed tells that memory was given back, which
+	// the publisher does too.
 	messages chan fetchMessage
 	freed    chan struct{}
 	working  sync.WaitGroup
@@ -138,6 +139,7 @@ type reader struct {
 func newReader(r reading, res *resources, from Position, known *overlapIDs) *reader {
 	return &reader{
 		reading: r, res: res, pos: from, overlapIDs: known, active: from.End,
+		freed:   make(chan struct{}, 1),
 		early:   earlyReading{on: r.early && !r.backlog && r.replay == nil && r.until.IsZero()},
 		density: density{span: from.Span, bytes: leastEstimate},
 	}
@@ -147,11 +149,11 @@ func newReader(r reading, res *resources, from Position, known *overlapIDs) *rea
 // because there is nothing to do but to wait for its turn, or until the next window can be asked for.
 func (r *reader) read(ctx context.Context) (idle bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	r.messages, r.freed, r.early.looks = make(chan fetchMessage), make(chan struct{}, 1), make(chan *look)
+	r.messages, r.early.looks = make(chan fetchMessage), make(chan *look)
 	defer func() {
 		cancel()
 		r.working.Wait()
-		r.messages, r.freed, r.early.looks = nil, nil, nil
+		r.messages, r.early.looks = nil, nil
 		for _, f := range r.fetches {
 			f.discard()
 		}
