@@ -306,8 +306,8 @@ func (p *pages) Requests() int { return p.requests }
 // bodies are kept for the next windows, whose pages are about as large.
 var bodies = spares.New(keptBodies, func(b []byte) int { return cap(b) }) //nolint:gochecknoglobals // All clients share them.
 
-// keptBodies is how many bytes of them are kept: the two of a window.
-const keptBodies = 2 * maxBody
+// keptBodies is how many bytes of them are kept: the two of a window, or of two.
+const keptBodies = maxBody / 2
 
 // Free has other windows use the memory; see [pipeline.Pages].
 func (p *pages) Free() {
