@@ -167,7 +167,7 @@ const usualPages = 16
 
 func (c *rowCollector) makeRoom(rows int64) {
 	c.ids.Expect(int(rows))
-	c.batch.Events = make([]event.Event, 0, rows)
+	c.batch.Events = roomFor(int(rows))
 }
 
 func (c *rowCollector) addEvent(e event.Event, row []byte) {

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -10,35 +9,41 @@ import (
 
 // Follow reads a stream from its position on: live and, one after another, the ranges of its backlog. See [Session].
 func (s *session) Follow(ctx context.Context, stream Stream) error {
-	if s.pause.Has(stream) {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	defer s.res.source.Forget(stream)
-	live, err := s.begun(ctx, stream)
-	if err != nil {
-		return err
-	}
-	if len(live.backlogEnds) == 0 {
-		return live.run(ctx)
-	}
-	return s.followBoth(ctx, live)
+	ended := make(chan error, 1)
+	s.follow(ctx, stream, func(err error) { ended <- err })
+	return <-ended
 }
 
 // mostBeginning is how many streams begin at the same time.
 const mostBeginning = 16
 
-// begun is the reader of a stream. It is made in a goroutine of its own, because one keeps the stack that its deepest call took, and a process
-// has thousands that do nothing but wait for what follows.
-func (s *session) begun(ctx context.Context, stream Stream) (live *reader, err error) {
-	if err = s.beginning.Acquire(ctx, 1); err != nil {
-		return nil, err
+// follow does what Follow does, and calls ended, once, with what that returns. It returns at once.
+func (s *session) follow(ctx context.Context, stream Stream, ended func(error)) {
+	if s.pause.Has(stream) {
+		context.AfterFunc(ctx, func() { ended(ctx.Err()) })
+		return
 	}
-	defer s.beginning.Release(1)
-	var making sync.WaitGroup
-	making.Go(func() { live, err = s.liveReader(ctx, stream) })
-	making.Wait()
-	return live, err
+	s.beginning.ask(func() bool {
+		go s.begun(ctx, stream, func(err error) {
+			s.res.source.Forget(stream)
+			ended(err)
+		})
+		return true
+	})
+}
+
+// begun begins with a stream, and gives back the place that it has for that.
+func (s *session) begun(ctx context.Context, stream Stream, ended func(error)) {
+	live, err := s.liveReader(ctx, stream)
+	s.beginning.giveBack()
+	switch {
+	case err != nil:
+		ended(err)
+	case len(live.backlogEnds) > 0:
+		ended(s.followBoth(ctx, live))
+	default:
+		live.work(ctx, ended)
+	}
 }
 
 // followBoth reads a stream's live position and its backlog side by side.
@@ -51,6 +56,9 @@ func (s *session) followBoth(ctx context.Context, live *reader) error {
 
 // liveReader reads a stream from its position on, which it is given if it has none.
 func (s *session) liveReader(ctx context.Context, stream Stream) (*reader, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	cp, committed := s.streams.position(stream)
 	if cp.Damage != nil {
 		return nil, cp.Damage
@@ -69,7 +77,7 @@ func (s *session) liveReader(ctx context.Context, stream Stream) (*reader, error
 	}
 	known := newOverlapIDs(s.cfg.Overlap, cp.End, cp.OverlapFrom, cp.OverlapIDs, cp.OverlapHashes)
 	known.addEarly(cp.End, cp.EarlyIDs, cp.EarlyHashes)
-	return newReader(live, s.res, Position{End: cp.End, Span: cp.Span}, known), nil
+	return newReader(live, &s.res, Position{End: cp.End, Span: cp.Span}, known), nil
 }
 
 // reading is what a reader of a stream has of the configuration.
@@ -98,7 +106,7 @@ func (s *session) followBacklog(ctx context.Context, stream Stream) error {
 		known.addEarly(oldest.End, oldest.EarlyIDs, oldest.EarlyHashes)
 		known.live = NewRowSet(oldest.LiveIDs, oldest.LiveHashes)
 		known.idsOnly = known.idsOnly || len(oldest.LiveHashes) < len(oldest.LiveIDs)
-		if err = newReader(r, s.res, Position{End: oldest.End, Span: oldest.Span}, known).run(ctx); err != nil {
+		if err = newReader(r, &s.res, Position{End: oldest.End, Span: oldest.Span}, known).run(ctx); err != nil {
 			return err
 		}
 		// Its last window is handed on; what follows builds on its commit.

@@ -133,8 +133,8 @@ func TestSilentStreamCommitsMoreSeldom(t *testing.T) {
 	})
 }
 
-// TestIdleStreamHasOneGoroutine has more streams wait for their turns than can be asked for, by windows alone and by looks besides.
-func TestIdleStreamHasOneGoroutine(t *testing.T) {
+// TestIdleStreamHasNoGoroutine has more streams wait for their turns than can be asked for, by windows alone and by looks besides.
+func TestIdleStreamHasNoGoroutine(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			const streams = 200
@@ -155,8 +155,8 @@ func TestIdleStreamHasOneGoroutine(t *testing.T) {
 				}
 			}()
 			fakes.Run(t, cfg, 30*time.Minute)
-			// Besides, there are those of the session, and two for each of the four windows that are read.
-			if most < streams || most > streams+25 {
+			// There are those of the session, and three for each of the four windows that are read.
+			if most > 25 {
 				t.Errorf("early %t: %d goroutines for %d streams", early, most, streams)
 			}
 			if looked := source.Looks() > 0; looked != early {

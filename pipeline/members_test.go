@@ -273,6 +273,8 @@ func (p emptyPage) Next(ctx context.Context) (pipeline.Page, error) {
 
 func (emptyPage) Requests() int { return 1 }
 
+func (emptyPage) Free() {}
+
 func user(name string) pipeline.Stream {
 	return pipeline.Stream{Kind: pipeline.StreamUsers, Name: name}
 }

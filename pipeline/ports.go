@@ -45,6 +45,9 @@ type Pages interface {
 	Next(ctx context.Context) (Page, error)
 	// Requests is the number of requests sent for this window so far, the repeated ones too.
 	Requests() int
+	// Free gives the memory of all pages to other windows: none of their rows is valid any more, and Next must not be called again. Who does not
+	// care leaves it to the garbage collector.
+	Free()
 }
 
 // Sink writes to Kafka. It is used by one goroutine at a time. All errors are *[Fault] or the context's; transient

@@ -104,7 +104,7 @@ type replayRange struct {
 type reader struct {
 	reading
 
-	res   resources
+	res   *resources
 	early earlyReading
 	// pos is behind the last window that was handed on, overlapIDs knows its rows near the end.
 	pos        Position
@@ -117,40 +117,43 @@ type reader struct {
 	mismatchedSeconds atomic.Int32
 	// fetches are the windows under way, in the order of time. All windows before the first one are handed on.
 	fetches []*windowFetch
-	// due fires when the next window can be asked for, where none is under way until then; nil where that is not waited for. So a stream that
-	// waits for its head has no other goroutine. waited tells that it has fired: what is left then, the window waits for itself.
-	due    *time.Timer
+	// wait is how long it takes until the next window can be asked for, where none is under way until then. waited tells that this is over: what
+	// is left then, the window waits for itself.
+	wait   time.Duration
 	waited bool
-	// wantsTurn tells that the first window, or a look where forLook is set, waits for its turn; held and slot are what it has then.
-	wantsTurn, forLook bool
-	held               int64
-	slot               *fetchSlot
+	// wantsTurn tells that the first window, or a look where forLook is set, waits for its turn, entered that its time in the queue is over; held
+	// and slot are what it has then.
+	wantsTurn, forLook, entered bool
+	held                        int64
+	slot                        *fetchSlot
 	// ready is the first one's proposal, while the publisher is busy.
 	ready *windowProposal
-	// messages are what the fetches tell; freed tells that memory was given back.
+	// messages are what the fetches tell, there like those of the looks while the reader is not idle. freed tells that memory was given back, which
+	// the publisher does too.
 	messages chan fetchMessage
 	freed    chan struct{}
 	working  sync.WaitGroup
 }
 
 // newReader reads from a position, whose overlap ids are given.
-func newReader(r reading, res resources, from Position, known *overlapIDs) *reader {
+func newReader(r reading, res *resources, from Position, known *overlapIDs) *reader {
 	return &reader{
 		reading: r, res: res, pos: from, overlapIDs: known, active: from.End,
-		messages: make(chan fetchMessage),
-		freed:    make(chan struct{}, 1),
-		early:    earlyReading{on: r.early && !r.backlog && r.replay == nil && r.until.IsZero(), looks: make(chan *look)},
-		density:  density{span: from.Span, bytes: leastEstimate},
+		freed:   make(chan struct{}, 1),
+		early:   earlyReading{on: r.early && !r.backlog && r.replay == nil && r.until.IsZero()},
+		density: density{span: from.Span, bytes: leastEstimate},
 	}
 }
 
-// run reads until the context is done, the stream's range is read, or an error comes that reading again does not help.
-func (r *reader) run(ctx context.Context) error {
+// read reads until the context is done, the stream's range is read, or an error comes that reading again does not help; or until it is idle,
+// because there is nothing to do but to wait for its turn, or until the next window can be asked for.
+func (r *reader) read(ctx context.Context) (idle bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
+	r.messages, r.early.looks = make(chan fetchMessage), make(chan *look)
 	defer func() {
 		cancel()
-		r.stopWaiting()
 		r.working.Wait()
+		r.messages, r.early.looks = nil, nil
 		for _, f := range r.fetches {
 			f.discard()
 		}
@@ -163,13 +166,13 @@ func (r *reader) run(ctx context.Context) error {
 	}()
 	for {
 		for more := true; more; {
-			more = r.startNext(ctx) || r.takeTurn(ctx)
+			more = r.takeTurn(ctx) || r.startNext(ctx)
 		}
-		if len(r.fetches) == 0 && r.due == nil && r.early.busy == nil && r.early.ready == nil && ctx.Err() == nil {
-			return nil
+		if len(r.fetches) == 0 && r.early.busy == nil && r.early.ready == nil && ctx.Err() == nil {
+			return r.wait > 0 || r.wantsTurn, nil
 		}
 		if err := r.step(ctx); err != nil {
-			return err
+			return false, err
 		}
 	}
 }
@@ -184,14 +187,7 @@ func (r *reader) step(ctx context.Context) error {
 	if r.ready != nil || r.early.ready != nil {
 		publisher = r.res.proposals
 	}
-	var due <-chan time.Time
-	if r.due != nil {
-		due = r.due.C
-	}
 	select {
-	case <-due:
-		r.due, r.waited = nil, true
-		return nil
 	case m := <-r.messages:
 		return r.handle(ctx, m)
 	case l := <-r.early.looks:
@@ -250,16 +246,14 @@ func (r *reader) startNext(ctx context.Context) bool {
 	return true
 }
 
-// takeTurn waits for what the first window, or a look, needs to be read, where that is all that is left to do, and tells whether it is
-// there. So a stream that waits for its turn among thousands has no other goroutine. The reader itself calls it, so that little stack is
-// in use while it waits.
+// takeTurn waits for what else the first window, or a look, needs to be read whose time in the queue is over, and tells whether it is there.
 func (r *reader) takeTurn(ctx context.Context) bool {
-	if !r.wantsTurn {
+	if !r.entered {
 		return false
 	}
-	r.wantsTurn = false
+	r.wantsTurn, r.entered = false, false
 	needs := r.needs()
-	slot, err := r.res.slots.take(ctx, r.stream, r.backlog)
+	slot, err := r.res.slots.takeRest(ctx, r.stream, r.backlog)
 	if err != nil {
 		return false
 	}
@@ -282,10 +276,10 @@ func (r *reader) takeTurn(ctx context.Context) bool {
 	return true
 }
 
-// isDue tells whether it is time to ask for what follows a position: for the window or, for a look, for what has not settled. It waits for that
-// if it is not.
+// isDue tells whether it is time to ask for what follows a position: for the window or, for a look, for what has not settled. If it is not, the
+// reader waits for that.
 func (r *reader) isDue(from Position) bool {
-	if r.due != nil || r.early.busy != nil || r.early.ready != nil {
+	if r.early.busy != nil || r.early.ready != nil {
 		return false
 	}
 	due := r.res.source.Due(r.stream, from)
@@ -294,17 +288,11 @@ func (r *reader) isDue(from Position) bool {
 		wait = due.Poll
 	}
 	if now := r.waited || early && r.early.soon; wait > 0 && !now {
-		r.due = time.NewTimer(wait)
+		r.wait = wait
 		return false
 	}
 	r.waited, r.forLook = false, early
 	return true
-}
-
-func (r *reader) stopWaiting() {
-	if r.due != nil {
-		r.due.Stop()
-	}
 }
 
 // needs is about what a window takes in memory.

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"time"
 
+	"github.com/jmpub/jmpub/internal/spares"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -22,8 +23,28 @@ type Batch struct {
 
 // free gives the memory in which the events stand to other batches. Nobody uses them any more.
 func (b *Batch) free() {
+	if cap(b.Events) >= leastEvents {
+		all := b.Events[:cap(b.Events)]
+		clear(all) // What is kept must not keep what the events stood in.
+		keptEvents.Give(all[:0])
+	}
 	b.Events = nil
 	b.memory.Free()
+}
+
+// keptEvents is room for the events of the next windows, twice as many as a usual one has; leastEvents is from how many on it is kept.
+var keptEvents = spares.New(10_000, func(room []event.Event) int { return cap(room) }) //nolint:gochecknoglobals // All windows share it.
+
+const leastEvents = 1000
+
+// roomFor is room for so many events.
+func roomFor(n int) []event.Event {
+	if n >= leastEvents {
+		if kept, ok := keptEvents.Take(); ok && cap(kept) >= n {
+			return kept
+		}
+	}
+	return make([]event.Event, 0, n)
 }
 
 // Topic names one of jmpub's own topics, without the prefix.

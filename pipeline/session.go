@@ -56,7 +56,7 @@ type session struct {
 	res       resources
 	pause     Pause
 	// beginning bounds how many streams begin at the same time.
-	beginning *semaphore.Weighted
+	beginning *queue
 }
 
 var _ Session = (*session)(nil)
@@ -88,7 +88,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 	}
 	own := int64(p.cfg.MemoryBytes)
 	s := &session{
-		pause: pause, beginning: semaphore.NewWeighted(mostBeginning),
+		pause: pause, beginning: newQueue(mostBeginning),
 		cfg: &p.cfg, streams: p.streams,
 		// It has no buffer: a reader keeps its windows until the publisher takes them, in their order.
 		proposals: proposals,
@@ -149,37 +149,48 @@ func (p *Pipeline) load(ctx context.Context) error {
 	return nil
 }
 
-// crew are the goroutines that bring something to publish. One that is dropped leaves the others; the run ends when all
-// of them are.
+// crew are those who bring something to publish. One that is dropped leaves the others; the run ends when all of them are.
 type crew struct {
 	*errgroup.Group
 
-	// working counts those that have not come to their end, and who adds them; the last one calls done.
+	// working counts those that have not come to their end, and who adds them; the last one closes over and calls done.
 	working          atomic.Int64
+	over             chan struct{}
 	done             func()
 	members, dropped atomic.Int64
 	// cause is why one of them was dropped.
 	cause atomic.Pointer[error]
 }
 
-// add lets one work. It must not be called once all others have come to their end.
-func (c *crew) add(run func() error) {
+// join takes one in, which may have no goroutine, and returns what is called with how it has ended. It must not be called once all others have
+// come to their end.
+func (c *crew) join() (ended func(error)) {
 	c.working.Add(1)
 	c.members.Add(1)
-	c.Go(func() error {
+	return func(err error) {
 		defer c.leave()
-		err := run()
-		if ClassOf(err) == Drop {
+		switch {
+		case ClassOf(err) == Drop:
 			c.cause.Store(&err)
 			c.dropped.Add(1)
-			return nil
+		case err != nil:
+			c.Go(func() error { return err })
 		}
-		return err
+	}
+}
+
+// add lets one work in a goroutine.
+func (c *crew) add(run func() error) {
+	ended := c.join()
+	c.Go(func() error {
+		ended(run())
+		return nil
 	})
 }
 
 func (c *crew) leave() {
 	if c.working.Add(-1) == 0 {
+		close(c.over)
 		c.done()
 	}
 }
@@ -195,7 +206,7 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 	attending := newAttendance(soft, group, s)
 	watching, unwatch := context.WithCancel(soft)
 	defer unwatch()
-	all := &crew{Group: group, done: func() {
+	all := &crew{Group: group, over: make(chan struct{}), done: func() {
 		unwatch()
 		attending.end() // Nothing is left that they could attend to.
 		close(s.proposals)
@@ -218,6 +229,7 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 	if failed != nil {
 		stop()
 	}
+	<-all.over // Who has no goroutine may still end the group.
 	switch err := group.Wait(); {
 	case failed != nil && (first || err == nil):
 		return failed
@@ -231,7 +243,8 @@ func (s *session) work(ctx context.Context, pub *publisher) error {
 // start lets all streams and members work, and has them attended to.
 func (s *session) start(soft context.Context, all *crew, attending *attendance) {
 	for _, stream := range s.cfg.Streams {
-		all.add(func() error { return s.tellDropped(soft, stream, s.Follow(soft, stream)) })
+		ended := all.join()
+		s.follow(soft, stream, func(err error) { ended(s.tellDropped(soft, stream, err)) })
 	}
 	for _, member := range s.cfg.Members {
 		all.add(func() error { return member.Run(soft, s) })

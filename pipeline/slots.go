@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // fetchSlots bound how many windows are fetched at the same time, and are fair: whoever had a slot stands behind all who wait. The
@@ -23,11 +21,11 @@ type fetchSlots struct {
 }
 
 // kindSlots are what a window of a kind of streams has to have, one after the other: at the head, and of a backlog.
-type kindSlots struct{ head, backlog []*semaphore.Weighted }
+type kindSlots struct{ head, backlog []*queue }
 
 func newKindSlots(n int) kindSlots {
-	all, backlog := semaphore.NewWeighted(int64(n)), semaphore.NewWeighted(int64(max(1, n-1)))
-	slots := kindSlots{head: []*semaphore.Weighted{all}, backlog: []*semaphore.Weighted{backlog, all}}
+	all, backlog := newQueue(n), newQueue(max(1, n-1))
+	slots := kindSlots{head: []*queue{all}, backlog: []*queue{backlog, all}}
 	if n == 1 {
 		slots.backlog = slots.backlog[:1]
 	}
@@ -47,7 +45,7 @@ func newFetchSlots(n int, estimate time.Duration, shared *Bounds) *fetchSlots {
 }
 
 // of is what a window of a stream has to have.
-func (t *fetchSlots) of(s Stream, backlog bool) []*semaphore.Weighted {
+func (t *fetchSlots) of(s Stream, backlog bool) []*queue {
 	slots := &t.others
 	if s.Kind == StreamMessages {
 		slots = &t.messages
@@ -60,10 +58,22 @@ func (t *fetchSlots) of(s Stream, backlog bool) []*semaphore.Weighted {
 
 // take waits for a slot for a stream, at its head or for its backlog.
 func (t *fetchSlots) take(ctx context.Context, s Stream, backlog bool) (*fetchSlot, error) {
+	if err := t.of(s, backlog)[0].acquire(ctx); err != nil {
+		return nil, err
+	}
+	return t.takeRest(ctx, s, backlog)
+}
+
+// enter has granted called with the first part of a slot, for which thousands may wait; see [queue]. takeRest takes the others.
+func (t *fetchSlots) enter(s Stream, backlog bool, granted func() bool) {
+	t.of(s, backlog)[0].ask(granted)
+}
+
+func (t *fetchSlots) takeRest(ctx context.Context, s Stream, backlog bool) (*fetchSlot, error) {
 	needed := t.of(s, backlog)
-	for i, one := range needed {
-		if err := one.Acquire(ctx, 1); err != nil {
-			release(needed[:i])
+	for i, one := range needed[1:] {
+		if err := one.acquire(ctx); err != nil {
+			release(needed[:i+1])
 			return nil, err
 		}
 	}
@@ -128,9 +138,9 @@ func (t *fetchSlots) giveBack(s Stream, backlog bool) {
 	t.last = now
 }
 
-func release(slots []*semaphore.Weighted) {
+func release(slots []*queue) {
 	for _, one := range slots {
-		one.Release(1)
+		one.giveBack()
 	}
 }
 

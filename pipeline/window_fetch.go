@@ -13,7 +13,7 @@ import (
 type windowFetch struct {
 	reading
 
-	res resources
+	res *resources
 	// messages are for its reader; freed tells it that there is memory again.
 	messages chan<- fetchMessage
 	freed    chan<- struct{}
@@ -237,16 +237,19 @@ func (f *windowFetch) read(ctx context.Context, plan Plan) (*windowContent, erro
 func (f *windowFetch) pages(ctx context.Context, c *windowContent) error {
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan pageResult) // Two pages are held, however large: this one and the next.
-	requests := 0
+	var asked Pages
 	go func() {
 		defer close(results)
-		requests = f.fetchAll(ctx, c.plan.Window, results)
+		asked = f.fetchAll(ctx, c.plan.Window, results)
 	}()
 	defer func() {
 		cancel()
 		for range results { // Wait for the goroutine to end.
 		}
-		c.rows.ledger.Requests = requests
+		if asked != nil {
+			c.rows.ledger.Requests = asked.Requests()
+			asked.Free() // Of what was collected, nothing stands in it.
+		}
 	}()
 	for {
 		page, more, err := c.await(ctx, results)
@@ -264,28 +267,28 @@ type pageResult struct {
 	err  error
 }
 
-// fetchAll opens a window and gets page after page, until the last one or an error. It returns how many requests that took.
-func (f *windowFetch) fetchAll(ctx context.Context, w Window, results chan<- pageResult) int {
+// fetchAll opens a window and gets page after page, until the last one or an error. It returns the pages, if they could be opened.
+func (f *windowFetch) fetchAll(ctx context.Context, w Window, results chan<- pageResult) Pages {
 	pages, err := f.res.source.Open(ctx, f.stream, w)
 	if err != nil {
 		select {
 		case results <- pageResult{err: err}:
 		case <-ctx.Done():
 		}
-		return 0
+		return nil
 	}
 	for {
 		page, err := pages.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return pages.Requests()
+			return pages
 		}
 		select {
 		case results <- pageResult{page, err}:
 		case <-ctx.Done():
-			return pages.Requests()
+			return pages
 		}
 		if err != nil {
-			return pages.Requests()
+			return pages
 		}
 	}
 }

@@ -238,7 +238,7 @@ func (e *encoder) compress(dst []byte, compression kafkago.Compression) ([]byte,
 		return e.write(dst, e.lz4)
 	case kafkago.Zstd:
 		if e.zstd == nil {
-			e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(false))
+			e.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstdWindow), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 			if err != nil {
 				return nil, err
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/compact"
+	"github.com/jmpub/jmpub/internal/spares"
 	"github.com/jmpub/jmpub/pipeline"
 )
 
@@ -104,6 +105,9 @@ func (p *pages) restart(err error) error {
 // could still have been on their way. That the clock has passed a whole second shows only that it is within or after it. Like any
 // other, this clock is believed only as far as nothing speaks against it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
+	if p.bodies[0] == nil {
+		p.bodies[0], _ = bodies.Take()
+	}
 	r.sizeHint, r.window, r.body = p.bytes, p.window, p.bodies[0]
 	arrived, err := p.client.ask(ctx, r)
 	p.bodies[0] = r.body
@@ -298,3 +302,19 @@ func (p *pages) shortenLarge(err error) error {
 
 // Requests is the number of requests sent for the window.
 func (p *pages) Requests() int { return p.requests }
+
+// bodies are kept for the next windows, whose pages are about as large.
+var bodies = spares.New(keptBodies, func(b []byte) int { return cap(b) }) //nolint:gochecknoglobals // All clients share them.
+
+// keptBodies is how many bytes of them are kept: the two of a window, or of two.
+const keptBodies = maxBody / 2
+
+// Free has other windows use the memory; see [pipeline.Pages].
+func (p *pages) Free() {
+	for i, body := range p.bodies {
+		if cap(body) > 0 {
+			bodies.Give(body)
+		}
+		p.bodies[i] = nil
+	}
+}

@@ -13,10 +13,11 @@ import (
 	"strings"
 )
 
-// How much garbage there may be before it is collected: a quarter of what is live, so that collecting costs the same however much that
-// is, and at least leastGarbage, which a small heap would otherwise be collected for many times a second.
+// How much garbage there may be before it is collected: a quarter of what is live beyond usualHeap, so that collecting costs about the same however
+// much that is, and at least leastGarbage, which a small heap would otherwise be collected for many times a second.
 const (
-	leastGarbage = 8 << 20
+	leastGarbage = 4 << 20
+	usualHeap    = 16 << 20
 	garbageShare = 4
 	// containerShare is what Go may take, in percent, of the memory that a container has: the rest is for the program itself and for the kernel.
 	containerShare = 85
@@ -51,7 +52,8 @@ func readMemory() heap {
 // suits is the percentage that suits the heap: Go counts it of what is live and of the roots. Of 4 MiB it lets it have that much in any case.
 func (h heap) suits() uint64 {
 	const most = 100 * leastGarbage / (4 << 20)
-	return min(most, max(1, 100*max(leastGarbage, h.live/garbageShare)/max(1, h.live+h.roots)))
+	garbage := max(leastGarbage, (max(h.live, usualHeap)-usualHeap)/garbageShare)
+	return min(most, max(1, 100*garbage/max(1, h.live+h.roots)))
 }
 
 // sentinel is found to be garbage by each collection, and a new one is made then.

@@ -265,14 +265,13 @@ func (s *Status) sumUp(o *Overview, worst *judged, now time.Time) {
 	if worst.zone == nil {
 		worst.zone = s.opts.Zone
 	}
-	streams := s.sortedStreams(now)
-	why := s.missing(streams)
+	why := s.missing(now)
 	switch {
 	case why == "":
 		o.Apps.Ready++
 	case s.failed && worst.failed == "":
 		worst.failed = s.says(words.Shorten(s.problem, longText))
-	case !s.failed && s.seenAnything(streams):
+	case !s.failed && s.seenAnything(now):
 		worst.notReadyApps++
 		if worst.notReady == "" {
 			worst.notReady = s.says(words.Shorten(why, longText))
@@ -292,18 +291,25 @@ func (s *Status) sumUp(o *Overview, worst *judged, now time.Time) {
 	if s.role == standby {
 		return
 	}
-	o.take(s, streams, now, worst)
+	o.take(s, now, worst)
 }
 
 // seenAnything tells whether something was read or committed since the process has the app. The caller holds the lock.
-func (s *Status) seenAnything(streams []StreamSnapshot) bool {
-	return s.process.opts.Now().Sub(s.started) >= staleAfter || slices.ContainsFunc(streams, func(one StreamSnapshot) bool { return one.seen })
+func (s *Status) seenAnything(now time.Time) bool {
+	if now.Sub(s.started) >= staleAfter {
+		return true
+	}
+	for one := range s.inOrder(now) {
+		if one.seen {
+			return true
+		}
+	}
+	return false
 }
 
 // take takes in the positions and the quota of an app. The caller holds the app's lock.
-func (o *Overview) take(s *Status, streams []StreamSnapshot, now time.Time, worst *judged) {
-	for i := range streams {
-		one := &streams[i]
+func (o *Overview) take(s *Status, now time.Time, worst *judged) {
+	for one := range s.inOrder(now) {
 		if one.Dropped || one.statistics || one.Committed.IsZero() {
 			continue
 		}
@@ -423,7 +429,7 @@ func (s *Status) detail() *AppDetail {
 	if s.paused.App && !s.failed {
 		d.State = StatePaused
 	}
-	d.Why = s.missing(d.Streams)
+	d.Why = s.missing(now)
 	d.Ready = d.Why == ""
 	for reason, n := range s.totals.rejected {
 		d.RejectedBy[string(reason)] = n

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *Status) judge() readiness {
 		Degraded: append(s.process.degraded(now), s.degraded(now)...), Warnings: textsOf(s.warnings(now)),
 		Snapshot: s.snapshot(now),
 	}
-	body.Why = s.missing(body.Streams)
+	body.Why = s.missing(now)
 	body.Ready = body.Why == ""
 	return body
 }
@@ -101,15 +102,15 @@ const notPublished = "the app is not published"
 
 // missing is why the app is not as it should be; empty where it is. Whoever stands by does not read, and is as it should be. The caller holds
 // the lock.
-func (s *Status) missing(streams []StreamSnapshot) string {
+func (s *Status) missing(now time.Time) string {
 	switch {
 	case s.failed:
 		return notPublished + ": " + s.problem
 	case s.role == standby, s.paused.App:
 		return ""
 	}
-	for i := range streams {
-		if why := streams[i].missing(); why != "" {
+	for stream := range s.inOrder(now) {
+		if why := stream.missing(); why != "" {
 			return why
 		}
 	}
@@ -197,16 +198,15 @@ func (s *Status) brief() brief {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.process.opts.Now()
-	streams := s.sortedStreams(now)
-	why := s.missing(streams)
+	why := s.missing(now)
 	app := appReadiness{
-		AppKey: s.opts.AppKey, TopicPrefix: s.opts.TopicPrefix, Ready: why == "", Why: why, Standby: s.role == standby, Streams: len(streams),
+		AppKey: s.opts.AppKey, TopicPrefix: s.opts.TopicPrefix, Ready: why == "", Why: why, Standby: s.role == standby, Streams: len(s.streams),
 		RowsPerSecond: tenths(s.rowsPerSecond(now)), Problem: s.problem, ProblemAt: s.problemAt.Truncate(time.Second),
 	}
 	if s.failed {
 		app.Why = notPublished // The problem is beside it.
 	}
-	app.LagSeconds, app.UnreadSeconds = furthestBehind(streams)
+	app.LagSeconds, app.UnreadSeconds = furthestBehind(s.inOrder(now))
 	for _, state := range s.streams {
 		app.Published += state.totals.published
 	}
@@ -214,10 +214,9 @@ func (s *Status) brief() brief {
 }
 
 // furthestBehind are the lag and the age of the oldest unread second of the streams that are furthest behind.
-func furthestBehind(streams []StreamSnapshot) (lag, unread float64) {
+func furthestBehind(streams iter.Seq[*StreamSnapshot]) (lag, unread float64) {
 	lag, unread = math.Inf(-1), math.Inf(-1)
-	for i := range streams {
-		s := &streams[i]
+	for s := range streams {
 		if s.Dropped || s.statistics {
 			continue
 		}

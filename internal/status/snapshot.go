@@ -2,6 +2,7 @@ package status
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -89,7 +90,9 @@ func (s *Status) snapshot(now time.Time) Snapshot {
 		RowsPerSecond: s.rowsPerSecond(now), Events: make(map[string]int64), Requests: make(map[string]int64),
 		Retries: s.totals.retries, Problem: s.problem, ProblemAt: s.problemAt, SweepSeconds: s.sweep.Seconds(),
 		Last: s.last, ClockDifferenceSeconds: s.difference().Seconds(),
-		Streams: s.sortedStreams(now),
+	}
+	for one := range s.inOrder(now) {
+		snap.Streams = append(snap.Streams, *one)
 	}
 	maps.Copy(snap.Requests, s.totals.requests)
 	for _, state := range s.streams {
@@ -110,14 +113,20 @@ func (s *Status) snapshot(now time.Time) Snapshot {
 	return snap
 }
 
-// sortedStreams are the streams by their names; nil where there are none. The caller holds the lock.
-func (s *Status) sortedStreams(now time.Time) []StreamSnapshot {
-	var all []StreamSnapshot
-	for stream, state := range s.streams {
-		all = append(all, s.stream(stream, state, now))
+// inOrder are the streams in the order of their names, one at a time: there may be thousands, and they are looked at every few seconds. What is
+// given is valid until the next one. The caller holds the lock.
+func (s *Status) inOrder(now time.Time) iter.Seq[*StreamSnapshot] {
+	if len(s.names) != len(s.streams) { // Streams are added, and never taken away.
+		s.names = slices.SortedFunc(maps.Keys(s.streams), func(a, b pipeline.Stream) int { return cmp.Compare(a.String(), b.String()) })
 	}
-	slices.SortFunc(all, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
-	return all
+	return func(yield func(*StreamSnapshot) bool) {
+		var one StreamSnapshot
+		for _, name := range s.names {
+			if one = s.stream(name, s.streams[name], now); !yield(&one) {
+				return
+			}
+		}
+	}
 }
 
 // difference is by how much the API's clock was ahead of the local one at the last reply. The caller holds the lock.

@@ -89,9 +89,8 @@ func (s *Status) owned() (one AppState, ok bool) {
 			one.QuotaLimit = new(s.quota.Limit)
 		}
 	}
-	streams := s.sortedStreams(now)
-	for i := range streams {
-		one.take(&streams[i])
+	for stream := range s.inOrder(now) {
+		one.take(stream)
 	}
 	switch {
 	case s.failed:

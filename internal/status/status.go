@@ -48,7 +48,9 @@ type Status struct {
 	// failed is whether the app's session has failed and no other one has begun to read.
 	failed  bool
 	streams map[pipeline.Stream]*streamState
-	totals  totals
+	// names are those of streams, in order, where there are as many.
+	names  []pipeline.Stream
+	totals totals
 	// rows and requests are those of the last time; quota is what the API said of the app's last, nil before it did.
 	rows, requests rate
 	quota          *pipeline.QuotaTold

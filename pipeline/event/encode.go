@@ -11,7 +11,11 @@ import (
 func (n *Normalizer) event(id int64, size int) Event {
 	r := &n.row
 	e := Event{MsgID: id, Target: TargetNamed(string(r.text(fieldTargetType)))}
-	b := n.chunk.open(size)
+	chunk := &n.chunk
+	if size > chunk.kind.most/fits {
+		chunk = &n.large
+	}
+	b := chunk.open(size)
 
 	r.placed[fieldMsgID] = true
 	b = appendMember(b, `{"msgid":`, r.value(fieldMsgID))
@@ -48,7 +52,7 @@ func (n *Normalizer) event(id int64, size int) Event {
 		b = append(b, n.conversation...)
 		conversation = span{value, len(b)}
 	}
-	b = n.chunk.close(b)
+	b = chunk.close(b)
 	e.Value = b[:value:value]
 	e.Conversation = conversation.of(b)
 	e.Time = clock.of(b)

@@ -17,14 +17,17 @@ type Normalizer struct {
 	row          row
 	conversation []byte
 	calendar     calendar
-	chunk        chunk
+	// chunk is for most events, large for those that are too large for it.
+	chunk, large chunk
 }
 
 // NewNormalizer makes a normalizer for the rows of an app.
 func NewNormalizer(appKey string) *Normalizer {
 	// An app key that is not UTF-8 fits no app; the error means that it stands here with replacement characters.
 	member, _ := jsontext.AppendQuote([]byte(`"app_key":`), appKey)
-	return &Normalizer{appKey: append(member, ','), row: row{reader: rawjson.Lenient()}}
+	return &Normalizer{
+		appKey: append(member, ','), row: row{reader: rawjson.Lenient()}, chunk: chunk{kind: smallChunks}, large: chunk{kind: largeChunks},
+	}
 }
 
 // Normalize turns a row, as the API returned it, into an event or a rejection, never both and never neither. It accepts
@@ -67,49 +70,60 @@ func (n *Normalizer) release() {
 }
 
 // Memory is what events stand in. It is used by one goroutine at a time.
-type Memory struct{ chunks [][]byte }
+type Memory struct{ small, large [][]byte }
 
 // TakeMemory hands over the memory of the events that were made since it was handed over last, so that it can be freed once they are not needed any
 // more. Who does not care leaves it to the garbage collector.
 func (n *Normalizer) TakeMemory() Memory {
-	taken := Memory{n.chunk.used}
-	n.chunk.free, n.chunk.used = nil, nil
-	return taken
+	return Memory{n.chunk.take(), n.large.take()}
 }
 
 // Free gives the memory to other events. Nobody uses those any more that stand in it: nothing is left of them.
 func (m *Memory) Free() {
-	for _, c := range m.chunks {
-		clear(c)
-		chunks.Give(c)
-	}
-	m.chunks = nil
+	smallChunks.keep(m.small)
+	largeChunks.keep(m.large)
+	m.small, m.large = nil, nil
 }
 
-// chunks are kept for the next windows, which a catch-up reads as fast as the ones before them are published.
-var chunks = spares.New(keptChunks, func([]byte) int { return maxChunk }) //nolint:gochecknoglobals // All normalizers share them.
+// chunkKind are chunks for events of about a size. Their sizes double from the least, for a stream that has few rows, to the most, and those are
+// kept for the next windows, which a catch-up reads as fast as the ones before them are published.
+type chunkKind struct {
+	least, most int
+	kept        *spares.Pool[[]byte]
+}
 
-// keptChunks is how many bytes of them are kept: about a window.
-const keptChunks = 4 << 20
+// The most of small ones is Go's largest size class. Of either, about a window is kept.
+var (
+	smallChunks = newChunkKind(4<<10, 32<<10, 4<<20) //nolint:gochecknoglobals // All normalizers share them.
+	largeChunks = newChunkKind(64<<10, 1<<20, 8<<20) //nolint:gochecknoglobals // As above.
+)
+
+func newChunkKind(least, most, kept int) *chunkKind {
+	return &chunkKind{least, most, spares.New(kept, func(c []byte) int { return len(c) })}
+}
+
+func (k *chunkKind) keep(chunks [][]byte) {
+	for _, c := range chunks {
+		clear(c)
+		k.kept.Give(c)
+	}
+}
 
 // chunk is memory for events. Each part of it is handed out once, because events are kept.
 type chunk struct {
+	kind *chunkKind
 	free []byte
 	size int
 	// used are the largest ones that were begun, whole.
 	used [][]byte
 }
 
-// The sizes of a chunk: small for a stream that has few rows, doubling up to Go's largest size class (larger ones
-// take the allocator's slow path).
-const (
-	minChunk = 4 << 10
-	maxChunk = 32 << 10
-)
+// fits is how many events a chunk of the most size holds at least: what is left at its end is lost. Larger ones have memory of their own.
+const fits = 4
 
 // open returns an empty slice to append to, with room for about size bytes.
 func (c *chunk) open(size int) []byte {
-	if size > maxChunk/4 {
+	if size > c.kind.most/fits {
 		return make([]byte, 0, size)
 	}
 	if len(c.free) < size {
@@ -119,15 +133,22 @@ func (c *chunk) open(size int) []byte {
 }
 
 func (c *chunk) next(size int) {
-	if c.size = min(max(2*c.size, minChunk), maxChunk); c.size < maxChunk {
+	if c.size = min(max(2*c.size, c.kind.least), c.kind.most); c.size < c.kind.most {
 		c.free = make([]byte, max(c.size, size))
 		return
 	}
-	kept, ok := chunks.Take()
+	next, ok := c.kind.kept.Take()
 	if !ok {
-		kept = make([]byte, maxChunk)
+		next = make([]byte, c.kind.most)
 	}
-	c.free, c.used = kept, append(c.used, kept)
+	c.free, c.used = next, append(c.used, next)
+}
+
+// take hands over those that were used, and begins others.
+func (c *chunk) take() [][]byte {
+	used := c.used
+	c.free, c.used = nil, nil
+	return used
 }
 
 // close takes what was appended to the slice that open returned out of the chunk. If it outgrew the chunk, append has moved

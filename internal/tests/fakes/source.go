@@ -328,3 +328,12 @@ func (p *Pages) Next(ctx context.Context) (pipeline.Page, error) {
 
 // Requests counts the parts that were given.
 func (p *Pages) Requests() int { return p.next }
+
+// Free destroys the rows that are valid.
+func (p *Pages) Free() {
+	for _, rows := range p.given {
+		for _, row := range rows {
+			clear(row)
+		}
+	}
+}
