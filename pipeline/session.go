@@ -153,7 +153,7 @@ func (p *Pipeline) load(ctx context.Context) error {
 type crew struct {
 	*errgroup.Group
 
-	// working counts those that have not come to their end, and who adds them; the last one closes over and calls done.
+	// working counts those that have not come to their end, and who adds them; the last one calls done and closes over.
 	working          atomic.Int64
 	over             chan struct{}
 	done             func()
@@ -190,8 +190,8 @@ func (c *crew) add(run func() error) {
 
 func (c *crew) leave() {
 	if c.working.Add(-1) == 0 {
-		close(c.over)
 		c.done()
+		close(c.over)
 	}
 }
 
