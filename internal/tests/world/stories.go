@@ -60,10 +60,10 @@ func (p *Plan) ownProcesses() {
 	p.Events = slices.DeleteFunc(p.Events, func(e Event) bool { return e.Kind == LeaveOut })
 }
 
-// dense has as many rows as a world may have.
+// dense has as many rows as a world may have. A command that reads the rows before a time in small pages may take longer there than it has.
 func (p *Plan) dense() {
 	const most = 2 // In a second.
-	p.API.Rate = min(most, p.densest())
+	p.API.Rate, p.BothAtOnce = min(most, p.densest()), false
 }
 
 // atCommits has processes and commands fail just when they commit, where markers are late.
@@ -196,8 +196,9 @@ func (p *Plan) cutOffGroup(d *dice) {
 func (p *Plan) expiring(d *dice) {
 	p.Quota, p.API.Burst, p.Lists, p.APIFaults = "150/m", 0, false, []sim.Fault{sim.ExpiredEarly}
 	p.Fixed.PageSize, p.Fixed.Overlap = smallestPage, longestOverlap.String()
-	p.API.Rate = min(1, p.densest())
-	p.API.Late, p.API.Drift, p.BothAtOnce = 0, false, false // They take requests of their own.
+	p.dense()
+	p.API.Rate = min(1, p.API.Rate)
+	p.API.Late, p.API.Drift = 0, false // They take requests of their own.
 	p.Events = slices.DeleteFunc(p.Events, func(e Event) bool {
 		return e.At >= p.For/2 && (e.Kind == Kill || e.Kind == Terminate || e.Kind == Replace)
 	})
