@@ -7,8 +7,8 @@ import (
 
 // A stream that is followed at the head is looked at with each poll up to the server's present second. What has not settled yet may be incomplete,
 // so no position moves over it; but the rows that come are published at once, early, and the position says which they are. The windows
-// that are read of that time once it has settled leave them out, find what was missing, and move the position. Looking early is worth one
-// request: where a page does not hold what comes within a poll, windows alone are read.
+// that are read of that time once it has settled leave them out, find what was missing, and move the position. A look is worth one
+// request: where a page does not hold what comes within a poll, the stream is a dense one, which is looked at otherwise ([denseReading]).
 
 const (
 	// closeAfter is how far the head gets ahead of a position behind which rows were published early, before a window is read of that time.
@@ -23,44 +23,85 @@ type earlyReading struct {
 	on bool
 	// head is where the head was when the stream was looked at last, end up to where that look reached.
 	head, end time.Time
-	// narrow is until when looks only reach back to the last one's end, for more does not fit into a page; none is until when there are none.
+	// narrow is until when looks only reach back to the last one's end, for more does not fit into a page; none is until when there are none,
+	// for the stream is too dense.
 	narrow, none time.Time
 	// soon tells that a window was read, in the place of a look.
 	soon bool
-	// busy is the look under way; ready is what it brought, while the publisher is busy. looks are those that are done.
-	busy  *look
-	ready *earlyProposal
-	looks chan *look
+	// busy is the look under way; ready is what it brought, while the publisher is busy, and readyTo up to where the stream is read then. looks
+	// are those that are done.
+	busy    *look
+	ready   proposal
+	readyTo time.Time
+	looks   chan *look
 }
 
-// look is one request for what has not settled. What it brings belongs to its goroutine until it is done.
+// task is what a reader does next.
+type task uint8
+
+const (
+	readWindow task = iota
+	lookEarly
+	askTotal // of time that looks have brought
+)
+
+// look is a request for what has not settled, or several, or one for a total. What it brings belongs to its goroutine until it is done.
 type look struct {
-	// since is where it begins, head where the head is.
+	// since is where it begins, head up to where the stream is read if it is whole.
 	since, head time.Time
+	// dense tells that it takes as many pages as there are; then it ends so far behind the present second, and is so long at most, with room
+	// for the ids of so many rows. more tells that it was not long enough for that; rate is how many rows a second there are, where they were too many.
+	dense           bool
+	behind, longest time.Duration
+	room            int
+	more            bool
+	rate            float64
+	// closes, where it is not zero, is the window whose total is asked for.
+	closes  Window
+	total   int64
+	started time.Time
 	// held is what it has taken from the memory budget.
 	held int64
 	rows *rowCollector
-	// whole tells that all rows came that there are.
+	// whole tells that all rows came that there are, of one that is not dense.
 	whole bool
 	err   error
 }
 
-// looksEarly tells whether the stream is to be looked at next, and no window to be read: that one would not move the position far.
-func (r *reader) looksEarly(head time.Time, from Position) bool {
+// nextTask is what to do next of what follows a position. The stream is looked at, and no window read, while that one would not move the position
+// far.
+func (r *reader) nextTask(head time.Time, from Position) task {
 	begin := from.End.Add(-r.overlap)
 	for _, end := range r.backlogEnds {
 		if isNear(end, begin) {
-			return false // What windows publish there is kept for the backlog.
+			return readWindow // What windows publish there is kept for the backlog.
 		}
 	}
+	looks := false
 	switch ahead := head.Sub(from.End); {
 	case !r.early.on, head.IsZero(), ahead >= longestMerge, r.early.none.After(r.res.now()):
-		return false
+	case r.dense.on():
+		return r.dense.task(begin, from.End, head)
 	case len(r.overlapIDs.early) > 0:
-		return ahead < closeAfter
+		looks = ahead < closeAfter
 	default:
-		return r.stagger.mayStayOpen(from, head, head.Sub(r.active))
+		looks = r.stagger.mayStayOpen(from, head, head.Sub(r.active))
 	}
+	if looks {
+		return lookEarly
+	}
+	return readWindow
+}
+
+// dueAt is when what follows a position can be asked for. Where the stream is dense, a window is shorter than what its looks are ahead of it.
+func (r *reader) dueAt(from Position) Due {
+	due := r.res.source.Due(r.stream, from)
+	if r.dense.on() && due.Head.IsZero() {
+		from.Span = longestMerge
+		far := r.res.source.Due(r.stream, from)
+		due.Head, due.Poll = far.Head, far.Poll
+	}
+	return due
 }
 
 // look begins to look at the stream, with what it has taken from the memory budget and the slot that it has.
@@ -73,9 +114,25 @@ func (r *reader) look(ctx context.Context, head time.Time, from Position, held i
 		held = needs
 	}
 	l := &look{since: since, head: head, held: held}
-	r.early.busy, r.early.soon = l, false
+	once := r.lookOnce
+	if r.dense.on() {
+		l.since, l.head, l.dense, l.behind = later(from.End, r.dense.next), from.End, true, r.dense.behind
+		l.room = mostEarlyRows - len(r.overlapIDs.early)/2 // An event's content is known besides its msgid.
+		l.longest = r.dense.longest(l.room)
+		r.dense.looked, r.dense.asked = r.res.now(), false
+		once = r.lookAtPages
+	}
+	r.early.soon = false
+	r.begin(ctx, l, slot, func(ctx context.Context) error { return once(ctx, l, from.End) })
+}
+
+// begin has a look made in a goroutine of its own.
+func (r *reader) begin(ctx context.Context, l *look, slot *fetchSlot, ask func(ctx context.Context) error) {
+	r.early.busy = l
 	r.working.Go(func() {
-		l.err = r.lookOnce(ctx, l, from.End)
+		soon, cancel := context.WithTimeout(ctx, patience) // Others wait for the slot, and a look is worth no more than that.
+		defer cancel()
+		l.err = ask(soon)
 		slot.giveBack()
 		select {
 		case r.early.looks <- l:
@@ -87,8 +144,6 @@ func (r *reader) look(ctx context.Context, head time.Time, from Position, held i
 
 // lookOnce asks, and collects the rows. Nothing of the reader's that changes is used.
 func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, patience) // Others wait for the slot, and a look is worth no more than that.
-	defer cancel()
 	started := r.res.now()
 	w, page, err := r.res.source.Early(ctx, r.stream, l.since)
 	if err != nil {
@@ -102,40 +157,68 @@ func (r *reader) lookOnce(ctx context.Context, l *look, position time.Time) erro
 	page.Total = came // No room is made for more.
 	l.rows.addPage(page)
 	l.rows.ledger.Early, l.rows.ledger.Started, l.rows.ledger.Requests, l.rows.ledger.Total = true, started, 1, total
-	return r.accountLook(l, page.Bytes)
+	rows := int64(l.rows.batch.Bytes)
+	err = r.accountLook(l, rows, page.Bytes)
+	if err == nil {
+		r.shrinkLook(l, rows)
+	}
+	return err
 }
 
-// accountLook charges a look's rows to the memory budget, and its page as far as a window's pages are, which was in memory until now.
-func (r *reader) accountLook(l *look, pageBytes int) error {
-	rows := int64(l.rows.batch.Bytes)
+// accountLook charges a look's rows to the memory budget, and its pages as far as a window's are, which were in memory until now.
+func (r *reader) accountLook(l *look, rows int64, pageBytes int) error {
 	all := rows + min(int64(pageBytes), int64(r.windowBytes)/2)
 	if more := all - l.held; more > 0 {
-		if !r.res.memory.tryTake(more) {
+		if l.dense && rows > int64(r.windowBytes) || !r.res.memory.tryTake(more) {
 			return errNoRoom
 		}
 		l.held = all
 	}
-	r.shrinkLook(l, rows)
 	return nil
 }
 
 // handleLook takes in what a look brought. One that has failed is nobody's error: windows are read instead, and tell what is wrong.
 func (r *reader) handleLook(l *look) {
 	r.early.busy = nil
-	if l.err != nil {
-		r.early.none = r.res.now().Add(sparseAgain)
+	switch {
+	case !l.closes.End.IsZero():
+		r.handleTotal(l)
+		return
+	case l.err != nil:
+		r.failLook(l.err)
+		r.dropLook(l)
+		return
+	case l.rows == nil:
+		if l.rate > 0 {
+			r.dense.rate = l.rate
+		}
+		r.keepDense()
+		r.early.soon = l.more && r.dense.on()
 		r.dropLook(l)
 		return
 	}
+	r.early.soon = l.more
 	w := l.rows.window
-	switch {
+	switch now := r.res.now(); {
+	case l.dense:
+		if !r.dense.look(l) {
+			r.dense.end()
+			r.early.narrow = now.Add(sparseAgain)
+		}
 	case l.whole:
 		r.early.head = l.head
-	case r.early.narrow.After(r.res.now()):
-		r.early.none = r.res.now().Add(sparseAgain)
 	default:
-		r.early.narrow = r.res.now().Add(sparseAgain)
+		narrow := r.early.narrow.After(now)
+		switch {
+		case r.dense.begin(l, narrow, now):
+			r.early.soon = true
+		case narrow:
+			r.early.none = now.Add(sparseAgain)
+		default:
+			r.early.narrow = now.Add(sparseAgain)
+		}
 	}
+	r.keepDense()
 	r.early.end = w.End
 	l.rows.leaveOut(r.overlapIDs)
 	ledger := &l.rows.ledger
@@ -148,11 +231,11 @@ func (r *reader) handleLook(l *look) {
 	}
 	r.active = later(r.active, w.End)
 	r.overlapIDs = r.overlapIDs.withEarly(l.rows.near)
-	p := &earlyProposal{stream: r.stream, window: w, head: l.head, observer: r.res.observer, savedAt: r.res.now(), release: func() { r.dropLook(l) }}
+	p := &earlyProposal{stream: r.stream, window: w, observer: r.res.observer, savedAt: r.res.now(), release: func() { r.dropLook(l) }}
 	p.ids, p.hashes = r.overlapIDs.sortedEarly()
 	ledger.Duration = p.savedAt.Sub(ledger.Started)
 	p.batch, p.ledger = l.rows.take(), l.rows.ledger
-	r.early.ready = p
+	r.early.ready, r.early.readyTo = p, l.head
 }
 
 // dropLook gives back what a look holds. It may be called by the publisher, and more than once.
@@ -172,10 +255,8 @@ func (r *reader) shrinkLook(l *look, bytes int64) {
 
 // earlyProposal is what a look brought, on its way to the publisher.
 type earlyProposal struct {
-	stream Stream
-	window Window
-	// head is up to where the stream is read then.
-	head     time.Time
+	stream   Stream
+	window   Window
 	observer Observer
 	batch    *Batch
 	ledger   Ledger

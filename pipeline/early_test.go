@@ -146,20 +146,6 @@ func TestEarlyRowsOutliveAnything(t *testing.T) {
 	}
 }
 
-// TestDenseStreamsAreNotLookedAt reads windows alone where a page does not hold what comes within a poll, and looks again now and then.
-func TestDenseStreamsAreNotLookedAt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rows := liveRows(600, 0)
-		source, kafka := fakes.NewSource(rows...), fakes.NewKafka()
-		source.PageSize = 2
-		fakes.Run(t, earlyConfig(source, kafka, time.Now().UTC()), 10*time.Minute+10*time.Second)
-		wantAllOnce(t, kafka, rows)
-		if looks := source.Looks(); looks < 10 || looks > 60 {
-			t.Errorf("%d looks in ten minutes, want a few each minute", looks)
-		}
-	})
-}
-
 // TestQuietStreamsCostNoMore: a stream in which nothing happens commits as seldom as without looks, asks hardly more, and is known to be read.
 func TestQuietStreamsCostNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

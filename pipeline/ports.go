@@ -13,14 +13,24 @@ import (
 // so none of class [Transient] comes out.
 type Source interface {
 	Planner
+	EarlySource
 	// Now is the server's clock. The first call asks the API for it, with a request for s.
 	Now(ctx context.Context, s Stream) (time.Time, error)
 	// Open sends the window's first request. An error of class [Restart] that carries a Span means the window is
 	// too long and a plan with that span should take its place.
 	Open(ctx context.Context, s Stream, w Window) (Pages, error)
+}
+
+// EarlySource is a [Source] of what has not settled, and may be incomplete.
+type EarlySource interface {
 	// Early asks once, in one request, for the rows of a stream from a second on up to the server's present one, whether they have settled or
 	// not, and returns what of them fits into a page, with the window that was asked for. Rows may be missing. It begins the poll interval.
 	Early(ctx context.Context, s Stream, since time.Time) (Window, Page, error)
+	// OpenEarly is Open for a window that need not have settled, only be over. Rows may be missing. It begins the poll interval.
+	OpenEarly(ctx context.Context, s Stream, w Window) (Pages, error)
+	// SettledTotal asks, in one request, how many rows a window holds that has settled; -1 where it is not stated. By an error of class [Restart] the
+	// clock showed that it had not.
+	SettledTotal(ctx context.Context, s Stream, w Window) (int64, error)
 }
 
 // Planner lays out the windows of a [Source].

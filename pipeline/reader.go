@@ -66,6 +66,8 @@ type resources struct {
 	bounds   *Bounds
 	observer Observer
 	now      Clock
+	// pace is the time between two requests that the quota allows.
+	pace time.Duration
 }
 
 // reading is what one reader reads.
@@ -106,6 +108,7 @@ type reader struct {
 
 	res   *resources
 	early earlyReading
+	dense denseReading
 	// pos is behind the last window that was handed on, overlapIDs knows its rows near the end.
 	pos        Position
 	overlapIDs *overlapIDs
@@ -121,11 +124,12 @@ type reader struct {
 	// is left then, the window waits for itself.
 	wait   time.Duration
 	waited bool
-	// wantsTurn tells that the first window, or a look where forLook is set, waits for its turn, entered that its time in the queue is over; held
-	// and slot are what it has then.
-	wantsTurn, forLook, entered bool
-	held                        int64
-	slot                        *fetchSlot
+	// wantsTurn tells that the first window waits for its turn, or what else task says, entered that its time in the queue is over; held and slot
+	// are what it has then.
+	wantsTurn, entered bool
+	task               task
+	held               int64
+	slot               *fetchSlot
 	// ready is the first one's proposal, while the publisher is busy.
 	ready *windowProposal
 	// messages are what the fetches tell, there like those of the looks while the reader is not idle. freed tells that memory was given back, which
@@ -194,8 +198,8 @@ func (r *reader) step(ctx context.Context) error {
 		r.handleLook(l)
 		return nil
 	case publisher <- next:
-		if p := r.early.ready; p != nil {
-			r.tellHead(p.head)
+		if r.early.ready != nil {
+			r.tellHead(r.early.readyTo)
 			r.early.ready = nil
 			return nil
 		}
@@ -235,11 +239,15 @@ func (r *reader) startNext(ctx context.Context) bool {
 	}
 	slot := r.slot
 	held, r.held, r.slot = held+r.held, 0, nil
-	if r.forLook {
-		r.forLook = false
-		if head := r.res.source.Due(r.stream, from).Head; r.looksEarly(head, from) { // It may have waited for long.
+	if r.task != readWindow && len(r.fetches) == 0 {
+		switch head := r.dueAt(from).Head; r.nextTask(head, from) { // It may have waited for long.
+		case lookEarly:
 			r.look(ctx, head, from, held, slot)
 			return true
+		case askTotal:
+			r.askTotal(ctx, head, from, held, slot)
+			return true
+		case readWindow:
 		}
 	}
 	r.start(ctx, len(r.fetches), from, held, slot)
@@ -282,16 +290,20 @@ func (r *reader) isDue(from Position) bool {
 	if r.early.busy != nil || r.early.ready != nil {
 		return false
 	}
-	due := r.res.source.Due(r.stream, from)
-	wait, early := due.Plan, r.looksEarly(due.Head, from)
-	if early {
-		wait = due.Poll
+	due := r.dueAt(from)
+	wait, next := due.Plan, r.nextTask(due.Head, from)
+	switch next {
+	case lookEarly:
+		wait = max(due.Poll, r.dense.untilLook(r.res.now()))
+	case askTotal:
+		wait = 0
+	case readWindow:
 	}
-	if now := r.waited || early && r.early.soon; wait > 0 && !now {
+	if now := r.waited || next == lookEarly && r.early.soon; wait > 0 && !now {
 		r.wait = wait
 		return false
 	}
-	r.waited, r.forLook = false, early
+	r.waited, r.task = false, next
 	return true
 }
 
@@ -389,6 +401,10 @@ func (r *reader) handOn(c *windowContent) error {
 	if err := r.zone.check(r.stream, c.plan.Window); err != nil {
 		return err
 	}
+	if r.dense.on() && r.dense.window(c.rows) {
+		r.stopLooks(vanishedAgain)
+	}
+	r.early.soon = c.rows.ledger.Rows > 0
 	if c.streamed != nil { // The publisher has it.
 		r.active = c.plan.Window.End
 		r.moveTo(c)
@@ -396,7 +412,6 @@ func (r *reader) handOn(c *windowContent) error {
 		return r.advance()
 	}
 	c.rows.leaveOut(r.overlapIDs)
-	r.early.soon = c.rows.ledger.Rows > 0
 	if c.staysOpen(r.pos, c.plan.Window.End.Sub(r.active)) {
 		c.release()
 		r.tellHead(c.plan.Window.End)

@@ -96,7 +96,7 @@ func (p *Pipeline) session(ctx context.Context) (progressed bool, err error) {
 			source: p.cfg.Source, proposals: proposals, observer: p.cfg.Observer, now: p.cfg.Now,
 			memory: &memory{own: semaphore.NewWeighted(own), ownBytes: own, shared: bounds, observer: p.cfg.Observer},
 			slots:  newFetchSlots(p.cfg.Parallel, p.cfg.Pace, bounds),
-			bounds: bounds,
+			bounds: bounds, pace: p.cfg.Pace,
 		},
 	}
 	pub := &publisher{

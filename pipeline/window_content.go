@@ -192,14 +192,8 @@ func (c *windowContent) close(known *overlapIDs) *windowClosing {
 	f := c.fetch
 	now := f.res.now()
 	c.nextOverlap = known.advance(c.plan.Window.End, c.rows.near)
-	closing := &windowClosing{ledger: c.rows.ledger, overlap: f.overlap, nearBacklog: c.rows.nearBacklog}
-	closing.ledger.Duration = now.Sub(closing.ledger.Started)
-	closing.ledger.Backlog = f.backlog
-	closing.read = Backlog{End: c.plan.Window.End, Until: f.until, Span: c.span}
-	closing.read.OverlapIDs, closing.read.OverlapHashes = c.nextOverlap.sorted()
-	closing.read.OverlapFrom = c.nextOverlap.from
-	closing.read.EarlyIDs, closing.read.EarlyHashes = c.nextOverlap.sortedEarly()
-	closing.savedAt = now
+	closing := f.closing(c.rows.ledger, c.span, c.nextOverlap, now)
+	closing.nearBacklog = c.rows.nearBacklog
 	notice := Notice{AppKey: f.appKey, Stream: f.stream, At: now}
 	if gap := c.plan.Gap; gap != nil {
 		notice.Kind, notice.Window = NoticeGap, *gap
@@ -244,6 +238,18 @@ type windowClosing struct {
 	nearBacklog map[time.Time]*RowSet
 	savedAt     time.Time
 	notices     []Notice
+}
+
+// closing is what a window leaves behind, with its ledger record; known are the overlap ids then.
+func (g *reading) closing(l Ledger, span time.Duration, known *overlapIDs, now time.Time) *windowClosing {
+	closing := &windowClosing{ledger: l, overlap: g.overlap, savedAt: now}
+	closing.ledger.Duration = now.Sub(l.Started)
+	closing.ledger.Backlog = g.backlog
+	closing.read = Backlog{End: l.End, Until: g.until, Span: span}
+	closing.read.OverlapIDs, closing.read.OverlapHashes = known.sorted()
+	closing.read.OverlapFrom = known.from
+	closing.read.EarlyIDs, closing.read.EarlyHashes = known.sortedEarly()
+	return closing
 }
 
 // fill closes the window at the position that is committed now.

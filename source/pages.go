@@ -16,8 +16,29 @@ import (
 
 // Open asks for the window's first page; see [pipeline.Source].
 func (c *Client) Open(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
-	p := &pages{client: c, stream: s, window: w, planner: c.planner, total: -1, hash: maphash.MakeSeed()}
 	c.noteAsked(s, w)
+	return c.open(ctx, s, w, c.cfg.Settle)
+}
+
+// OpenEarly asks for the first page of a window that need not have settled; see [pipeline.Source].
+func (c *Client) OpenEarly(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+	c.noteEarly(s, w)
+	return c.open(ctx, s, w, 0)
+}
+
+// SettledTotal asks for the total of a window that has settled; see [pipeline.Source].
+func (c *Client) SettledTotal(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
+	p := &pages{client: c, stream: s, window: w, settle: c.cfg.Settle}
+	r := c.windowRequest(s, w, 1, "ask for the total of "+s.String()+" "+w.String())
+	if _, err := p.ask(ctx, r); err != nil {
+		return 0, err
+	}
+	return r.page.total, nil
+}
+
+// open asks for the first page of a window that ends so far behind the API's clock.
+func (c *Client) open(ctx context.Context, s pipeline.Stream, w pipeline.Window, settle time.Duration) (pipeline.Pages, error) {
+	p := &pages{client: c, stream: s, window: w, settle: settle, planner: c.planner, total: -1, hash: maphash.MakeSeed()}
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
 	if p.asked = r.asked; r.asked < c.cfg.PageSize {
@@ -49,6 +70,8 @@ type pages struct {
 	client *Client
 	stream pipeline.Stream
 	window pipeline.Window
+	// settle is how far behind the API's clock it has to end.
+	settle time.Duration
 	// planner is the client's, with a target for the pages of this window; asked is how many rows they may have.
 	planner  planner
 	asked    int
@@ -120,7 +143,7 @@ func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
 	if !arrived.date.IsZero() {
 		now = known.trusted(arrived.date.Add(dateResolution))
 	}
-	if p.window.End.After(now.Add(-p.client.cfg.Settle)) {
+	if p.window.End.After(now.Add(-p.settle)) {
 		return arrival{}, p.restart(errUnsettled)
 	}
 	return arrived, nil

@@ -1,6 +1,8 @@
 // Package compact has a table for windows of millions of rows, which takes about half of what a map does.
 package compact
 
+import "iter"
+
 // Table maps numbers, such as ids and hashes, to values. A number takes 12 bytes in the mean and at most 15, and a value as much more in
 // proportion; next to nothing while it is empty. The zero value is empty and ready. Not safe for concurrent use.
 type Table[V any] struct {
@@ -31,6 +33,26 @@ func (t *Table[V]) Expect(keys int) { t.room = keys / partCount * 3 / 2 }
 
 // Len is how many keys there are.
 func (t *Table[V]) Len() int { return t.n }
+
+// Keys are the keys, in no order.
+func (t *Table[V]) Keys() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		if t.parts == nil {
+			return
+		}
+		for i := range t.parts {
+			p := &t.parts[i]
+			if p.hasZero && !yield(0) {
+				return
+			}
+			for _, key := range p.keys {
+				if key != 0 && !yield(key) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Get gives the value of a key, if it is there.
 func (t *Table[V]) Get(key uint64) (value V, ok bool) {

@@ -1,8 +1,10 @@
 package compact_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/jmpub/jmpub/internal/compact"
@@ -39,6 +41,12 @@ func TestTableIsAMap(t *testing.T) {
 		}
 		if table.Len() != len(want) {
 			t.Fatalf("seed %d: %d keys, want %d", seed, table.Len(), len(want))
+		}
+		if got := slices.Sorted(table.Keys()); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+			t.Fatalf("seed %d: the keys are others: %d, want %d", seed, len(got), len(want))
+		}
+		for range table.Keys() {
+			break // Who has enough may stop.
 		}
 	}
 }

@@ -63,6 +63,8 @@ type Source struct {
 	OpenHook func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
 	// EarlyHook, where set, may fail the n-th look at what has not settled.
 	EarlyHook func(n int) error
+	// TotalHook, where set, may replace the total of a window that has settled.
+	TotalHook func(w pipeline.Window, total int64) (int64, error)
 	// Of, where set, are the rows of each stream; otherwise all have Rows.
 	Of   map[pipeline.Stream][]Row
 	Rows []Row
@@ -172,6 +174,35 @@ func (f *Source) Early(ctx context.Context, s pipeline.Stream, since time.Time) 
 		page.Rows = append(page.Rows, rows[i].JSON())
 	}
 	return w, page, nil
+}
+
+// OpenEarly answers with what can be read now of a window.
+func (f *Source) OpenEarly(ctx context.Context, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error) {
+	f.notePoll(s)
+	if err := f.answer(ctx); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+	if f.EarlyHook != nil {
+		if err := f.EarlyHook(f.looks); err != nil {
+			return nil, err
+		}
+	}
+	return f.Window(s, w), nil
+}
+
+// SettledTotal counts as the pages do, or as the hook says.
+func (f *Source) SettledTotal(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
+	if err := f.answer(ctx); err != nil {
+		return 0, err
+	}
+	total, err := f.Total(ctx, s, w)
+	if f.TotalHook != nil {
+		return f.TotalHook(w, total)
+	}
+	return total, err
 }
 
 // Looks counts the looks at what has not settled.

@@ -239,6 +239,10 @@ func (a *app) usually() int {
 	}
 	const answered = 10 * time.Second // It takes longer until a request is given up.
 	n := 1 + a.fleet.started + len(a.plan.Events)
+	if a.plan.Memory > 0 {
+		const rereads = 5 // What came of a window that is streamed, and begins anew, is published.
+		n += rereads
+	}
 	for i := range a.plan.Events {
 		n += int(a.plan.Events[i].For / answered)
 	}

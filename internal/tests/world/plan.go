@@ -184,6 +184,8 @@ type Plan struct {
 	LiveFirst bool
 	// Early has processes publish rows before they have settled, each as it begins or none.
 	Early bool
+	// Dense has as much happen as a world may have, where pages are small: a page does not hold what comes within a poll.
+	Dense bool
 	// Formats has processes publish events in JSON or in Avro, each as it begins.
 	Formats bool
 	// BothAtOnce has two operators change the same stream in the end, when everything has healed.
@@ -240,6 +242,8 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	}
 	p.kafka(d)
 	p.unknowns(d)
+	// Where one cursor stands for all pages, as many as that take too long.
+	p.Dense = p.Early && !p.API.ConstantCursor && newDice(seed, "dense").chance(0.1)
 	p.Lists, p.Statistics, p.Files = d.chance(0.2), d.chance(0.2), d.chance(0.1) && !p.Together
 	if p.Files { // They belong to one.
 		p.Standbys = 0
@@ -247,10 +251,17 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	if p.Lists {
 		p.API.Groups, p.API.Rooms = 2, 1
 	}
-	p.API.Rate = min(p.API.Rate, p.densest())
+	if p.API.Rate = min(p.API.Rate, p.densest()); p.Dense {
+		p.dense()
+		const fastest = 50 * time.Millisecond // Many small pages take time.
+		p.API.Latency, p.API.LatencyJitter = min(p.API.Latency, fastest), min(p.API.LatencyJitter, fastest)
+	}
 	p.Quota = "6000/m"
 	if p.API.Burst == 0 && !p.Lists && d.chance(0.3) {
 		p.Quota = []string{"600/m", "150/m"}[d.IntN(2)]
+	}
+	if p.Dense && p.Quota == "150/m" {
+		p.Quota = "600/m"
 	}
 	hours := max(p.For.Hours(), 0.5) * float64(p.Apps)
 	const faults, commands = 4, 3 // In an hour.
@@ -346,6 +357,9 @@ func (p *Plan) leastPage() int {
 func (p *Plan) page(d *dice) int {
 	const usual = 50
 	sizes := []int{p.leastPage(), max(usual, p.leastPage()), largestPage}
+	if p.Dense {
+		sizes = []int{p.leastPage(), p.leastPage(), p.leastPage()}
+	}
 	if p.Memory > 0 {
 		sizes = sizes[:2]
 	}
@@ -515,6 +529,7 @@ func (p *Plan) String() string {
 		{p.Files, "file checkpoints"},
 		{p.LiveFirst, "live first"},
 		{p.Early, "early"},
+		{p.Dense, "dense"},
 		{p.Formats, "two formats"},
 		{p.Memory > 0, fmt.Sprintf("%d bytes of memory", p.Memory)},
 		{p.Compact > 0, "compacted every " + p.Compact.String()},

@@ -1,0 +1,345 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// Where a page does not hold what comes within a poll, a look takes several, from where the last one ended to the last second that is over, so that
+// no second is read twice. The settled time behind such looks is not read once more either. All of them lie within it, so what they
+// brought is a part of what it holds, whichever clock the API goes by and whatever its bounds include; and where its total says that it holds as many
+// rows, that is all of it. Where the total says anything else, the window is read.
+//
+// Like a window, the time whose total is asked for begins before the position, by the overlap at least. So a look that was answered by a replica that is
+// behind, as was the total that agreed with it, is found out by the next total, and the window that is read then brings what was missing.
+
+const (
+	// mostLookPages bounds the pages of a look, mostEarlyRows the rows whose ids a position has because they were published early. lookShare is
+	// the part of that which a look is planned to take, quotaShare the part of the quota that looks may. mostSeenRows is how many rows a window has
+	// at most that is known with its looks.
+	mostLookPages = 10
+	mostEarlyRows = 20_000
+	lookShare     = 0.8
+	quotaShare    = 0.4
+	mostSeenRows  = 100_000
+	// mostBehind is how far behind the present second looks end at most: rows may take a while to appear. One more second for each total that
+	// says that more had come, and one less when so many in a row have agreed.
+	mostBehind  = 4 * time.Second
+	agreedAgain = 200
+	// deniedTotals is after how many totals in a row that did not agree windows alone are read for a while, failedLooks after how many looks; that is
+	// a long one where a row has vanished, for what vanishes could hide what is missing.
+	deniedTotals  = 3
+	failedLooks   = 2
+	vanishedAgain = time.Hour
+)
+
+// denseReading is what a reader knows of a stream that is looked at in several pages. It belongs to the reader's goroutine.
+type denseReading struct {
+	// page is how many rows a page has; zero where the stream is no dense one, which it becomes behind not at the earliest. rate is how many rows a
+	// second come, least how many do so that it stays one.
+	page, rate, least float64
+	not               time.Time
+	// next is where the next look begins, behind how far behind the present second it ends; looked is when the last one began.
+	next, looked time.Time
+	behind       time.Duration
+	// seen is what came of the time from before the position on, in the order of time.
+	seen []seenRange
+	// asked tells that a total was asked for since the last look; readNext that the window is to be read, as its total did not agree. denied and
+	// agreed count totals in a row that did not and did, failed looks.
+	asked, readNext        bool
+	denied, agreed, failed int
+}
+
+// seenRange is what a look or a window brought of a range of time: a part of what each longer one holds.
+type seenRange struct {
+	Window
+
+	// rows are events, by their msgid, and rejected rows.
+	rows []RowKey
+	// near are those that a look's position has to carry, with the later of their clocks. Of a window's the position has them.
+	near map[RowKey]int64
+}
+
+func newSeenRange(c *rowCollector) seenRange {
+	s := seenRange{Window: c.window, rows: make([]RowKey, 0, c.ids.Len()+len(c.hashes))}
+	for id := range c.ids.Keys() {
+		s.rows = append(s.rows, RowKey{Value: int64(id)}) //nolint:gosec // A bit pattern.
+	}
+	for hash := range c.hashes {
+		s.rows = append(s.rows, RowKey{hash, true})
+	}
+	return s
+}
+
+// on tells that the stream is dense.
+func (d *denseReading) on() bool { return d.page > 0 }
+
+// begin takes a stream for a dense one, of which a look did not bring all; one that was not narrow, where nothing shorter would have. Looks begin at
+// the position.
+func (d *denseReading) begin(l *look, narrow bool, now time.Time) bool {
+	const least, usual, less = 2, 4, 2 // Seconds of a narrow look; and it is no dense one any more when so much less comes.
+	page, rate := float64(l.rows.ledger.Rows), perSecond(l.rows.ledger.Total, l.rows.window)
+	if d.not.After(now) || page == 0 || !narrow && rate*least <= page {
+		return false
+	}
+	d.page, d.rate, d.least = page, rate, page/usual/less
+	if narrow {
+		d.least = perSecond(l.rows.ledger.Rows, l.rows.window) / less
+	}
+	d.next, d.behind = time.Time{}, max(d.behind, time.Second)
+	return true
+}
+
+func (d *denseReading) end() { d.page, d.seen, d.readNext = 0, nil, false }
+
+func perSecond(rows int64, w Window) float64 {
+	return float64(rows) / (w.End.Sub(w.Begin) + time.Second).Seconds()
+}
+
+// longest is how many seconds the next look may have, by the rows that come and the room for their ids.
+func (d *denseReading) longest(room int) time.Duration {
+	return time.Duration(min(lookShare*min(mostLookPages*d.page, float64(room))/d.rate, longestMerge.Seconds())) * time.Second
+}
+
+// fits tells whether looks may take what comes: two seconds in a few pages, as the second may have to be asked for again, and a part of the
+// requests that the quota allows.
+func (d *denseReading) fits(pace time.Duration) bool {
+	return d.longest(math.MaxInt) >= 2*time.Second && d.rate/d.page*pace.Seconds() <= quotaShare
+}
+
+// reach is up to where what came has no gap, from begin on, as far as it ends by a time.
+func (d *denseReading) reach(begin, by time.Time) (end time.Time) {
+	for i := range d.seen {
+		s := &d.seen[i]
+		if i == 0 && s.Begin.After(begin) || i > 0 && s.Begin.After(end.Add(time.Second)) || s.End.After(by) {
+			break
+		}
+		end = later(end, s.End)
+	}
+	return end
+}
+
+// task is what to do next of a stream that is dense, at the head.
+func (d *denseReading) task(begin, position, head time.Time) task {
+	ends := d.reach(begin, head).After(position)
+	switch {
+	case d.readNext:
+		return readWindow
+	case ends && !d.asked: // By turns, so that neither waits for the other.
+		return askTotal
+	case ends, head.Sub(position) < closeAfter, !d.reach(begin, head.Add(longestMerge)).Before(head):
+		return lookEarly
+	default:
+		return readWindow
+	}
+}
+
+// untilLook is how long it takes until a second more is over.
+func (d *denseReading) untilLook(now time.Time) time.Duration {
+	if !d.on() {
+		return 0
+	}
+	return d.looked.Add(time.Second).Sub(now)
+}
+
+// look takes in what a look brought. It tells whether the stream is still dense.
+func (d *denseReading) look(l *look) bool {
+	w := l.rows.window
+	d.next = w.End
+	if l.rows.lastSecond {
+		d.next = d.next.Add(time.Second)
+	}
+	s := newSeenRange(l.rows)
+	s.near = l.rows.near
+	d.seen = append(d.seen, s)
+	d.rate, d.failed = (d.rate+perSecond(l.rows.ledger.Rows, w))/2, 0 // A second may have many more than another.
+	return d.rate > d.least
+}
+
+// window takes in a window that was read. It tells whether rows have vanished that looks brought.
+func (d *denseReading) window(c *rowCollector) (vanished bool) {
+	d.readNext = false
+	w := newSeenRange(c)
+	if d.seen = slices.DeleteFunc(d.seen, func(s seenRange) bool { return s.Begin.Before(w.Begin) }); len(d.seen) == 0 {
+		d.next = w.End
+	}
+	if len(w.rows) > mostSeenRows {
+		return false
+	}
+	there := make(map[RowKey]struct{}, len(w.rows))
+	for _, key := range w.rows {
+		there[key] = struct{}{}
+	}
+	for i := range d.seen {
+		s := &d.seen[i]
+		vanished = vanished || !s.End.After(w.End) && slices.ContainsFunc(s.rows, func(key RowKey) bool {
+			_, is := there[key]
+			return !is
+		})
+	}
+	d.seen = slices.Insert(d.seen, 0, w)
+	return vanished
+}
+
+// count is how many different rows came of a window by what lies within it, how many of them early, and those that the position has to carry
+// behind it.
+func (d *denseReading) count(w Window, known *overlapIDs) (rows, early int64, near map[RowKey]int64) {
+	different := make(map[RowKey]struct{})
+	near = make(map[RowKey]int64)
+	for i := range d.seen {
+		s := &d.seen[i]
+		if s.Begin.Before(w.Begin) || s.End.After(w.End) {
+			continue
+		}
+		for _, key := range s.rows {
+			if _, again := different[key]; !again && known.isEarly(key) {
+				early++
+			}
+			different[key] = struct{}{}
+		}
+		maps.Copy(near, s.near)
+	}
+	maps.DeleteFunc(near, func(_ RowKey, clock int64) bool { return !nearEnd(w.End, known.overlap, clock) })
+	return int64(len(different)), early, near
+}
+
+// forget drops what no total behind a position counts. What a window found stays as long as a look that lacks it.
+func (d *denseReading) forget(begin time.Time) {
+	for i := len(d.seen) - 1; i > 0; i-- {
+		at := d.seen[i].Begin
+		if !at.After(begin) && !slices.ContainsFunc(d.seen[:i], func(s seenRange) bool { return s.End.After(at) }) {
+			d.seen = slices.Delete(d.seen, 0, i)
+			return
+		}
+	}
+}
+
+// errTooDense is a look that would take too much.
+var errTooDense = errors.New("the stream is too dense to be looked at")
+
+// lookAtPages asks for all pages from where the last look ended on. Nothing of the reader's that changes is used.
+func (r *reader) lookAtPages(ctx context.Context, l *look, position time.Time) error {
+	started := r.res.now()
+	now, err := r.res.source.Now(ctx, r.stream)
+	if err != nil {
+		return err
+	}
+	w := Window{l.since, now.UTC().Truncate(time.Second).Add(-l.behind)}
+	if end := w.Begin.Add(l.longest - time.Second); end.Before(w.End) {
+		w.End, l.more = end, end.After(w.Begin)
+	}
+	if w.End.Before(w.Begin) {
+		return nil // No further second is over, or there is no room.
+	}
+	rows := newRowCollector(w, r.overlap+w.End.Sub(position), r.appKey, r.stream)
+	pages, err := r.res.source.OpenEarly(ctx, r.stream, w)
+	if err != nil {
+		return err
+	}
+	for {
+		page, err := pages.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		switch most := min(mostLookPages*max(1, len(page.Rows)), l.room); {
+		case rows.ledger.Pages == mostLookPages, page.Total < 0: // Without totals, windows have to be read in any case.
+			return errTooDense
+		case rows.ledger.Pages > 0 || page.Total <= int64(most):
+		case w.Begin.Before(w.End):
+			l.rate, l.more = perSecond(page.Total, w), true
+			return nil
+		default:
+			return errTooDense
+		}
+		rows.addPage(page)
+		if err := r.accountLook(l, int64(rows.batch.Bytes), 2*page.Bytes); err != nil {
+			return err
+		}
+	}
+	l.rows = rows
+	r.shrinkLook(l, int64(rows.batch.Bytes))
+	l.rows.ledger.Early, l.rows.ledger.Started, l.rows.ledger.Requests = true, started, pages.Requests()
+	return nil
+}
+
+// keepDense has windows alone read for a while, if looks would take too much.
+func (r *reader) keepDense() {
+	if r.dense.on() && !r.dense.fits(r.res.pace) {
+		r.stopLooks(sparseAgain)
+	}
+}
+
+// failLook has windows alone read for a while, where no look can be had, or one in pages once more has failed.
+func (r *reader) failLook(err error) {
+	r.dense.failed++
+	if !r.dense.on() || errors.Is(err, errTooDense) || errors.Is(err, errNoRoom) || r.dense.failed == failedLooks {
+		r.stopLooks(sparseAgain)
+	}
+}
+
+// stopLooks has windows alone read for a while, and for so long if the stream is still dense then.
+func (r *reader) stopLooks(dense time.Duration) {
+	r.dense.end()
+	r.dense.denied, r.dense.agreed, r.dense.failed = 0, 0, 0
+	r.early.none = r.res.now().Add(sparseAgain)
+	r.dense.not = later(r.dense.not, r.res.now().Add(dense))
+}
+
+// askTotal asks how many rows the time holds that looks have brought.
+func (r *reader) askTotal(ctx context.Context, head time.Time, from Position, held int64, slot *fetchSlot) {
+	r.dense.asked = true
+	end := r.dense.reach(from.End.Add(-r.overlap), head)
+	l := &look{closes: Window{r.dense.seen[0].Begin, end}, held: held, started: r.res.now()}
+	r.dropLook(l)
+	r.begin(ctx, l, slot, func(ctx context.Context) (err error) {
+		l.total, err = r.res.source.SettledTotal(ctx, r.stream, l.closes)
+		return err
+	})
+}
+
+// handleTotal closes a window without reading it, if its total is what has come.
+func (r *reader) handleTotal(l *look) {
+	d := &r.dense
+	rows, early, near := d.count(l.closes, r.overlapIDs)
+	switch {
+	case l.err != nil: // The window's reading tells what is wrong.
+		d.readNext = true
+	case l.total == rows:
+		d.denied = 0
+		if d.agreed++; d.agreed == agreedAgain {
+			d.behind, d.agreed = max(d.behind-time.Second, time.Second), 0
+		}
+		r.closeUnread(l, Ledger{
+			AppKey: r.appKey, Stream: r.stream, Window: l.closes, Total: l.total, Rows: rows, EarlyRows: early, Skipped: rows - early,
+			Requests: 1, Started: l.started,
+		}, near)
+		d.forget(r.pos.End.Add(-r.overlap))
+	case l.total < rows:
+		r.stopLooks(vanishedAgain)
+	default:
+		d.behind, d.agreed, d.readNext = min(d.behind+time.Second, mostBehind), 0, true
+		if d.denied++; d.denied == deniedTotals {
+			r.stopLooks(sparseAgain)
+		}
+	}
+}
+
+// closeUnread hands on a window of which nothing is left to publish.
+func (r *reader) closeUnread(l *look, ledger Ledger, near map[RowKey]int64) {
+	known := r.overlapIDs.advance(ledger.End, near)
+	r.early.readyTo = ledger.End
+	r.early.ready = &windowProposal{
+		stream: r.stream, window: ledger.Window, observer: r.res.observer, batch: &Batch{}, release: func() { r.dropLook(l) },
+		closing: r.closing(ledger, r.pos.Span, known, r.res.now()),
+	}
+	r.overlapIDs = known
+	r.pos = Position{End: ledger.End, Span: r.pos.Span}
+}
