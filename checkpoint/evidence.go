@@ -32,7 +32,21 @@ func (e *Evidence) Lost(ctx context.Context, positions map[pipeline.Stream]pipel
 		return nil, err
 	}
 	gone, err := e.gone(ctx, positions)
+	if err == nil && e.AtLeastOnce && len(gone) > 0 {
+		gone, err = e.behindFirst(ctx, gone)
+	}
 	return slices.Concat(older, gone), err
+}
+
+// behindFirst leaves out the streams of which nothing but their first commit was published: its positions may not have been saved.
+func (e *Evidence) behindFirst(ctx context.Context, gone []pipeline.LostPosition) ([]pipeline.LostPosition, error) {
+	streams := make([]pipeline.Stream, len(gone))
+	for i := range gone {
+		streams[i] = gone[i].Stream
+	}
+	found := newestCommits{again: true}
+	_, err := e.Archive.Ledger(ctx, audit.Query{Streams: streams}, found.add)
+	return slices.DeleteFunc(gone, func(l pipeline.LostPosition) bool { return found.of[l.Stream].first == 1 }), err
 }
 
 // follows tells whether a stream's position is needed.
@@ -60,7 +74,7 @@ func (e *Evidence) older(ctx context.Context, positions map[pipeline.Stream]pipe
 	newest, err := e.newest(ctx, since, compared, positions)
 	var lost []pipeline.LostPosition
 	for _, s := range compared {
-		cp, c := positions[s], newest[s]
+		cp, c := positions[s], newest.of[s]
 		behind := c.last > cp.Sequence
 		if e.AtLeastOnce {
 			behind = c.first > cp.Sequence+1
@@ -81,28 +95,34 @@ func (e *Evidence) older(ctx context.Context, positions map[pipeline.Stream]pipe
 func (e *Evidence) newest(
 	ctx context.Context, since time.Time, streams []pipeline.Stream, positions map[pipeline.Stream]pipeline.Checkpoint,
 ) (newestCommits, error) {
-	found := make(newestCommits)
+	found := newestCommits{again: e.AtLeastOnce}
 	if err := e.Archive.recent(ctx, since, streams, found.add); err != nil {
-		return nil, err
+		return found, err
 	}
 	missing := func(s pipeline.Stream) bool {
-		return !positions[s].Removed && (found[s].least == 0 || found[s].least > positions[s].Sequence)
+		return !positions[s].Removed && (found.of[s].least == 0 || found.of[s].least > positions[s].Sequence)
 	}
 	if !slices.ContainsFunc(streams, missing) {
 		return found, nil
 	}
-	clear(found)
+	clear(found.of)
 	_, err := e.Archive.Ledger(ctx, audit.Query{Since: since}, found.add)
 	return found, err
 }
 
-// newestCommits are the newest commits of streams.
-type newestCommits map[pipeline.Stream]newestCommit
+// newestCommits are the newest commits of streams. again tells that a commit that was not saved is made again, with the same numbers.
+type newestCommits struct {
+	of    map[pipeline.Stream]newestCommit
+	again bool
+}
 
-func (n newestCommits) add(l *pipeline.Ledger, _ audit.Place) error {
-	c := n[l.Stream]
-	c.add(l)
-	n[l.Stream] = c
+func (n *newestCommits) add(l *pipeline.Ledger, _ audit.Place) error {
+	if n.of == nil {
+		n.of = make(map[pipeline.Stream]newestCommit)
+	}
+	c := n.of[l.Stream]
+	c.add(l, n.again)
+	n.of[l.Stream] = c
 	return nil
 }
 
@@ -115,7 +135,7 @@ type newestCommit struct {
 	to          time.Time
 }
 
-func (c *newestCommit) add(l *pipeline.Ledger) {
+func (c *newestCommit) add(l *pipeline.Ledger, again bool) {
 	if l.Sequence == 0 { // It has no part in the stream's position.
 		return
 	}
@@ -125,7 +145,7 @@ func (c *newestCommit) add(l *pipeline.Ledger) {
 	switch {
 	case l.Committed.Equal(c.at):
 		c.first, c.last = min(c.first, l.Sequence), max(c.last, l.Sequence)
-	case l.Sequence > c.last:
+	case l.Sequence > c.last, again && l.Committed.After(c.at):
 		c.at, c.first, c.last = l.Committed, l.Sequence, l.Sequence
 	}
 	if l.MovedTo.After(c.to) {

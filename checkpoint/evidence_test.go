@@ -130,6 +130,53 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// TestEvidenceAtLeastOnce has commits be made again because the positions were not saved, the first ones among them: none of those is lost.
+func TestEvidenceAtLeastOnce(t *testing.T) {
+	s := newKafkaStore(t, 4)
+	e := s.evidence(t)
+	e.AtLeastOnce = true
+	all := streamsIn(4, 1, 1, 3)
+	a, b, c, day := all[0], all[1], all[2], dayOf(t)
+	commit := func(of pipeline.Stream, first, last int64, at int64) {
+		if err := s.main.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for n := first; n <= last; n++ {
+			s.ledgerAt(t, s.main, appKey, of, n, 4, writtenAt(at))
+		}
+		s.cover(t, appKey, of, day)
+		end(t, s.main, kgo.TryCommit)
+	}
+	position := func(of pipeline.Stream, sequence int64) pipeline.Checkpoint {
+		return pipeline.Checkpoint{AppKey: appKey, Stream: of, End: writtenAt(sequence), SavedAt: writtenAt(sequence), Sequence: sequence}
+	}
+	lost := func(what string, positions map[pipeline.Stream]pipeline.Checkpoint, want ...pipeline.Stream) {
+		t.Helper()
+		found, err := e.Lost(t.Context(), positions)
+		var streams []pipeline.Stream
+		for _, l := range found {
+			streams = append(streams, l.Stream)
+		}
+		if err != nil || !slices.Equal(streams, want) {
+			t.Errorf("%s: %v are lost, %v; want %v", what, streams, err, want)
+		}
+	}
+	commit(a, 1, 1, 1)
+	lost("the first position was not saved", nil)
+	commit(a, 1, 3, 4)
+	lost("nor was it when more had come", nil)
+	commit(a, 4, 4, 5)
+	lost("a second commit follows the first one", nil, a)
+	lost("the second one was not saved", map[pipeline.Stream]pipeline.Checkpoint{a: position(a, 3)})
+	commit(a, 4, 6, 7)
+	lost("nor was it when more had come", map[pipeline.Stream]pipeline.Checkpoint{a: position(a, 3)})
+	lost("a position is older than that", map[pipeline.Stream]pipeline.Checkpoint{a: position(a, 2)}, a)
+	commit(b, 2, 2, 7)
+	lost("a stream has more than its first commit", map[pipeline.Stream]pipeline.Checkpoint{a: position(a, 6)}, b)
+	commit(c, 1, 0, 7)
+	lost("a stream has no ledger any more", map[pipeline.Stream]pipeline.Checkpoint{a: position(a, 6), b: position(b, 2)}, c)
+}
+
 // askedFor counts, by topic, the partitions whose offsets a broker is asked for.
 func (s *kafkaStore) askedFor() func(topic pipeline.Topic) int {
 	var mu sync.Mutex
