@@ -319,7 +319,10 @@ func (a *app) checkOrder() {
 
 // checkReplays expects what replays bring once each, and all of it where they were complete.
 func (a *app) checkReplays(prefix string, published map[seen]int) {
-	rows := a.when()
+	rows, slack := a.when(), a.slack()
+	if a.comesLate() { // What appears just before its range while it begins is as new to it as what lies within.
+		slack += longestOverlap
+	}
 	for s, n := range published {
 		if s.replay == "" {
 			continue
@@ -328,7 +331,7 @@ func (a *app) checkReplays(prefix string, published map[seen]int) {
 			a.found("%s %s is published %d times by the replay %s", s.topic, s.key, n, s.replay)
 		}
 		if !slices.ContainsFunc(a.licences, func(l *licence) bool {
-			return l.replay == s.replay && l.prefix == prefix && l.covers(a.slack(), rows.of(&s))
+			return l.replay == s.replay && l.prefix == prefix && l.covers(slack, rows.of(&s))
 		}) {
 			a.found("%s %s of %v is published by the replay %s, which has no such time", s.topic, s.key, rows.of(&s), s.replay)
 		}
