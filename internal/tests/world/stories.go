@@ -197,8 +197,9 @@ func (p *Plan) expiring(d *dice) {
 	p.Quota, p.API.Burst, p.Lists, p.APIFaults = "150/m", 0, false, []sim.Fault{sim.ExpiredEarly}
 	p.Fixed.PageSize, p.Fixed.Overlap = smallestPage, longestOverlap.String()
 	p.dense()
-	p.API.Rate = min(1, p.API.Rate)
-	p.API.Late, p.API.Drift = 0, false // They take requests of their own.
+	p.API.Rate = min(0.8, p.API.Rate)
+	p.API.Late, p.API.Drift, p.API.EmptyPages, p.API.NoTotal = 0, false, false, false // They take requests of their own.
+	p.Past = min(p.Past, 2*time.Minute)                                               // What windows were that are divided then is read in small ones.
 	p.Events = slices.DeleteFunc(p.Events, func(e Event) bool {
 		return e.At >= p.For/2 && (e.Kind == Kill || e.Kind == Terminate || e.Kind == Replace)
 	})
