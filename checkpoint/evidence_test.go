@@ -137,7 +137,7 @@ func TestEvidenceAtLeastOnce(t *testing.T) {
 	e.AtLeastOnce = true
 	all := streamsIn(4, 1, 1, 3)
 	a, b, c, day := all[0], all[1], all[2], dayOf(t)
-	commit := func(of pipeline.Stream, first, last int64, at int64) {
+	commit := func(of pipeline.Stream, first, last, at int64) {
 		if err := s.main.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
