@@ -83,7 +83,7 @@ var encoders = sync.Pool{New: func() any { return newAvroEncoder() }} //nolint:g
 // values are the values of a batch's events in the sink's format, in the same order. One that cannot be made is nil, and its
 // row is among the rejected.
 func (t *transaction) values(b *pipeline.Batch) ([][]byte, []event.Rejection) {
-	values := make([][]byte, len(b.Events))
+	values := t.room.valuesFor(len(b.Events))
 	if t.cfg.Format != FormatAvro {
 		for i := range b.Events {
 			values[i] = b.Events[i].Value

@@ -10,6 +10,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/jmpub/jmpub/internal/spares"
 	"github.com/jmpub/jmpub/pipeline"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
@@ -32,6 +33,8 @@ type transaction struct {
 	schemas  *schemaIDs
 	producer *producer
 	sender   *sender
+	// room is that of the batch that is being published.
+	room *room
 	// refusedTime reports an event whose own time its topic does not take.
 	refusedTime func(topic string, e *event.Event, at time.Time)
 }
@@ -69,6 +72,8 @@ func (t *transaction) Publish(ctx context.Context, b *pipeline.Batch) (pipeline.
 	if err := t.schemas.learn(ctx); err != nil {
 		return published, err
 	}
+	t.room = takeRoom()
+	defer t.room.giveBack()
 	var values [][]byte
 	values, published.Rejected = t.values(b)
 	ranges, err := t.sender.write(ctx, t.split(b, values, &published))
@@ -103,14 +108,18 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 			continue
 		}
 		n := t.partitionNumber(at.partitions, from)
+		if at.events[n] == nil {
+			at.events[n] = t.room.list()
+		}
 		at.events[n] = append(at.events[n], i)
 		published.Events[e.Target]++
 	}
 	lists := make(map[topicPartition][]int)
 	for _, at := range places {
 		for n, list := range at.events {
-			if len(list) > 0 {
-				lists[topicPartition{at.name, int32(n)}] = list
+			where := topicPartition{at.name, int32(n)}
+			if _, again := lists[where]; len(list) > 0 && !again { // Targets may share a place.
+				lists[where], t.room.used = list, append(t.room.used, list)
 			}
 		}
 	}
@@ -123,6 +132,57 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 		r.shared, r.headers = shared, appendHeadersOf(r.headers, e, r.key)
 		r.time = times(i)
 	})
+}
+
+// room is what a batch is laid out in. It is used by one goroutine at a time.
+type room struct {
+	values [][]byte
+	// lists are free ones of places, used those of the batch.
+	lists, used [][]int
+}
+
+// rooms are kept for the next batches, as many as a few writers need that are busy.
+var rooms = spares.New(2<<20, (*room).size) //nolint:gochecknoglobals // All writers share them.
+
+func takeRoom() *room {
+	if kept, ok := rooms.Take(); ok {
+		return kept
+	}
+	return new(room)
+}
+
+// giveBack has other batches use it. It keeps nothing of this one.
+func (r *room) giveBack() {
+	clear(r.values)
+	r.lists, r.used = append(r.lists, r.used...), r.used[:0]
+	rooms.Give(r)
+}
+
+// size is about how many bytes it takes.
+func (r *room) size() int {
+	const ofSlice, ofInt = 24, 8
+	size := ofSlice * cap(r.values)
+	for _, list := range r.lists {
+		size += ofSlice + ofInt*cap(list)
+	}
+	return size
+}
+
+// valuesFor is room for so many values, all of them nil.
+func (r *room) valuesFor(n int) [][]byte {
+	r.values = slices.Grow(r.values[:0], n)[:n]
+	return r.values
+}
+
+// list is an empty list.
+func (r *room) list() []int {
+	last := len(r.lists) - 1
+	if last < 0 {
+		return nil
+	}
+	list := r.lists[last]
+	r.lists = r.lists[:last]
+	return list[:0]
 }
 
 // place is a topic that events go to, and which of a batch's events go to each of its partitions, in their order.
