@@ -16,10 +16,19 @@ func (t *Trial) awaitTransaction(tb testing.TB, within time.Duration) {
 	}
 }
 
-// KillInTransaction is [Trial.Kill] as soon as a transaction is open.
+// KillInTransaction is [Trial.Kill] while a transaction is open: most are for some milliseconds, so the process is stopped before, and goes on
+// where that was too late.
 func (t *Trial) KillInTransaction(tb testing.TB) {
 	tb.Helper()
-	t.awaitTransaction(tb, 5*time.Second)
+	const attempts = 10
+	for range attempts {
+		t.awaitTransaction(tb, 5*time.Second)
+		t.Process.Pause(tb)
+		if t.inTransaction(tb) {
+			break
+		}
+		t.Process.Resume(tb)
+	}
 	t.Kill(tb)
 }
 
