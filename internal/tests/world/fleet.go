@@ -272,28 +272,27 @@ func (s *slot) slowStart(e *Event) {
 func (f *fleet) slotAt(place int) *slot {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var alive []*slot
-	for _, s := range f.slots {
-		if !s.ended {
-			alive = append(alive, s)
-		}
-	}
-	return alive[place%len(alive)]
+	return f.among(place, func(s *slot) bool { return !s.ended })
 }
 
 // leaving is one whose processes are to be ended for good, by its place among those that are not.
 func (f *fleet) leaving(place int) *slot {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var staying []*slot
-	for _, s := range f.slots {
-		if !s.leaving {
-			staying = append(staying, s)
-		}
-	}
-	s := staying[place%len(staying)]
+	s := f.among(place, func(s *slot) bool { return !s.leaving })
 	s.leaving = true
 	return s
+}
+
+// among is one of some slots, by its place among them. The caller holds the lock.
+func (f *fleet) among(place int, is func(*slot) bool) *slot {
+	var some []*slot
+	for _, s := range f.slots {
+		if is(s) {
+			some = append(some, s)
+		}
+	}
+	return some[place%len(some)]
 }
 
 // slot is where the newest processes run.
