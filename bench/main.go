@@ -3,16 +3,18 @@
 // An API whose pages were rendered before answers from memory, so that it costs next to nothing. In each round, each in a process of its own
 // and one after another: jmpub publishes the history exactly once; the same pages are fetched and thrown away; the same records are sent in
 // transactions by franz-go. The sum of the last two is the limit. Bento does the same work if there is a program of that name, at least once, since
-// it has no transactions. What jmpub and the limit have published is read by a read_committed consumer, which expects each row once, as it was.
+// it has no transactions, also with a checkpoint. What jmpub and the limit have published is read by a read_committed consumer, which expects each row once, as it was.
 package main
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -25,22 +27,21 @@ import (
 	"syscall"
 	"time"
 
-	_ "embed"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jmpub/jmpub/internal/lab/verify"
 )
 
-//go:embed bento.yaml
-var bento []byte
+//go:embed bento
+var bentoFiles embed.FS
 
 // The prefixes of what each variant publishes.
 const (
-	jmpubPrefix = "jmpub"
-	limitPrefix = "limit"
-	bentoPrefix = "bento"
+	jmpubPrefix   = "jmpub"
+	limitPrefix   = "limit"
+	bentoPrefix   = "bento"
+	windowsPrefix = "windows"
 )
 
 // bench is what is measured, and with what.
@@ -206,10 +207,17 @@ func (b *bench) round(ctx context.Context, kind, bentoPath string) (round, error
 	if bentoPath == "" {
 		return r, nil
 	}
-	if r[ofBento], err = b.runBento(ctx, h, bentoPath, base, broker); err != nil {
-		return nil, err
+	for variant, of := range map[string]struct{ prefix, config string }{
+		ofBento: {bentoPrefix, "plain.yaml"}, ofWindows: {windowsPrefix, "windows.yaml"},
+	} {
+		if r[variant], err = b.runBento(ctx, h, bentoPath, base, broker, of.prefix, of.config); err != nil {
+			return nil, err
+		}
+		if err = verified(ctx, h, broker, of.prefix); err != nil {
+			return nil, err
+		}
 	}
-	return r, verified(ctx, h, broker, bentoPrefix)
+	return r, b.savedPosition(h)
 }
 
 // verified expects each row once, as it was, where a read_committed consumer finds what stands under a prefix.
@@ -283,9 +291,27 @@ func (b *bench) part(ctx context.Context, role, address string) (*usage, error) 
 	return &u, nil
 }
 
-func (b *bench) runBento(ctx context.Context, h *history, program, base, broker string) (*usage, error) {
-	config := filepath.Join(b.folder, "bento.yaml")
-	if err := os.WriteFile(config, bento, 0o600); err != nil {
+// The windows that Bento reads with a checkpoint are as long as those of jmpub, and what it saves stands in a file.
+const (
+	windowSeconds = int64(4 * 1000 * step / time.Second)
+	positionFile  = "position"
+)
+
+// savedPosition expects that Bento has saved where it has come to: behind the last second.
+func (b *bench) savedPosition(h *history) error {
+	saved, err := os.ReadFile(filepath.Join(b.folder, positionFile))
+	if want := strconv.FormatInt(h.last().Unix()+1, 10); err == nil && string(saved) != want {
+		err = fmt.Errorf("Bento has saved the position %q, want %s", saved, want)
+	}
+	return err
+}
+
+// runBento has Bento publish the history under a prefix, by one of its configurations.
+func (b *bench) runBento(ctx context.Context, h *history, program, base, broker, prefix, config string) (*usage, error) {
+	if err := os.CopyFS(b.folder, bentoFiles); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := os.Remove(filepath.Join(b.folder, positionFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
@@ -293,15 +319,19 @@ func (b *bench) runBento(ctx context.Context, h *history, program, base, broker 
 		return nil, err
 	}
 	defer client.Close()
-	if err = createTopics(ctx, kadm.NewClient(client), bentoPrefix); err != nil {
+	if err = createTopics(ctx, kadm.NewClient(client), prefix); err != nil {
 		return nil, err
 	}
 	zone := time.FixedZone("Asia/Shanghai", 8*60*60)
 	local := func(t time.Time) string { return strings.ReplaceAll(t.In(zone).Format(time.DateTime), " ", "%20") }
+	begin, end := h.begin.Unix(), h.last().Unix()
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	p, err := start(ctx, b.folder, "bento", []string{
 		"BENCH_API=" + base, "BENCH_BEGIN=" + local(h.begin), "BENCH_END=" + local(h.last()), "BENCH_BROKER=" + broker,
-		"BENCH_PREFIX=" + bentoPrefix, "BENCH_COMPRESSION=" + b.compression, "BENCH_APP_KEY=" + appKey, "BENCH_SECRET=" + masterSecret,
-	}, program, "-c", config)
+		"BENCH_PREFIX=" + prefix, "BENCH_COMPRESSION=" + b.compression, "BENCH_APP_KEY=" + appKey, "BENCH_SECRET=" + masterSecret,
+		"BENCH_FOLDER=" + b.folder, "BENCH_POSITION=" + positionFile, "BENCH_BEGIN_UNIX=" + number(begin), "BENCH_END_UNIX=" + number(end),
+		"BENCH_WINDOW_SECONDS=" + number(windowSeconds), "BENCH_WINDOWS=" + number((end-begin)/windowSeconds+1),
+	}, program, "-r", filepath.Join(b.folder, "bento", "resources.yaml"), "-c", filepath.Join(b.folder, "bento", config))
 	if err != nil {
 		return nil, err
 	}

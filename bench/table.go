@@ -19,9 +19,10 @@ const (
 	ofProduce = "limit: produce the records"
 	ofLimit   = "the limit"
 	ofBento   = "Bento, at least once"
+	ofWindows = "Bento, at least once, windows and a checkpoint"
 )
 
-func variants() []string { return []string{ofFetch, ofProduce, ofLimit, ofJmpub, ofBento} }
+func variants() []string { return []string{ofFetch, ofProduce, ofLimit, ofJmpub, ofBento, ofWindows} }
 
 // addLimit adds the sum of the limit's two parts.
 func (r round) addLimit() {

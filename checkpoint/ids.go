@@ -15,7 +15,8 @@ type ids []int64
 
 // MarshalJSON fails if the ids are not ascending.
 func (list ids) MarshalJSON() ([]byte, error) {
-	b := []byte{'['}
+	b := make([]byte, 0, 2+len(list)*usualDigits)
+	b = append(b, '[')
 	for i, id := range list {
 		switch {
 		case i == 0:
@@ -29,6 +30,9 @@ func (list ids) MarshalJSON() ([]byte, error) {
 	}
 	return append(b, ']'), nil
 }
+
+// usualDigits is how long the differences of hashes are, which are longer than those of msgids, with the comma.
+const usualDigits = 18
 
 // UnmarshalJSON reads what MarshalJSON writes. No ids at all are nil. What it takes is as long as the ids: data may be somebody else's.
 func (list *ids) UnmarshalJSON(data []byte) error {

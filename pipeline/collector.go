@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmpub/jmpub/internal/compact"
+	"github.com/jmpub/jmpub/internal/spares"
 	"github.com/jmpub/jmpub/pipeline/event"
 )
 
@@ -39,8 +40,8 @@ type rowCollector struct {
 	// second, so that its end includes that.
 	unsteady, lastSecond bool
 	margin               time.Duration
-	// taken is how many events were collected before those in the batch.
-	taken int
+	// taken is how many events were collected before those in the batch, part how many of them were in the one before it.
+	taken, part int
 }
 
 // firstEvent is the event that came first with its msgid: a sum of its row's bytes, and its number in the window.
@@ -66,7 +67,8 @@ func (c *rowCollector) emptyBatch() *Batch {
 
 // take hands over what was collected and goes on with an empty batch.
 func (c *rowCollector) take() *Batch {
-	c.taken += len(c.batch.Events)
+	c.part = len(c.batch.Events)
+	c.taken += c.part
 	if c.overlap != nil {
 		c.leaveOut(c.overlap)
 	}
@@ -167,9 +169,19 @@ func (c *rowCollector) addPage(page Page) {
 const usualPages = 16
 
 func (c *rowCollector) makeRoom(rows int64) {
+	c.ids, _ = keptIDs.Take()
 	c.ids.Expect(int(rows))
 	c.batch.Events = roomFor(int(rows))
 }
+
+// freeIDs has other windows use the memory in which it told rows apart. No more of them come.
+func (c *rowCollector) freeIDs() {
+	keptIDs.Give(c.ids.Emptied())
+	c.ids = compact.Table[firstEvent]{}
+}
+
+// keptIDs are empty tables, with memory for so many rows: those of a dozen of usual windows.
+var keptIDs = spares.New(60_000, compact.Table[firstEvent].Cap) //nolint:gochecknoglobals // All windows share them.
 
 func (c *rowCollector) addEvent(e event.Event, row []byte) {
 	sum := uint32(maphash.Bytes(c.seed, row))                      //nolint:gosec // Half of a hash is one.
@@ -197,6 +209,9 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 		c.addNearBacklog(contentKey(&e), e.ServerTime, e.ClientTime)
 	}
 	c.ledger.Published++
+	if c.batch.Events == nil && c.part > 0 {
+		c.batch.Events = roomFor(c.part)
+	}
 	c.batch.Events = append(c.batch.Events, e)
 	c.batch.Bytes += len(e.Value) + eventOverhead
 }

@@ -241,6 +241,7 @@ func (r *reader) lookAtPages(ctx context.Context, l *look, position time.Time) e
 	if err != nil {
 		return err
 	}
+	defer pages.Free()
 	for {
 		page, err := pages.Next(ctx)
 		if errors.Is(err, io.EOF) {

@@ -31,6 +31,6 @@ func (d *density) learn(w Window, first *firstPageRead) {
 	if length := w.End.Sub(w.Begin); length > 0 && first.span > 0 {
 		rows *= float64(first.span) / float64(length)
 	}
-	const margin = 1.15 // Windows differ.
+	const margin = 1.1 // Windows differ.
 	d.bytes = max(leastEstimate, first.pages+int64(rows*float64(first.rowBytes)*margin))
 }

@@ -104,10 +104,10 @@ func (o *overlapIDs) compare(e *event.Event) known {
 	}
 }
 
-// advance is what is known after a window that ends at end and brought these rows.
+// advance is what is known after a window that ends at end and brought these rows. The map is its own from then on.
 func (o *overlapIDs) advance(end time.Time, brought map[RowKey]int64) *overlapIDs {
 	next := &overlapIDs{
-		overlap: o.overlap, from: later(o.from, end.Add(-o.overlap)), live: o.live, rows: maps.Clone(brought), early: maps.Clone(o.early),
+		overlap: o.overlap, from: later(o.from, end.Add(-o.overlap)), live: o.live, rows: brought, early: maps.Clone(o.early),
 	}
 	maps.DeleteFunc(next.early, func(key RowKey, clock int64) bool {
 		_, ok := brought[key]
@@ -148,10 +148,10 @@ func (o *overlapIDs) withEarly(brought map[RowKey]int64) *overlapIDs {
 }
 
 // sorted are the msgids and hashes, each in ascending order, as checkpoints have them.
-func (o *overlapIDs) sorted() (ids, hashes []int64) { return sortedKeys(maps.Keys(o.rows)) }
+func (o *overlapIDs) sorted() (ids, hashes []int64) { return sortedKeys(o.rows) }
 
 // sortedEarly are those of the rows that were published early.
-func (o *overlapIDs) sortedEarly() (ids, hashes []int64) { return sortedKeys(maps.Keys(o.early)) }
+func (o *overlapIDs) sortedEarly() (ids, hashes []int64) { return sortedKeys(o.early) }
 
 // nearEnd tells whether a row whose later clock is given can come again after a window that ends at end.
 func nearEnd(end time.Time, overlap time.Duration, clock int64) bool {

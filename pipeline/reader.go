@@ -448,6 +448,7 @@ func (r *reader) tellHead(end time.Time) {
 }
 
 func (r *reader) moveTo(c *windowContent) {
+	c.rows.freeIDs()
 	r.overlapIDs = c.nextOverlap
 	r.pos = Position{End: c.plan.Window.End, Span: c.span}
 }

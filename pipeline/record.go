@@ -32,19 +32,19 @@ func (b *Batch) free() {
 	b.memory.Free()
 }
 
-// keptEvents is room for the events of the next windows, twice as many as a usual one has; leastEvents is from how many on it is kept.
-var keptEvents = spares.New(10_000, func(room []event.Event) int { return cap(room) }) //nolint:gochecknoglobals // All windows share it.
+// keptEvents is room for the events of the next windows, of a few; leastEvents is from how many on it is kept.
+var keptEvents = spares.New(30_000, func(room []event.Event) int { return cap(room) }) //nolint:gochecknoglobals // All windows share it.
 
 const leastEvents = 1000
 
-// roomFor is room for so many events.
+// roomFor is room for so many events, or for a few more, because the next windows have about as many.
 func roomFor(n int) []event.Event {
 	if n >= leastEvents {
 		if kept, ok := keptEvents.Take(); ok && cap(kept) >= n {
 			return kept
 		}
 	}
-	return make([]event.Event, 0, n)
+	return make([]event.Event, 0, n+n/8)
 }
 
 // Topic names one of jmpub's own topics, without the prefix.

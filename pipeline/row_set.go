@@ -83,7 +83,7 @@ func (s *RowSet) Len() int { return len(s.keys) }
 func (s *RowSet) All() iter.Seq[RowKey] { return maps.Keys(s.keys) }
 
 // Sorted lists msgids and hashes, each in ascending order, as checkpoints have them.
-func (s *RowSet) Sorted() (ids, hashes []int64) { return sortedKeys(s.All()) }
+func (s *RowSet) Sorted() (ids, hashes []int64) { return sortedKeys(s.keys) }
 
 // IDs are the msgids, in ascending order.
 func (s *RowSet) IDs() []int64 {
@@ -91,7 +91,14 @@ func (s *RowSet) IDs() []int64 {
 	return ids
 }
 
-func sortedKeys(keys iter.Seq[RowKey]) (ids, hashes []int64) {
+func sortedKeys[V any](keys map[RowKey]V) (ids, hashes []int64) {
+	isHash := 0
+	for key := range keys {
+		if key.IsHash {
+			isHash++
+		}
+	}
+	ids, hashes = slices.Grow(ids, len(keys)-isHash), slices.Grow(hashes, isHash)
 	for key := range keys {
 		if key.IsHash {
 			hashes = append(hashes, key.Value)

@@ -160,6 +160,7 @@ func (r *RowReader) once(ctx context.Context, s Stream, w Window, seed maphash.S
 	if err != nil {
 		return nil, err
 	}
+	defer pages.Free()
 	for {
 		page, err := pages.Next(ctx)
 		switch {

@@ -79,7 +79,7 @@ type Start struct {
 const (
 	defaultOverlap     = 2 * time.Second
 	defaultWindowBytes = 8 << 20
-	parallelBytes      = 6 << 20
+	parallelBytes      = 5 << 20
 	defaultParallel    = 4
 	defaultGrace       = 8 * time.Second
 )

@@ -12,14 +12,14 @@ import (
 // those rows. They are cut out with the others, as they are; whoever judges rows will reject them. The envelope is as strict as in
 // decodePage, and count, where it is given, has to be met: damage that hides a row's end is found out.
 func decodeDamaged(body []byte, most int) (page reply, damage uint64, err error) {
-	page, err = decodePage(body, most)
+	page, err = decodePage(body, most, nil)
 	first, ok := errors.AsType[*rowError](err)
 	if !ok {
 		return page, 0, err
 	}
 	masked := bytes.Clone(body)
 	holes := coverDamage(masked, first.offset, most)
-	page, err = decodePage(masked, most)
+	page, err = decodePage(masked, most, nil)
 	// Rows point into masked: with their own bytes back in their places they are as they came.
 	h := fnv.New64a()
 	for _, hole := range holes {

@@ -50,9 +50,10 @@ func isAbsent(err error) bool {
 // decodePage reads {"total","cursor","count","messages"}, and passes over what it does not know. The envelope is strict:
 // one object and nothing after it, each known name once. A row has to be JSON, of which only the extent matters here: it
 // is cut out as it is and judged later, so duplicate names or bytes that are no UTF-8 do not poison its page. Rows point
-// into body. It reads no further than to the first row beyond the most that may come.
-func decodePage(body []byte, most int) (reply, error) {
+// into body, and are listed in room, or in new memory. It reads no further than to the first row beyond the most that may come.
+func decodePage(body []byte, most int, room [][]byte) (reply, error) {
 	d := newPageDecoder(body, most)
+	d.room = room
 	for d.Enter('{'); d.Member(); {
 		d.readMember()
 	}
@@ -82,6 +83,8 @@ type pageDecoder struct {
 	seen map[string]bool
 	// most is how many rows may come.
 	most int
+	// room is memory for the list of rows; nil is none.
+	room [][]byte
 	// damage is set where the reader has failed at a row.
 	damage *rowError
 }
@@ -216,7 +219,10 @@ func (d *pageDecoder) readRows() {
 		return
 	default:
 	}
-	rows := make([][]byte, 0, min(max(d.page.count, 0), int64(d.most)))
+	rows := d.room[:0]
+	if size := min(max(d.page.count, 0), int64(d.most)); rows == nil || int64(cap(rows)) < size {
+		rows = make([][]byte, 0, size)
+	}
 	for d.Enter('['); d.Element(); {
 		if len(rows) == d.most {
 			d.Fail(fmt.Errorf("%w: more than %d messages", errTooMany, d.most))

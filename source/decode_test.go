@@ -50,7 +50,7 @@ func TestDecodePage(t *testing.T) {
 		{"escapes in names and cursor", `{"\u0074otal":1,"cursor":"a\/b\"","messages":[1]}`, 1, `a/b"`, []string{`1`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := decodePage([]byte(test.body), maxPageSize)
+			got, err := decodePage([]byte(test.body), maxPageSize, nil)
 			if err != nil {
 				t.Fatalf("decode: %v", err)
 			}
@@ -93,7 +93,7 @@ func TestDecodePageRefuses(t *testing.T) {
 		"comment":              `{"total":1,"messages":[1]} // end`,
 		"broken row":           `{"total":1,"messages":[{"a":}]}`,
 	} {
-		if got, err := decodePage([]byte(body), maxPageSize); err == nil {
+		if got, err := decodePage([]byte(body), maxPageSize, nil); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, got)
 		}
 	}
@@ -101,7 +101,7 @@ func TestDecodePageRefuses(t *testing.T) {
 
 func TestRowsDoNotShareTheirEnds(t *testing.T) {
 	body := []byte(`{"total":2,"messages":[{"a":1},{"b":2}]}`)
-	got, err := decodePage(body, maxPageSize)
+	got, err := decodePage(body, maxPageSize, nil)
 	if err != nil {
 		t.Fatalf("decode: %v", err)
 	}
@@ -113,10 +113,10 @@ func TestRowsDoNotShareTheirEnds(t *testing.T) {
 
 // TestPageHasRowsOfAPage stops at the row beyond those that may come, whatever is behind it.
 func TestPageHasRowsOfAPage(t *testing.T) {
-	if got, err := decodePage([]byte(`{"total":9,"messages":[1,2,3]}`), 3); err != nil || len(got.rows) != 3 {
+	if got, err := decodePage([]byte(`{"total":9,"messages":[1,2,3]}`), 3, nil); err != nil || len(got.rows) != 3 {
 		t.Errorf("a full page: %v", err)
 	}
-	if _, err := decodePage([]byte(`{"total":9,"messages":[1,2,3,4,}`), 3); !errors.Is(err, errTooMany) {
+	if _, err := decodePage([]byte(`{"total":9,"messages":[1,2,3,4,}`), 3, nil); !errors.Is(err, errTooMany) {
 		t.Errorf("got %v, want %v", err, errTooMany)
 	}
 }
@@ -176,7 +176,12 @@ func FuzzDecodePage(f *testing.F) {
 	f.Add([]byte(`{"total":1,"messages":[{"a":}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
-		page, err := decodePage(body, maxPageSize)
+		page, err := decodePage(body, maxPageSize, nil)
+		room := [][]byte{[]byte("of"), []byte("another"), []byte("page")}
+		if again, againErr := decodePage(body, maxPageSize, room[:2]); !slices.Equal(texts(page.rows), texts(again.rows)) || (page.rows == nil) != (again.rows == nil) ||
+			fmt.Sprint(err) != fmt.Sprint(againErr) {
+			t.Fatalf("in memory of another page: %q, %v; want %q, %v", texts(again.rows), againErr, texts(page.rows), err)
+		}
 		damaged, _, damagedErr := decodeDamaged(body, maxPageSize)
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was changed")
@@ -238,7 +243,7 @@ func decodesPage(tb testing.TB) func() {
 	tb.Helper()
 	body := benchmarkPage(0)
 	return func() {
-		if page, err := decodePage(body, maxPageSize); err != nil || len(page.rows) != 1000 {
+		if page, err := decodePage(body, maxPageSize, nil); err != nil || len(page.rows) != 1000 {
 			tb.Fatal(err)
 		}
 	}
@@ -285,6 +290,7 @@ func fetchesWindow(tb testing.TB) func() {
 		if err != nil {
 			tb.Fatal(err)
 		}
+		defer pages.Free()
 		for err == nil {
 			_, err = pages.Next(tb.Context())
 		}

@@ -279,8 +279,8 @@ func (c *call) readBody(res *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
 	}
-	if size += size/16 + bytes.MinRead; int64(cap(c.body)) < size {
-		c.body = make([]byte, 0, size)
+	if size += bytes.MinRead; int64(cap(c.body)) < size {
+		c.body = make([]byte, 0, size+size/16) // Those that use it next may be a little larger.
 	}
 	if c.body, err = appendAll(c.body[:0], io.LimitReader(plain, most+1)); err != nil {
 		return nil, fmt.Errorf("read reply: %w", err)
@@ -313,7 +313,7 @@ func appendAll(b []byte, from io.Reader) ([]byte, error) {
 
 // decompressed reads a reply's body as it was before it was compressed for the way. What its header says of that may be wrong.
 func (c *call) decompressed(res *http.Response) (io.Reader, error) {
-	body := bufio.NewReader(res.Body)
+	body := bufio.NewReaderSize(res.Body, 16) // For a look at the beginning; what is read after it goes past this buffer.
 	begin, peekErr := body.Peek(2)
 	zipped := bytes.Equal(begin, []byte{0x1f, 0x8b})
 	encoding := strings.ToLower(res.Header.Get("Content-Encoding"))

@@ -185,6 +185,7 @@ func readAll(ctx context.Context, c *Client, s pipeline.Stream, w pipeline.Windo
 	if err != nil {
 		return nil, err
 	}
+	defer pages.Free() // Other windows of the test read theirs in the same memory.
 	var all []pipeline.Page
 	var last pipeline.Page
 	for {

@@ -29,6 +29,7 @@ func (c *Client) OpenEarly(ctx context.Context, s pipeline.Stream, w pipeline.Wi
 // SettledTotal asks for the total of a window that has settled; see [pipeline.Source].
 func (c *Client) SettledTotal(ctx context.Context, s pipeline.Stream, w pipeline.Window) (int64, error) {
 	p := &pages{client: c, stream: s, window: w, settle: c.cfg.Settle}
+	defer p.Free()
 	r := c.windowRequest(s, w, 1, "ask for the total of "+s.String()+" "+w.String())
 	if _, err := p.ask(ctx, r); err != nil {
 		return 0, err
@@ -39,6 +40,17 @@ func (c *Client) SettledTotal(ctx context.Context, s pipeline.Stream, w pipeline
 // open asks for the first page of a window that ends so far behind the API's clock.
 func (c *Client) open(ctx context.Context, s pipeline.Stream, w pipeline.Window, settle time.Duration) (pipeline.Pages, error) {
 	p := &pages{client: c, stream: s, window: w, settle: settle, planner: c.planner, total: -1, hash: maphash.MakeSeed()}
+	p.seen, _ = tables.Take()
+	if err := p.begin(ctx); err != nil {
+		p.Free()
+		return nil, err
+	}
+	return p, nil
+}
+
+// begin asks for the first page.
+func (p *pages) begin(ctx context.Context) error {
+	c, s, w := p.client, p.stream, p.window
 	r := c.firstPage(s, w, p.op(1))
 	arrived, err := p.ask(ctx, r)
 	if p.asked = r.asked; r.asked < c.cfg.PageSize {
@@ -48,20 +60,17 @@ func (c *Client) open(ctx context.Context, s pipeline.Stream, w pipeline.Window,
 	if err != nil {
 		known := c.clock.read()
 		if pipeline.ClassOf(err) == pipeline.Permanent && known.disputed() && w.Begin.Before(known.server.Add(-pipeline.History)) {
-			return nil, p.restart(err) // It has left the history by the server's clock, which may be right.
+			return p.restart(err) // It has left the history by the server's clock, which may be right.
 		}
-		return nil, p.shortenLarge(err)
+		return p.shortenLarge(err)
 	}
 	if r.page.total > 0 || len(r.page.rows) > 0 {
 		c.noteRows(s, w)
 	}
 	if p.planner.tooDense(w, r.page.total) {
-		return nil, p.tooDense(r.page.total)
+		return p.tooDense(r.page.total)
 	}
-	if err := p.accept(r.page, arrived); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p.accept(r.page, arrived)
 }
 
 // pages are the replies of one window. They go on while there is a cursor and rows are missing or new ones come. What is new is
@@ -79,9 +88,9 @@ type pages struct {
 	// ready is a page that came and was not given out yet; came counts the replies.
 	ready *pipeline.Page
 	came  int
-	// bodies are the memory of two replies: of the next one, and of the page that was given out last. There is no third, so that page stays
+	// memory is that of two replies: of the next one, and of the page that was given out last. There is no third, so that page stays
 	// valid while the next one is asked for, however many replies without rows come first.
-	bodies [2][]byte
+	memory [2]replyMemory
 	// seen are hashes of the rows that came so far; idle counts the replies in a row that brought no other ones.
 	seen compact.Table[struct{}]
 	hash maphash.Seed
@@ -128,12 +137,16 @@ func (p *pages) restart(err error) error {
 // could still have been on their way. That the clock has passed a whole second shows only that it is within or after it. Like any
 // other, this clock is believed only as far as nothing speaks against it.
 func (p *pages) ask(ctx context.Context, r *pageRequest) (arrival, error) {
-	if p.bodies[0] == nil {
-		p.bodies[0], _ = bodies.Take()
+	memory := &p.memory[0]
+	if memory.body == nil {
+		*memory, _ = replies.Take()
 	}
-	r.sizeHint, r.window, r.body = p.bytes, p.window, p.bodies[0]
+	r.sizeHint, r.window, r.body, r.rows = p.bytes, p.window, memory.body, memory.rows
 	arrived, err := p.client.ask(ctx, r)
-	p.bodies[0] = r.body
+	memory.body = r.body
+	if r.page.rows != nil {
+		memory.rows = r.page.rows
+	}
 	p.requests += r.tries
 	if err != nil {
 		return arrival{}, err
@@ -273,7 +286,7 @@ func (p *pages) Next(ctx context.Context) (pipeline.Page, error) {
 	}
 	page := *p.ready
 	p.ready = nil
-	p.bodies[0], p.bodies[1] = p.bodies[1], p.bodies[0]
+	p.memory[0], p.memory[1] = p.memory[1], p.memory[0]
 	return page, nil
 }
 
@@ -326,18 +339,37 @@ func (p *pages) shortenLarge(err error) error {
 // Requests is the number of requests sent for the window.
 func (p *pages) Requests() int { return p.requests }
 
-// bodies are kept for the next windows, whose pages are about as large.
-var bodies = spares.New(keptBodies, func(b []byte) int { return cap(b) }) //nolint:gochecknoglobals // All clients share them.
+// replyMemory is what a reply is read into: its body, and the list of its rows, which point into that.
+type replyMemory struct {
+	body []byte
+	rows [][]byte
+}
 
-// keptBodies is how many bytes of them are kept: the two of a window, or of two.
-const keptBodies = maxBody / 2
+func (m replyMemory) size() int { return cap(m.body) + cap(m.rows)*sliceSize }
+
+// sliceSize is what a slice takes besides what it points to, in bytes.
+const sliceSize = 24
+
+// What windows have taken their replies in is kept for the next ones, whose pages are about as large.
+var (
+	replies = spares.New(keptReplies, replyMemory.size)         //nolint:gochecknoglobals // All clients share them.
+	tables  = spares.New(keptKeys, compact.Table[struct{}].Cap) //nolint:gochecknoglobals // As above.
+)
+
+const (
+	// keptReplies is how many bytes of replies are kept: those of two windows with the largest rows, or of many. keptKeys is how many
+	// rows the tables have memory for: of a dozen of usual windows.
+	keptReplies = 2 * maxBody
+	keptKeys    = 12 * targetPages * maxPageSize
+)
 
 // Free has other windows use the memory; see [pipeline.Pages].
 func (p *pages) Free() {
-	for i, body := range p.bodies {
-		if cap(body) > 0 {
-			bodies.Give(body)
-		}
-		p.bodies[i] = nil
+	for i, memory := range p.memory {
+		clear(memory.rows[:cap(memory.rows)]) // They may point into another body.
+		replies.Give(memory)
+		p.memory[i] = replyMemory{}
 	}
+	tables.Give(p.seen.Emptied())
+	p.seen = compact.Table[struct{}]{}
 }

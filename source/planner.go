@@ -15,7 +15,7 @@ type planner struct {
 
 const (
 	// targetPages is the size of a window that is worth the request by which it is opened, and cheap to read again.
-	targetPages = 5
+	targetPages = 4
 	// firstSpan is the length of a stream's first window, before anything is known of its density.
 	firstSpan = 24 * time.Hour
 	minSpan   = time.Second

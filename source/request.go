@@ -103,6 +103,8 @@ type pageRequest struct {
 	// asked is how many rows it asks for, pageSize how many may come.
 	asked, pageSize int
 	page            reply
+	// rows is memory for the list of the page's rows; nil is none.
+	rows [][]byte
 	// damage is a hash of the damaged rows of the last reply, damaged how many replies in a row had the same.
 	damage  uint64
 	damaged int
@@ -192,7 +194,7 @@ func cursorExpired(op string, cause error) *pipeline.Fault {
 
 // decode reads a page.
 func (r *pageRequest) decode(body []byte) error {
-	page, err := decodePage(body, r.pageSize)
+	page, err := decodePage(body, r.pageSize, r.rows)
 	switch {
 	case err == nil:
 	case errors.Is(err, errCount) && (page.count == int64(r.asked) || page.count == page.total):
@@ -215,7 +217,7 @@ func (r *pageRequest) decode(body []byte) error {
 
 // decodeBegin takes a row that is too large to be read, where it was asked for alone, as far as it came.
 func (r *pageRequest) decodeBegin(body []byte) error {
-	if _, err := decodePage(body, r.pageSize); errors.Is(err, errTooMany) {
+	if _, err := decodePage(body, r.pageSize, nil); errors.Is(err, errTooMany) {
 		return err
 	}
 	page, ok := decodeCut(body)

@@ -31,6 +31,32 @@ type part[V any] struct {
 // Expect makes room for so many keys, which the first of them takes; fewer or more of them may come.
 func (t *Table[V]) Expect(keys int) { t.room = keys / partCount * 3 / 2 }
 
+// Emptied is an empty table in the memory of this one, which is not used any more.
+func (t Table[V]) Emptied() Table[V] {
+	if t.parts == nil {
+		return Table[V]{}
+	}
+	for i := range t.parts {
+		p := &t.parts[i]
+		clear(p.keys)
+		clear(p.values)
+		*p = part[V]{keys: p.keys, values: p.values}
+	}
+	return Table[V]{parts: t.parts}
+}
+
+// Cap is for how many keys it has memory.
+func (t Table[V]) Cap() int {
+	if t.parts == nil {
+		return 0
+	}
+	n := 0
+	for i := range t.parts {
+		n += len(t.parts[i].keys)
+	}
+	return n
+}
+
 // Len is how many keys there are.
 func (t *Table[V]) Len() int { return t.n }
 

@@ -12,9 +12,14 @@ import (
 
 // TestTableIsAMap holds it against a map, with few different keys and with many, 0 among them.
 func TestTableIsAMap(t *testing.T) {
+	var table compact.Table[int]
 	for seed := range uint64(200) {
 		dice := rand.New(rand.NewPCG(seed, 0))
-		var table compact.Table[int]
+		if had := table.Cap(); dice.IntN(2) == 0 {
+			table = compact.Table[int]{}
+		} else if table = table.Emptied(); table.Len() != 0 || table.Cap() != had {
+			t.Fatalf("seed %d: %d keys in an empty table with memory for %d, want none and %d", seed, table.Len(), table.Cap(), had)
+		}
 		want := make(map[uint64]int)
 		keys := uint64(1) << dice.IntN(16)
 		if dice.IntN(2) == 0 {

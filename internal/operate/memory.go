@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// How much garbage there may be before it is collected: a quarter of what is live beyond usualHeap, so that collecting costs about the same however
+// How much garbage there may be before it is collected: a sixth of what is live beyond usualHeap, so that collecting costs about the same however
 // much that is, and at least leastGarbage, which a small heap would otherwise be collected for many times a second.
 const (
-	leastGarbage = 7 << 20
+	leastGarbage = 4 << 20
 	usualHeap    = 16 << 20
-	garbageShare = 4
+	garbageShare = 6
 	// containerShare is what Go may take, in percent, of the memory that a container has: the rest is for the program itself and for the kernel.
 	containerShare = 85
 	unlimited      = 1 << 50

@@ -42,14 +42,15 @@ func (p *Pool[T]) Take() (one T, ok bool) {
 	return one, true
 }
 
-// Give keeps one, if there is room for it. Nobody uses it any more.
+// Give keeps one, if there is room for it, and unless it has no size. Nobody uses it any more.
 func (p *Pool[T]) Give(one T) {
+	size := p.size(one)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held+p.size(one) > p.most {
+	if size == 0 || p.held+size > p.most {
 		return
 	}
-	p.kept, p.held = append(p.kept, one), p.held+p.size(one)
+	p.kept, p.held = append(p.kept, one), p.held+size
 	if !p.sweeping {
 		p.sweeping = true
 		time.AfterFunc(Time, p.sweep)

@@ -25,6 +25,7 @@ func TestPool(t *testing.T) {
 		take(2)
 		take(4)
 		s.Give(4)
+		s.Give(0) // There is nothing to keep.
 		s.Give(1)
 		time.Sleep(spares.Time)
 		take(1)

@@ -34,10 +34,10 @@ const (
 	fieldCount
 )
 
-// fieldNamed finds a field by its name in its quotes, of which none has an escape as most senders write it.
-func fieldNamed(quoted []byte) field {
+// fieldNamed finds a field by its name in its quotes, of which none has an escape as most senders write it; escaped tells that one may have.
+func fieldNamed(quoted []byte, escaped bool) field {
 	f := fieldWritten(quoted[1 : len(quoted)-1])
-	if f == fieldOther && bytes.IndexByte(quoted, '\\') >= 0 {
+	if f == fieldOther && escaped {
 		f = fieldWritten(rawjson.Unquote(quoted))
 	}
 	return f
@@ -92,6 +92,8 @@ type row struct {
 	fields [fieldCount]part
 	// placed tells which of them can be rebuilt from their places in the event. Others go to attributes.
 	placed [fieldCount]bool
+	// escaped tells that there is a backslash in it: texts stand for themselves otherwise.
+	escaped bool
 }
 
 // part is where something stands in a row's json. Nothing that stands there is empty.
@@ -115,7 +117,13 @@ func (r *row) at(p part) []byte {
 func (r *row) value(f field) []byte { return r.at(r.fields[f]) }
 
 // name is the decoded name of a member. One that is no text is equal only to the same name.
-func (r *row) name(m *rowMember) []byte { return decodedName(r.at(m.name)) }
+func (r *row) name(m *rowMember) []byte {
+	quoted := r.at(m.name)
+	if !r.escaped {
+		return quoted[1 : len(quoted)-1]
+	}
+	return decodedName(quoted)
+}
 
 // mostFields bounds a row: each of its fields takes many times the memory that it takes in JSON.
 const mostFields = 100_000
@@ -125,7 +133,7 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 	if !utf8.Valid(json) {
 		return ReasonInvalidJSON, errUTF8.Error()
 	}
-	r.json = json
+	r.json, r.escaped = json, bytes.IndexByte(json, '\\') >= 0
 	others := 0
 	openObject(r.reader, json)
 	for {
@@ -137,7 +145,9 @@ func (r *row) split(json []byte) (reason Reason, detail string) {
 			return ReasonTooLarge, "the row has more than " + strconv.Itoa(mostFields) + " fields"
 		}
 		quoted := r.reader.QuotedName()
-		m := rowMember{field: fieldNamed(quoted), value: endingAt(r.reader.Offset(), value), name: endingAt(r.reader.NameOffset(), quoted)}
+		m := rowMember{
+			field: fieldNamed(quoted, r.escaped), value: endingAt(r.reader.Offset(), value), name: endingAt(r.reader.NameOffset(), quoted),
+		}
 		if isNested(value) && !r.reader.IsCompact() {
 			m.value = r.compacted(value)
 		}
@@ -245,7 +255,13 @@ func (r *row) describeDuplicate(m *rowMember) string {
 }
 
 // text is the decoded value of a field that is a string; nil where it is absent, of another type, or no text.
-func (r *row) text(f field) []byte { return rawjson.Unquote(r.value(f)) }
+func (r *row) text(f field) []byte {
+	value := r.value(f)
+	if !r.escaped && len(value) > 0 && value[0] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return rawjson.Unquote(value)
+}
 
 // id is the decoded value of a field that identifies somebody: a string, or a number of digits alone, which some
 // senders put for a group. It is nil where the field is absent or of another form.
@@ -259,6 +275,14 @@ func (r *row) id(f field) []byte {
 // integer is the value of a JSON number that is written as an integer of 64 bits: no fraction, no exponent, no -0. Such
 // a number can be rebuilt from its value.
 func integer(v []byte) (int64, bool) {
+	const surely = 18 // So many digits fit.
+	if isDigits(v) && len(v) <= surely {
+		var n int64
+		for _, digit := range v {
+			n = 10*n + int64(digit-'0')
+		}
+		return n, true
+	}
 	if !isNumber(v) || string(v) == "-0" {
 		return 0, false
 	}

@@ -339,9 +339,7 @@ func (p *Pages) Next(ctx context.Context) (pipeline.Page, error) {
 	if ctx.Err() != nil {
 		return pipeline.Page{}, ctx.Err()
 	}
-	for _, row := range p.given[0] {
-		clear(row)
-	}
+	destroy(p.given[0])
 	if p.next == len(p.Parts) {
 		if p.Err != nil {
 			return pipeline.Page{}, p.Err
@@ -363,8 +361,14 @@ func (p *Pages) Requests() int { return p.next }
 // Free destroys the rows that are valid.
 func (p *Pages) Free() {
 	for _, rows := range p.given {
-		for _, row := range rows {
-			clear(row)
-		}
+		destroy(rows)
+	}
+}
+
+// destroy is what becomes of rows that are not valid any more, and of their list: others use the memory.
+func destroy(rows [][]byte) {
+	for i, row := range rows {
+		clear(row)
+		rows[i] = nil
 	}
 }
