@@ -301,7 +301,7 @@ const (
 func (b *bench) savedPosition(h *history) error {
 	saved, err := os.ReadFile(filepath.Join(b.folder, positionFile))
 	if want := strconv.FormatInt(h.last().Unix()+1, 10); err == nil && string(saved) != want {
-		err = fmt.Errorf("Bento has saved the position %q, want %s", saved, want)
+		err = fmt.Errorf("what Bento has saved as its position is %q, want %s", saved, want)
 	}
 	return err
 }

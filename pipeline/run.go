@@ -47,7 +47,7 @@ type Config struct {
 	// WindowBytes is the most memory that one window's events may take; a larger window is published in parts, into its
 	// open transaction. Default 8 MiB.
 	WindowBytes int
-	// MemoryBytes is the most that all windows together may take while they are read or wait; default 6 MiB for each that may be
+	// MemoryBytes is the most that all windows together may take while they are read or wait; default 5 MiB for each that may be
 	// fetched at the same time, at least WindowBytes. With less, fewer are.
 	MemoryBytes int
 	// Bounds are shared with other pipelines; nil where there are none, and this one is bound by Parallel and MemoryBytes alone.

@@ -357,9 +357,9 @@ var (
 )
 
 const (
-	// keptReplies is how many bytes of replies are kept: those of two windows with the largest rows, or of many. keptKeys is how many
+	// keptReplies is how many bytes of replies are kept: those of a few windows with the largest rows, or of many. keptKeys is how many
 	// rows the tables have memory for: of a dozen of usual windows.
-	keptReplies = 2 * maxBody
+	keptReplies = 3 * maxBody
 	keptKeys    = 12 * targetPages * maxPageSize
 )
 
