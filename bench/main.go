@@ -3,7 +3,8 @@
 // An API whose pages were rendered before answers from memory, so that it costs next to nothing. In each round, each in a process of its own
 // and one after another: jmpub publishes the history exactly once; the same pages are fetched and thrown away; the same records are sent in
 // transactions by franz-go. The sum of the last two is the limit. Bento does the same work if there is a program of that name, at least once, since
-// it has no transactions, also with a checkpoint. What jmpub and the limit have published is read by a read_committed consumer, which expects each row once, as it was.
+// it has no transactions: without a checkpoint, and in windows with one. What was published is read by a read_committed consumer, which expects each
+// row once, as it was.
 package main
 
 import (

@@ -92,13 +92,13 @@ func (s *RowSet) IDs() []int64 {
 }
 
 func sortedKeys[V any](keys map[RowKey]V) (ids, hashes []int64) {
-	isHash := 0
+	n := 0 // Of the hashes.
 	for key := range keys {
 		if key.IsHash {
-			isHash++
+			n++
 		}
 	}
-	ids, hashes = slices.Grow(ids, len(keys)-isHash), slices.Grow(hashes, isHash)
+	ids, hashes = slices.Grow(ids, len(keys)-n), slices.Grow(hashes, n)
 	for key := range keys {
 		if key.IsHash {
 			hashes = append(hashes, key.Value)

@@ -33,8 +33,8 @@ type Config struct {
 	Clock     Clock
 	// Named are streams that are read because they were named: discovery leaves them alone.
 	Named []pipeline.Stream
-	// Most is how many streams are read at most, because each takes memory, about 5 KiB while nothing happens in it; default 5000. Those that were read before are
-	// read on in any case.
+	// Most is how many streams are read at most, because each takes memory, about 5 KiB while nothing happens in it; default 5000. Those that
+	// were read before are read on in any case.
 	Most int
 	// Every is how often the lists are read; default 10 min.
 	Every time.Duration

@@ -92,7 +92,8 @@ type chunkKind struct {
 	kept        *spares.Pool[[]byte]
 }
 
-// The most of small ones is Go's largest size class. Of those as many are kept as windows wait that may be committed together, of large ones as many as three windows have.
+// The most of small ones is Go's largest size class. Of those as many are kept as windows wait that may be committed together, of large ones as
+// many as three windows have.
 var (
 	smallChunks = newChunkKind(4<<10, 32<<10, 12<<20) //nolint:gochecknoglobals // All normalizers share them.
 	largeChunks = newChunkKind(64<<10, 1<<20, 24<<20) //nolint:gochecknoglobals // As above.
