@@ -169,14 +169,18 @@ func (c *rowCollector) addPage(page Page) {
 const usualPages = 16
 
 func (c *rowCollector) makeRoom(rows int64) {
-	c.ids, _ = keptIDs.Take()
+	if rows >= leastEvents {
+		c.ids, _ = keptIDs.Take()
+	}
 	c.ids.Expect(int(rows))
 	c.batch.Events = roomFor(int(rows))
 }
 
 // freeIDs has other windows use the memory in which it told rows apart. No more of them come.
 func (c *rowCollector) freeIDs() {
-	keptIDs.Give(c.ids.Emptied())
+	if c.ids.Cap() >= leastEvents { // A small one costs less than it takes to keep it.
+		keptIDs.Give(c.ids.Emptied())
+	}
 	c.ids = compact.Table[firstEvent]{}
 }
 

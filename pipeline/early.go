@@ -220,6 +220,7 @@ func (r *reader) handleLook(l *look) {
 	}
 	r.keepDense()
 	r.early.end = w.End
+	l.rows.freeIDs()
 	l.rows.leaveOut(r.overlapIDs)
 	ledger := &l.rows.ledger
 	if ledger.Published == 0 && ledger.Rejected == 0 {

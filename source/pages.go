@@ -40,7 +40,6 @@ func (c *Client) SettledTotal(ctx context.Context, s pipeline.Stream, w pipeline
 // open asks for the first page of a window that ends so far behind the API's clock.
 func (c *Client) open(ctx context.Context, s pipeline.Stream, w pipeline.Window, settle time.Duration) (pipeline.Pages, error) {
 	p := &pages{client: c, stream: s, window: w, settle: settle, planner: c.planner, total: -1, hash: maphash.MakeSeed()}
-	p.seen, _ = tables.Take()
 	if err := p.begin(ctx); err != nil {
 		p.Free()
 		return nil, err
@@ -171,7 +170,11 @@ func (p *pages) accept(page reply, arrived arrival) error {
 	p.expires = arrived.received.Add(cursorLife - cursorMargin)
 	before := p.rows()
 	if p.came == 1 {
-		p.seen.Expect(int(min(max(page.total, 0), int64(usualPages*len(page.rows)))))
+		rows := int(min(max(page.total, 0), int64(usualPages*len(page.rows))))
+		if rows >= maxPageSize {
+			p.seen, _ = tables.Take()
+		}
+		p.seen.Expect(rows)
 	}
 	p.note(page.rows)
 	if p.idle++; p.rows() > before {
@@ -370,6 +373,8 @@ func (p *pages) Free() {
 		replies.Give(memory)
 		p.memory[i] = replyMemory{}
 	}
-	tables.Give(p.seen.Emptied())
+	if p.seen.Cap() >= maxPageSize { // A small one costs less than it takes to keep it.
+		tables.Give(p.seen.Emptied())
+	}
 	p.seen = compact.Table[struct{}]{}
 }
