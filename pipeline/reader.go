@@ -311,19 +311,20 @@ func (r *reader) isDue(from Position) bool {
 func (r *reader) needs() int64 { return min(r.density.bytes, int64(r.windowBytes)) }
 
 // share is the length of a window fetched ahead: where little history is left, it is divided among those that can be
-// fetched at the same time, so that all of them come to the end together. Short windows cost requests, so there is a
-// limit to that.
+// fetched at the same time, so that all of them come to the end together. Windows are divided in halves, for those of other
+// lengths end with pages that are almost empty; and only once, for short windows cost requests.
 func (r *reader) share(ctx context.Context, from Position) time.Duration {
 	if r.density.single {
 		return r.density.span
 	}
-	const shortest = 3 // Tenths of what suits the density.
 	end := from.Until
 	if now, err := r.res.source.Now(ctx, r.stream); end.IsZero() && err == nil {
 		end = now
 	}
-	left := end.Sub(from.End) / time.Duration(r.parallel)
-	return min(r.density.span, max(left, r.density.span*shortest/10))
+	if left := end.Sub(from.End) / time.Duration(r.parallel); left < r.density.span*3/4 {
+		return r.density.span / 2
+	}
+	return r.density.span
 }
 
 // aheadOf is how many windows may be under way: those that are being fetched, and as many that wait for their predecessors.
