@@ -274,7 +274,7 @@ func (r *reader) lookAtPages(ctx context.Context, l *look, position time.Time) e
 // keepDense has windows alone read for a while, if looks would take too much.
 func (r *reader) keepDense() {
 	if r.dense.on() && !r.dense.fits(r.res.pace) {
-		r.stopLooks(sparseAgain)
+		r.stopLooks(0)
 	}
 }
 
@@ -282,15 +282,15 @@ func (r *reader) keepDense() {
 func (r *reader) failLook(err error) {
 	r.dense.failed++
 	if !r.dense.on() || errors.Is(err, errTooDense) || errors.Is(err, errNoRoom) || r.dense.failed == failedLooks {
-		r.stopLooks(sparseAgain)
+		r.stopLooks(0)
 	}
 }
 
-// stopLooks has windows alone read for a while, and for so long if the stream is still dense then.
+// stopLooks has windows alone read for a while, and at least for so long if the stream is still dense then.
 func (r *reader) stopLooks(dense time.Duration) {
 	r.dense.end()
 	r.dense.denied, r.dense.agreed, r.dense.failed = 0, 0, 0
-	r.early.none = r.res.now().Add(sparseAgain)
+	r.early.stop(r.res.now())
 	r.dense.not = later(r.dense.not, r.res.now().Add(dense))
 }
 
@@ -328,7 +328,7 @@ func (r *reader) handleTotal(l *look) {
 	default:
 		d.behind, d.agreed, d.readNext = min(d.behind+time.Second, mostBehind), 0, true
 		if d.denied++; d.denied == deniedTotals {
-			r.stopLooks(sparseAgain)
+			r.stopLooks(0)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -200,15 +201,46 @@ func TestATotalThatDoesNotAgreeClosesNothing(t *testing.T) {
 			if len(d.unread) > 0 {
 				t.Errorf("%d windows were closed by a total that is wrong by %d", len(d.unread), wrong)
 			}
-			if most := map[int64]int{-1: 1, 1: 20}[wrong]; asked == 0 || asked > most {
+			if most := map[int64]int{-1: 1, 1: 24}[wrong]; asked == 0 || asked > most {
 				t.Errorf("%d totals that are wrong by %d were asked for", asked, wrong)
 			}
 		})
 	}
 }
 
-// TestWithoutTotalsDenseStreamsAreNotLookedAt reads windows alone where nothing would close what looks bring, as it does where one second is more than
-// looks may take, or the quota allows too little.
+// TestLooksInVain: where looks fail for a moment, rows wait for windows for some seconds and no longer; where they always do, few are tried.
+func TestLooksInVain(t *testing.T) {
+	for name, c := range map[string]struct {
+		until, worst time.Duration
+		most         int
+	}{
+		"for a moment": {38 * time.Second, 4 * time.Second, math.MaxInt},
+		"always":       {time.Hour, 9 * time.Second, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				d := newDense(denseRows(5*time.Minute, nil))
+				d.source.EarlyHook = func(int) error {
+					if in := time.Since(begun); in > 30*time.Second && in < c.until {
+						return errors.New("no answer")
+					}
+					return nil
+				}
+				d.run(t)
+				if d.worst > c.worst {
+					t.Errorf("a row waited for %s", d.worst)
+				}
+				if looks := d.source.Looks(); looks > c.most {
+					t.Errorf("%d looks", looks)
+				}
+			})
+		})
+	}
+}
+
+// TestWithoutTotalsDenseStreamsAreNotLookedAt reads windows alone where nothing would close what looks bring, and nearly alone where one second is more
+// than looks may take, or the quota allows too little.
 func TestWithoutTotalsDenseStreamsAreNotLookedAt(t *testing.T) {
 	for name, change := range map[string]func(*dense){
 		"no totals":    func(d *dense) { d.source.NoTotals = true },
@@ -220,7 +252,7 @@ func TestWithoutTotalsDenseStreamsAreNotLookedAt(t *testing.T) {
 				d := newDense(denseRows(5*time.Minute, nil))
 				change(d)
 				d.run(t)
-				if looks := d.source.Looks(); looks > 40 || len(d.unread) > 0 {
+				if looks := d.source.Looks(); looks > 40 || len(d.unread) > 4 || d.source.NoTotals && len(d.unread) > 0 {
 					t.Errorf("%d looks, %d windows closed unread", looks, len(d.unread))
 				}
 			})

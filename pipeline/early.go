@@ -13,8 +13,11 @@ import (
 const (
 	// closeAfter is how far the head gets ahead of a position behind which rows were published early, before a window is read of that time.
 	closeAfter = 4 * time.Second
-	// sparseAgain is after how long a stream that was too dense for a look, or could not be looked at, is looked at again.
+	// sparseAgain is for how long looks are narrow once one did not bring all. leastPause is for how long there are none at first where they are in vain,
+	// twice as long each time that they are again within sparseAgain, mostPause at most.
 	sparseAgain = time.Minute
+	leastPause  = 5 * time.Second
+	mostPause   = time.Minute
 )
 
 // earlyReading is what a reader knows of its looks. It belongs to the reader's goroutine.
@@ -23,9 +26,10 @@ type earlyReading struct {
 	on bool
 	// head is where the head was when the stream was looked at last, end up to where that look reached.
 	head, end time.Time
-	// narrow is until when looks only reach back to the last one's end, for more does not fit into a page; none is until when there are none,
-	// for the stream is too dense.
+	// narrow is until when looks only reach back to the last one's end, for more does not fit into a page; none is until when there are none, for
+	// the stream is too dense, or cannot be looked at, and pause is how long that is.
 	narrow, none time.Time
+	pause        time.Duration
 	// soon tells that a window was read, in the place of a look.
 	soon bool
 	// busy is the look under way; ready is what it brought, while the publisher is busy, and readyTo up to where the stream is read then. looks
@@ -213,7 +217,7 @@ func (r *reader) handleLook(l *look) {
 		case r.dense.begin(l, narrow, now):
 			r.early.soon = true
 		case narrow:
-			r.early.none = now.Add(sparseAgain)
+			r.early.stop(now)
 		default:
 			r.early.narrow = now.Add(sparseAgain)
 		}
@@ -237,6 +241,16 @@ func (r *reader) handleLook(l *look) {
 	ledger.Duration = p.savedAt.Sub(ledger.Started)
 	p.batch, p.ledger = l.rows.take(), l.rows.ledger
 	r.early.ready, r.early.readyTo = p, l.head
+}
+
+// stop has windows alone read for a while, a longer one where that has not helped.
+func (e *earlyReading) stop(now time.Time) {
+	if again := now.Sub(e.none) < sparseAgain; again {
+		e.pause = min(2*e.pause, mostPause)
+	} else {
+		e.pause = leastPause
+	}
+	e.none = now.Add(e.pause)
 }
 
 // dropLook gives back what a look holds. It may be called by the publisher, and more than once.
