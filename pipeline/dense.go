@@ -333,11 +333,10 @@ func (r *reader) handleTotal(l *look) {
 	}
 }
 
-// closeUnread hands on a window of which nothing is left to publish.
+// closeUnread closes a window of which nothing is left to publish.
 func (r *reader) closeUnread(l *look, ledger Ledger, near map[RowKey]int64) {
 	known := r.overlapIDs.advance(ledger.End, near)
-	r.early.readyTo = ledger.End
-	r.early.ready = &windowProposal{
+	r.early.closed = &windowProposal{
 		stream: r.stream, window: ledger.Window, observer: r.res.observer, batch: &Batch{}, release: func() { r.dropLook(l) },
 		closing: r.closing(ledger, r.pos.Span, known, r.res.now()),
 	}

@@ -114,7 +114,7 @@ func (d *dense) wantChain(t *testing.T) {
 }
 
 // TestDenseStreamsAreReadOnce: where a page does not hold what comes within a poll, each row is published soon, and asked for once: its settled time is
-// closed by its total.
+// closed by its total, which commits with the next look.
 func TestDenseStreamsAreReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const minutes = 5
@@ -126,6 +126,9 @@ func TestDenseStreamsAreReadOnce(t *testing.T) {
 		pages := 0
 		for i := range d.kafka.Ledger {
 			pages += max(1, d.kafka.Ledger[i].Requests)
+		}
+		if most := len(d.kafka.Ledger) - len(d.unread) + 5; d.kafka.Transactions > most {
+			t.Errorf("%d transactions, want %d at most", d.kafka.Transactions, most)
 		}
 		if most := minutes * 30 * (densePerPoll + 2); pages > most {
 			t.Errorf("%d requests, want %d at most", pages, most)

@@ -38,6 +38,9 @@ type earlyReading struct {
 	ready   proposal
 	readyTo time.Time
 	looks   chan *look
+	// closed is a window that was closed without being read, until the look behind it is done: what that brings commits with it, so that the
+	// position, which has many ids then, is written once.
+	closed *windowProposal
 }
 
 // task is what a reader does next.
@@ -184,10 +187,12 @@ func (r *reader) accountLook(l *look, rows int64, pageBytes int) error {
 // handleLook takes in what a look brought. One that has failed is nobody's error: windows are read instead, and tell what is wrong.
 func (r *reader) handleLook(l *look) {
 	r.early.busy = nil
-	switch {
-	case !l.closes.End.IsZero():
+	if !l.closes.End.IsZero() {
 		r.handleTotal(l)
 		return
+	}
+	defer r.handOnClosed() // Unless the look has taken it along.
+	switch {
 	case l.err != nil:
 		r.failLook(l.err)
 		r.dropLook(l)
@@ -241,6 +246,16 @@ func (r *reader) handleLook(l *look) {
 	ledger.Duration = p.savedAt.Sub(ledger.Started)
 	p.batch, p.ledger = l.rows.take(), l.rows.ledger
 	r.early.ready, r.early.readyTo = p, l.head
+	if closed := r.early.closed; closed != nil {
+		r.early.ready, r.early.closed = joinedProposal{closed, p}, nil
+	}
+}
+
+// handOnClosed hands on a window that was closed without being read, by itself.
+func (r *reader) handOnClosed() {
+	if closed := r.early.closed; closed != nil {
+		r.early.ready, r.early.readyTo, r.early.closed = closed, closed.window.End, nil
+	}
 }
 
 // stop has windows alone read for a while, a longer one where that has not helped.

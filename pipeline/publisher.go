@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 )
@@ -13,6 +14,33 @@ type proposal interface {
 	shares() (bytes int, ok bool)
 	// done takes how its commit ended. It returns what the session ends with; nil if it goes on.
 	done(err error) error
+}
+
+// joinedProposal are proposals of one stream, in their order, that commit together. All of them may share a transaction.
+type joinedProposal []proposal
+
+func (j joinedProposal) fill(ctx context.Context, d *Draft) error {
+	for _, one := range j {
+		if err := one.fill(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j joinedProposal) shares() (bytes int, ok bool) {
+	for _, one := range j {
+		more, _ := one.shares()
+		bytes += more
+	}
+	return bytes, true
+}
+
+func (j joinedProposal) done(err error) (ending error) {
+	for _, one := range j {
+		ending = cmp.Or(one.done(err), ending)
+	}
+	return ending
 }
 
 // change is a proposal that brings no window of a reader.

@@ -332,6 +332,7 @@ func aheadOf(parallel int) int { return 2 * parallel }
 
 // start begins to fetch a window and puts it into its place among those under way. slot is the one that it has, if not nil.
 func (r *reader) start(ctx context.Context, place int, from Position, held int64, slot *fetchSlot) {
+	r.handOnClosed()
 	ctx, cancel := context.WithCancel(ctx)
 	f := &windowFetch{
 		reading: r.reading, res: r.res, messages: r.messages, freed: r.freed,
