@@ -58,7 +58,7 @@ func newDense(rows []fakes.Row) *dense {
 		at[r.ID] = r
 	}
 	d.cfg = earlyConfig(d.source, d.kafka, time.Now().UTC().Truncate(time.Second))
-	seen := 0
+	seen, end := 0, time.Time{}
 	d.cfg.Observer = func(o pipeline.Observation) {
 		c, ok := o.(pipeline.WindowCommitted)
 		if !ok {
@@ -66,6 +66,12 @@ func newDense(rows []fakes.Row) *dense {
 		}
 		if !c.Ledger.Early && c.Checkpoint.End.After(time.Now().Add(-d.source.Settle)) {
 			panic("the position has moved over what has not settled")
+		}
+		if c.Ledger.Stream == fakes.Messages() {
+			if c.Checkpoint.End.Before(end) {
+				panic("the position has gone back")
+			}
+			end = c.Checkpoint.End
 		}
 		ids := d.kafka.IDs()
 		for _, id := range ids[seen:] {
@@ -236,6 +242,61 @@ func TestLooksInVain(t *testing.T) {
 				}
 				if looks := d.source.Looks(); looks > c.most {
 					t.Errorf("%d looks", looks)
+				}
+			})
+		})
+	}
+}
+
+// slowSink takes a while to begin a transaction.
+type slowSink struct {
+	*fakes.Kafka
+
+	begin time.Duration
+}
+
+func (s slowSink) Begin(ctx context.Context) (pipeline.Transaction, error) {
+	if err := pipeline.Sleep(ctx, s.begin); err != nil {
+		return nil, err
+	}
+	return s.Kafka.Begin(ctx)
+}
+
+// TestAStreamedWindowOvertakesNothing: a window that is streamed goes to the publisher at once, and not before what a total closed, which waits for
+// the next look. Another stream keeps the publisher busy. The figures are such that it would be overtaken if it could be.
+func TestAStreamedWindowOvertakesNothing(t *testing.T) {
+	for _, c := range []struct {
+		begin, latency time.Duration
+		windowBytes    int
+		failing        int // Of so many looks two in a row fail.
+	}{
+		{1829 * time.Millisecond, 849 * time.Millisecond, 205 << 10, 29},
+		{1835 * time.Millisecond, 720 * time.Millisecond, 189 << 10, 45},
+		{1869 * time.Millisecond, 709 * time.Millisecond, 227 << 10, 14},
+	} {
+		t.Run(c.begin.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const overlap, seconds = 10 * time.Second, 180
+				d := newDense(denseRows(seconds*time.Second, nil))
+				d.cfg.Sink, d.cfg.WindowBytes, d.cfg.Overlap = slowSink{d.kafka, c.begin}, c.windowBytes, overlap
+				d.source.PageSize, d.source.Latency, d.source.Overlap = 4*densePage, c.latency, overlap
+				d.source.EarlyHook = func(n int) error {
+					if n%c.failing > c.failing-3 {
+						return errors.New("no answer")
+					}
+					return nil
+				}
+				other := fakes.RowsFrom(d.rows[0].At, seconds)
+				for i := range other {
+					other[i].ID += 1 << 40
+				}
+				group := pipeline.Stream{Kind: pipeline.StreamGroups, Name: "1"}
+				d.source.Of = map[pipeline.Stream][]fakes.Row{fakes.Messages(): d.rows, group: other}
+				d.cfg.Streams = append(d.cfg.Streams, group)
+				fakes.Run(t, d.cfg, 2*seconds*time.Second)
+				wantAllOnce(t, d.kafka, append(other, d.rows...))
+				if d.kafka.Opened != 1 { // It is no error that a run ends with.
+					t.Errorf("%d sessions, want one", d.kafka.Opened)
 				}
 			})
 		})

@@ -251,11 +251,15 @@ func (r *reader) handleLook(l *look) {
 	}
 }
 
-// handOnClosed hands on a window that was closed without being read, by itself.
-func (r *reader) handOnClosed() {
-	if closed := r.early.closed; closed != nil {
-		r.early.ready, r.early.readyTo, r.early.closed = closed, closed.window.End, nil
+// handOnClosed hands on a window that was closed without being read, by itself, and tells whether there was one. What is read next may be
+// committed only behind it, and a streamed window goes to the publisher at once.
+func (r *reader) handOnClosed() bool {
+	closed := r.early.closed
+	if closed == nil {
+		return false
 	}
+	r.early.ready, r.early.readyTo, r.early.closed = closed, closed.window.End, nil
+	return true
 }
 
 // stop has windows alone read for a while, a longer one where that has not helped.

@@ -231,6 +231,14 @@ func (r *reader) startNext(ctx context.Context) bool {
 		r.wantsTurn = r.isDue(from)
 		return false
 	}
+	next, head := readWindow, time.Time{}
+	if r.task != readWindow && len(r.fetches) == 0 {
+		head = r.dueAt(from).Head
+		next = r.nextTask(head, from) // It may have waited for long.
+	}
+	if next != lookEarly && r.handOnClosed() {
+		return false
+	}
 	held := int64(0) // The first one waits for the head, maybe; it takes memory when it is fetched.
 	if len(r.fetches) > 0 {
 		if held = r.needs(); !r.res.memory.tryTake(held) {
@@ -239,18 +247,14 @@ func (r *reader) startNext(ctx context.Context) bool {
 	}
 	slot := r.slot
 	held, r.held, r.slot = held+r.held, 0, nil
-	if r.task != readWindow && len(r.fetches) == 0 {
-		switch head := r.dueAt(from).Head; r.nextTask(head, from) { // It may have waited for long.
-		case lookEarly:
-			r.look(ctx, head, from, held, slot)
-			return true
-		case askTotal:
-			r.askTotal(ctx, head, from, held, slot)
-			return true
-		case readWindow:
-		}
+	switch next {
+	case lookEarly:
+		r.look(ctx, head, from, held, slot)
+	case askTotal:
+		r.askTotal(ctx, head, from, held, slot)
+	case readWindow:
+		r.start(ctx, len(r.fetches), from, held, slot)
 	}
-	r.start(ctx, len(r.fetches), from, held, slot)
 	return true
 }
 
@@ -292,6 +296,9 @@ func (r *reader) isDue(from Position) bool {
 	}
 	due := r.dueAt(from)
 	wait, next := due.Plan, r.nextTask(due.Head, from)
+	if next != lookEarly && r.handOnClosed() { // While it has nothing yet that others wait for.
+		return false
+	}
 	switch next {
 	case lookEarly:
 		wait = max(due.Poll, r.dense.untilLook(r.res.now()))
@@ -332,7 +339,6 @@ func aheadOf(parallel int) int { return 2 * parallel }
 
 // start begins to fetch a window and puts it into its place among those under way. slot is the one that it has, if not nil.
 func (r *reader) start(ctx context.Context, place int, from Position, held int64, slot *fetchSlot) {
-	r.handOnClosed()
 	ctx, cancel := context.WithCancel(ctx)
 	f := &windowFetch{
 		reading: r.reading, res: r.res, messages: r.messages, freed: r.freed,

@@ -257,13 +257,16 @@ func (w *windowClosing) fill(ctx context.Context, d *Draft) error {
 	before, _ := d.Position(w.ledger.Stream)
 	ledger := w.ledger
 	var next Checkpoint
-	if ledger.Backlog {
+	switch {
+	case ledger.Backlog:
 		if len(before.Backlog) == 0 || !before.Backlog[0].Until.Equal(w.read.Until) {
 			return fmt.Errorf("(bug) close %s %s: it is not of the oldest range of the backlog", ledger.Stream, ledger.Window)
 		}
 		ledger.MovedFrom, ledger.MovedTo = before.Backlog[0].End, earlier(w.read.End, w.read.Until) // What is behind is the live position's.
 		next = before.afterBacklog(w.read, w.overlap)
-	} else {
+	case w.read.End.Before(before.End):
+		return fmt.Errorf("(bug) close %s %s: the position is at %s already", ledger.Stream, ledger.Window, before.End.Format(time.RFC3339))
+	default:
 		ledger.MovedFrom, ledger.MovedTo = before.End, w.read.End
 		next = before
 		next.End, next.Span = w.read.End, w.read.Span
