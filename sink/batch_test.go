@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
+
+	"github.com/jmpub/jmpub/pipeline"
+	"github.com/jmpub/jmpub/pipeline/event"
 )
 
 func compressions() []kafkago.Compression {
@@ -172,6 +176,30 @@ func TestIncompressibleBatchesFit(t *testing.T) {
 			t.Errorf("%s: %d bytes come to %d, of %d: %v", compression.String(), len(value), size, defaultMaxBytes, err)
 		}
 	}
+}
+
+// TestSizesAreNoLess holds that no record takes more of a batch than it is planned with, however long what it is named by is.
+func TestSizesAreNoLess(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := func(label string) string { return rapid.StringN(0, -1, 300).Draw(t, label) }
+		cfg := &WriterConfig{ReplayID: text("replay")}
+		b := &pipeline.Batch{
+			AppKey: text("app"), Stream: pipeline.Stream{Kind: pipeline.StreamUsers, Name: text("stream")},
+			Window: pipeline.Window{Begin: time.Unix(1<<33, 0), End: time.Unix(1<<33, 0)},
+		}
+		check := func(what string, r *record, thought int) {
+			if got := len(r.append(nil, math.MaxInt64, math.MaxInt32)); got > thought {
+				t.Errorf("%s takes %d bytes, and was planned with %d", what, got, thought)
+			}
+		}
+		e := event.Event{MsgID: rapid.Int64().Draw(t, "msgid"), Time: []byte(text("time")), Conversation: []byte(text("conversation"))}
+		value, shared := []byte(text("value")), cfg.headersOf(b)
+		key := strconv.AppendInt(nil, e.MsgID, 10)
+		check("an event", &record{key: key, value: value, shared: shared, headers: appendHeadersOf(nil, &e, key)}, eventSize(&e, value, shared))
+		r := &event.Rejection{Reason: event.Reason(text("reason")), Detail: text("detail"), MsgID: e.MsgID, HasMsgID: true}
+		check("a rejected row", &record{value: value, headers: cfg.rejectedHeaders(nil, b, r, math.MaxInt64)},
+			len(value)+recordOverhead+cfg.rejectedHeadersSize(b, r))
+	})
 }
 
 // TestEncodersHoldNothingOfTheirBatches holds that what is kept for the next batch is neither the last one's nor larger than most need.

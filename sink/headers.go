@@ -40,6 +40,12 @@ func appendHeadersOf(dst []protocol.Header, e *event.Event, key []byte) []protoc
 	return dst
 }
 
+// rejectedHeadersSize is no less than what the headers of a rejected row take: their names, what varies of their values, and the rest.
+func (c *WriterConfig) rejectedHeadersSize(b *pipeline.Batch, r *event.Rejection) int {
+	const rest = 256
+	return rest + len(r.Reason) + len(r.Detail) + len(b.Stream.String()) + len(b.AppKey) + len(c.ReplayID)
+}
+
 // rejectedHeaders say why a row was rejected and where it comes from.
 func (c *WriterConfig) rejectedHeaders(dst []protocol.Header, b *pipeline.Batch, r *event.Rejection, cutFrom int) []protocol.Header {
 	add := func(key, value string) { dst = append(dst, protocol.Header{Key: key, Value: []byte(value)}) }

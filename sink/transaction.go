@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// recordOverhead is more than a record takes in addition to its key, value and headers' values.
-	recordOverhead = 256
+	// recordOverhead is more than a record takes in addition to its key, value and headers; and more than that and the key and own headers of an
+	// event take, the values of its time and conversation left out.
+	recordOverhead = 128
 	// batchMargin is kept free of a topic's limit for the batch's header.
 	batchMargin = 512
 )
@@ -102,7 +103,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 			from = e.Conversation
 		}
 		at := places[e.Target]
-		if size := eventSize(e, value); size > at.maxBytes-batchMargin && !t.fits(e, value, shared, at.maxBytes) {
+		if size := eventSize(e, value, shared); size > at.maxBytes-batchMargin && !t.fits(e, value, shared, at.maxBytes) {
 			published.Rejected = append(published.Rejected, rejection(e, event.ReasonTooLarge, fmt.Sprintf(
 				"the event has %d bytes, more than the topic's max.message.bytes of %d allows", len(value), at.maxBytes)))
 			continue
@@ -124,7 +125,7 @@ func (t *transaction) split(b *pipeline.Batch, values [][]byte, published *pipel
 		}
 	}
 	times := t.times(b, now)
-	size := func(i int) int { return eventSize(&b.Events[i], values[i]) }
+	size := func(i int) int { return eventSize(&b.Events[i], values[i], shared) }
 	return layOut(t, lists, size, func(i int, r *record) {
 		e := &b.Events[i]
 		r.key = strconv.AppendInt(r.digits[:0], e.MsgID, 10)
@@ -262,9 +263,9 @@ func layOut[T any](
 	return work
 }
 
-// eventSize is at least what an event takes in a batch that is not compressed.
-func eventSize(e *event.Event, value []byte) int {
-	return len(value) + len(e.Conversation) + len(e.Time) + recordOverhead
+// eventSize is no less than what an event takes in a batch that is not compressed.
+func eventSize(e *event.Event, value []byte, shared sharedHeaders) int {
+	return len(value) + len(e.Conversation) + len(e.Time) + len(shared.encoded) + recordOverhead
 }
 
 // fits tries whether a large event is small enough for a batch of its own once it is compressed.
@@ -296,7 +297,7 @@ func (t *transaction) reject(ctx context.Context, b *pipeline.Batch, rejected []
 	for i := range rejected {
 		r := &rejected[i]
 		row, cutFrom := r.Row, 0
-		if limit := t.topics.of(name).maxBytes - batchMargin - 2*recordOverhead - len(r.Detail); len(row) > limit {
+		if limit := t.topics.of(name).maxBytes - batchMargin - recordOverhead - t.cfg.rejectedHeadersSize(b, r); len(row) > limit {
 			row, cutFrom = row[:max(0, limit)], len(row)
 		}
 		p := t.partitionOf(name, row)
