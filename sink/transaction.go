@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// recordOverhead is more than a record takes in addition to its key, value and headers; and more than that and the key and own headers of an
-	// event take, the values of its time and conversation left out.
+	// recordOverhead is more than a record takes besides its key, value and headers. Of an event it has room for the key and its own headers too,
+	// but not for its time and conversation.
 	recordOverhead = 128
 	// batchMargin is kept free of a topic's limit for the batch's header.
 	batchMargin = 512
