@@ -108,13 +108,14 @@ func contains(t *testing.T, text string, lines ...string) {
 func TestAppsAreToldApartByKey(t *testing.T) {
 	p := status.NewProcess(status.ProcessOptions{Version: "v1", Many: true})
 	b, before := p.Add(app("b", "x")), p.Add(app("a", "x"))
-	before.Observer().Tell(window(messages(), time.Now(), 10))
+	end := time.Now()
+	before.Observer().Tell(window(messages(), end, 10))
 	a := p.Add(app("a", "y"))
 	for i, s := range []*status.Status{a, b} {
-		s.Observer().Tell(window(messages(), time.Now(), int64(20+i)))
+		s.Observer().Tell(window(messages(), end, int64(20+i)))
 	}
 	p.Remove(before) // It is shown no more.
-	contains(t, metrics(t, p), `jmpub_end_time_timestamp_seconds{app="a"} `+stamp(time.Now()), `jmpub_app_info{app="a",delivery="exactly once",topic_prefix="y"} 1`,
+	contains(t, metrics(t, p), `jmpub_end_time_timestamp_seconds{app="a"} `+stamp(end), `jmpub_app_info{app="a",delivery="exactly once",topic_prefix="y"} 1`,
 		`jmpub_app_info{app="b",delivery="exactly once",topic_prefix="x"} 1`, `jmpub_rows_total 51`)
 	var shown []string
 	for _, one := range getReady(t, p).Apps {
