@@ -286,7 +286,7 @@ func (r *reader) failLook(err error) {
 	}
 }
 
-// stopLooks has windows alone read for a while, and at least for so long if the stream is still dense then.
+// stopLooks has windows alone read for a while, and at least for so long if the stream is still dense then; zero is no longer than that while.
 func (r *reader) stopLooks(dense time.Duration) {
 	r.dense.end()
 	r.dense.denied, r.dense.agreed, r.dense.failed = 0, 0, 0

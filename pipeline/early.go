@@ -13,8 +13,8 @@ import (
 const (
 	// closeAfter is how far the head gets ahead of a position behind which rows were published early, before a window is read of that time.
 	closeAfter = 4 * time.Second
-	// sparseAgain is for how long looks are narrow once one did not bring all. leastPause is for how long there are none at first where they are in vain,
-	// twice as long each time that they are again within sparseAgain, mostPause at most.
+	// sparseAgain is for how long looks are narrow once one did not bring all. Where looks are in vain, windows alone are read for leastPause; and if
+	// that happens again within sparseAgain, for twice as long as before, mostPause at most.
 	sparseAgain = time.Minute
 	leastPause  = 5 * time.Second
 	mostPause   = time.Minute
