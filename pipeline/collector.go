@@ -36,10 +36,10 @@ type rowCollector struct {
 	isLive bool
 	// checksum is a sum over the different rows, in any order: two readings that brought the same rows have the same.
 	checksum uint64
-	// unsteady tells that the window's pages state different totals; lastSecond that both clocks of a row are behind the beginning of its last
-	// second, so that its end includes that.
-	unsteady, lastSecond bool
-	margin               time.Duration
+	// unsteady tells that the window's pages state different totals.
+	unsteady bool
+	edges    edgeProof
+	margin   time.Duration
 	// taken is how many events were collected before those in the batch, part how many of them were in the one before it.
 	taken, part int
 }
@@ -203,7 +203,7 @@ func (c *rowCollector) addEvent(e event.Event, row []byte) {
 	c.ids.Add(key, this)
 	c.checksum += mixed(e.MsgID)
 	c.zone.see(c.window, e.ServerTime, e.ClientTime)
-	c.lastSecond = c.lastSecond || min(e.ServerTime, e.ClientTime) > c.window.End.UnixMilli()
+	c.edges.see(c.window, e.ServerTime, e.ClientTime)
 	clock := laterClock(c.window.End, e.ServerTime, e.ClientTime)
 	if nearEnd(c.window.End, c.margin, clock) {
 		c.near[eventKey(&e)], c.near[contentKey(&e)] = clock, clock

@@ -31,9 +31,9 @@ const (
 	// says that more had come, and one less when so many in a row have agreed.
 	mostBehind  = 4 * time.Second
 	agreedAgain = 200
-	// deniedTotals is after how many totals in a row that did not agree windows alone are read for a while, failedLooks after how many looks; that is
-	// a long one where a row has vanished, for what vanishes could hide what is missing.
-	deniedTotals  = 3
+	// mostDenied is after how many looks in a row that do not add up, or are denied by a total, windows alone are read for a while, failedLooks after
+	// how many that fail; that is a long one where a row has vanished, for what vanishes could hide what is missing.
+	mostDenied    = 3
 	failedLooks   = 2
 	vanishedAgain = time.Hour
 )
@@ -44,13 +44,15 @@ type denseReading struct {
 	// second come, least how many do so that it stays one.
 	page, rate, least float64
 	not               time.Time
-	// next is where the next look begins, behind how far behind the present second it ends; looked is when the last one began.
+	// next is where the next look begins, or what it is for, behind how far behind the present second it ends; looked is when the last one began.
 	next, looked time.Time
 	behind       time.Duration
+	// edges are what is known of the API's, since the reader began.
+	edges edgeProof
 	// seen is what came of the time from before the position on, in the order of time.
 	seen []seenRange
 	// asked tells that a total was asked for since the last look; readNext that the window is to be read, as its total did not agree. denied and
-	// agreed count totals in a row that did not and did, failed looks.
+	// agreed count totals in a row that did not and did, with denied also looks that did not add up; failed those that failed.
 	asked, readNext        bool
 	denied, agreed, failed int
 }
@@ -63,10 +65,12 @@ type seenRange struct {
 	rows []RowKey
 	// near are those that a look's position has to carry, with the later of their clocks. Of a window's the position has them.
 	near map[RowKey]int64
+	// look tells that a look brought it, lastSecond that all of its last second came.
+	look, lastSecond bool
 }
 
 func newSeenRange(c *rowCollector) seenRange {
-	s := seenRange{Window: c.window, rows: make([]RowKey, 0, c.ids.Len()+len(c.hashes))}
+	s := seenRange{Window: c.window, rows: make([]RowKey, 0, c.ids.Len()+len(c.hashes)), lastSecond: c.edges.lastSecond}
 	for id := range c.ids.Keys() {
 		s.rows = append(s.rows, RowKey{Value: int64(id)}) //nolint:gosec // A bit pattern.
 	}
@@ -95,7 +99,7 @@ func (d *denseReading) begin(l *look, narrow bool, now time.Time) bool {
 	return true
 }
 
-func (d *denseReading) end() { d.page, d.seen, d.readNext = 0, nil, false }
+func (d *denseReading) end() { d.page, d.seen, d.readNext, d.denied = 0, nil, false, 0 }
 
 func perSecond(rows int64, w Window) float64 {
 	return float64(rows) / (w.End.Sub(w.Begin) + time.Second).Seconds()
@@ -109,17 +113,26 @@ func (d *denseReading) longest(room int) time.Duration {
 // fits tells whether looks may take what comes: two seconds in a few pages, as the second may have to be asked for again, and a part of the
 // requests that the quota allows.
 func (d *denseReading) fits(pace time.Duration) bool {
-	return d.longest(math.MaxInt) >= 2*time.Second && d.rate/d.page*pace.Seconds() <= quotaShare
+	return d.longest(math.MaxInt) >= 2*time.Second+d.edges.join() && d.rate/d.page*pace.Seconds() <= quotaShare
+}
+
+// behindOf is where the rows begin that follow a range. To bring all of them, what is asked for begins earlier, by the edges' join.
+func (d *denseReading) behindOf(s *seenRange) time.Time {
+	if s.lastSecond && d.edges.begin {
+		return s.End.Add(time.Second)
+	}
+	return s.End
 }
 
 // reach is up to where what came has no gap, from begin on, as far as it ends by a time.
 func (d *denseReading) reach(begin, by time.Time) (end time.Time) {
 	for i := range d.seen {
 		s := &d.seen[i]
-		if i == 0 && s.Begin.After(begin) || i > 0 && s.Begin.After(end.Add(time.Second)) || s.End.After(by) {
+		if s.Begin.After(begin) || s.End.After(by) {
 			break
 		}
 		end = later(end, s.End)
+		begin = later(begin, d.behindOf(s).Add(-d.edges.join()))
 	}
 	return end
 }
@@ -149,16 +162,22 @@ func (d *denseReading) untilLook(now time.Time) time.Duration {
 
 // look takes in what a look brought. It tells whether the stream is still dense.
 func (d *denseReading) look(l *look) bool {
-	w := l.rows.window
-	d.next = w.End
-	if l.rows.lastSecond {
-		d.next = d.next.Add(time.Second)
-	}
 	s := newSeenRange(l.rows)
-	s.near = l.rows.near
-	d.seen = append(d.seen, s)
-	d.rate, d.failed = (d.rate+perSecond(l.rows.ledger.Rows, w))/2, 0 // A second may have many more than another.
+	s.near, s.look = l.rows.near, true
+	d.next = d.behindOf(&s)
+	if l.rows.different() == l.rows.ledger.Total {
+		d.seen = append(d.seen, s)
+	} else {
+		d.deny() // The gap has a window read.
+	}
+	d.rate, d.failed = (d.rate+perSecond(l.rows.ledger.Rows, s.Window))/2, 0 // A second may have many more than another.
 	return d.rate > d.least
+}
+
+// deny takes in that a look has missed rows, or that a total says so: they may take longer to appear.
+func (d *denseReading) deny() {
+	d.behind, d.agreed = min(d.behind+time.Second, mostBehind), 0
+	d.denied++
 }
 
 // window takes in a window that was read. It tells whether rows have vanished that looks brought.
@@ -212,7 +231,7 @@ func (d *denseReading) count(w Window, known *overlapIDs) (rows, early int64, ne
 func (d *denseReading) forget(begin time.Time) {
 	for i := len(d.seen) - 1; i > 0; i-- {
 		at := d.seen[i].Begin
-		if !at.After(begin) && !slices.ContainsFunc(d.seen[:i], func(s seenRange) bool { return s.End.After(at) }) {
+		if !at.After(begin) && !slices.ContainsFunc(d.seen[:i], func(s seenRange) bool { return !s.look && s.End.After(at) }) {
 			d.seen = slices.Delete(d.seen, 0, i)
 			return
 		}
@@ -229,11 +248,11 @@ func (r *reader) lookAtPages(ctx context.Context, l *look, position time.Time) e
 	if err != nil {
 		return err
 	}
-	w := Window{l.since, now.UTC().Truncate(time.Second).Add(-l.behind)}
-	if end := w.Begin.Add(l.longest - time.Second); end.Before(w.End) {
-		w.End, l.more = end, end.After(w.Begin)
+	w := Window{l.since.Add(-l.join), now.UTC().Truncate(time.Second).Add(-l.behind)}
+	if end := l.since.Add(l.longest - time.Second); end.Before(w.End) {
+		w.End, l.more = end, end.After(l.since)
 	}
-	if w.End.Before(w.Begin) {
+	if w.End.Before(l.since) {
 		return nil // No further second is over, or there is no room.
 	}
 	rows := newRowCollector(w, r.overlap+w.End.Sub(position), r.appKey, r.stream)
@@ -254,7 +273,7 @@ func (r *reader) lookAtPages(ctx context.Context, l *look, position time.Time) e
 		case rows.ledger.Pages == mostLookPages, page.Total < 0: // Without totals, windows have to be read in any case.
 			return errTooDense
 		case rows.ledger.Pages > 0 || page.Total <= int64(most):
-		case w.Begin.Before(w.End):
+		case l.since.Before(w.End):
 			l.rate, l.more = perSecond(page.Total, w), true
 			return nil
 		default:
@@ -271,9 +290,9 @@ func (r *reader) lookAtPages(ctx context.Context, l *look, position time.Time) e
 	return nil
 }
 
-// keepDense has windows alone read for a while, if looks would take too much.
+// keepDense has windows alone read for a while, if looks would take too much, or are often denied.
 func (r *reader) keepDense() {
-	if r.dense.on() && !r.dense.fits(r.res.pace) {
+	if r.dense.on() && (r.dense.denied >= mostDenied || !r.dense.fits(r.res.pace)) {
 		r.stopLooks(0)
 	}
 }
@@ -289,7 +308,7 @@ func (r *reader) failLook(err error) {
 // stopLooks has windows alone read for a while, and at least for so long if the stream is still dense then; zero is no longer than that while.
 func (r *reader) stopLooks(dense time.Duration) {
 	r.dense.end()
-	r.dense.denied, r.dense.agreed, r.dense.failed = 0, 0, 0
+	r.dense.agreed, r.dense.failed = 0, 0
 	r.early.stop(r.res.now())
 	r.dense.not = later(r.dense.not, r.res.now().Add(dense))
 }
@@ -326,10 +345,9 @@ func (r *reader) handleTotal(l *look) {
 	case l.total < rows:
 		r.stopLooks(vanishedAgain)
 	default:
-		d.behind, d.agreed, d.readNext = min(d.behind+time.Second, mostBehind), 0, true
-		if d.denied++; d.denied == deniedTotals {
-			r.stopLooks(0)
-		}
+		d.readNext = true
+		d.deny()
+		r.keepDense()
 	}
 }
 

@@ -56,13 +56,14 @@ const (
 type look struct {
 	// since is where it begins, head up to where the stream is read if it is whole.
 	since, head time.Time
-	// dense tells that it takes as many pages as there are; then it ends so far behind the present second, and is so long at most, with room
-	// for the ids of so many rows. more tells that it was not long enough for that; rate is how many rows a second there are, where they were too many.
-	dense           bool
-	behind, longest time.Duration
-	room            int
-	more            bool
-	rate            float64
+	// dense tells that it takes as many pages as there are; then it begins so much before since, to join what was read, ends so far behind the present
+	// second, and is so long at most, with room for the ids of so many rows. more tells that it was not long enough for that; rate is how many rows a
+	// second there are, where they were too many.
+	dense                 bool
+	join, behind, longest time.Duration
+	room                  int
+	more                  bool
+	rate                  float64
 	// closes, where it is not zero, is the window whose total is asked for.
 	closes  Window
 	total   int64
@@ -125,7 +126,8 @@ func (r *reader) look(ctx context.Context, head time.Time, from Position, held i
 	if r.dense.on() {
 		l.since, l.head, l.dense, l.behind = later(from.End, r.dense.next), from.End, true, r.dense.behind
 		l.room = mostEarlyRows - len(r.overlapIDs.early)/2 // An event's content is known besides its msgid.
-		l.longest = r.dense.longest(l.room)
+		l.join = r.dense.edges.join()
+		l.longest = r.dense.longest(l.room) - l.join
 		r.dense.looked, r.dense.asked = r.res.now(), false
 		once = r.lookAtPages
 	}
@@ -207,6 +209,7 @@ func (r *reader) handleLook(l *look) {
 		return
 	}
 	r.early.soon = l.more
+	r.dense.edges.add(l.rows.edges)
 	w := l.rows.window
 	switch now := r.res.now(); {
 	case l.dense:

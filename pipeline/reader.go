@@ -409,6 +409,7 @@ func (r *reader) handOn(c *windowContent) error {
 	if err := r.zone.check(r.stream, c.plan.Window); err != nil {
 		return err
 	}
+	r.dense.edges.add(c.rows.edges)
 	if r.dense.on() && r.dense.window(c.rows) {
 		r.stopLooks(vanishedAgain)
 	}

@@ -49,8 +49,23 @@ func IDsOf(rows []Row) []int64 {
 	return ids
 }
 
-// Source is an API that holds rows in memory. Its bounds are inclusive by the whole second.
+// Edges are what a window leaves out of its bounds: the unit at its begin, and that at its end, where the unit is the whole second or, where Millis
+// is set, the millisecond.
+type Edges struct{ BeginStrict, EndStrict, Millis bool }
+
+// hold tells whether a window has a row.
+func (e Edges) hold(w pipeline.Window, at time.Time) bool {
+	unit := time.Second
+	if e.Millis {
+		unit = time.Millisecond
+	}
+	at = at.Truncate(unit)
+	return !at.Before(w.Begin) && !at.After(w.End) && (!e.BeginStrict || at.After(w.Begin)) && (!e.EndStrict || at.Before(w.End))
+}
+
+// Source is an API that holds rows in memory.
 type Source struct {
+	Edges
 	PageSize int
 	Overlap  time.Duration
 	Settle   time.Duration
@@ -61,8 +76,9 @@ type Source struct {
 	Latency time.Duration
 	// OpenHook, where set, may replace the answer to the n-th window that is asked for, counted from 1.
 	OpenHook func(n int, s pipeline.Stream, w pipeline.Window) (pipeline.Pages, error)
-	// EarlyHook, where set, may fail the n-th look at what has not settled.
+	// EarlyHook, where set, may fail the n-th look at what has not settled; LookHook may change the pages of one.
 	EarlyHook func(n int) error
+	LookHook  func(n int, pages *Pages)
 	// TotalHook, where set, may replace the total of a window that has settled.
 	TotalHook func(w pipeline.Window, total int64) (int64, error)
 	// Of, where set, are the rows of each stream; otherwise all have Rows.
@@ -190,7 +206,11 @@ func (f *Source) OpenEarly(ctx context.Context, s pipeline.Stream, w pipeline.Wi
 			return nil, err
 		}
 	}
-	return f.Window(s, w), nil
+	pages := f.Window(s, w)
+	if f.LookHook != nil {
+		f.LookHook(f.looks, pages)
+	}
+	return pages, nil
 }
 
 // SettledTotal counts as the pages do, or as the hook says.
@@ -271,7 +291,7 @@ func (f *Source) Visible(s pipeline.Stream, w pipeline.Window) []Row {
 		if r.At.Truncate(time.Second).After(w.End) {
 			break
 		}
-		if !r.At.Add(r.Late).After(now) {
+		if f.hold(w, r.At) && !r.At.Add(r.Late).After(now) {
 			rows = append(rows, r)
 		}
 	}
