@@ -234,7 +234,9 @@ func (d *dense) agreeing(disturb func(page [][]byte) bool) {
 			return
 		}
 		for _, row := range slices.Concat(pages.Parts...) {
-			var r struct{ MsgID int64 `json:"msgid"` }
+			var r struct {
+				MsgID int64 `json:"msgid"`
+			}
 			if err := json.Unmarshal(row, &r); err != nil {
 				panic(err)
 			}
