@@ -40,6 +40,8 @@ type Client struct {
 	answered sync.Map
 	// futile counts the shortest windows in a row whose cursors led to nothing while rows were missing.
 	futile atomic.Int32
+	// ledNowhere tells that there were no totals and a cursor has led to nothing new, so that one need not mean that there is more.
+	ledNowhere atomic.Bool
 	// dateless guards the one warning that replies have no usable Date, listing the one about the lists' address.
 	dateless, listing sync.Once
 

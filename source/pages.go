@@ -198,6 +198,7 @@ func (p *pages) accept(page reply, arrived arrival) error {
 		return p.tooDense(p.rows())
 	case p.idle >= mostIdle && p.total < 0:
 		p.cursor = "" // Nothing says that there is more.
+		p.client.ledNowhere.Store(true)
 	case p.idle >= mostIdle:
 		return p.giveUp(errIdle)
 	case p.came >= mostPages || p.rows() >= p.client.mostRows || p.total >= 0 && (p.rows()-targetPages*maxPageSize)/2 > p.total:
@@ -238,10 +239,11 @@ func (p *pages) note(rows [][]byte) {
 // estimate is how many rows the window has, as far as is known. Where no total is stated and a cursor shows that there are more, its
 // length is taken to suit.
 func (p *pages) estimate() int64 {
+	full := p.rows() >= int64(p.asked)
 	switch {
 	case p.total >= 0:
 		return p.total
-	case p.cursor != "":
+	case p.cursor != "" && (full || !p.client.ledNowhere.Load()):
 		return max(p.rows(), p.planner.target)
 	default:
 		return p.rows()

@@ -138,3 +138,24 @@ func TestUselessTotalsDoNotShortenForEver(t *testing.T) {
 		}
 	})
 }
+
+// TestWindowsGrowWhereCursorsSayNothing has a server that states no totals and gives a cursor with each page. A cursor may lead to rows, so windows keep their
+// length at first; once one has led to nothing, those that bring little get longer.
+func TestWindowsGrowWhereCursorsSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestClient(t, testConfig(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+			_, _ = fmt.Fprint(w, `{"cursor":"S","count":0,"messages":[]}`)
+		})))
+		w := settled(time.Hour)
+		for _, want := range []time.Duration{w.End.Sub(w.Begin), 2 * w.End.Sub(w.Begin)} {
+			pages, err := readAll(t.Context(), c, messages(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := pages[0].Span; got.Round(time.Minute) != want {
+				t.Errorf("the next window is to have %s, want about %s", got, want)
+			}
+		}
+	})
+}
