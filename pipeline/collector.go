@@ -25,9 +25,11 @@ type rowCollector struct {
 	ids    compact.Table[firstEvent]
 	hashes map[int64]struct{}
 	near   map[RowKey]int64
-	seed   maphash.Seed
-	ledger Ledger
-	zone   zoneProof
+	// wereEarly are those that were published early.
+	wereEarly []RowKey
+	seed      maphash.Seed
+	ledger    Ledger
+	zone      zoneProof
 	// backlogEnds are where ranges of the backlog end whose last windows could bring rows of this one; nearBacklog are those
 	// rows, as far as this window publishes them.
 	backlogEnds []time.Time
@@ -123,6 +125,7 @@ func (c *rowCollector) leaveOut(earlier *overlapIDs) {
 func (c *rowCollector) countKnown(earlier *overlapIDs, keys ...RowKey) {
 	if slices.ContainsFunc(keys, earlier.isEarly) {
 		c.ledger.EarlyRows++
+		c.wereEarly = append(c.wereEarly, keys...)
 	} else {
 		c.ledger.Skipped++
 	}

@@ -205,11 +205,18 @@ func (d *denseReading) window(c *rowCollector) (vanished bool) {
 	return vanished
 }
 
-// count is how many different rows came of a window by what lies within it, how many of them early, and those that the position has to carry
-// behind it.
-func (d *denseReading) count(w Window, known *overlapIDs) (rows, early int64, near map[RowKey]int64) {
+// seenRows is what came of a window, by the ranges that lie within it.
+type seenRows struct {
+	// rows is how many different rows came, early how many of them were published early.
+	rows, early int64
+	// near are those that the position has to carry behind the window, wereEarly all keys of the early ones.
+	near      map[RowKey]int64
+	wereEarly []RowKey
+}
+
+func (d *denseReading) count(w Window, known *overlapIDs) (c seenRows) {
 	different := make(map[RowKey]struct{})
-	near = make(map[RowKey]int64)
+	c.near = make(map[RowKey]int64)
 	for i := range d.seen {
 		s := &d.seen[i]
 		if s.Begin.Before(w.Begin) || s.End.After(w.End) {
@@ -217,14 +224,22 @@ func (d *denseReading) count(w Window, known *overlapIDs) (rows, early int64, ne
 		}
 		for _, key := range s.rows {
 			if _, again := different[key]; !again && known.isEarly(key) {
-				early++
+				c.early++
 			}
 			different[key] = struct{}{}
 		}
-		maps.Copy(near, s.near)
+		maps.Copy(c.near, s.near)
 	}
-	maps.DeleteFunc(near, func(_ RowKey, clock int64) bool { return !nearEnd(w.End, known.overlap, clock) })
-	return int64(len(different)), early, near
+	c.rows = int64(len(different))
+	for key, clock := range c.near {
+		if known.isEarly(key) {
+			c.wereEarly = append(c.wereEarly, key)
+		}
+		if !nearEnd(w.End, known.overlap, clock) {
+			delete(c.near, key)
+		}
+	}
+	return c
 }
 
 // forget drops what no total behind a position counts. What a window found stays as long as a look that lacks it.
@@ -328,21 +343,18 @@ func (r *reader) askTotal(ctx context.Context, head time.Time, from Position, he
 // handleTotal closes a window without reading it, if its total is what has come.
 func (r *reader) handleTotal(l *look) {
 	d := &r.dense
-	rows, early, near := d.count(l.closes, r.overlapIDs)
+	came := d.count(l.closes, r.overlapIDs)
 	switch {
 	case l.err != nil: // The window's reading tells what is wrong.
 		d.readNext = true
-	case l.total == rows:
+	case l.total == came.rows:
 		d.denied = 0
 		if d.agreed++; d.agreed == agreedAgain {
 			d.behind, d.agreed = max(d.behind-time.Second, time.Second), 0
 		}
-		r.closeUnread(l, Ledger{
-			AppKey: r.appKey, Stream: r.stream, Window: l.closes, Total: l.total, Rows: rows, EarlyRows: early, Skipped: rows - early,
-			Requests: 1, Started: l.started,
-		}, near)
+		r.closeUnread(l, &came)
 		d.forget(r.pos.End.Add(-r.overlap))
-	case l.total < rows:
+	case l.total < came.rows:
 		r.stopLooks(vanishedAgain)
 	default:
 		d.readNext = true
@@ -352,8 +364,12 @@ func (r *reader) handleTotal(l *look) {
 }
 
 // closeUnread closes a window of which nothing is left to publish.
-func (r *reader) closeUnread(l *look, ledger Ledger, near map[RowKey]int64) {
-	known := r.overlapIDs.advance(ledger.End, near)
+func (r *reader) closeUnread(l *look, came *seenRows) {
+	ledger := Ledger{
+		AppKey: r.appKey, Stream: r.stream, Window: l.closes, Total: l.total, Rows: came.rows, EarlyRows: came.early,
+		Skipped: came.rows - came.early, Requests: 1, Started: l.started,
+	}
+	known := r.overlapIDs.advance(ledger.End, came.near, came.wereEarly)
 	r.early.closed = &windowProposal{
 		stream: r.stream, window: ledger.Window, observer: r.res.observer, batch: &Batch{}, release: func() { r.dropLook(l) },
 		closing: r.closing(ledger, r.pos.Span, known, r.res.now()),

@@ -447,6 +447,30 @@ func TestAFewIDsOfEarlyRows(t *testing.T) {
 	})
 }
 
+// TestEarlyRowsCountOnce: the windows that a run reads behind another one's early rows count each of them once, whatever they hold besides.
+func TestEarlyRowsCountOnce(t *testing.T) {
+	for seed := range fakes.Seeds(8) {
+		synctest.Test(t, func(t *testing.T) {
+			dice := rand.New(rand.NewPCG(seed, 22))
+			const length = 10 * time.Minute
+			d := newDense(denseRows(length, nil))
+			for begin := time.Now(); time.Since(begin) < length; {
+				d.source.Latency = time.Duration(dice.IntN(1500)) * time.Millisecond
+				d.source.Overlap = time.Duration(1+dice.IntN(5)) * time.Second
+				d.cfg.Overlap = d.source.Overlap
+				fakes.Run(t, d.cfg, time.Duration(10+dice.IntN(30))*time.Second)
+				time.Sleep(time.Duration(dice.IntN(5000)) * time.Millisecond)
+			}
+			fakes.Run(t, d.cfg, 2*time.Minute)
+			wantAllOnce(t, d.kafka, d.rows)
+			d.wantChain(t)
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		})
+	}
+}
+
 // TestDenseLooksOutliveAnything ends the run now and then and has any call fail by chance, rows appear late, and totals and looks be behind: each
 // row is published once all the same.
 func TestDenseLooksOutliveAnything(t *testing.T) {

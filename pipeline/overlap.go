@@ -104,10 +104,14 @@ func (o *overlapIDs) compare(e *event.Event) known {
 	}
 }
 
-// advance is what is known after a window that ends at end and brought these rows. The map is its own from then on.
-func (o *overlapIDs) advance(end time.Time, brought map[RowKey]int64) *overlapIDs {
+// advance is what is known after a window that ends at end, brought these rows near that, and those of the early ones. The map is its own from then
+// on.
+func (o *overlapIDs) advance(end time.Time, brought map[RowKey]int64, wereEarly []RowKey) *overlapIDs {
 	next := &overlapIDs{
 		overlap: o.overlap, from: later(o.from, end.Add(-o.overlap)), live: o.live, rows: brought, early: maps.Clone(o.early),
+	}
+	for _, key := range wereEarly { // The window has counted them, and no later one may.
+		delete(next.early, key)
 	}
 	maps.DeleteFunc(next.early, func(key RowKey, clock int64) bool {
 		_, ok := brought[key]

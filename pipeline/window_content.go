@@ -191,7 +191,7 @@ func (c *windowContent) proposal(known *overlapIDs) *windowProposal {
 func (c *windowContent) close(known *overlapIDs) *windowClosing {
 	f := c.fetch
 	now := f.res.now()
-	c.nextOverlap = known.advance(c.plan.Window.End, c.rows.near)
+	c.nextOverlap = known.advance(c.plan.Window.End, c.rows.near, c.rows.wereEarly)
 	closing := f.closing(c.rows.ledger, c.span, c.nextOverlap, now)
 	closing.nearBacklog = c.rows.nearBacklog
 	notice := Notice{AppKey: f.appKey, Stream: f.stream, At: now}

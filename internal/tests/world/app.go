@@ -201,6 +201,8 @@ func (a *app) audit(ctx context.Context, stopped time.Time) {
 			return
 		case slices.ContainsFunc(c.holes, func(h audit.Hole) bool { return a.unexplained(h, stopped) }):
 			a.found("an audit finds holes in what was read: %v", c.holes)
+		case result.Extra > 0:
+			a.found("an audit finds %d rows more in the ledger than the API has", result.Extra)
 		case !repair && result.Missing > 0:
 			a.found("after a repair, an audit finds %d rows missing", result.Missing)
 		case repair && result.Missing > 0 && !a.comesLate():

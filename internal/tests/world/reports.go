@@ -184,7 +184,7 @@ func (r *reports) checkNotices() {
 		case pipeline.NoticeAdmin: // They are those of pauses.
 		case pipeline.NoticeGap:
 			gaps++
-			if !r.mayBeForgotten(n.Begin, n.End) {
+			if !r.mayBeGap(n.Begin, n.End) {
 				r.found("the notice of a gap from %s to %s is of time that the API had", n.Begin, n.End)
 			}
 		default:
@@ -316,13 +316,21 @@ func (a *app) mayBeForgotten(begin, end time.Time) bool {
 	return is && !begin.Before(w.Begin) && !end.After(w.End)
 }
 
+// mayBeGap tells whether a range may be told of as lost. A position that begins anew knows nothing of what the one before it has read.
+func (r *reports) mayBeGap(begin, end time.Time) bool {
+	if left, _ := r.absence(); r.has(Delete) && begin.Before(left) {
+		begin = left
+	}
+	return r.mayBeForgotten(begin, end)
+}
+
 // readTo is up to where a stream was read without a gap, from the first row on. Of a position that was set ahead after the one before it was
 // forgotten, nothing before that is known, and where a reset has set one ahead, which is a little behind the head, nobody has asked for what lies between.
 func (r *reports) readTo(s pipeline.Stream, days map[string]day) time.Time {
 	read, ahead := r.first, r.has(Delete) && r.has(Reset)
 	for _, name := range slices.Sorted(maps.Keys(days)) {
 		for _, w := range days[name].Gaps {
-			if !r.mayBeForgotten(w.Begin, w.End) {
+			if !r.mayBeGap(w.Begin, w.End) {
 				r.found("the coverage of %s %s has a gap from %s to %s, which the API has not", s, name, w.Begin, w.End)
 			}
 		}
