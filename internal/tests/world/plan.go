@@ -136,8 +136,6 @@ func Draw(seed uint64, most time.Duration) *Plan {
 	}
 	if p.API.Rate = min(p.API.Rate, p.densest()); p.Dense {
 		p.dense()
-		const fastest = 50 * time.Millisecond // Many small pages take time.
-		p.API.Latency, p.API.LatencyJitter = min(p.API.Latency, fastest), min(p.API.LatencyJitter, fastest)
 	}
 	p.Quota = "6000/m"
 	if p.API.Burst == 0 && !p.Lists && d.chance(0.3) {

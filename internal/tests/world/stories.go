@@ -60,10 +60,12 @@ func (p *Plan) ownProcesses() {
 	p.Events = slices.DeleteFunc(p.Events, func(e Event) bool { return e.Kind == LeaveOut })
 }
 
-// dense has as many rows as a world may have. A command that reads the rows before a time in small pages may take longer there than it has.
+// dense has as many rows as a world may have, and an API that answers soon: many small pages take time. A command that reads the rows before a time in them
+// may take longer than it has even so.
 func (p *Plan) dense() {
-	const most = 2 // In a second.
+	const most, slowest = 2, 50 * time.Millisecond // In a second.
 	p.API.Rate, p.BothAtOnce = min(most, p.densest()), false
+	p.API.Latency, p.API.LatencyJitter = min(p.API.Latency, slowest), min(p.API.LatencyJitter, slowest)
 }
 
 // atCommits has processes and commands fail just when they commit, where markers are late.
