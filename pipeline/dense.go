@@ -15,6 +15,9 @@ import (
 // brought is a part of what it holds, whichever clock the API goes by and whatever its bounds include; and where its total says that it holds as many
 // rows, that is all of it. Where the total says anything else, the window is read.
 //
+// A total that is wrong by as many rows as are missing would lose them, so none should be missing: looks join without a gap, and one that does not add up
+// to its own total counts for nothing.
+//
 // Like a window, the time whose total is asked for begins before the position, by the overlap at least. So a look that was answered by a replica that is
 // behind, as was the total that agreed with it, is found out by the next total, and the window that is read then brings what was missing.
 
@@ -44,10 +47,10 @@ type denseReading struct {
 	// second come, least how many do so that it stays one.
 	page, rate, least float64
 	not               time.Time
-	// next is where the next look begins, or what it is for, behind how far behind the present second it ends; looked is when the last one began.
+	// next is where the rows begin that the next look is for, behind how far behind the present second it ends; looked is when the last one began.
 	next, looked time.Time
 	behind       time.Duration
-	// edges are what is known of the API's, since the reader began.
+	// edges are what windows and looks have shown of the API's since the reader began.
 	edges edgeProof
 	// seen is what came of the time from before the position on, in the order of time.
 	seen []seenRange
@@ -214,6 +217,7 @@ type seenRows struct {
 	wereEarly []RowKey
 }
 
+// count adds up what came of a window; known are the overlap ids before it.
 func (d *denseReading) count(w Window, known *overlapIDs) (c seenRows) {
 	different := make(map[RowKey]struct{})
 	c.near = make(map[RowKey]int64)
