@@ -28,5 +28,5 @@ func (p *edgeProof) join() time.Duration {
 	if p.begin || p.end {
 		return 0
 	}
-	return time.Second // More than what both leave out.
+	return time.Second // Both leave out the same second, at most.
 }

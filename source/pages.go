@@ -237,7 +237,7 @@ func (p *pages) note(rows [][]byte) {
 }
 
 // estimate is how many rows the window has, as far as is known. Where no total is stated and a cursor shows that there are more, its
-// length is taken to suit.
+// length is taken to suit. Once a cursor has led nowhere, that of a page which is not full shows nothing.
 func (p *pages) estimate() int64 {
 	full := p.rows() >= int64(p.asked)
 	switch {
